@@ -1,0 +1,160 @@
+"""The contract: one ONNX file that describes itself.
+
+Inputs `z` float32 [N, z_dim] and, in a conditional generator, `label` int64 [N]; output `image`
+uint8 [N, C, H, W]; N free. `metadata_props["ganserve"]` holds one JSON document, `Contract`.
+The reader judges files that it did not write, so the schema lives here, and export imports it.
+"""
+
+import hashlib
+import re
+import unicodedata
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import onnx
+from msgspec import Meta, Struct
+
+from service.errors import ContractError
+
+METADATA_KEY = "ganserve"
+SCHEMA = 1
+# What onnxruntime 1.20 and OpenVINO 2025, the oldest supported, both read.
+OPSET = 18
+IR_VERSION = 10
+
+_PLAIN_DOMAINS = {"", "ai.onnx"}
+
+
+class ImageShape(Struct, frozen=True):
+    """Shape of one image: channels (1 grey, 3 RGB), height and width in pixels."""
+
+    channels: Annotated[int, Meta(ge=1, le=3)]
+    height: Annotated[int, Meta(ge=1, le=4096)]
+    width: Annotated[int, Meta(ge=1, le=4096)]
+
+
+class GoldenSample(Struct, frozen=True):
+    """The image that the PyTorch EMA network gives for (seed, label), as PNG (base64 in JSON)."""
+
+    seed: Annotated[int, Meta(ge=0)]
+    label: Annotated[int, Meta(ge=0)] | None
+    png: bytes
+
+
+class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
+    """What a generator file says of itself. Fields with a default are optional for the writer."""
+
+    schema: int
+    name: str
+    z_dim: Annotated[int, Meta(ge=1, le=65536)]
+    classes: list[str] | None
+    image: ImageShape
+    golden: list[GoldenSample] = []
+    training: dict[str, Any] = {}
+    quality: dict[str, Any] = {}
+
+    @property
+    def class_count(self) -> int:
+        """K; 0 for an unconditional generator."""
+        return len(self.classes or ())
+
+    @cached_property
+    def slugs(self) -> list[str]:
+        """The class names as URLs write them, in the order of the labels."""
+        return [slug(name) for name in self.classes or ()]
+
+    @cached_property
+    def label_of(self) -> dict[str, int]:
+        """Label by case-folded class name and by slug."""
+        names = self.classes or []
+        return {self_slug: i for i, self_slug in enumerate(self.slugs)} | {
+            name.casefold(): i for i, name in enumerate(names)
+        }
+
+
+def slug(class_name: str) -> str:
+    """`T-shirt/top` -> `t-shirt-top`: lower-case letters and digits, joined by hyphens."""
+    plain = unicodedata.normalize("NFKD", class_name).casefold()
+    return re.sub(r"[^\w]+", "-", plain.encode("ascii", "ignore").decode() or plain).strip("-_")
+
+
+def version(file: bytes) -> str:
+    """The model version that a file's bytes are: 12 hex digits of its SHA-256."""
+    return hashlib.sha256(file).hexdigest()[:12]
+
+
+def parse(file: bytes) -> Contract:
+    """The contract of an ONNX file, checked against its graph.
+
+    Raises ContractError: not ONNX, external data, custom operators, no or wrong metadata,
+    inputs or outputs other than the contract's.
+    """
+    try:
+        model = onnx.load_model_from_string(file)
+    except Exception as error:  # protobuf raises its own DecodeError, and others on hostile input
+        raise ContractError(f"not an ONNX file: {error}") from error
+    if not model.HasField("graph"):
+        raise ContractError("not an ONNX file: it holds no graph")
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise ContractError("external data is refused: the weights must be inside the file")
+    foreign = {domain.domain for domain in model.opset_import} - _PLAIN_DOMAINS
+    if foreign:
+        raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}")
+    contract = _metadata(model)
+    _check_graph(model.graph, contract)
+    return contract
+
+
+def write(model: onnx.ModelProto, contract: Contract) -> bytes:
+    """The ONNX file of `model` with `contract` as its metadata, parsed back before it is returned."""
+    document = msgspec.json.encode(contract).decode()
+    onnx.helper.set_model_props(model, {METADATA_KEY: document})
+    file = model.SerializeToString()
+    parse(file)
+    return file
+
+
+def _metadata(model: onnx.ModelProto) -> Contract:
+    document = next((prop.value for prop in model.metadata_props if prop.key == METADATA_KEY), None)
+    if document is None:
+        raise ContractError(f"no metadata under the key '{METADATA_KEY}': was it written by `training export`?")
+    try:
+        contract = msgspec.json.decode(document, type=Contract)
+    except msgspec.MsgspecError as error:
+        raise ContractError(f"metadata '{METADATA_KEY}': {error}") from error
+    if contract.schema != SCHEMA:
+        raise ContractError(f"metadata schema {contract.schema}: this version reads schema {SCHEMA}")
+    if contract.image.channels == 2:
+        raise ContractError("image.channels is 2: allowed are 1 (grey) and 3 (RGB)")
+    classes = contract.classes
+    if classes is not None:
+        if not classes:
+            raise ContractError("classes is empty: use null for an unconditional generator")
+        if not all(contract.slugs) or len(set(contract.slugs)) < len(classes):
+            raise ContractError(f"class names must differ, also as slugs: {contract.slugs}")
+    for sample in contract.golden:
+        if (sample.label is None) != (classes is None) or (sample.label or 0) >= max(1, contract.class_count):
+            raise ContractError(f"golden sample of seed {sample.seed}: label {sample.label} is not a class")
+    return contract
+
+
+def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:
+    initializers = {tensor.name for tensor in graph.initializer}
+    inputs = [_signature(value) for value in graph.input if value.name not in initializers]
+    outputs = [_signature(value) for value in graph.output]
+    shape = contract.image
+    want_inputs = [("z", "FLOAT", (None, contract.z_dim))]
+    if contract.classes is not None:
+        want_inputs.append(("label", "INT64", (None,)))
+    want_outputs = [("image", "UINT8", (None, shape.channels, shape.height, shape.width))]
+    for kind, got, want in (("inputs", inputs, want_inputs), ("outputs", outputs, want_outputs)):
+        if got != want:
+            raise ContractError(f"{kind} are {got}, the contract has {want} (None is the free batch axis)")
+
+
+def _signature(value: onnx.ValueInfoProto) -> tuple[str, str, tuple[int | None, ...]]:
+    tensor = value.type.tensor_type
+    axes = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
+    return value.name, onnx.TensorProto.DataType.Name(tensor.elem_type), axes

@@ -1,0 +1,32 @@
+"""What every engine promises."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Forward = Callable[[NDArray[np.float32], NDArray[np.int64] | None], NDArray[np.uint8]]
+"""One forward pass: z float32 [N, z_dim], label int64 [N] in range (None if unconditional)
+-> image uint8 [N, C, H, W], owned by the caller. Image i depends on (z[i], label[i]) alone."""
+
+
+class Engine(Protocol):
+    """One generator, loaded on one device."""
+
+    name: str
+    """`onnxruntime`, `openvino` or `fake`."""
+    provider: str
+    """The device as the library names it, asked of the session after it was made."""
+    precision: str
+    """`fp32`, `bf16`, `fp16` or `tf32`: what the arithmetic is done in."""
+    reason: str
+    """Why this engine, precision and number of threads: one sentence for people."""
+    lanes: Sequence[Forward]
+    """One a pass that may run at once; each is called by one thread at a time."""
+    wide: Forward
+    """A pass that takes every thread, for when no other is running. Same pictures."""
+    max_batch: int
+    """The largest N that pays; more is taken, but helps nobody."""
+    buckets: Sequence[int]
+    """The batch sizes that a pass is padded to; empty where any N is as good."""

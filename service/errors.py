@@ -1,0 +1,141 @@
+"""The error taxonomy. A class is a stable code; what it says is for people.
+
+GanserveError
+├── RequestError            the client can mend it
+│   ├── NotJson             400 not_json
+│   ├── UnknownRoute        404 unknown_route
+│   ├── UnknownModel        404 unknown_model
+│   ├── MethodNotAllowed    405 method_not_allowed
+│   ├── BodyTooLarge        413 body_too_large
+│   ├── UnsupportedType     415 unsupported_media_type
+│   ├── InvalidField        422 invalid_field
+│   └── QueueFull           429 queue_full          before anything is queued
+├── ServiceError            the client may try again, here or elsewhere
+│   ├── EngineFailed        500 engine_failed       to the requests of that forward pass only
+│   ├── NotReady            503 not_ready           the model is loading, or failed to load
+│   ├── Draining            503 draining
+│   └── DeadlinePassed      504 deadline_passed
+├── SettingsError           stops the start
+├── ContractError           a model file that breaks the contract
+└── EngineUnavailable       a configured engine that is not there, or not what it says
+"""
+
+from typing import ClassVar
+
+
+class GanserveError(Exception):
+    """Anything this service says no with."""
+
+
+class RequestError(GanserveError):
+    """The request can't be served as it stands."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "bad_request"
+    title: ClassVar[str] = "Bad request"
+
+
+class NotJson(RequestError):
+    code = "not_json"
+    title = "The body is not JSON"
+
+
+class UnknownRoute(RequestError):
+    status = 404
+    code = "unknown_route"
+    title = "No such route"
+
+
+class UnknownModel(RequestError):
+    status = 404
+    code = "unknown_model"
+    title = "No such model"
+
+
+class MethodNotAllowed(RequestError):
+    status = 405
+    code = "method_not_allowed"
+    title = "Method not allowed"
+
+    def __init__(self, method: str, allowed: list[str]) -> None:
+        super().__init__(f"{method} is not allowed here; allowed: {', '.join(allowed)}.")
+        self.allowed = allowed
+
+
+class BodyTooLarge(RequestError):
+    status = 413
+    code = "body_too_large"
+    title = "The body is too large"
+
+
+class UnsupportedType(RequestError):
+    status = 415
+    code = "unsupported_media_type"
+    title = "Unsupported content type"
+
+
+class InvalidField(RequestError):
+    """A field has a value that is not allowed, or should not be there; `field` names it."""
+
+    status = 422
+    code = "invalid_field"
+    title = "A field is invalid"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class QueueFull(RequestError):
+    """Nothing was queued; worth trying again after `retry_after_seconds`."""
+
+    status = 429
+    code = "queue_full"
+    title = "Too many images are waiting"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ServiceError(GanserveError):
+    """The request was fine; the service could not answer it."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+
+
+class EngineFailed(ServiceError):
+    code = "engine_failed"
+    title = "The forward pass failed"
+
+
+class NotReady(ServiceError):
+    status = 503
+    code = "not_ready"
+    title = "The model is not ready"
+
+
+class Draining(ServiceError):
+    status = 503
+    code = "draining"
+    title = "The service is shutting down"
+
+
+class DeadlinePassed(ServiceError):
+    status = 504
+    code = "deadline_passed"
+    title = "The deadline passed"
+
+
+class SettingsError(GanserveError):
+    """A setting has a value that is not allowed; the text names the setting and what is."""
+
+
+class ContractError(GanserveError):
+    """A model file does not keep the contract; the text says where."""
+
+
+class EngineUnavailable(GanserveError):
+    """The engine asked for is not installed, or the session did not get the device."""

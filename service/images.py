@@ -1,0 +1,64 @@
+"""uint8 images <-> png, webp, npy."""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.errors import ContractError
+
+MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "npy": "application/x-npy", "json": "application/json"}
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """image: uint8 [C, H, W], C 1 (grey) or 3 (RGB). Returns a PNG."""
+    buffer = io.BytesIO()
+    # Level 1: a fifth of the time of the default 6, for a tenth more bytes on a 28x28 image.
+    _pillow(image).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def webp(image: NDArray[np.uint8]) -> bytes:
+    """image: uint8 [C, H, W], C 1 or 3. Returns a lossless WebP (RGB: the format has no grey)."""
+    buffer = io.BytesIO()
+    _pillow(image).save(buffer, "WEBP", lossless=True, method=0)
+    return buffer.getvalue()
+
+
+def npy(images: NDArray[np.uint8]) -> bytes:
+    """images: uint8 [N, C, H, W]. Returns a .npy of uint8 [N, H, W, C], as image libraries expect."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(images.transpose(0, 2, 3, 1)), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def grid(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.uint8]:
+    """The images side by side, row by row; as square as can be if `columns` is not given.
+
+    images: uint8 [N, C, H, W], N >= 1. Returns uint8 [C, rows * H, columns * W], white where no image is.
+    """
+    count, channels, height, width = images.shape
+    columns = columns or int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    cells = np.full((rows * columns, channels, height, width), 255, np.uint8)
+    cells[:count] = images
+    return (
+        cells.reshape(rows, columns, channels, height, width)
+        .transpose(2, 0, 3, 1, 4)
+        .reshape(channels, rows * height, columns * width)
+    )
+
+
+def decode(file: bytes) -> NDArray[np.uint8]:
+    """A PNG of one grey or RGB image -> uint8 [C, H, W]. Raises ContractError for anything else."""
+    try:
+        with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
+            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ContractError(f"a golden sample is not a PNG: {error}") from error
+    return np.atleast_3d(pixels).transpose(2, 0, 1)
+
+
+def _pillow(image: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
