@@ -1,0 +1,155 @@
+"""The command line: `python -m training prepare | train | sample | evaluate | export`."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+# torch takes seconds to import: only the commands that need it do so, in their own body.
+
+LATE_COMMANDS = {"evaluate": "training.evaluate:evaluate_command", "export": "training.export:export_command"}
+
+
+class Commands(click.Group):
+    """Commands of this file, and those of LATE_COMMANDS, whose files are read when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *LATE_COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in LATE_COMMANDS:
+            module, _, attribute = LATE_COMMANDS[cmd_name].partition(":")
+            return getattr(import_module(module), attribute)
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        rows += [("evaluate", "Measure a generator's quality, beside the real-vs-real floor.")]
+        rows += [("export", "Write a run's generator as the ONNX file that the service loads.")]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from training.errors import UserError
+
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands)
+def main() -> None:
+    """Train a class-conditional image generator and export it for serving.
+
+    In the usual order: prepare (check and pack a data set), train, evaluate, export.
+    """
+
+
+SOURCE = click.Path(exists=True, path_type=Path)
+SOURCE_HELP = (
+    "An IDX folder (.gz files as of MNIST), a folder of images with one subfolder a class, or an .npz."
+)
+
+
+@main.command()
+@click.option("--data", required=True, type=SOURCE, help=SOURCE_HELP)
+@click.option(
+    "--run",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The run's folder: checkpoint, sample grids, TensorBoard. One with a checkpoint is gone on with.",
+)
+@click.option("--preset", default="ns-r1", show_default=True, help="A recipe of presets.py.")
+@click.option("--images", type=click.IntRange(1), help="Length of the run in real images seen.")
+@click.option("--batch", type=click.IntRange(2), help="Images in an update.")
+@click.option("--seed", type=click.IntRange(0), help="Decides weights, order of images and latents.")
+@click.option(
+    "--augment",
+    help="Augmentations before the discriminator, for small data sets: a comma list of "
+    "brightness, saturation, contrast, translation, cutout.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    help="auto: bf16 where the hardware is fast at it.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any other setting of settings.py; may be repeated.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads. Torch's own choice if not given.")
+@click.option(
+    "--checkpoint-every", type=click.IntRange(1), default=20_000, show_default=True, help="In images."
+)
+@click.option("--samples-every", type=click.IntRange(1), default=50_000, show_default=True, help="In images.")
+@click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
+def train(
+    data: Path,
+    run: Path,
+    preset: str,
+    changes: tuple[str, ...],
+    device: str,
+    threads: int | None,
+    checkpoint_every: int,
+    samples_every: int,
+    tensorboard: bool,
+    **named: Any,
+) -> None:
+    """Train a generator, or go on with a run that was stopped.
+
+    Stop it with Ctrl-C; the same command goes on. Killed in any way, the run loses only what came
+    after its last checkpoint, and a CPU run still ends in the same bits.
+    """
+    import torch
+    from rich.console import Console
+
+    from training.formats import load
+    from training.loop import Interrupted, Run
+    from training.loop import train as train_loop
+    from training.presets import settings_of
+
+    if threads:
+        torch.set_num_threads(threads)
+    settings = settings_of(
+        preset, **parsed(changes), **{name: value for name, value in named.items() if value is not None}
+    )
+    console = Console()
+    dataset = load(data)
+    options = Run(run, device, checkpoint_every, samples_every, tensorboard)
+    try:
+        train_loop(settings, options, dataset, console)
+    except Interrupted:
+        console.print(
+            f"Stopped; the checkpoint is in {run}. The same command goes on from it.", soft_wrap=True
+        )
+        sys.exit(130)
+
+
+def parsed(changes: tuple[str, ...]) -> dict[str, Any]:
+    """`("width=48", "lr_g=5e-4")` -> {"width": 48, "lr_g": 0.0005}, by the settings' types."""
+    from dataclasses import fields
+
+    from training.settings import Settings
+
+    types = {field.name: type(field.default) for field in fields(Settings) if field.name != "preset"}
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, _, text = change.partition("=")
+        if name not in types:
+            raise click.UsageError(f"--set {change}: no setting '{name}'. There are: {', '.join(types)}.")
+        try:
+            values[name] = text.lower() in ("true", "1", "yes") if types[name] is bool else types[name](text)
+        except ValueError as error:
+            raise click.UsageError(f"--set {change}: '{text}' is no {types[name].__name__}.") from error
+    return values
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m training")

@@ -1,0 +1,77 @@
+"""A data set in memory, and its batches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.settings import ImageSpec
+
+
+@dataclass
+class Dataset:
+    """Labelled images, split into those to train on and those held out.
+
+    images, test_images: uint8 [N, C, H, W]. labels, test_labels: int64 [N], indices of class_names.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+    split: str = "given"
+    # "given" by the source, or how the held-out images were chosen.
+    _orders: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict, repr=False)
+
+    @property
+    def spec(self) -> ImageSpec:
+        _, channels, height, width = self.images.shape
+        return ImageSpec(self.name, channels, height, width, self.class_names)
+
+    def batch_indices(self, seed: int, k: int, size: int) -> NDArray[np.int64]:
+        """Which images batch k holds: int64 [size], a function of (seed, k) alone.
+
+        The batches cut an endless row of shuffles, so that every image comes once before any
+        comes twice, whatever the batch size.
+        """
+        count = len(self.images)
+        positions = np.arange(k * size, (k + 1) * size)
+        return np.concatenate(
+            [self._order(seed, turn)[positions[positions // count == turn] % count]
+             for turn in range(positions[0] // count, positions[-1] // count + 1)]
+        )  # fmt: skip
+
+    def _order(self, seed: int, turn: int) -> NDArray[np.int64]:
+        if (seed, turn) not in self._orders:
+            # Only this shuffle is kept: the one before is never read again.
+            self._orders = {(seed, turn): np.random.default_rng([seed, turn]).permutation(len(self.images))}
+        return self._orders[seed, turn]
+
+
+def real_batches(
+    dataset: Dataset, seed: int, size: int, device: torch.device
+) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """k -> batch k: (float32 [size, C, H, W] in [-1, 1], int64 [size]) on the device."""
+
+    def batch(k: int) -> tuple[Tensor, Tensor]:
+        chosen = dataset.batch_indices(seed, k, size)
+        return to_float(dataset.images[chosen]).to(device), torch.from_numpy(dataset.labels[chosen]).to(
+            device
+        )
+
+    return batch
+
+
+def to_float(images: NDArray[np.uint8]) -> Tensor:
+    """uint8 0 to 255 -> float32 -1 to 1."""
+    return torch.from_numpy(images).float().div_(127.5).sub_(1)
+
+
+def to_uint8(images: Tensor) -> NDArray[np.uint8]:
+    """float -1 to 1 -> uint8, rounded and clipped, exactly as the exported graph does it."""
+    return (images.float() + 1).mul(127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -1,0 +1,53 @@
+"""The generator's exponential moving average, which is what gets sampled and exported."""
+
+import torch
+from torch import nn
+
+from training.settings import ImageSpec, Settings
+
+
+def decay(settings: Settings, images_seen: int, images: int) -> float:
+    """The average's share that stays when the generator was updated after so many images.
+
+    Karras et al. 2018 (arXiv 1710.10196, section 4) average; the half-life in images and its
+    ramp are those of EDM's training loop. 0 at the start: the average begins as a copy.
+    """
+    half_life = min(settings.ema_half_life, settings.ema_ramp * images_seen)
+    return 0.5 ** (images / half_life) if half_life > 0 else 0.0
+
+
+@torch.no_grad()
+def update(average: nn.Module, generator: nn.Module, keep: float) -> None:
+    """average <- keep * average + (1 - keep) * generator, for weights; buffers are not averaged.
+
+    The batch norms' running statistics belong to the weights they were seen with; an average
+    of them belongs to none: see `settle_batch_norm`.
+    """
+    torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), 1 - keep)
+
+
+@torch.no_grad()
+def settle_batch_norm(generator: nn.Module, settings: Settings, spec: ImageSpec, images: int = 4096) -> None:
+    """Measure the batch norms' statistics for these very weights, and leave the module in eval mode.
+
+    Averaged weights were never run in training, so no running statistics fit them (the
+    "standing statistics" of Brock et al. 2019, section 4.1). The latents come from a fixed seed:
+    the same weights get the same statistics.
+    """
+    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
+    device = next(generator.parameters()).device
+    rng = torch.Generator().manual_seed(0)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        # None is the plain mean over all batches.
+        norm.momentum = None
+    generator.train()
+    for first in range(0, images, 256):
+        z = torch.randn(256, settings.z_dim, generator=rng)
+        # Every class equally often, in turns.
+        label = torch.arange(first, first + 256) % spec.classes
+        generator(z.to(device), label.to(device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    generator.eval()

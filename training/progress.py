@@ -1,0 +1,76 @@
+"""What a person sees while a run trains: a bar in a terminal, a line now and then in a log."""
+
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+LINE_SECONDS = 30.0
+# Between two lines where the output is not a terminal.
+SPEED_SECONDS = 60.0
+# The window over which images/s is measured: longer than a checkpoint or a grid of samples.
+
+
+class Display:
+    """Images seen, speed and time left, with the newest figures. Times are time.monotonic() seconds."""
+
+    def __init__(self, console: Console, images: int, images_seen: int, now: float) -> None:
+        self.console, self.images = console, images
+        self.window = deque([(now, images_seen)])
+        self.line_due = now + LINE_SECONDS
+        self.bar = Progress(
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("starting", total=images, completed=images_seen)
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def show(self, figures: dict[str, float], images_seen: int, now: float) -> None:
+        """figures: means since the last call, by TensorBoard name."""
+        self.window.append((now, images_seen))
+        while now - self.window[1][0] > SPEED_SECONDS and len(self.window) > 2:
+            self.window.popleft()
+        words = description(figures, self.images_per_second, self.images - images_seen)
+        self.bar.update(self.task, completed=images_seen, description=words)
+        if not self.console.is_terminal and (now >= self.line_due or images_seen >= self.images):
+            self.console.print(
+                f"{images_seen:,}/{self.images:,} images  {words}", soft_wrap=True, highlight=False
+            )
+            self.line_due = now + LINE_SECONDS
+
+    @property
+    def images_per_second(self) -> float:
+        (before, seen_before), (now, seen) = self.window[0], self.window[-1]
+        return (seen - seen_before) / (now - before) if now > before else 0.0
+
+
+def description(figures: dict[str, float], images_per_second: float, images_left: int) -> str:
+    """`D 0.69 G 0.71  D(x) 0.50 D(G(z)) 0.50  |grad D| 1.0 |grad G| 0.3  150 images/s  1:02:03 left`"""
+
+    def value(name: str) -> str:
+        return f"{figures.get(name, float('nan')):.2f}"
+
+    left = clock(images_left / images_per_second) if images_per_second > 0 else "?"
+    return (
+        f"loss D {value('loss/D')} G {value('loss/G')}  D(x) {value('D(x)')} D(G(z)) {value('D(G(z))')}  "
+        f"|grad D| {value('gradient/D')} |grad G| {value('gradient/G')}  {images_per_second:.0f} images/s  {left} left"
+    )
+
+
+def clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

@@ -1,0 +1,99 @@
+"""Every choice that a training run makes, in one dataclass."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What the images are: everything the networks must know of the data set."""
+
+    dataset: str
+    channels: int
+    height: int
+    width: int
+    class_names: tuple[str, ...]
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"class_names": list(self.class_names)}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        values: dict[str, Any] = document | {"class_names": tuple(document["class_names"])}
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A training run. A preset is one row of these; the command line changes single values.
+
+    Lengths of time are counted in real images that the discriminator has seen, never in
+    epochs or steps, so that they keep their meaning when the batch size changes.
+    """
+
+    preset: str = "ns-r1"
+    # The row of presets.py that the other values started from.
+    seed: int = 0
+    # Decides the first weights, the order of the images and every latent drawn in training.
+    images: int = 1_200_000
+    # The length of the run; the learning rate and the R1 strength follow it.
+    batch: int = 64
+    # Images in one update, both of the discriminator and of the generator.
+
+    network: str = "residual"
+    # Which file of training/networks/ builds the two networks.
+    z_dim: int = 64
+    # Numbers in a latent.
+    label_dim: int = 32
+    # Numbers in the generator's embedding of a class.
+    width: int = 32
+    # Channels of both networks at half resolution; they double with every further halving.
+    attention: bool = True
+    # One self-attention in the generator, at its first resolution (7x7 or 8x8).
+
+    loss: str = "non_saturating"
+    # Which pair of functions of losses.py is descended.
+    d_steps: int = 1
+    # Updates of the discriminator for each of the generator (k of Goodfellow et al. 2014).
+    r1_gamma: float = 0.2
+    # Strength of R1 at the start of the run; 0 switches it off.
+    r1_gamma_end: float = 0.04
+    # Strength of R1 at the end; it falls geometrically in between.
+    r1_every: int = 8
+    # R1 is computed in every so-manieth discriminator update, and counts as much more.
+
+    lr_g: float = 1e-3
+    # Adam's learning rate for the generator.
+    lr_d: float = 1e-3
+    # Adam's learning rate for the discriminator.
+    beta1: float = 0.0
+    # Adam's memory of the gradient.
+    beta2: float = 0.99
+    # Adam's memory of the squared gradient.
+    lr_constant: float = 0.5
+    # Share of the run at the full learning rate, before it falls linearly.
+    lr_end: float = 0.1
+    # What is left of the learning rate at the end, as a share.
+    ema_half_life: float = 90_000.0
+    # Images after which a weight has half its say in the generator's average.
+    ema_ramp: float = 0.1
+    # The half-life is at most this share of the images seen so far.
+    augment: str = ""
+    # Differentiable augmentations of what the discriminator sees: a comma list of
+    # brightness, saturation, contrast, translation, cutout. Empty: none.
+    precision: str = "auto"
+    # fp32, bf16 (autocast), or auto: bf16 only where the hardware multiplies it fast.
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(document) - known):
+            raise ValueError(f"settings unknown to this version of ganserve: {', '.join(unknown)}")
+        return cls(**document)
