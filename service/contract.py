@@ -9,7 +9,6 @@ import hashlib
 import re
 import unicodedata
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -24,6 +23,7 @@ SCHEMA = 1
 OPSET = 18
 IR_VERSION = 10
 
+_Signature = tuple[str, str, tuple[int | None, ...]]
 _PLAIN_DOMAINS = {"", "ai.onnx"}
 
 
@@ -119,7 +119,9 @@ def write(model: onnx.ModelProto, contract: Contract) -> bytes:
 def _metadata(model: onnx.ModelProto) -> Contract:
     document = next((prop.value for prop in model.metadata_props if prop.key == METADATA_KEY), None)
     if document is None:
-        raise ContractError(f"no metadata under the key '{METADATA_KEY}': was it written by `training export`?")
+        raise ContractError(
+            f"no metadata under the key '{METADATA_KEY}': was it written by `training export`?"
+        )
     try:
         contract = msgspec.json.decode(document, type=Contract)
     except msgspec.MsgspecError as error:
@@ -145,7 +147,7 @@ def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:
     inputs = [_signature(value) for value in graph.input if value.name not in initializers]
     outputs = [_signature(value) for value in graph.output]
     shape = contract.image
-    want_inputs = [("z", "FLOAT", (None, contract.z_dim))]
+    want_inputs: list[_Signature] = [("z", "FLOAT", (None, contract.z_dim))]
     if contract.classes is not None:
         want_inputs.append(("label", "INT64", (None,)))
     want_outputs = [("image", "UINT8", (None, shape.channels, shape.height, shape.width))]
@@ -154,7 +156,7 @@ def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:
             raise ContractError(f"{kind} are {got}, the contract has {want} (None is the free batch axis)")
 
 
-def _signature(value: onnx.ValueInfoProto) -> tuple[str, str, tuple[int | None, ...]]:
+def _signature(value: onnx.ValueInfoProto) -> _Signature:
     tensor = value.type.tensor_type
     axes = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
     return value.name, onnx.TensorProto.DataType.Name(tensor.elem_type), axes

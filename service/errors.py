@@ -6,6 +6,7 @@ GanserveError
 │   ├── UnknownRoute        404 unknown_route
 │   ├── UnknownModel        404 unknown_model
 │   ├── MethodNotAllowed    405 method_not_allowed
+│   ├── BodyTimeout         408 body_timeout
 │   ├── BodyTooLarge        413 body_too_large
 │   ├── UnsupportedType     415 unsupported_media_type
 │   ├── InvalidField        422 invalid_field
@@ -60,6 +61,12 @@ class MethodNotAllowed(RequestError):
     def __init__(self, method: str, allowed: list[str]) -> None:
         super().__init__(f"{method} is not allowed here; allowed: {', '.join(allowed)}.")
         self.allowed = allowed
+
+
+class BodyTimeout(RequestError):
+    status = 408
+    code = "body_timeout"
+    title = "The body did not arrive in time"
 
 
 class BodyTooLarge(RequestError):

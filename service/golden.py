@@ -54,7 +54,9 @@ class GoldenErrors(Struct, frozen=True):
         return f"golden samples differ in {precision}, in grey levels: {', '.join(over)}" if over else None
 
 
-def make(forward: Forward, z_dim: int, seeds: Sequence[int], labels: Sequence[int] | None) -> list[GoldenSample]:
+def make(
+    forward: Forward, z_dim: int, seeds: Sequence[int], labels: Sequence[int] | None
+) -> list[GoldenSample]:
     """Golden samples of `forward`, which should be the PyTorch EMA network, one a seed."""
     label = None if labels is None else np.array(labels, np.int64)
     images = forward(latents(seeds, z_dim), label)

@@ -8,7 +8,12 @@ from PIL import Image
 
 from service.errors import ContractError
 
-MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "npy": "application/x-npy", "json": "application/json"}
+MEDIA_TYPES = {
+    "png": "image/png",
+    "webp": "image/webp",
+    "npy": "application/x-npy",
+    "json": "application/json",
+}
 
 
 def png(image: NDArray[np.uint8]) -> bytes:
@@ -61,4 +66,6 @@ def decode(file: bytes) -> NDArray[np.uint8]:
 
 
 def _pillow(image: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+    return Image.fromarray(
+        image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
+    )

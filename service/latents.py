@@ -28,7 +28,9 @@ def _quantiles() -> NDArray[np.float32]:
     table = np.concatenate([-upper[::-1], upper])
     # A libm that rounds log otherwise would move a value by one float32 step, silently.
     if hashlib.sha256(table.astype("<f4").tobytes()).hexdigest() != _QUANTILES_SHA256:
-        raise RuntimeError("This platform computes other normal quantiles: seeds would not keep their images.")
+        raise RuntimeError(
+            "This platform computes other normal quantiles: seeds would not keep their images."
+        )
     return table
 
 

@@ -1,0 +1,60 @@
+"""OpenVINO, on CPU."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from service.contract import Contract
+from service.engines.engine import Forward
+from service.errors import EngineUnavailable
+
+MAX_BATCH = 8
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+class OpenVinoEngine:
+    """One stream a lane, each on a thread of its own; and a second compilation whose one stream takes all."""
+
+    name = "openvino"
+    provider = "CPU"
+    buckets: Sequence[int] = ()
+    max_batch = MAX_BATCH
+
+    def __init__(self, file: bytes, contract: Contract, *, precision: str, threads: int) -> None:
+        """Raises EngineUnavailable: a precision that this CPU has no instructions for."""
+        core = ov.Core()
+        self.precision = "fp32" if precision == "auto" else precision
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if self.precision != "fp32" and self.precision.upper() not in capabilities:
+            raise EngineUnavailable(
+                f"OpenVINO has no {self.precision} on this CPU; it has {', '.join(capabilities)}."
+            )
+        self._conditional = contract.classes is not None
+        model = core.read_model(file)
+        options = {
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+        }
+        narrow = core.compile_model(model, "CPU", options | {"NUM_STREAMS": threads})
+        self.lanes: Sequence[Forward] = [self._forward(narrow) for _ in range(threads)]
+        self.wide = (
+            self.lanes[0]
+            if threads == 1
+            else self._forward(core.compile_model(model, "CPU", options | {"NUM_STREAMS": 1}))
+        )
+        self.reason = (
+            f"openvino on CPU: {threads} streams of a thread each, a lone pass on all {threads} threads."
+        )
+
+    def _forward(self, compiled: ov.CompiledModel) -> Forward:
+        request = compiled.create_infer_request()
+
+        def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+            inputs = [z, label] if self._conditional else [z]
+            # The output lives in the request, which the next pass writes into.
+            return request.infer(inputs, share_inputs=True, share_outputs=True)[0].copy()
+
+        return forward

@@ -1,0 +1,80 @@
+"""Every Prometheus metric. The names are part of the API.
+
+BentoML sets PROMETHEUS_MULTIPROC_DIR before a worker imports this, so each worker writes its own
+files and any worker answers for all. Label values come from the code and from the models that were
+loaded, never from a client.
+"""
+
+import os
+from pathlib import Path
+
+import psutil
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import generate_latest as _generate
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+requests = Counter(
+    "ganserve_requests_total", "Requests answered, by route pattern and status.", ["route", "code"]
+)
+images = Counter("ganserve_images_total", "Images answered.", ["model"])
+forward_passes = Counter("ganserve_forward_passes_total", "Forward passes of the generator.", ["model"])
+refused = Counter("ganserve_refused_total", "Requests refused before they were queued.", ["reason"])
+dropped = Counter(
+    "ganserve_dropped_total", "Accepted requests that were not answered with images.", ["reason"]
+)
+
+request_seconds = Histogram(
+    "ganserve_request_seconds",
+    "From the request's head to the reply handed over.",
+    ["route"],
+    buckets=_SECONDS,
+)
+queue_seconds = Histogram(
+    "ganserve_queue_seconds", "From acceptance to the first forward pass.", ["model"], buckets=_SECONDS
+)
+forward_seconds = Histogram("ganserve_forward_seconds", "One forward pass.", ["model"], buckets=_SECONDS)
+encode_seconds = Histogram(
+    "ganserve_encode_seconds", "Pixels to bytes, one reply.", ["format"], buckets=_SECONDS
+)
+batch_images = Histogram("ganserve_batch_images", "Images in one forward pass.", ["model"], buckets=_IMAGES)
+
+queue_images = Gauge(
+    "ganserve_queue_images", "Images waiting for a forward pass.", ["model"], multiprocess_mode="livesum"
+)
+ready = Gauge("ganserve_ready", "1 when every worker is ready for requests.", multiprocess_mode="livemin")
+model_info = Gauge(
+    "ganserve_model_info",
+    "1 for each model that is ready.",
+    ["model", "version", "engine", "precision", "provider"],
+    multiprocess_mode="livemax",
+)
+golden_error_levels = Gauge(
+    "ganserve_golden_error_levels",
+    "Difference to the golden samples at load, in uint8 levels.",
+    ["model", "statistic"],
+    multiprocess_mode="livemax",
+)
+
+
+def exposition() -> bytes:
+    """All workers' metrics in Prometheus' text format."""
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not directory:
+        return _generate(REGISTRY)
+    _forget_dead_workers(Path(directory))
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, directory)
+    return _generate(registry)
+
+
+def _forget_dead_workers(directory: Path) -> None:
+    """A killed worker's gauges would stay for ever: its queue length, its readiness. Its counters must stay."""
+    for file in directory.glob("gauge_live*_*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        if not psutil.pid_exists(pid):
+            mark_process_dead(pid, str(directory))

@@ -1,0 +1,188 @@
+"""The models under a folder: contract, engine, golden check, warm-up, and a place in the batcher."""
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from service import golden, metrics
+from service.batcher import Batcher, Line
+from service.contract import Contract, parse, version
+from service.engines.choose import available_cpus, choose
+from service.engines.engine import Engine
+from service.errors import ContractError, EngineUnavailable, NotReady, UnknownModel
+from service.latents import latents
+from service.settings import Settings
+
+log = logging.getLogger("bentoml.ganserve.models")
+
+FILE = "generator.onnx"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class Model:
+    """A generator under a name: `loading`, then `ready` or `failed`, with the reason."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+        self.path = folder / FILE
+        self.state = "loading"
+        self.problem = ""
+        self.version = ""
+        self.created = 0
+        self.contract: Contract
+        self.engine: Engine
+        self.golden: golden.GoldenErrors | None = None
+        self.line: Line
+        self.batcher: Batcher | None = None
+
+    def load(self, settings: Settings) -> None:
+        """Read, check against the contract, start the engine, compare golden samples, warm up.
+
+        Raises nothing: a file that is not served is reported, and the others are.
+        """
+        try:
+            if not _NAME.fullmatch(self.name):
+                raise ContractError(
+                    "a model's folder name has lower-case letters, digits and . _ - only, at most 64"
+                )
+            file = self.path.read_bytes()
+            self.created = int(self.path.stat().st_mtime)
+            self.version = version(file)
+            self.contract = parse(file)
+            self.engine = choose(file, self.contract, settings)
+            self._warm_up()
+            self._check_golden(settings.engine)
+        except (ContractError, EngineUnavailable, OSError) as error:
+            self._fail(f"{error}")
+        except Exception as error:  # an engine may raise anything on a file that it can't run
+            self._fail(f"{type(error).__name__}: {error}")
+            log.exception("model %s", self.name)
+
+    def serve(self, batcher: Batcher, settings: Settings) -> None:
+        """Take requests from now on, if it was loaded."""
+        if self.state == "failed":
+            return
+        self.batcher = batcher
+        self.line = batcher.add(self.name, self.engine, settings.max_batch or self.engine.max_batch)
+        self.state = "ready"
+        engine = self.engine
+        metrics.model_info.labels(
+            self.name, self.version, engine.name, engine.precision, engine.provider
+        ).set(1)
+
+    def require_ready(self) -> None:
+        """Raises NotReady, saying why."""
+        if self.state != "ready":
+            raise NotReady(f"Model {self.name} is {self.state}{': ' if self.problem else ''}{self.problem}.")
+
+    def _warm_up(self) -> None:
+        """Every shape that will be met, on every path that will meet it."""
+        engine, contract = self.engine, self.contract
+        for size in engine.buckets or sorted({1, engine.max_batch}):
+            z = latents(range(size), contract.z_dim)
+            label = (
+                None if contract.classes is None else np.arange(size, dtype=np.int64) % contract.class_count
+            )
+            for forward in {id(f): f for f in (engine.wide, *engine.lanes)}.values():
+                images = forward(z, label)
+                shape = (size, contract.image.channels, contract.image.height, contract.image.width)
+                if images.shape != shape or images.dtype != np.uint8:
+                    raise ContractError(f"the graph gave {images.dtype} {images.shape}, not uint8 {shape}")
+
+    def _check_golden(self, engine_setting: str) -> None:
+        if engine_setting == "fake":  # its pictures are made up, and replies say so
+            return
+        for forward in {id(f): f for f in (self.engine.wide, *self.engine.lanes)}.values():
+            errors = golden.compare(self.contract, forward)
+            if errors is None:
+                return
+            self.golden = errors
+            for statistic in ("max", "p99", "mean"):
+                metrics.golden_error_levels.labels(self.name, statistic).set(getattr(errors, statistic))
+            if excess := errors.excess(self.engine.precision):
+                raise ContractError(
+                    f"{self.engine.name} gives other pictures than the trained network: {excess}"
+                )
+
+    def _fail(self, problem: str) -> None:
+        self.state, self.problem = "failed", problem
+        log.error("model %s is not served: %s", self.name, problem)
+
+
+class Models(Mapping[str, Model]):
+    """All models under a folder, by name."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises nothing for a bad model; `problem` says why there is none at all."""
+        self.settings = settings
+        self.problem = ""
+        try:
+            folders = sorted(folder for folder in settings.models.iterdir() if (folder / FILE).is_file())
+        except OSError as error:
+            folders = []
+            self.problem = f"GANSERVE_MODELS: {error}"
+        if not folders and not self.problem:
+            self.problem = f"No */{FILE} under {settings.models.resolve()} (GANSERVE_MODELS)."
+        if self.problem:
+            log.error(self.problem)
+        self._models = {folder.name: Model(folder) for folder in folders}
+        self.batcher: Batcher | None = None
+
+    def load(self) -> None:
+        """Load every model, one after another; each serves as soon as it is ready."""
+        for model in self._models.values():
+            begun = time.monotonic()
+            model.load(self.settings)
+            if model.state == "failed":
+                continue
+            if self.batcher is None:
+                lanes = len(model.engine.lanes)
+                self.batcher = Batcher(lanes, self.settings.max_queue_images, encode_threads=available_cpus())
+            model.serve(self.batcher, self.settings)
+            log.info(
+                "model %s@%s ready in %.2f s; %s",
+                model.name,
+                model.version,
+                time.monotonic() - begun,
+                model.engine.reason,
+            )
+
+    @property
+    def all_ready(self) -> bool:
+        """Whether every model is ready, and there is one."""
+        return bool(self._models) and all(model.state == "ready" for model in self._models.values())
+
+    def find(self, address: str | None) -> Model:
+        """The model `name`, or `name@version`; without an address, the default one.
+
+        Raises UnknownModel, listing what there is; NotReady, saying why there is none at all.
+        """
+        if address is None:
+            return self._default()
+        name, _, wanted = address.partition("@")
+        model = self._models.get(name)
+        if model is None:
+            raise UnknownModel(
+                f"There is no model '{name[:64]}'; there are: {', '.join(self._models) or 'none'}."
+            )
+        if wanted and wanted != model.version:
+            raise UnknownModel(f"Model {name} has version {model.version}, not '{wanted[:64]}'.")
+        return model
+
+    def _default(self) -> Model:
+        if not self._models:
+            raise NotReady(self.problem)
+        return self._models.get(self.settings.default_model) or next(iter(self._models.values()))
+
+    def __getitem__(self, name: str) -> Model:
+        return self._models[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)

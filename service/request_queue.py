@@ -1,0 +1,95 @@
+"""Which pieces of which requests travel in the next forward pass. No threads, no clock of its own."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """A request's images, from admission to answer.
+
+    z: float32 [n, z_dim]; label: int64 [n] or None; deadline and accepted_at: time.monotonic() seconds.
+    """
+
+    z: NDArray[np.float32]
+    label: NDArray[np.int64] | None
+    deadline: float
+    accepted_at: float
+    finish: Callable[[NDArray[np.uint8]], Any]
+    """Turns uint8 [n, C, H, W] into the answer, off the engine's thread."""
+    answer: Callable[[Any, BaseException | None], None]
+    """Takes the answer or the error to whoever waits; any thread may call it, once."""
+    begun: int = 0
+    """Images handed to a forward pass."""
+    computed: int = 0
+    """Images that came back."""
+    images: NDArray[np.uint8] | None = None
+    begun_at: float = 0.0
+    computed_at: float = 0.0
+
+    @property
+    def n(self) -> int:
+        return len(self.z)
+
+
+@dataclass(eq=False, slots=True)
+class Piece:
+    """Images start to stop of a request, in one batch."""
+
+    request: Request
+    start: int
+    stop: int
+
+
+class RequestQueue:
+    """Requests of one model, in turn: a request larger than a piece goes back to the end after each piece."""
+
+    def __init__(self, max_batch: int) -> None:
+        self.max_batch = max_batch
+        self.waiting_images = 0
+        self._requests: OrderedDict[int, Request] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def append(self, request: Request) -> None:
+        self._requests[id(request)] = request
+        self.waiting_images += request.n
+
+    def discard(self, request: Request) -> bool:
+        """Takes out what of the request has not begun; False if nothing was waiting."""
+        if self._requests.pop(id(request), None) is None:
+            return False
+        self.waiting_images -= request.n - request.begun
+        return True
+
+    def next_batch(self, now: float) -> tuple[list[Piece], list[Request]]:
+        """Pieces for one forward pass, at most `max_batch` images; and the requests whose deadline has passed.
+
+        The expired are taken out and never computed. Both lists may be empty.
+        """
+        pieces: list[Piece] = []
+        expired: list[Request] = []
+        room = self.max_batch
+        while room and self._requests:
+            request = next(iter(self._requests.values()))
+            if request.deadline <= now:
+                self.discard(request)
+                expired.append(request)
+                continue
+            stop = min(request.n, request.begun + room)
+            pieces.append(Piece(request, request.begun, stop))
+            taken = stop - request.begun
+            room -= taken
+            self.waiting_images -= taken
+            request.begun = stop
+            if stop == request.n:
+                del self._requests[id(request)]
+            else:
+                self._requests.move_to_end(id(request))
+        return pieces, expired

@@ -1,0 +1,145 @@
+"""Every setting, read from GANSERVE_* and validated before anything starts."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from service.errors import SettingsError
+
+PREFIX = "GANSERVE_"
+
+# Kubernetes injects these into every pod beside a Service named `ganserve`; clients read GANSERVE_URL.
+_FOREIGN_NAMES = {"GANSERVE_URL", "GANSERVE_PORT", "GANSERVE_SERVICE_HOST"}
+_FOREIGN_PREFIXES = ("GANSERVE_SERVICE_PORT", "GANSERVE_PORT_")
+
+
+def _setting(default: Any, text: str, **bounds: Any) -> Any:
+    return field(default=default, metadata={"text": text, **bounds})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One field a setting; the environment variable is GANSERVE_ and the field's name in capitals."""
+
+    models: Path = _setting(
+        Path("models"), "Folder with one subfolder a model, each holding `generator.onnx`."
+    )
+    default_model: str = _setting(
+        "fashion-mnist", "Model of requests that name none; where there is no such model, the first by name."
+    )
+    engine: str = _setting(
+        "auto",
+        "What runs the forward passes. `auto`: CUDA where a session gets it, else OpenVINO where installed, else ONNX Runtime on CPU. `fake` paints test pictures.",
+        choices=("auto", "onnxruntime", "openvino", "fake"),
+    )
+    precision: str = _setting(
+        "auto",
+        "Arithmetic of the forward passes. `auto` is `fp32`.",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    workers: int = _setting(1, "Worker processes, each with its own engine.", low=1, high=256)
+    threads: int = _setting(
+        0,
+        "CPU threads a worker; 0: the cores this container may use, divided by the workers.",
+        low=0,
+        high=1024,
+    )
+    max_batch: int = _setting(
+        0, "Most images in one forward pass; 0: 8 on CPU, 64 on a GPU.", low=0, high=4096
+    )
+    max_queue_images: int = _setting(
+        2048,
+        "Images accepted and not yet answered, a worker; past it requests get 429.",
+        low=1,
+        high=10_000_000,
+    )
+    max_images_per_request: int = _setting(256, "Largest `n` of one request.", low=1, high=100_000)
+    max_body_bytes: int = _setting(
+        4 * 2**20, "Largest request body; past it requests get 413.", low=1024, high=2**30
+    )
+    timeout_seconds: float = _setting(
+        30.0,
+        "Longest that a request may take; past it it gets 504. A request may ask for less.",
+        low=0.001,
+        high=3600,
+    )
+    drain_seconds: float = _setting(
+        5.0, "After SIGTERM: how long requests are still answered while `/readyz` says 503.", low=0, high=3600
+    )
+
+    def __post_init__(self) -> None:
+        if self.max_images_per_request > self.max_queue_images:
+            raise SettingsError(
+                f"GANSERVE_MAX_IMAGES_PER_REQUEST is {self.max_images_per_request}: it can be at most "
+                f"GANSERVE_MAX_QUEUE_IMAGES, {self.max_queue_images}, or such a request could never be accepted."
+            )
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from GANSERVE_* variables; an empty value is as good as none.
+
+    Raises SettingsError, one line that names the variable and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    for setting in fields(Settings):
+        name = PREFIX + setting.name.upper()
+        text = environ.get(name, "").strip()
+        if text:
+            values[setting.name] = _parse(
+                name,
+                text,
+                Path if isinstance(setting.default, Path) else type(setting.default),
+                setting.metadata,
+            )
+    return Settings(**values)
+
+
+def unknown_names(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """A warning for each GANSERVE_ variable that is no setting, with the nearest name that is one."""
+    known = [PREFIX + setting.name.upper() for setting in fields(Settings)]
+    warnings = []
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name in known or name in _FOREIGN_NAMES:
+            continue
+        if name.startswith(_FOREIGN_PREFIXES):
+            continue
+        near = get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        warnings.append(f"{name} is not a setting and has no effect{hint}")
+    return warnings
+
+
+def table() -> str:
+    """The settings as the README's Markdown table."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for setting in fields(Settings):
+        choices = setting.metadata.get("choices")
+        allowed = f" One of {', '.join(f'`{c}`' for c in choices)}." if choices else ""
+        rows.append(
+            f"| `{PREFIX}{setting.name.upper()}` | `{setting.default}` | {setting.metadata['text']}{allowed} |"
+        )
+    return "\n".join(rows)
+
+
+def _parse(name: str, text: str, kind: type, bounds: Mapping[str, Any]) -> Any:
+    if "choices" in bounds:
+        if text.lower() not in bounds["choices"]:
+            raise SettingsError(f"{name} is '{text}': allowed are {', '.join(bounds['choices'])}.")
+        return text.lower()
+    if kind not in (int, float):
+        return text if kind is str else Path(text)
+    noun = "a whole number" if kind is int else "a number"
+    try:
+        value = kind(text)
+    except ValueError:
+        raise SettingsError(f"{name} is '{text}': it must be {noun}.") from None
+    if not bounds["low"] <= value <= bounds["high"]:  # also refuses NaN
+        raise SettingsError(f"{name} is {text}: it must be {noun} from {bounds['low']} to {bounds['high']}.")
+    return value
+
+
+if __name__ == "__main__":
+    print(table())

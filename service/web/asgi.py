@@ -1,0 +1,134 @@
+"""The few pieces of ASGI that the routes share: read a capped body, send a reply, notice a client that left."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from service.errors import BodyTimeout, BodyTooLarge
+from service.models import Models
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+T = TypeVar("T")
+
+# A lone request is answered sooner; only one that waits is worth a task that listens for its client.
+_WATCH_AFTER_SECONDS = 0.02
+
+
+class Reply(Struct):
+    """One whole HTTP reply; content-length is added when it is sent."""
+
+    status: int
+    media_type: str
+    body: bytes = b""
+    headers: dict[str, str] = {}
+
+
+@dataclass(slots=True)
+class Call:
+    """One HTTP request on its way to a route's function."""
+
+    scope: Scope
+    receive: Receive
+    models: Models
+    draining: bool
+
+
+class ClientGone(Exception):
+    """The client closed the connection: there is nobody to answer."""
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of that lower-case name."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+
+
+async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_seconds: float) -> bytes:
+    """The request's body. Raises BodyTooLarge as soon as it is known, BodyTimeout, ClientGone."""
+    length = header(scope, b"content-length")
+    if length is not None and length.isdigit() and int(length) > max_bytes:
+        raise BodyTooLarge(f"The body has {length} bytes; allowed are {max_bytes}.")
+    message = await _first_message(receive, timeout_seconds)
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    if not message.get("more_body"):
+        body = message.get("body", b"")
+        if len(body) > max_bytes:
+            raise BodyTooLarge(f"The body has more than the {max_bytes} bytes that are allowed.")
+        return body
+    return await _rest_of_body(message, receive, max_bytes, timeout_seconds)
+
+
+async def send_reply(send: Send, reply: Reply) -> None:
+    """Send `reply` whole."""
+    headers = [
+        (b"content-type", reply.media_type.encode("latin-1")),
+        (b"content-length", b"%d" % len(reply.body)),
+    ]
+    headers += [(key.encode("latin-1"), value.encode("latin-1")) for key, value in reply.headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+async def unless_client_goes(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled if the client disconnects. Raises ClientGone then."""
+    task = asyncio.current_task()
+    assert task is not None
+    watchers: list[asyncio.Task[None]] = []
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(_WATCH_AFTER_SECONDS, lambda: watchers.append(loop.create_task(watch())))
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+        task.uncancel()
+        raise ClientGone from None
+    finally:
+        timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()
+
+
+async def _first_message(receive: Receive, timeout_seconds: float) -> Message:
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await receive()
+    except TimeoutError:
+        raise BodyTimeout(_NO_BODY.format(timeout_seconds)) from None
+
+
+async def _rest_of_body(message: Message, receive: Receive, max_bytes: int, timeout_seconds: float) -> bytes:
+    chunks = [message.get("body", b"")]
+    size = len(chunks[0])
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            while message.get("more_body"):
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if size > max_bytes:
+                    raise BodyTooLarge(f"The body has more than the {max_bytes} bytes that are allowed.")
+    except TimeoutError:
+        raise BodyTimeout(_NO_BODY.format(timeout_seconds)) from None
+    return b"".join(chunks)
+
+
+_NO_BODY = "The whole body did not arrive within {} seconds."

@@ -1,0 +1,66 @@
+"""What operators ask: alive, ready, metrics; and the pages that describe the rest."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from service import metrics
+from service.web.asgi import Call, Reply
+
+_HTML = "text/html; charset=utf-8"
+_SECURITY = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+
+
+async def livez(call: Call) -> Reply:
+    """GET /livez: the event loop runs."""
+    return Reply(200, "text/plain", b"alive\n")
+
+
+async def readyz(call: Call) -> Reply:
+    """GET /readyz: 200 if every model is loaded, warmed and golden-checked, and the service is not draining."""
+    models, draining = call.models, call.draining
+    states = {model.name: model.state for model in models.values()}
+    ready = models.all_ready and not draining
+    body: dict[str, Any] = {"ready": ready, "draining": draining, "models": states}
+    if models.problem:
+        body["problem"] = models.problem
+    return Reply(
+        200 if ready else 503, "application/json", msgspec.json.encode(body), {"cache-control": "no-store"}
+    )
+
+
+async def get_metrics(call: Call) -> Reply:
+    """GET /metrics: Prometheus' text format, all workers together."""
+    return Reply(
+        200, metrics.CONTENT_TYPE, await asyncio.to_thread(metrics.exposition), {"cache-control": "no-store"}
+    )
+
+
+async def docs(call: Call) -> Reply:
+    """GET /docs: Swagger UI, from the files that BentoML ships; nothing is asked of another host."""
+    return Reply(200, _HTML, _DOCS, _SECURITY)
+
+
+async def home(call: Call) -> Reply:
+    """GET /: to the description of the API."""
+    return Reply(307, "text/plain", b"", {"location": "/docs"})
+
+
+_DOCS = b"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>ganserve API</title>
+<link rel="stylesheet" href="/static_content/swagger-ui.css">
+<link rel="icon" href="data:,">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/static_content/swagger-ui-bundle.js"></script>
+<script>
+SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", validatorUrl: null, deepLinking: true});
+</script>
+</body>
+</html>
+"""

@@ -1,0 +1,50 @@
+"""Errors -> RFC 9457 problem details."""
+
+import msgspec
+from msgspec import Struct
+
+from service.errors import (
+    GanserveError,
+    InvalidField,
+    MethodNotAllowed,
+    QueueFull,
+    RequestError,
+    ServiceError,
+)
+from service.web.asgi import Reply
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Struct, omit_defaults=True):
+    """`code` is stable, `field` is where the mistake is; `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+
+
+def problem(error: GanserveError) -> Reply:
+    """The reply for an error of the taxonomy."""
+    kind = error if isinstance(error, RequestError | ServiceError) else ServiceError()
+    headers = {}
+    if isinstance(error, QueueFull):
+        headers["retry-after"] = str(error.retry_after_seconds)
+    elif isinstance(error, MethodNotAllowed):
+        headers["allow"] = ", ".join(error.allowed)
+    elif kind.status == 503:
+        headers["retry-after"] = "1"
+    elif kind.status in (408, 413):
+        headers["connection"] = "close"  # the rest of the body is not read
+    body = Problem(
+        type=f"/docs#{kind.code}",
+        title=kind.title,
+        status=kind.status,
+        code=kind.code,
+        detail=str(error),
+        field=error.field if isinstance(error, InvalidField) else None,
+    )
+    return Reply(kind.status, MEDIA_TYPE, msgspec.json.encode(body), headers)

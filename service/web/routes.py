@@ -1,0 +1,122 @@
+"""Path -> function; errors -> problems; every request counted."""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+from service import metrics
+from service.errors import GanserveError, MethodNotAllowed, ServiceError, UnknownRoute
+from service.models import Models
+from service.web import openapi, operations, samples
+from service.web.asgi import AsgiApp, Call, ClientGone, Receive, Reply, Scope, Send, send_reply
+from service.web.problems import problem
+
+log = logging.getLogger("bentoml.ganserve.web")
+
+Handler = Callable[..., Awaitable[Reply]]
+
+ROUTES: list[tuple[str, str, Handler]] = [
+    ("POST", "/v1/samples", samples.post_samples),
+    ("GET", "/v1/models", samples.list_models),
+    ("GET", "/v1/models/{model}", samples.get_model),
+    ("GET", "/v1/models/{model}/images/{file}", samples.get_image),
+    ("GET", "/v1/models/{model}/images/{label}/{file}", samples.get_image),
+    ("GET", "/livez", operations.livez),
+    ("GET", "/healthz", operations.livez),
+    ("GET", "/readyz", operations.readyz),
+    ("GET", "/metrics", operations.get_metrics),
+    ("GET", "/openapi.json", openapi.get_document),
+    ("GET", "/docs", operations.docs),
+    ("GET", "/", operations.home),
+]
+
+CLIENT_GONE = 499  # nginx's code for it; nothing is sent
+_STATIC = "/static_content/"
+_FIXED = {path: (method, path, handler) for method, path, handler in ROUTES if "{" not in path}
+_PATTERNS = [
+    (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), (method, path, handler))
+    for method, path, handler in ROUTES
+    if "{" in path
+]
+
+
+class Front:
+    """The ASGI app in front of BentoML's, which gets only its own native routes and static files.
+
+    So nothing of BentoML's stack (timers, tracing, index page, a time series for each path) is on the
+    way of a sample. `native` are the paths of `@bentoml.api` methods.
+    """
+
+    def __init__(self, models: Models, bento_app: AsgiApp, native: frozenset[str]) -> None:
+        self.models = models
+        self.draining = False
+        self._bento_app = bento_app
+        self._native = native
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._bento_app(scope, receive, send)
+            return
+        begun = time.monotonic()
+        route, code = "unknown", 500
+        try:
+            path = scope["path"]
+            if path in self._native or path.startswith(_STATIC):
+                route = path if path in self._native else _STATIC
+                code = await self._pass_on(scope, receive, send)
+                return
+            (method, route, handler), parameters = _find(scope)
+            if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
+                raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
+            reply = await handler(Call(scope, receive, self.models, self.draining), **parameters)
+            code = reply.status
+            await send_reply(send, reply)
+        except ClientGone:
+            code = CLIENT_GONE
+        except GanserveError as error:
+            reply = problem(error)
+            code = reply.status
+            await send_reply(send, reply)
+        except Exception as error:
+            number = secrets.token_hex(4)
+            log.exception("failure %s", number)
+            failure = ServiceError(
+                f"An unexpected {type(error).__name__}; the server's log has it as {number}."
+            )
+            await send_reply(send, problem(failure))
+        finally:
+            metrics.requests.labels(route, code).inc()
+            metrics.request_seconds.labels(route).observe(time.monotonic() - begun)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> int:
+        """Let BentoML answer, under our limits. Returns the status it sent."""
+        if scope["method"] == "POST":
+            samples.require_json(scope)
+        status = 500
+
+        async def note_status(message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await self._bento_app(scope, receive, note_status)
+        return status
+
+
+def _find(scope: Scope) -> tuple[tuple[str, str, Handler], dict[str, str]]:
+    """The route, and the decoded parts of the path that it names. Raises UnknownRoute."""
+    path = scope["path"]
+    if path in _FIXED:
+        return _FIXED[path], {}
+    # Parts are split before they are decoded: a slash inside one (`T-shirt%2Ftop`) stays inside.
+    raw = scope["raw_path"].split(b"?")[0].decode("latin-1")
+    for pattern, route in _PATTERNS:
+        if match := pattern.fullmatch(raw):
+            return route, {
+                name: unquote(value, errors="replace") for name, value in match.groupdict().items()
+            }
+    raise UnknownRoute(f"There is no {path[:128]}; /docs lists what there is.")
