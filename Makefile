@@ -1,0 +1,55 @@
+# On a fresh machine (Python 3.11 or newer, make, git): `make serve`, `make test`.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+HOST ?= 0.0.0.0
+PORT ?= 3000
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export BENTOML_DO_NOT_TRACK = true
+
+.PHONY: help serve test check format train constraints clean
+
+help:
+	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, GANSERVE_*)"
+	@echo "make test    run every test"
+	@echo "make check   format, lint and types"
+	@echo "make format  apply the format"
+	@echo "make train   train the shipped Fashion-MNIST generator (hours), evaluate and export it"
+	@echo "make clean   remove the environments"
+
+# One home an instance: BentoML deletes the metric files in it at every start.
+serve: .venv/.installed
+	@.venv/bin/python -m service.preflight $(HOST) $(PORT)
+	@BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/.bentoml/$(PORT)} exec .venv/bin/bentoml serve --host $(HOST) --port $(PORT)
+
+test: .venv-dev/.installed
+	.venv-dev/bin/python -m pytest
+
+check: .venv-dev/.installed
+	.venv-dev/bin/ruff format --check .
+	.venv-dev/bin/ruff check .
+	.venv-dev/bin/pyright
+
+format: .venv-dev/.installed
+	.venv-dev/bin/ruff format .
+	.venv-dev/bin/ruff check --fix .
+
+constraints: .venv-dev/.installed
+	@{ head -n 1 constraints.txt; .venv-dev/bin/pip freeze --exclude-editable | sed 's/^onnxruntime-gpu==\(.*\)/onnxruntime==\1\n&/; s/+cpu$$//'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	rm -rf .venv .venv-dev .bentoml
+
+.venv/.installed: pyproject.toml requirements.txt constraints.txt
+	@echo "Installing the service into .venv (once, about a minute) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ganserve needs Python 3.11 or newer; set PYTHON=")'
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv-dev/.installed: pyproject.toml requirements.txt constraints.txt
+	@echo "Installing service, training and test tools into .venv-dev (once, a few minutes) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ganserve needs Python 3.11 or newer; set PYTHON=")'
+	@$(PYTHON) -m venv .venv-dev
+	@.venv-dev/bin/pip install --quiet --constraint constraints.txt --editable '.[training,dev]'
+	@touch $@
