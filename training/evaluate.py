@@ -1,0 +1,219 @@
+"""How good the images are: figures of a checkpoint or a served file, each beside its floor."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from threadpoolctl import threadpool_limits
+
+from training.dataset import Dataset
+from training.errors import UserError
+from training.formats import load
+from training.generated import Source, images_of, open_source
+from training.quality.comparison import Figure, Sample, figures, memorisation
+from training.quality.judging import JUDGES, JudgeSettings, judge_for
+from training.report import print_tables
+
+MIN_IMAGES = 20
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One judge, and its figures by name."""
+
+    judge: JudgeSettings
+    test_accuracy: float
+    figures: dict[str, Figure]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that was measured of one generator; `to_json` is what goes into files."""
+
+    dataset: str
+    split: str
+    images: int
+    origin: dict[str, Any]
+    verdicts: list[Verdict]
+    memory: dict[str, Figure]
+    """Distances in pixels, which no judge has a say in."""
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def cache_folder() -> Path:
+    """Where trained judges are kept: the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganserve"
+
+
+@click.command("evaluate")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="The data set it was trained on, in any form that `train` takes.",
+)
+@click.option(
+    "--images",
+    "count",
+    type=click.IntRange(MIN_IMAGES),
+    default=10_000,
+    show_default=True,
+    help="Generated images, and as many real ones; fewer where the data set has fewer.",
+)
+@click.option(
+    "--judge",
+    "judges",
+    type=click.Choice(list(JUDGES)),
+    multiple=True,
+    default=["plain"],
+    show_default=True,
+    help="Classifier in whose features images are compared; may be repeated.",
+)
+@click.option("--judge-seed", type=click.IntRange(0), help="Another seed for the judges than their own.")
+@click.option(
+    "--judge-images", type=click.IntRange(1), help="Another length of the judges' training, in images."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "onnxruntime", "openvino"]),
+    default="auto",
+    show_default=True,
+    help="What runs an .onnx file.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of the engine.",
+)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads; all if not given.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of trained judges; by default in the user's cache.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def evaluate_command(
+    path: Path,
+    data: Path,
+    count: int,
+    judges: tuple[str, ...],
+    judge_seed: int | None,
+    judge_images: int | None,
+    engine: str,
+    precision: str,
+    threads: int | None,
+    cache: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure the images of PATH: a run folder, a checkpoint, or an exported .onnx file.
+
+    Each figure stands beside its floor, what as many real training images reach in their place. A
+    judge is trained once per data set, on its training images, and kept; one that played no part in
+    choosing a checkpoint (`--judge residual`) gives the figures to believe.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    source = open_source(path, engine, precision, threads or 0)
+    chosen = judges_of(judges, judge_seed, judge_images)
+    with threadpool_limits(threads), Progress(console=Console(stderr=True)) as progress:
+        evaluation = evaluate(source, load(data), chosen, cache or cache_folder(), progress, count)
+    if as_json:
+        click.echo(json.dumps(evaluation.to_json(), indent=2))
+    else:
+        print_tables(evaluation.to_json(), Console())
+
+
+def judges_of(names: Sequence[str], seed: int | None, images: int | None) -> list[JudgeSettings]:
+    """The named judges, with these values changed."""
+    changes = {name: value for name, value in (("seed", seed), ("images", images)) if value is not None}
+    return [replace(JUDGES[name], **changes) for name in names]
+
+
+def evaluate(
+    source: Source,
+    dataset: Dataset,
+    judges: Sequence[JudgeSettings],
+    cache: Path,
+    progress: Progress,
+    count: int = 10_000,
+) -> Evaluation:
+    """Compares `count` generated images, or as many as the data set has real ones, with held-out real images.
+
+    The floor of a figure is what as many real training images reach in the generated ones' place
+    (for the two that need labels: what the real held-out images reach).
+    Raises UserError: the data set is another than the generator's, or too small.
+    """
+    check_match(source, dataset)
+    size = min(count, len(dataset.test_images), len(dataset.images))
+    if size < MIN_IMAGES:
+        raise UserError(
+            f"{dataset.name}: {size} real images to compare with; {MIN_IMAGES} are the least that means anything"
+        )
+    trained = [
+        judge_for(dataset, settings, cache, _bar(progress, f"judge {settings.architecture}", settings.images))
+        for settings in judges
+    ]
+    held_out = _draw(dataset.test_images, dataset.test_labels, size)
+    training = _draw(dataset.images, dataset.labels, size)
+    generated = Sample(*images_of(source, size, _bar(progress, "generate", size)))
+    done = _bar(progress, "compare", len(judges) + 1)
+    verdicts = []
+    for settings, judge in zip(judges, trained, strict=True):
+        found = figures(judge, held_out, training, generated, conditional=source.classes is not None)
+        verdicts.append(Verdict(settings, judge.test_accuracy, found))
+        done(1)
+    memory = memorisation(generated.images, held_out.images, dataset.images)
+    done(1)
+    notes = _notes(dataset, count, size)
+    return Evaluation(dataset.name, dataset.split, size, source.origin, verdicts, memory, notes)
+
+
+def check_match(source: Source, dataset: Dataset) -> None:
+    """Raises UserError where figures would compare different things."""
+    spec, image = dataset.spec, source.image
+    made, real = (image.channels, image.height, image.width), (spec.channels, spec.height, spec.width)
+    if made != real:
+        raise UserError(f"the generator makes images of shape {made}, data set {spec.dataset} has {real}")
+    if source.classes is not None and source.classes != spec.class_names:
+        raise UserError(
+            f"the generator's classes are {', '.join(source.classes)}; "
+            f"those of data set {spec.dataset} are {', '.join(spec.class_names)}"
+        )
+
+
+def _draw(images: NDArray[np.uint8], labels: NDArray[np.int64], size: int) -> Sample:
+    """In random order: a split sorted by class would otherwise lose classes, and block means their meaning."""
+    rows = np.random.default_rng(0).permutation(len(images))[:size]
+    return Sample(images[rows], labels[rows])
+
+
+def _notes(dataset: Dataset, count: int, size: int) -> list[str]:
+    notes = []
+    if size < count:
+        notes.append(f"{size} images instead of {count}: the data set has no more in both splits.")
+    shares = np.bincount(dataset.test_labels, minlength=len(dataset.class_names)) / len(dataset.test_labels)
+    if shares.max() > 1.2 * shares.mean():
+        notes.append(
+            "Generated classes are equally frequent, the real ones are not: distances include that difference."
+        )
+    return notes
+
+
+def _bar(progress: Progress, description: str, total: int) -> Callable[[int], None]:
+    task = progress.add_task(description, total=total)
+    return lambda done: progress.update(task, advance=done)
