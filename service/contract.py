@@ -8,6 +8,7 @@ The reader judges files that it did not write, so the schema lives here, and exp
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -38,7 +39,7 @@ class ImageShape(Struct, frozen=True):
 class GoldenSample(Struct, frozen=True):
     """The image that the PyTorch EMA network gives for (seed, label), as PNG (base64 in JSON)."""
 
-    seed: Annotated[int, Meta(ge=0)]
+    seed: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     label: Annotated[int, Meta(ge=0)] | None
     png: bytes
 
@@ -97,7 +98,7 @@ def parse(file: bytes) -> Contract:
         raise ContractError(f"not an ONNX file: {error}") from error
     if not model.HasField("graph"):
         raise ContractError("not an ONNX file: it holds no graph")
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
         raise ContractError("external data is refused: the weights must be inside the file")
     foreign = {domain.domain for domain in model.opset_import} - _PLAIN_DOMAINS
     if foreign:
@@ -124,7 +125,7 @@ def _metadata(model: onnx.ModelProto) -> Contract:
         )
     try:
         contract = msgspec.json.decode(document, type=Contract)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ContractError(f"metadata '{METADATA_KEY}': {error}") from error
     if contract.schema != SCHEMA:
         raise ContractError(f"metadata schema {contract.schema}: this version reads schema {SCHEMA}")
@@ -140,6 +141,20 @@ def _metadata(model: onnx.ModelProto) -> Contract:
         if (sample.label is None) != (classes is None) or (sample.label or 0) >= max(1, contract.class_count):
             raise ContractError(f"golden sample of seed {sample.seed}: label {sample.label} is not a class")
     return contract
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of the file: also those inside nodes, branches and functions."""
+    yield from model.graph.initializer
+    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    for sparse in model.graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    while waiting:
+        for attribute in waiting.pop().attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for graph in (attribute.g, *attribute.graphs):
+                yield from graph.initializer
+                waiting += graph.node
 
 
 def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:
