@@ -25,6 +25,8 @@ from service.request_queue import Piece, Request, RequestQueue
 
 log = logging.getLogger("bentoml.ganserve.batcher")
 
+Outcome = tuple[asyncio.Future[Any], Any, BaseException | None]
+
 
 class Line:
     """One model's place in a batcher: its engine, its queue, its metrics."""
@@ -44,7 +46,8 @@ class Line:
 class Batcher:
     """The lanes of one device, fair between models: lanes take the models that have work in turn."""
 
-    def __init__(self, lanes: int, max_queue_images: int, encode_threads: int = 2) -> None:
+    def __init__(self, lanes: int, max_queue_images: int, encode_threads: int = 0) -> None:
+        """encode_threads: threads that turn pixels into answers; 0 where a lane is a core anyway, and does it."""
         self.max_queue_images = max_queue_images
         self.accepted_images = 0
         """Images accepted and not yet answered."""
@@ -55,7 +58,7 @@ class Batcher:
         self._closing = False
         self._images_per_second = 0.0
         self._failures = itertools.count(1)
-        self._encoders = ThreadPoolExecutor(encode_threads, thread_name_prefix="encode")
+        self._encoders = ThreadPoolExecutor(encode_threads, "encode") if encode_threads else None
         self._lanes = [
             threading.Thread(target=self._run_lane, args=(lane,), name=f"lane-{lane}", daemon=True)
             for lane in range(lanes)
@@ -91,15 +94,8 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-
-        def answer(result: Any, error: BaseException | None) -> None:
-            try:
-                loop.call_soon_threadsafe(_settle, future, result, error)
-            except RuntimeError:
-                log.debug("an answer came after the event loop had closed")
-
         now = time.monotonic()
-        request = Request(z, label, deadline, now, finish, answer)
+        request = Request(z, label, deadline, now, finish, future)
         n = request.n
         with self._lock:
             self._admit(n, deadline, now)
@@ -107,7 +103,7 @@ class Batcher:
             line.queue.append(request)
             line.queue_images.set(line.queue.waiting_images)
             self._work.notify()
-        timer = loop.call_later(deadline - now, _settle, future, None, DeadlinePassed(_TOO_LATE))
+        timer = loop.call_later(deadline - now, _settle_here, [(future, None, DeadlinePassed(_TOO_LATE))])
         try:
             return await future, request
         except asyncio.CancelledError:
@@ -134,7 +130,8 @@ class Batcher:
         self.drain()
         for thread in self._lanes:
             thread.join()
-        self._encoders.shutdown()
+        if self._encoders:
+            self._encoders.shutdown()
 
     def _admit(self, n: int, deadline: float, now: float) -> None:
         if self._closing:
@@ -177,8 +174,8 @@ class Batcher:
                 continue
             pieces, expired = line.queue.next_batch(now)
             line.queue_images.set(line.queue.waiting_images)
-            for request in expired:
-                request.answer(None, DeadlinePassed(_TOO_LATE))
+            if expired:
+                _settle([(request.future, None, DeadlinePassed(_TOO_LATE)) for request in expired])
             if pieces:
                 for piece in pieces:
                     if piece.start == 0:
@@ -224,8 +221,12 @@ class Batcher:
         self._images_per_second += (
             0.05 * (rate - self._images_per_second) if self._images_per_second else rate
         )
-        if done:
-            self._encoders.submit(_answer_all, line, done)
+        if not done:
+            return
+        if self._encoders:
+            self._encoders.submit(_finish, line, done)
+        else:
+            _finish(line, done)
 
     def _fail(self, line: Line, pieces: list[Piece], error: Exception) -> None:
         number = next(self._failures)
@@ -236,12 +237,9 @@ class Batcher:
             for piece in pieces:
                 line.queue.discard(piece.request)
             line.queue_images.set(line.queue.waiting_images)
-        for piece in pieces:
-            failure = EngineFailed(
-                f"The forward pass failed; the server's log has the cause as failure {number}."
-            )
-            metrics.dropped.labels("engine_failed").inc()
-            piece.request.answer(None, failure)
+        metrics.dropped.labels("engine_failed").inc(len({id(piece.request) for piece in pieces}))
+        text = f"The forward pass failed; the server's log has the cause as failure {number}."
+        _settle([(piece.request.future, None, EngineFailed(text)) for piece in pieces])
 
 
 _TOO_LATE = "The deadline passed before the images were ready."
@@ -258,23 +256,32 @@ def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] |
     return z, np.concatenate(labels) if labels else None
 
 
-def _answer_all(line: Line, requests: list[Request]) -> None:
+def _finish(line: Line, requests: list[Request]) -> None:
+    outcomes: list[Outcome] = []
     for request in requests:
         line.queue_seconds.observe(request.begun_at - request.accepted_at)
         line.images.inc(request.n)
         assert request.images is not None
         try:
-            result = request.finish(request.images)
+            outcomes.append((request.future, request.finish(request.images), None))
         except Exception as error:
-            request.answer(None, error)
+            outcomes.append((request.future, None, error))
+    _settle(outcomes)
+
+
+def _settle(outcomes: list[Outcome]) -> None:
+    """Tell the event loop: once for all, because each time wakes it."""
+    try:
+        outcomes[0][0].get_loop().call_soon_threadsafe(_settle_here, outcomes)
+    except RuntimeError:
+        log.debug("answers came after the event loop had closed")
+
+
+def _settle_here(outcomes: list[Outcome]) -> None:
+    for future, result, error in outcomes:
+        if future.done():  # cancelled, or past its deadline
+            continue
+        if error is None:
+            future.set_result(result)
         else:
-            request.answer(result, None)
-
-
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
+            future.set_exception(error)

@@ -141,7 +141,9 @@ class Models(Mapping[str, Model]):
                 continue
             if self.batcher is None:
                 lanes = len(model.engine.lanes)
-                self.batcher = Batcher(lanes, self.settings.max_queue_images, encode_threads=available_cpus())
+                # On CPU a lane is a core, and encodes what it computed; an accelerator must not wait for that.
+                encode_threads = available_cpus() if model.engine.buckets else 0
+                self.batcher = Batcher(lanes, self.settings.max_queue_images, encode_threads)
             model.serve(self.batcher, self.settings)
             log.info(
                 "model %s@%s ready in %.2f s; %s",

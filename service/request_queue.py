@@ -1,5 +1,6 @@
 """Which pieces of which requests travel in the next forward pass. No threads, no clock of its own."""
 
+from asyncio import Future
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ class Request:
     accepted_at: float
     finish: Callable[[NDArray[np.uint8]], Any]
     """Turns uint8 [n, C, H, W] into the answer, off the engine's thread."""
-    answer: Callable[[Any, BaseException | None], None]
-    """Takes the answer or the error to whoever waits; any thread may call it, once."""
+    future: Future[Any]
+    """Where whoever asked waits, on its event loop."""
     begun: int = 0
     """Images handed to a forward pass."""
     computed: int = 0
