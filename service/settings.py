@@ -106,8 +106,9 @@ def unknown_names(environ: Mapping[str, str] = os.environ) -> list[str]:
             continue
         if name.startswith(_FOREIGN_PREFIXES):
             continue
-        near = get_close_matches(name, known, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        # Without the prefix, which alone would make any two names close.
+        near = get_close_matches(name.removeprefix(PREFIX), [n.removeprefix(PREFIX) for n in known], 1)
+        hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
         warnings.append(f"{name} is not a setting and has no effect{hint}")
     return warnings
 
