@@ -1,0 +1,213 @@
+"""Every engine, real or fake, is held to the same promises."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service import golden
+from service.engines.fake import FakeEngine, paint
+from service.engines.ort import OrtEngine, bucket, pad
+from service.engines.ov import OpenVinoEngine
+from service.errors import EngineUnavailable
+from service.latents import latents
+from tests.generators import Tiny
+
+COUNT = 192
+SIZES = (1, 2, 3, 4, 7, 8, 16, 32, 64)
+GENERATORS = {
+    "grey": Tiny(),
+    "rgb": Tiny(image=(3, 16, 16), z_dim=64),
+    "unconditional": Tiny(classes=None),
+}
+_made = {}
+
+
+def make(name, kind, threads=2):
+    """Engines are dear to make and keep no state: one of each serves all tests."""
+    if (name, kind, threads) not in _made:
+        tiny = GENERATORS[kind]
+        file, contract = tiny.file(), tiny.contract()
+        _made[name, kind, threads] = {
+            "fake": lambda: FakeEngine(contract, lanes=threads),
+            "onnxruntime": lambda: OrtEngine(file, contract, cuda=False, precision="auto", threads=threads),
+            "openvino": lambda: OpenVinoEngine(file, contract, precision="auto", threads=threads),
+        }[name]()
+    return _made[name, kind, threads]
+
+
+def inputs(kind, count=COUNT) -> tuple[np.ndarray, Any]:
+    tiny = GENERATORS[kind]
+    label = None if tiny.classes is None else np.arange(count) * 7 % len(tiny.classes)
+    return latents(range(count), tiny.z_dim), label
+
+
+def in_batches(forward, z, label, size):
+    starts = range(0, len(z), size)
+    return np.concatenate(
+        [forward(z[i : i + size], None if label is None else label[i : i + size]) for i in starts]
+    )
+
+
+every_engine = pytest.mark.parametrize("name", ["fake", "onnxruntime", "openvino"])
+every_generator = pytest.mark.parametrize("kind", GENERATORS)
+
+
+@every_engine
+@every_generator
+def test_images_have_the_contracts_shape_and_are_the_callers_own(name, kind):
+    engine = make(name, kind)
+    z, label = inputs(kind, 3)
+    images = engine.wide(z, label)
+    kept = images.copy()
+    assert (images.dtype, images.shape) == (np.uint8, (3, *GENERATORS[kind].image))
+    engine.wide(-z, label)
+    np.testing.assert_array_equal(images, kept, err_msg="the next pass wrote into an earlier answer")
+
+
+@every_engine
+@every_generator
+def test_an_image_is_bit_equal_in_every_batch_on_every_lane_and_thread_count(name, kind):
+    z, label = inputs(kind)
+    alone = in_batches(make(name, kind).wide, z, label, 1)
+    for threads in (1, 2, 3):
+        engine = make(name, kind, threads)
+        for size in SIZES:
+            for forward in (engine.wide, engine.lanes[-1]):
+                np.testing.assert_array_equal(
+                    in_batches(forward, z, label, size), alone, err_msg=f"{threads} {size}"
+                )
+
+
+@every_engine
+def test_an_image_does_not_depend_on_who_sits_beside_it(name):
+    engine = make(name, "rgb")
+    z, label = inputs("rgb", 8)
+    alone = engine.wide(z[:1], label[:1])
+    for others in (np.zeros_like(z), z * 1e6, -z):
+        others[3] = z[0]
+        np.testing.assert_array_equal(engine.lanes[0](others, np.full(8, label[0]))[3], alone[0])
+
+
+@every_engine
+def test_lanes_that_run_at_once_give_what_they_give_alone(name):
+    engine = make(name, "rgb", threads=3)
+    z, label = inputs("rgb")
+    alone = in_batches(engine.wide, z, label, 8)
+    together = threading.Barrier(3)
+
+    def run(lane):
+        together.wait()
+        return [in_batches(engine.lanes[lane], z, label, 8) for _ in range(5)]
+
+    with ThreadPoolExecutor(3) as pool:
+        for results in pool.map(run, range(3)):
+            for images in results:
+                np.testing.assert_array_equal(images, alone)
+
+
+@every_engine
+def test_labels_and_z_both_matter(name):
+    engine = make(name, "grey")
+    z, label = inputs("grey", 2)
+    images = engine.wide(z, label)
+    assert (engine.wide(z, (label + 1) % 10) != images).any(axis=(1, 2, 3)).all()
+    assert (engine.wide(z[::-1].copy(), label) != images).any(axis=(1, 2, 3)).all()
+
+
+@every_engine
+def test_an_engine_describes_itself(name):
+    engine = make(name, "grey", threads=3)
+    assert engine.name == name
+    assert engine.precision == "fp32"
+    assert engine.provider
+    assert len(engine.reason) > 20
+    assert len(engine.lanes) == 3
+    assert engine.max_batch >= 1
+    assert list(engine.buckets) == sorted(set(engine.buckets))
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@every_generator
+def test_a_real_engine_gives_the_pictures_of_the_network(name, kind):
+    tiny = GENERATORS[kind]
+    engine = make(name, kind)
+    z, label = inputs(kind)
+    errors = golden.difference(engine.wide(z, label), tiny.forward(z, label))
+    assert errors.max <= 1
+    assert errors.mean < 0.01
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_view_into_a_larger_array_is_as_good_as_a_copy(name):
+    engine = make(name, "grey")
+    z, label = inputs("grey", 10)
+    images = engine.wide(z, label)
+    np.testing.assert_array_equal(engine.wide(z[3:7], label[3:7]), images[3:7])
+    np.testing.assert_array_equal(engine.wide(z[::2], label[::2]), images[::2])
+
+
+def test_openvino_in_bf16_keeps_its_tolerance_and_its_bits_across_batches():
+    tiny = GENERATORS["rgb"]
+    try:
+        engine = OpenVinoEngine(tiny.file(), tiny.contract(), precision="bf16", threads=2)
+    except EngineUnavailable as error:
+        pytest.skip(str(error))
+    z, label = inputs("rgb", 64)
+    alone = in_batches(engine.wide, z, label, 1)
+    assert engine.precision == "bf16"
+    assert golden.difference(alone, tiny.forward(z, label)).mean < 3
+    for size in (2, 7, 8, 64):
+        np.testing.assert_array_equal(in_batches(engine.lanes[1], z, label, size), alone)
+
+
+def test_a_precision_that_the_cpu_does_not_have_is_an_error(monkeypatch):
+    from service.engines import ov
+
+    class OldCpu:
+        def get_property(self, device, name):
+            return ["FP32", "INT8"]
+
+    monkeypatch.setattr(ov.ov, "Core", OldCpu)
+    tiny = GENERATORS["grey"]
+    with pytest.raises(EngineUnavailable, match="no bf16 on this CPU; it has FP32, INT8"):
+        OpenVinoEngine(tiny.file(), tiny.contract(), precision="bf16", threads=1)
+
+
+def test_padding_goes_up_to_the_next_bucket_with_rows_that_are_valid():
+    assert [bucket(n, (1, 2, 4, 8)) for n in (1, 2, 3, 5, 8, 9)] == [1, 2, 4, 8, 8, 9]
+    assert bucket(5, ()) == 5
+    np.testing.assert_array_equal(pad(np.array([3, 7]), 4), [3, 7, 7, 7])
+    rows = np.zeros((2, 3))
+    assert pad(rows, 2) is rows
+
+
+def test_the_fake_engine_paints_z_and_label_so_that_a_swapped_answer_shows():
+    z, label = inputs("grey", 2)
+    images = FakeEngine(GENERATORS["grey"].contract()).wide(z, label)
+    assert images[0].tobytes()[: z[0].nbytes] == z[0].tobytes()
+    assert images[1, 0, -1, -1] == label[1]
+    np.testing.assert_array_equal(images, paint(z, label, (1, 8, 8)))
+
+
+def test_the_fake_engine_fails_on_a_chosen_label_only():
+    engine = FakeEngine(GENERATORS["grey"].contract(), fail_on=7)
+    z, _ = inputs("grey", 2)
+    assert len(engine.wide(z, np.array([0, 1]))) == 2
+    with pytest.raises(RuntimeError, match="label 7"):
+        engine.wide(z, np.array([0, 7]))
+
+
+def test_the_fake_engine_waits_at_its_gate():
+    gate, passes = threading.Event(), []
+    engine = FakeEngine(GENERATORS["grey"].contract(), gate=gate, on_pass=passes.append)
+    z, label = inputs("grey", 2)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(engine.wide, z, label)
+        while not passes:
+            pass
+        assert not answer.done()
+        gate.set()
+        assert len(answer.result(5)) == 2

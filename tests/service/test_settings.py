@@ -1,0 +1,99 @@
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from service import settings
+from service.errors import SettingsError
+from service.settings import Settings, from_environment, unknown_names
+
+
+def test_an_empty_environment_gives_the_defaults():
+    assert from_environment({}) == Settings()
+    assert from_environment({"GANSERVE_THREADS": "", "GANSERVE_ENGINE": "  "}) == Settings()
+
+
+def test_every_setting_is_read_from_its_variable():
+    environ = {
+        "GANSERVE_MODELS": "/somewhere/else",
+        "GANSERVE_DEFAULT_MODEL": "faces",
+        "GANSERVE_ENGINE": "OpenVINO",
+        "GANSERVE_PRECISION": "bf16",
+        "GANSERVE_WORKERS": "2",
+        "GANSERVE_THREADS": "3",
+        "GANSERVE_MAX_BATCH": "16",
+        "GANSERVE_MAX_QUEUE_IMAGES": "5000",
+        "GANSERVE_MAX_IMAGES_PER_REQUEST": " 1000 ",
+        "GANSERVE_MAX_BODY_BYTES": "2048",
+        "GANSERVE_TIMEOUT_SECONDS": "2.5",
+        "GANSERVE_DRAIN_SECONDS": "0",
+    }
+    assert from_environment(environ) == Settings(
+        Path("/somewhere/else"), "faces", "openvino", "bf16", 2, 3, 16, 5000, 1000, 2048, 2.5, 0
+    )
+    assert len(environ) == len(fields(Settings)), "a new setting belongs in this test"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("ENGINE", "tensorflow", "auto, onnxruntime, openvino, fake"),
+        ("PRECISION", "int8", "auto, fp32, bf16, fp16"),
+        ("WORKERS", "0", "from 1 to 256"),
+        ("WORKERS", "1.5", "a whole number"),
+        ("WORKERS", "many", "a whole number"),
+        ("THREADS", "-1", "from 0 to 1024"),
+        ("MAX_BATCH", "1e3", "a whole number"),
+        ("MAX_QUEUE_IMAGES", "0", "from 1 to"),
+        ("MAX_IMAGES_PER_REQUEST", "0", "from 1 to"),
+        ("MAX_BODY_BYTES", "9" * 5000, "a whole number"),
+        ("TIMEOUT_SECONDS", "nan", "from 0.001 to 3600"),
+        ("TIMEOUT_SECONDS", "inf", "from 0.001 to 3600"),
+        ("TIMEOUT_SECONDS", "30s", "a number"),
+        ("DRAIN_SECONDS", "-0.1", "from 0 to 3600"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_the_variable_and_what_is_allowed(name, value, allowed):
+    with pytest.raises(SettingsError) as caught:
+        from_environment({f"GANSERVE_{name}": value})
+    text = str(caught.value)
+    assert text.startswith(f"GANSERVE_{name} is ")
+    assert allowed in text
+    assert "\n" not in text
+
+
+def test_a_request_that_could_never_be_accepted_can_not_be_configured():
+    with pytest.raises(
+        SettingsError, match=r"GANSERVE_MAX_IMAGES_PER_REQUEST is 256.*GANSERVE_MAX_QUEUE_IMAGES"
+    ):
+        from_environment({"GANSERVE_MAX_QUEUE_IMAGES": "100"})
+
+
+def test_an_unknown_name_is_a_warning_with_the_nearest_setting():
+    environ = {"GANSERVE_TREADS": "2", "GANSERVE_XYZ": "1", "PATH": "/bin", "GANSERVE_ENGINE": "fake"}
+    assert unknown_names(environ) == [
+        "GANSERVE_TREADS is not a setting and has no effect; did you mean GANSERVE_THREADS?",
+        "GANSERVE_XYZ is not a setting and has no effect",
+    ]
+
+
+def test_names_that_kubernetes_and_clients_set_are_known():
+    # What a pod sees beside a Service named `ganserve` with a port named `http`.
+    injected = [
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_HTTP",
+        "PORT",
+        "PORT_3000_TCP",
+        "PORT_3000_TCP_ADDR",
+    ]
+    assert unknown_names({f"GANSERVE_{name}": "tcp://10.0.0.1:3000" for name in [*injected, "URL"]}) == []
+    assert from_environment({"GANSERVE_PORT": "tcp://10.0.0.1:3000"}) == Settings()
+
+
+def test_the_table_has_one_documented_row_a_setting():
+    rows = settings.table().splitlines()[2:]
+    assert [row.split("`")[1] for row in rows] == [
+        f"GANSERVE_{setting.name.upper()}" for setting in fields(Settings)
+    ]
+    assert all(len(row.split("|")[3].strip()) > 20 for row in rows)
