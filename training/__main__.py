@@ -57,6 +57,62 @@ SOURCE_HELP = (
 @main.command()
 @click.option("--data", required=True, type=SOURCE, help=SOURCE_HELP)
 @click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The .npz to write."
+)
+@click.option(
+    "--name", help="The data set's name, which the model will carry. The folder's name if not given."
+)
+@click.option(
+    "--size",
+    type=click.Choice(["28", "32", "64", "128"]),
+    help="For a folder of images: crop each to a centred square and scale it to this many pixels a side.",
+)
+def prepare(data: Path, out: Path, name: str | None, size: str | None) -> None:
+    """Check a data set and pack it into one .npz.
+
+    Prints the images of each class, and writes a picture with one image a class beside the .npz:
+    look at it before training for hours.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from service.images import png
+    from training.errors import UserError
+    from training.files import write_atomically
+    from training.formats import load
+    from training.label_check import counts, one_of_each, remarks
+    from training.packed import save_npz
+
+    if out.suffix != ".npz":
+        raise click.UsageError(f"--out {out}: the packed form is an .npz file")
+    dataset = load(data, name, int(size) if size else None)
+    picture = out.with_name(f"{out.stem}_classes.png")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        save_npz(dataset, out)
+        write_atomically(picture, png(one_of_each(dataset)))
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written: {error}") from error
+
+    console = Console()
+    table = Table("class", "training images", "test images", title=f"{dataset.name}: split {dataset.split}")
+    for row in counts(dataset):
+        table.add_row(row.name, f"{row.training:,}", f"{row.test:,}")
+    console.print(table)
+    for remark in remarks(dataset):
+        console.print(f"Note: {remark}.", soft_wrap=True, markup=False)
+    _, channels, height, width = dataset.images.shape
+    console.print(
+        f"{len(dataset.images):,} + {len(dataset.test_images):,} images of {width}x{height}, "
+        f"{'grey' if channels == 1 else 'RGB'}, in {out}. One image a class, in this order: {picture}",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+@main.command()
+@click.option("--data", required=True, type=SOURCE, help=SOURCE_HELP)
+@click.option(
     "--run",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
@@ -130,6 +186,57 @@ def train(
             f"Stopped; the checkpoint is in {run}. The same command goes on from it.", soft_wrap=True
         )
         sys.exit(130)
+
+
+@main.command()
+@click.option("--run", required=True, type=SOURCE, help="A run folder, or a checkpoint file.")
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The .png to write."
+)
+@click.option("--label", help="A class name or index. All classes, one a row, if not given.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**53 - 1001), default=0, show_default=True, help="Of the first image."
+)
+@click.option(
+    "--n", type=click.IntRange(1, 1000), default=10, show_default=True, help="Images of each class."
+)
+def sample(run: Path, out: Path, label: str | None, seed: int, n: int) -> None:
+    """Draw pictures from a run's averaged generator.
+
+    Seeds are addresses: the exported model gives the same image for the same seed and class.
+    """
+    from service.images import grid, png
+    from training.checkpoint import load_generator
+    from training.errors import UserError
+    from training.files import write_atomically
+    from training.samples import sample as sample_images
+
+    if out.suffix != ".png":
+        raise click.UsageError(f"--out {out}: pictures are written as .png")
+    trained = load_generator(run)
+    labels = (
+        list(range(trained.spec.classes)) if label is None else [class_index(label, trained.spec.class_names)]
+    )
+    seeds = list(range(seed, seed + n))
+    images = sample_images(
+        trained.generator, trained.settings.z_dim, seeds * len(labels), [row for row in labels for _ in seeds]
+    )
+    try:
+        write_atomically(out, png(grid(images, n if label is None else None)))
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written: {error}") from error
+
+
+def class_index(label: str, class_names: tuple[str, ...]) -> int:
+    """A class name, without regard to case, or an index."""
+    names = [name.lower() for name in class_names]
+    if label.lower() in names:
+        return names.index(label.lower())
+    if label.isdecimal() and int(label) < len(names):
+        return int(label)
+    raise click.UsageError(
+        f"--label {label}: choose from {', '.join(class_names)}, or 0 to {len(names) - 1}."
+    )
 
 
 def parsed(changes: tuple[str, ...]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A run's whole state in one safetensors file, written atomically; and what others read from it."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from training.ema import settle_batch_norm
 from training.errors import UserError
+from training.files import write_atomically
 from training.networks import build_generator
 from training.settings import ImageSpec, Settings
 from training.state import State
@@ -75,7 +75,13 @@ def checkpoint_file(path: Path) -> Path:
 
 
 def save_state(run: Path, header: Header, state: State) -> None:
-    """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one."""
+    """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one.
+
+    A state with NaN is not saved: figures are read only now and then, a save may come before the
+    alarm, and the checkpoint that the alarm speaks of must be a sound one.
+    """
+    if not all(bool(torch.isfinite(p).all()) for network in (state.G, state.D) for p in network.parameters()):
+        return
     tensors = {
         f"{name}.{key}": tensor.detach().contiguous()
         for name, module in (("G", state.G), ("D", state.D), ("average", state.average))
@@ -135,14 +141,3 @@ def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
 def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     prefix = f"{name}."
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
-
-
-def write_atomically(file: Path, content: bytes) -> None:
-    """Readers and crashes see the whole old file or the whole new one."""
-    partial = file.with_name(file.name + ".partial")
-    with partial.open("wb") as out:
-        out.write(content)
-        out.flush()
-        # Without it a power cut can leave the new name on unwritten blocks.
-        os.fsync(out.fileno())
-    partial.replace(file)

@@ -23,7 +23,8 @@ def update(average: nn.Module, generator: nn.Module, keep: float) -> None:
     The batch norms' running statistics belong to the weights they were seen with; an average
     of them belongs to none: see `settle_batch_norm`.
     """
-    torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), 1 - keep)
+    for kept, new in zip(average.parameters(), generator.parameters(), strict=True):
+        kept.lerp_(new, 1 - keep)
 
 
 @torch.no_grad()

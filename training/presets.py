@@ -9,7 +9,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The shipped recipe: non-saturating loss, exact R1 every 8 updates, one high learning rate.
     "ns-r1": {"network": "residual", "width": 32, "attention": True, "loss": "non_saturating", "d_steps": 1,
               "r1_gamma": 0.2, "r1_gamma_end": 0.04, "r1_every": 8,
-              "lr_g": 1e-3, "lr_d": 1e-3, "beta1": 0.0, "beta2": 0.99, "batch": 64},
+              "lr_g": 1e-3, "lr_d": 1e-3, "beta1": 0.0, "beta2": 0.99, "batch": 32},
 }  # fmt: skip
 
 

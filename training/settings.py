@@ -41,7 +41,7 @@ class Settings:
     # Decides the first weights, the order of the images and every latent drawn in training.
     images: int = 1_200_000
     # The length of the run; the learning rate and the R1 strength follow it.
-    batch: int = 64
+    batch: int = 32
     # Images in one update, both of the discriminator and of the generator.
 
     network: str = "residual"

@@ -33,8 +33,10 @@ def new_state(settings: Settings, spec: ImageSpec, device: torch.device) -> Stat
         G = build_generator(settings, spec)
         D = build_discriminator(settings, spec)
     # channels_last: 158 images/s against 116 on one AVX2 thread, and what tensor cores and AMX need.
-    G = G.to(device).to(memory_format=torch.channels_last)
-    D = D.to(device).to(memory_format=torch.channels_last)
+    for network in (G.to(device), D.to(device)):
+        for weight in network.parameters():
+            if weight.ndim == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     betas = (settings.beta1, settings.beta2)
     return State(
         G=G,

@@ -1,0 +1,40 @@
+"""TensorBoard, by images seen."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Board:
+    """Scalars and sample grids of a run, or nothing at all where it is switched off."""
+
+    def __init__(self, folder: Path, images_seen: int, enabled: bool) -> None:
+        self.writer = None
+        if enabled:
+            # Imported late: it takes a second or two.
+            from torch.utils.tensorboard import SummaryWriter
+
+            # What a killed run wrote after its last checkpoint is drawn over.
+            self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.writer:
+            self.writer.close()
+
+    def add_scalars(self, figures: dict[str, float], images_seen: int) -> None:
+        if self.writer:
+            for name, value in figures.items():
+                self.writer.add_scalar(name, value, images_seen)
+
+    def add_image(self, name: str, image: NDArray[np.uint8], images_seen: int) -> None:
+        """image: uint8 [C, H, W]."""
+        if self.writer:
+            self.writer.add_image(name, image, images_seen)

@@ -1,0 +1,39 @@
+"""What a run computes on, and in which arithmetic."""
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+
+from training.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto`: CUDA if there is one, else the CPU. Raises UserError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no CUDA device on this machine")
+    return torch.device(name)
+
+
+def choose_precision(
+    precision: str, device: torch.device
+) -> tuple[Callable[[], AbstractContextManager], str]:
+    """The arithmetic to train in, as a context, and its name.
+
+    bf16 autocast pays where the hardware multiplies bf16: on CUDA, and on CPUs with AMX or
+    avx512_bf16 (a fifth of fp32's time, with AMX). Elsewhere it is emulated: 15 times fp32's time
+    on an AVX2 machine.
+    """
+    if precision == "bf16" or (precision == "auto" and multiplies_bf16(device)):
+        return lambda: torch.autocast(device.type, torch.bfloat16), "bf16 autocast"
+    return contextlib.nullcontext, "fp32"
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    # The two predicates have no public name yet.
+    return (
+        device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )
