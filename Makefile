@@ -6,14 +6,14 @@ PORT ?= 3000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test check format train constraints clean
+.PHONY: help serve test check format dev constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, GANSERVE_*)"
 	@echo "make test    run every test"
 	@echo "make check   format, lint and types"
 	@echo "make format  apply the format"
-	@echo "make train   train the shipped Fashion-MNIST generator (hours), evaluate and export it"
+	@echo "make dev     install training and test tools into .venv-dev"
 	@echo "make clean   remove the environments"
 
 # One home an instance: BentoML deletes the metric files in it at every start.
@@ -27,11 +27,13 @@ test: .venv-dev/.installed
 check: .venv-dev/.installed
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
-	.venv-dev/bin/pyright
+	.venv-dev/bin/basedpyright
 
 format: .venv-dev/.installed
 	.venv-dev/bin/ruff format .
 	.venv-dev/bin/ruff check --fix .
+
+dev: .venv-dev/.installed
 
 constraints: .venv-dev/.installed
 	@{ head -n 1 constraints.txt; .venv-dev/bin/pip freeze --exclude-editable | sed 's/^onnxruntime-gpu==\(.*\)/onnxruntime==\1\n&/; s/+cpu$$//'; } > constraints.new

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 from typing import Any
@@ -269,7 +269,7 @@ def _finish(line: Line, requests: list[Request]) -> None:
     _settle(outcomes)
 
 
-def _settle(outcomes: list[Outcome]) -> None:
+def _settle(outcomes: Sequence[Outcome]) -> None:
     """Tell the event loop: once for all, because each time wakes it."""
     try:
         outcomes[0][0].get_loop().call_soon_threadsafe(_settle_here, outcomes)
@@ -277,7 +277,7 @@ def _settle(outcomes: list[Outcome]) -> None:
         log.debug("answers came after the event loop had closed")
 
 
-def _settle_here(outcomes: list[Outcome]) -> None:
+def _settle_here(outcomes: Sequence[Outcome]) -> None:
     for future, result, error in outcomes:
         if future.done():  # cancelled, or past its deadline
             continue
