@@ -19,7 +19,15 @@ from training.dataset import Dataset
 from training.errors import UserError
 from training.formats import load
 from training.generated import Source, images_of, open_source
-from training.quality.comparison import Figure, Sample, figures, memorisation
+from training.quality.comparison import (
+    Figure,
+    Sample,
+    class_accuracies,
+    class_accuracy,
+    figures,
+    look,
+    memorisation,
+)
 from training.quality.judging import JUDGES, JudgeSettings, judge_for
 from training.report import print_tables
 
@@ -33,6 +41,7 @@ class Verdict:
     judge: JudgeSettings
     test_accuracy: float
     figures: dict[str, Figure]
+    class_accuracies: dict[str, Figure]
 
 
 @dataclass(frozen=True)
@@ -155,7 +164,7 @@ def evaluate(
     """Compares `count` generated images, or as many as the data set has real ones, with held-out real images.
 
     The floor of a figure is what as many real training images reach in the generated ones' place
-    (for the two that need labels: what the real held-out images reach).
+    (Inception Score, class accuracy, nearest training image: what the held-out images reach).
     Raises UserError: the data set is another than the generator's, or too small.
     """
     check_match(source, dataset)
@@ -174,8 +183,12 @@ def evaluate(
     done = _bar(progress, "compare", len(judges) + 1)
     verdicts = []
     for settings, judge in zip(judges, trained, strict=True):
-        found = figures(judge, held_out, training, generated, conditional=source.classes is not None)
-        verdicts.append(Verdict(settings, judge.test_accuracy, found))
+        real, floor, fake = (look(judge, sample) for sample in (held_out, training, generated))
+        found, by_class = figures(real, floor, fake), {}
+        if source.classes is not None:
+            found["class_accuracy"] = class_accuracy(real, fake)
+            by_class = class_accuracies(real, fake, source.classes)
+        verdicts.append(Verdict(settings, judge.test_accuracy, found, by_class))
         done(1)
     memory = memorisation(generated.images, held_out.images, dataset.images)
     done(1)

@@ -1,0 +1,172 @@
+"""The model card and the sample picture of an exported generator."""
+
+import shlex
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from service.contract import Contract
+from service.images import grid, png
+from service.latents import latents
+from training.generated import Source
+from training.presets import PRESETS, settings_of
+from training.report import markdown
+from training.settings import Settings
+
+CARD = "README.md"
+SAMPLES = "samples.png"
+COLUMNS = 10
+MAX_ROWS = 20
+SHOWN_PIXELS = 56
+# Smaller images are enlarged by a whole factor up to about this side, or nobody sees them.
+
+ABOUT_DATA = {
+    "fashion-mnist": (
+        "Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, [arXiv 1708.07747](https://arxiv.org/abs/1708.07747)): "
+        "70,000 grey pictures of garments, 60,000 of them for training, by Zalando SE, under the "
+        "[MIT licence](https://github.com/zalandoresearch/fashion-mnist/blob/master/LICENSE)."
+    ),
+}
+NAMED_OPTIONS = ("images", "batch", "seed", "augment", "precision")
+# Settings that have an option of their own on the command line of `train`.
+
+
+def sample_grid(source: Source) -> bytes:
+    """A PNG of seeds 0 to 9 through the exported file: a row is a class, a column one z."""
+    rows = min(len(source.classes or ()), MAX_ROWS) or COLUMNS
+    count = rows * COLUMNS
+    # Unconditional: every cell is a seed of its own.
+    seeds = [i % COLUMNS if source.classes else i for i in range(count)]
+    label = np.repeat(np.arange(rows), COLUMNS) if source.classes else None
+    picture = grid(source.forward(latents(seeds, source.z_dim), label), COLUMNS)
+    factor = max(1, SHOWN_PIXELS // source.image.height)
+    return png(np.ascontiguousarray(picture.repeat(factor, axis=1).repeat(factor, axis=2)))
+
+
+def card(contract: Contract, origin: dict[str, Any], about_data: str | None) -> str:
+    """The card in Markdown, from what the file says of itself.
+
+    origin: what ran the samples, `Source.origin`. about_data: the images, whose, and under which licence.
+    """
+    parts = [
+        f"# {contract.name}",
+        _what(contract),
+        _samples(origin),
+        _facts(contract),
+        f"## Data and licence\n\n{about_data or ABOUT_DATA.get(contract.training['dataset'], _UNKNOWN_DATA)}",
+        _training(contract),
+        _quality(contract),
+        _limits(contract),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def train_command(settings: Settings, dataset: str) -> str:
+    """The command line that trains with these settings, from a data set in data/."""
+    words = ["python", "-m", "training", "train", "--data", f"data/{dataset}", "--run", f"runs/{dataset}"]
+    # A preset of an earlier version: what it set is then said value by value.
+    known = settings.preset in PRESETS
+    base = settings_of(settings.preset) if known else Settings()
+    words += ["--preset", settings.preset] if known else []
+    for field in fields(Settings):
+        value = getattr(settings, field.name)
+        if field.name == "preset" or (
+            value == getattr(base, field.name) and field.name not in ("images", "seed")
+        ):
+            continue
+        words += (
+            [f"--{field.name}", str(value)]
+            if field.name in NAMED_OPTIONS
+            else ["--set", f"{field.name}={value}"]
+        )
+    return shlex.join(words)
+
+
+_UNKNOWN_DATA = (
+    "Not stated. (`export --about-data` says what the images are, whose, and under which licence.)"
+)
+
+
+def _what(contract: Contract) -> str:
+    kind = "A class-conditional" if contract.classes else "An unconditional"
+    shape = contract.image
+    colour = "grey" if shape.channels == 1 else "RGB"
+    return (
+        f"{kind} image generator, trained from scratch with ganserve as a generative adversarial network: "
+        f"{shape.width}x{shape.height} {colour} images of the kind that {contract.training['dataset']} holds."
+    )
+
+
+def _samples(origin: dict[str, Any]) -> str:
+    return (
+        f"![Samples]({SAMPLES})\n\nOne class a row, in the order below; a column is one z: seeds 0 to 9, no truncation, "
+        f"through `generator.onnx` on {origin['engine']} in {origin['precision']}."
+    )
+
+
+def _facts(contract: Contract) -> str:
+    training = contract.training
+    rows = {
+        "input": f"z, {contract.z_dim} numbers, standard normal; label, an index into the classes",
+        "output": f"uint8 {contract.image.channels} x {contract.image.height} x {contract.image.width}",
+        "classes": ", ".join(contract.classes or ("none",)),
+        "parameters": f"{training['parameters']:,}",
+        "multiply-adds an image": f"{training['multiply_adds']:,}",
+        "weights": f"average of the generator after {training['images_seen']:,} of {training['settings']['images']:,} images",
+        "configuration": training["configuration"],
+    }
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def _training(contract: Contract) -> str:
+    training = contract.training
+    settings = "\n".join(f"{name} = {value}" for name, value in training["settings"].items())
+    return (
+        f"## Training\n\nNetwork `{training['network']}`, loss `{training['loss']}`, torch {training['torch']}:\n\n"
+        f"```\n{training['command']}\n```\n\nEvery setting (their meaning is in `training/settings.py`):\n\n"
+        f"```\n{settings}\n```"
+    )
+
+
+def _quality(contract: Contract) -> str:
+    quality = contract.quality
+    if not quality:
+        return "## Figures\n\nNot evaluated: it was exported without `--data`."
+    judges = " ".join(f"--judge {verdict['judge']['architecture']}" for verdict in quality["verdicts"])
+    origin = quality["origin"]
+    command = (
+        f"python -m training evaluate models/{contract.name}/generator.onnx --data data/{quality['dataset']} "
+        f"--images {quality['images']} {judges}"
+    )
+    return (
+        f"## Figures\n\nOf the served file on {origin['engine']} in {origin['precision']}: {quality['images']:,} images, "
+        f"seed i of class i mod {contract.class_count or 1}, no truncation, against {quality['images']:,} real images "
+        f"that were held out of training (split: {quality['split']}). The floor is what as many real training "
+        "images reach in the generated ones' place; for the Inception Score, the class accuracy and the nearest "
+        "training image it is that of the held-out images. The judges are classifiers of the data set, trained "
+        "on its training images; figures of one judge can't be compared with another's, nor with Inception's.\n\n"
+        f"{markdown(quality)}\n\nMeasured by\n\n```\n{command}\n```"
+    )
+
+
+def _limits(contract: Contract) -> str:
+    limits = [
+        f"It draws what {contract.training['dataset']} holds, with its biases, and nothing else.",
+        f"Images have {contract.image.width}x{contract.image.height} pixels.",
+        "The figures come from one training run, so they say nothing of the spread between runs.",
+    ]
+    for verdict in contract.quality.get("verdicts", []):
+        accuracy = verdict["class_accuracies"]
+        if not accuracy:
+            continue
+        name, figure = min(accuracy.items(), key=lambda pair: pair[1]["value"])
+        limits.append(
+            f"Judge '{verdict['judge']['architecture']}' recognises {name} least: "
+            f"{figure['value']:.3f} of the generated images, {figure['floor']:.3f} of the real ones."
+        )
+        gap = {name: figure["floor"] - figure["value"] for name, figure in accuracy.items()}
+        worst = max(gap, key=lambda name: gap[name])
+        if worst != name and gap[worst] > 0.01:
+            limits.append(f"The same judge sees the widest gap to real images in {worst}: {gap[worst]:.3f}.")
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
