@@ -1,0 +1,410 @@
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+
+from service.batcher import Batcher, Line
+from service.engines.engine import Engine
+from service.engines.fake import FakeEngine, paint
+from service.engines.ort import OrtEngine
+from service.errors import DeadlinePassed, Draining, EngineFailed, QueueFull
+from service.latents import latents
+from tests.generators import Tiny
+from tests.waiting import until
+
+TINY = Tiny(golden_samples=0)
+CONTRACT = TINY.contract()
+SHAPE = (1, 8, 8)
+
+
+class Stage:
+    """A batcher with one fake model, whose passes wait at a gate until it is opened."""
+
+    def __init__(
+        self, *, lanes: int = 1, max_batch: int = 8, max_queue_images: int = 10_000, **engine: Any
+    ) -> None:
+        self.gate = threading.Event()
+        self.passes: list[int] = []
+        fake = FakeEngine(CONTRACT, lanes=lanes, gate=self.gate, on_pass=self.passes.append, **engine)
+        self.batcher = Batcher(lanes, max_queue_images)
+        self.line = self.batcher.add("fake", fake, max_batch)
+
+    def ask(self, seed: int, n: int = 1, label: int = 0, seconds: float = 30) -> asyncio.Task[np.ndarray]:
+        return asyncio.ensure_future(submit(self.batcher, self.line, seed, n, label, seconds))
+
+
+@contextmanager
+def stage(**options: Any) -> Iterator[Stage]:
+    one = Stage(**options)
+    try:
+        yield one
+    finally:
+        one.gate.set()
+        one.batcher.close()
+
+
+async def submit(
+    batcher: Batcher, line: Line, seed: int, n: int = 1, label: int = 0, seconds: float = 30
+) -> Any:
+    z, labels = latents(range(seed, seed + n), CONTRACT.z_dim), np.full(n, label)
+    pixels, _ = await batcher.submit(line, z, labels, time.monotonic() + seconds, np.copy)
+    return pixels
+
+
+def painted(seed: int, n: int = 1, label: int = 0) -> np.ndarray:
+    return paint(latents(range(seed, seed + n), CONTRACT.z_dim), np.full(n, label), SHAPE)
+
+
+def dropped(reason: str) -> float:
+    return REGISTRY.get_sample_value("ganserve_dropped_total", {"reason": reason}) or 0
+
+
+def refused(reason: str) -> float:
+    return REGISTRY.get_sample_value("ganserve_refused_total", {"reason": reason}) or 0
+
+
+def test_a_lone_request_starts_at_once():
+    async def play(one: Stage) -> None:
+        answer = one.ask(5, n=3, label=2)
+        await until(lambda: one.passes == [3])
+        one.gate.set()
+        np.testing.assert_array_equal(await answer, painted(5, n=3, label=2))
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_what_waits_while_a_pass_runs_shares_the_next_one():
+    async def play(one: Stage) -> None:
+        first = one.ask(0)
+        await until(lambda: one.passes)
+        others = [one.ask(seed, label=seed % 10) for seed in range(1, 12)]
+        await until(lambda: one.line.queue.waiting_images == 11)
+        one.gate.set()
+        await asyncio.gather(first, *others)
+        for seed, answer in enumerate(others, 1):
+            np.testing.assert_array_equal(await answer, painted(seed, label=seed % 10))
+        assert one.passes == [1, 8, 3]
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_a_large_request_does_not_hold_up_a_small_one():
+    async def play(one: Stage) -> None:
+        large = one.ask(0, n=1000)
+        await until(lambda: one.passes)
+        small = one.ask(5000)
+        await until(lambda: one.line.queue.waiting_images == 993)
+        one.gate.set()
+        np.testing.assert_array_equal(await small, painted(5000))
+        assert not large.done()
+        np.testing.assert_array_equal(await large, painted(0, n=1000))
+
+    with stage(pass_seconds=0.002) as one:
+        asyncio.run(play(one))
+
+
+def test_models_take_turns():
+    async def play(one: Stage) -> None:
+        order: list[str] = []
+        other = FakeEngine(CONTRACT, on_pass=lambda size: order.append("other"))
+        second = one.batcher.add("other", other, 8)
+        busy = one.ask(0, n=800)
+        await until(lambda: one.passes)
+        answer = asyncio.ensure_future(submit(one.batcher, second, 1))
+        await until(lambda: second.queue.waiting_images)
+        one.gate.set()
+        await answer
+        assert not busy.done()
+        await busy
+
+    with stage(pass_seconds=0.002) as one:
+        asyncio.run(play(one))
+
+
+def test_admission_counts_images_and_refuses_before_queueing():
+    async def play(one: Stage) -> None:
+        before = refused("queue_full")
+        waiting = [one.ask(seed, n=5) for seed in range(2)]
+        await until(lambda: one.batcher.accepted_images == 10)
+        with pytest.raises(QueueFull, match="limit of 12") as caught:
+            await one.ask(0, n=3)
+        assert 1 <= caught.value.retry_after_seconds <= 60
+        last_that_fits = one.ask(7, n=2)
+        await until(lambda: one.batcher.accepted_images == 12)
+        one.gate.set()
+        await asyncio.gather(*waiting, last_that_fits)
+        assert one.batcher.accepted_images == 0
+        assert refused("queue_full") == before + 1
+        assert len(await one.ask(0, n=12)) == 12
+
+    with stage(max_queue_images=12) as one:
+        asyncio.run(play(one))
+
+
+def test_a_request_past_its_deadline_is_answered_at_once_and_never_computed():
+    async def play(one: Stage) -> None:
+        before = dropped("deadline")
+        first = one.ask(0)
+        await until(lambda: one.passes)
+        with pytest.raises(DeadlinePassed):
+            await one.ask(1, n=4, seconds=0.02)
+        assert one.line.queue.waiting_images == 0
+        one.gate.set()
+        await first
+        await one.ask(2, n=3)
+        assert one.passes == [1, 3]
+        assert dropped("deadline") == before + 1
+        assert one.batcher.accepted_images == 0
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_a_deadline_that_has_passed_is_refused_before_queueing():
+    async def play(one: Stage) -> None:
+        with pytest.raises(DeadlinePassed):
+            await one.ask(1, seconds=-1)
+        assert one.passes == []
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_a_deadline_holds_while_the_pass_itself_hangs():
+    async def play(one: Stage) -> None:
+        with pytest.raises(DeadlinePassed):
+            await one.ask(1, seconds=0.02)
+        assert one.passes == [1]
+        one.gate.set()
+        np.testing.assert_array_equal(await one.ask(2), painted(2))
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_what_was_abandoned_is_never_computed():
+    async def play(one: Stage) -> None:
+        before = dropped("disconnect")
+        first = one.ask(0)
+        await until(lambda: one.passes)
+        left = one.ask(1, n=4)
+        await until(lambda: one.line.queue.waiting_images == 4)
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        assert (one.line.queue.waiting_images, one.batcher.accepted_images) == (0, 1)
+        one.gate.set()
+        await first
+        await one.ask(2, n=2)
+        assert one.passes == [1, 2]
+        assert dropped("disconnect") == before + 1
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_a_large_request_that_was_abandoned_half_way_stops():
+    async def play(one: Stage) -> None:
+        large = one.ask(0, n=80)
+        await until(lambda: one.passes)
+        large.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await large
+        one.gate.set()
+        np.testing.assert_array_equal(await one.ask(9), painted(9))
+        assert one.passes == [8, 1]
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_a_failed_pass_harms_its_own_batch_only():
+    async def play(one: Stage) -> None:
+        before = dropped("engine_failed")
+        first = one.ask(0)
+        await until(lambda: one.passes)
+        together = [one.ask(1), one.ask(2, label=7), one.ask(3)]
+        await until(lambda: one.line.queue.waiting_images == 3)
+        later = one.ask(4, n=8)
+        await until(lambda: one.line.queue.waiting_images == 11)
+        one.gate.set()
+        outcomes = await asyncio.gather(*together, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [EngineFailed] * 3
+        np.testing.assert_array_equal(await first, painted(0))
+        np.testing.assert_array_equal(await later, painted(4, n=8))
+        assert "label 7" not in str(outcomes[1]), "the cause is for the log"
+        assert dropped("engine_failed") == before + 3
+        assert one.batcher.accepted_images == 0
+
+    with stage(fail_on=7, max_batch=3) as one:
+        asyncio.run(play(one))
+
+
+def test_the_rest_of_a_request_whose_pass_failed_is_not_computed():
+    async def play(one: Stage) -> None:
+        failing = one.ask(0, n=80, label=7)
+        await until(lambda: one.passes)
+        one.gate.set()
+        with pytest.raises(EngineFailed):
+            await failing
+        await one.ask(1)
+        assert one.passes == [8, 1]
+
+    with stage(fail_on=7) as one:
+        asyncio.run(play(one))
+
+
+def test_an_answer_that_can_not_be_encoded_harms_nobody_else():
+    async def play(one: Stage) -> None:
+        def broken(pixels: np.ndarray) -> bytes:
+            raise ValueError("no such format")
+
+        first = one.ask(0)
+        await until(lambda: one.passes)
+        z, deadline = latents([1], CONTRACT.z_dim), time.monotonic() + 30
+        bad = asyncio.ensure_future(one.batcher.submit(one.line, z, np.array([1]), deadline, broken))
+        good = one.ask(2)
+        await until(lambda: one.line.queue.waiting_images == 2)
+        one.gate.set()
+        with pytest.raises(ValueError, match="no such format"):
+            await bad
+        np.testing.assert_array_equal(await good, painted(2))
+        await first
+        assert one.passes == [1, 2]
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_draining_refuses_new_work_and_answers_what_was_accepted():
+    async def play(one: Stage) -> None:
+        accepted = [one.ask(seed, n=20) for seed in range(3)]
+        await until(lambda: one.batcher.accepted_images == 60)
+        one.batcher.drain()
+        with pytest.raises(Draining):
+            await one.ask(9)
+        one.gate.set()
+        closing = asyncio.ensure_future(asyncio.to_thread(one.batcher.close))
+        for seed, answer in enumerate(accepted):
+            np.testing.assert_array_equal(await answer, painted(seed, n=20))
+        await closing
+
+    with stage(lanes=2) as one:
+        asyncio.run(play(one))
+
+
+def test_closing_ends_every_thread():
+    before = threading.active_count()
+    with stage(lanes=3):
+        assert threading.active_count() == before + 3
+    assert threading.active_count() == before
+
+
+def test_a_lone_pass_takes_every_thread_and_two_at_once_take_a_lane_each():
+    async def play() -> None:
+        took: list[str] = []
+        gate = threading.Event()
+
+        def record(name: str):
+            def forward(z: np.ndarray, label: np.ndarray | None) -> np.ndarray:
+                took.append(name)
+                gate.wait()
+                return paint(z, label, SHAPE)
+
+            return forward
+
+        engine = FakeEngine(CONTRACT, lanes=2)
+        engine.wide, engine.lanes = record("wide"), [record("lane"), record("lane")]
+        batcher = Batcher(2, 100)
+        try:
+            line = batcher.add("fake", engine, 8)
+            first = asyncio.ensure_future(submit(batcher, line, 0))
+            await until(lambda: took == ["wide"])
+            second = asyncio.ensure_future(submit(batcher, line, 1))
+            await until(lambda: took == ["wide", "lane"])
+            gate.set()
+            await asyncio.gather(first, second)
+        finally:
+            gate.set()
+            batcher.close()
+
+    asyncio.run(play())
+
+
+def test_an_engine_with_too_few_lanes_is_a_bug():
+    with stage(lanes=2) as one, pytest.raises(ValueError, match="this is a bug"):
+        one.batcher.add("narrow", FakeEngine(CONTRACT, lanes=1), 8)
+
+
+def test_answers_that_come_after_the_event_loop_closed_are_no_error():
+    async def leave(one: Stage) -> None:
+        one.ask(0)
+        await until(lambda: one.passes)
+
+    with stage() as one:
+        asyncio.run(leave(one))
+        one.gate.set()
+    assert one.batcher.accepted_images == 0
+
+
+asked = st.lists(
+    st.tuples(
+        st.integers(0, 2**53 - 100), st.integers(1, 40), st.integers(0, 9), st.booleans(), st.integers(0, 3)
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def check_interleaving(engine: Engine, asked: list, max_batch: int) -> None:
+    """Submit all, in this order, giving way and cancelling where told; every answer is that of asking alone."""
+
+    async def play() -> None:
+        tasks = []
+        for seed, n, label, cancelled, gives_way in asked:
+            tasks.append(asyncio.ensure_future(submit(batcher, line, seed, n, label)))
+            for _ in range(gives_way):
+                await asyncio.sleep(0)
+            if cancelled:
+                tasks[-1].cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for (seed, n, label, cancelled, _), outcome in zip(asked, outcomes, strict=True):
+            if isinstance(outcome, asyncio.CancelledError):
+                assert cancelled
+                continue
+            z = latents(range(seed, seed + n), CONTRACT.z_dim)
+            alone = [engine.wide(z[i : i + 1], np.array([label]))[0] for i in range(n)]
+            np.testing.assert_array_equal(outcome, np.stack(alone))
+
+    batcher = Batcher(len(engine.lanes), 10_000)
+    line = batcher.add("any", engine, max_batch)
+    try:
+        asyncio.run(play())
+    finally:
+        batcher.close()
+    assert (batcher.accepted_images, line.queue.waiting_images) == (0, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(asked, st.integers(1, 9), st.integers(1, 3))
+def test_any_interleaving_gives_the_pictures_of_asking_alone(asked, max_batch, lanes):
+    check_interleaving(FakeEngine(CONTRACT, lanes=lanes), asked, max_batch)
+
+
+ONNX = OrtEngine(TINY.file(), CONTRACT, cuda=False, precision="auto", threads=2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(asked, st.integers(1, 9))
+def test_any_interleaving_on_a_real_engine_gives_the_pictures_of_asking_alone(asked, max_batch):
+    check_interleaving(ONNX, asked, max_batch)

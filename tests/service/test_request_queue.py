@@ -1,0 +1,130 @@
+from collections import Counter
+from typing import Any, cast
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.request_queue import Request, RequestQueue
+
+
+def request(n: int, deadline: float = 100.0) -> Request:
+    nobody = cast(Any, None)
+    return Request(np.zeros((n, 2), np.float32), None, deadline, 0.0, nobody, nobody)
+
+
+def spans(pieces):
+    return [(piece.start, piece.stop) for piece in pieces]
+
+
+def test_small_requests_share_a_batch_in_the_order_of_arrival():
+    queue = RequestQueue(max_batch=8)
+    first, second = request(3), request(4)
+    queue.append(first)
+    queue.append(second)
+    pieces, expired = queue.next_batch(now=0)
+    assert [piece.request for piece in pieces] == [first, second]
+    assert expired == []
+    assert len(queue) == queue.waiting_images == 0
+
+
+def test_a_request_that_does_not_fit_is_cut():
+    queue = RequestQueue(max_batch=8)
+    large = request(20)
+    queue.append(large)
+    assert [spans(queue.next_batch(0)[0]) for _ in range(4)] == [[(0, 8)], [(8, 16)], [(16, 20)], []]
+
+
+def test_a_request_for_one_image_waits_for_one_piece_of_a_large_one():
+    queue = RequestQueue(max_batch=8)
+    queue.append(request(1000))
+    queue.next_batch(0)
+    small = request(1)
+    queue.append(small)
+    waited = 0
+    while all(piece.request is not small for piece in queue.next_batch(0)[0]):
+        waited += 1
+    assert waited <= 1
+
+
+def test_two_large_requests_take_turns():
+    queue = RequestQueue(max_batch=4)
+    first, second = request(8), request(8)
+    queue.append(first)
+    queue.append(second)
+    order = [queue.next_batch(0)[0][0].request for _ in range(4)]
+    assert order == [first, second, first, second]
+
+
+def test_an_expired_request_is_handed_back_and_never_computed():
+    queue = RequestQueue(max_batch=8)
+    late, good = request(5, deadline=1), request(2, deadline=9)
+    queue.append(late)
+    queue.append(good)
+    pieces, expired = queue.next_batch(now=1)
+    assert expired == [late]
+    assert [piece.request for piece in pieces] == [good]
+    assert queue.waiting_images == 0
+
+
+def test_a_request_that_expires_half_way_is_not_continued():
+    queue = RequestQueue(max_batch=4)
+    half = request(8, deadline=1)
+    queue.append(half)
+    assert spans(queue.next_batch(now=0)[0]) == [(0, 4)]
+    assert queue.next_batch(now=2) == ([], [half])
+
+
+def test_discarding_takes_out_what_has_not_begun_once():
+    queue = RequestQueue(max_batch=4)
+    left = request(10)
+    queue.append(left)
+    queue.next_batch(0)
+    assert queue.waiting_images == 6
+    assert queue.discard(left)
+    assert not queue.discard(left)
+    assert (len(queue), queue.waiting_images) == (0, 0)
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(1, 30), st.integers(0, 20)),
+        st.tuples(st.just("discard"), st.integers(0, 30), st.just(0)),
+        st.tuples(st.just("batch"), st.just(0), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@given(steps, st.integers(1, 9))
+def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch):
+    queue = RequestQueue(max_batch)
+    requests: list[Request] = []
+    travelled: Counter[int] = Counter()
+    gone: set[int] = set()
+
+    def batch(now):
+        waiting = queue.waiting_images
+        pieces, expired = queue.next_batch(now)
+        gone.update(id(late) for late in expired)
+        assert all(late.deadline <= now for late in expired)
+        size = sum(piece.stop - piece.start for piece in pieces)
+        assert size <= max_batch
+        assert expired or size == min(max_batch, waiting), "an engine is idle while work waits"
+        for piece in pieces:
+            assert id(piece.request) not in gone
+            assert piece.start == travelled[id(piece.request)] < piece.stop
+            travelled[id(piece.request)] = piece.stop
+
+    for now, (step, number, patience) in enumerate(steps):
+        if step == "append":
+            requests.append(request(number, deadline=now + patience))
+            queue.append(requests[-1])
+        elif step == "discard" and number < len(requests) and queue.discard(requests[number]):
+            gone.add(id(requests[number]))
+        elif step == "batch":
+            batch(now)
+    while queue.waiting_images:
+        batch(now=-1)
+    assert len(queue) == 0
+    assert all(id(one) in gone or travelled[id(one)] == one.n for one in requests)
