@@ -165,13 +165,13 @@ class Models(Mapping[str, Model]):
         """
         if address is None:
             return self._default()
-        name, _, wanted = address.partition("@")
+        name, at, wanted = address.partition("@")
         model = self._models.get(name)
         if model is None:
             raise UnknownModel(
                 f"There is no model '{name[:64]}'; there are: {', '.join(self._models) or 'none'}."
             )
-        if wanted and wanted != model.version:
+        if at and wanted != model.version:
             raise UnknownModel(f"Model {name} has version {model.version}, not '{wanted[:64]}'.")
         return model
 
