@@ -1,0 +1,29 @@
+"""Models on their batcher, without HTTP."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from service.engines.engine import Engine
+from service.models import Models
+from service.settings import Settings
+from tests import generators
+
+
+@contextmanager
+def loaded(
+    root: Path, files: dict[str, bytes], engine: Engine | None = None, **settings: Any
+) -> Iterator[Models]:
+    """Models made of `files`, loaded; all of them on `engine`, if one is given."""
+    generators.folder(root, files)
+    models = Models(Settings(models=root, **settings))
+    chosen = mock.patch("service.models.choose", return_value=engine) if engine else nullcontext()
+    with chosen:
+        models.load()
+    try:
+        yield models
+    finally:
+        if models.batcher:
+            models.batcher.close()
