@@ -1,0 +1,74 @@
+"""Work flows down: a file imports only files below it in this list."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SERVICE = [
+    *("app", "preflight"),
+    *("web.routes", "web.openapi", "web.samples", "web.operations", "web.problems", "web.asgi"),
+    *("sampler", "models", "golden", "batcher", "request_queue"),
+    *("engines.choose", "engines.ort", "engines.ov", "engines.fake", "engines.engine"),
+    *("images", "latents", "contract", "metrics", "settings", "errors"),
+]
+# `models` and `settings`: export ends by loading its file with the code that will serve it.
+SHARED = {"contract", "latents", "golden", "images", "engines", "errors", "models", "settings"}
+
+
+def imports(package: str) -> dict[str, set[str]]:
+    """What each module of `package` imports, functions' own imports included."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        names = found.setdefault(module.removesuffix(".__init__"), set())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{module}: relative import"
+                names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def inside(package: str) -> dict[str, set[str]]:
+    """The same, of modules of `package` only, by module."""
+    modules = imports(package)
+    return {
+        module: {other for other in modules if any(f"{name}.".startswith(f"{other}.") for name in names)}
+        - {package, module}
+        for module, names in modules.items()
+    }
+
+
+def test_a_file_of_the_service_imports_only_files_below_it():
+    modules = inside("service")
+    files = {module for module in modules if (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()}
+    assert {module.removeprefix("service.") for module in files} == set(SERVICE), (
+        "every file has its place in the list"
+    )
+    place = {f"service.{module}": i for i, module in enumerate(SERVICE)}
+    upward = [
+        (file, other) for file in files for other in modules[file] & files if place[other] <= place[file]
+    ]
+    assert upward == []
+
+
+@pytest.mark.parametrize("package", ["service", "training"])
+def test_no_file_imports_itself_through_others(package):
+    assert list(TopologicalSorter(inside(package)).static_order())
+
+
+def test_the_service_runs_without_torch_and_training():
+    for module, names in imports("service").items():
+        assert not {name.split(".")[0] for name in names} & {"torch", "torchvision", "training", "tests"}, (
+            module
+        )
+
+
+def test_training_knows_the_files_of_the_service_and_nothing_of_requests():
+    for module, names in imports("training").items():
+        parts = {name.split(".")[1] for name in names if name.split(".")[0] == "service"}
+        assert parts <= SHARED, module
