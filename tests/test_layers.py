@@ -36,11 +36,11 @@ def imports(package: str) -> dict[str, set[str]]:
 def inside(package: str) -> dict[str, set[str]]:
     """The same, of modules of `package` only, by module."""
     modules = imports(package)
-    return {
-        module: {other for other in modules if any(f"{name}.".startswith(f"{other}.") for name in names)}
-        - {package, module}
-        for module, names in modules.items()
-    }
+
+    def owner(name: str) -> str:
+        return max((module for module in modules if f"{name}.".startswith(f"{module}.")), key=len, default="")
+
+    return {module: {owner(name) for name in names} - {"", package} for module, names in modules.items()}
 
 
 def test_a_file_of_the_service_imports_only_files_below_it():
