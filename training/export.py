@@ -85,7 +85,7 @@ def export_command(
         torch.set_num_threads(threads)
     trained = load_generator(run)
     dataset = None if data is None else load(data)
-    name = name or slug(trained.spec.dataset)
+    name = slug(trained.spec.dataset) if name is None else name
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
         raise UserError(f"--name {name}: a name has lower-case letters, digits and . _ - only, at most 64")
     console = Console(stderr=True)

@@ -37,6 +37,9 @@ def fold(generator: nn.Module) -> nn.Module:
     folded = copy.deepcopy(generator).eval()
     for module in list(folded.modules()):
         if parametrize.is_parametrized(module):
+            # torch removes the property from the class, which the copy still shares with the original.
+            shared = type(module)
+            module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
             for name in list(module.parametrizations):  # pyright: ignore[reportArgumentType]
                 parametrize.remove_parametrizations(module, name, leave_parametrized=True)
         for name, child in list(module.named_children()):
