@@ -1,6 +1,8 @@
 """uint8 images <-> png, webp, npy."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +19,23 @@ MEDIA_TYPES = {
 
 
 def png(image: NDArray[np.uint8]) -> bytes:
-    """image: uint8 [C, H, W], C 1 (grey) or 3 (RGB). Returns a PNG."""
-    buffer = io.BytesIO()
-    # Level 1: a fifth of the time of the default 6, for a tenth more bytes on a 28x28 image.
-    _pillow(image).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    """image: uint8 [C, H, W], C 1 (grey) or 3 (RGB). Returns a PNG, unfiltered, at zlib level 1.
+
+    Written here because it is on the way of every sample: Pillow takes more than twice as long for 28x28.
+    """
+    channels, height, width = image.shape
+    rows = np.zeros((height, 1 + width * channels), np.uint8)  # each row begins with its filter: 0, none
+    rows[:, 1:] = image[0] if channels == 1 else image.transpose(1, 2, 0).reshape(height, -1)
+    colour_type = 0 if channels == 1 else 2
+    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            _chunk(b"IHDR", header),
+            _chunk(b"IDAT", zlib.compress(rows, 1)),
+            _chunk(b"IEND", b""),
+        )
+    )
 
 
 def webp(image: NDArray[np.uint8]) -> bytes:
@@ -68,4 +82,15 @@ def decode(file: bytes) -> NDArray[np.uint8]:
 def _pillow(image: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(
         image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
+    )
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return b"".join(
+        (
+            struct.pack(">I", len(content)),
+            name,
+            content,
+            struct.pack(">I", zlib.crc32(content, zlib.crc32(name))),
+        )
     )
