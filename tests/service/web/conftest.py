@@ -7,12 +7,18 @@ from tests.service.web.site import Site
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory):
-    """A grey, an RGB and an unconditional generator on onnxruntime, with small limits."""
+    """A grey, an RGB and an unconditional generator on OpenVINO, with small limits."""
     files = {
         "tiny": Tiny().file(),
         "colour": Tiny(image=(3, 8, 8)).file(),
         "bare": Tiny(classes=None).file(),
     }
-    settings = {"default_model": "tiny", "threads": 2, "max_images_per_request": 64, "max_body_bytes": 65536}
+    settings = {
+        "engine": "openvino",
+        "default_model": "tiny",
+        "threads": 2,
+        "max_images_per_request": 64,
+        "max_body_bytes": 65536,
+    }
     with loaded(tmp_path_factory.mktemp("models"), files, **settings) as models:
         yield Site(models)
