@@ -28,7 +28,7 @@ def update(average: nn.Module, generator: nn.Module, keep: float) -> None:
 
 
 @torch.no_grad()
-def settle_batch_norm(generator: nn.Module, settings: Settings, spec: ImageSpec, images: int = 4096) -> None:
+def settle_batch_norm(generator: nn.Module, settings: Settings, spec: ImageSpec, images: int = 2048) -> None:
     """Measure the batch norms' statistics for these very weights, and leave the module in eval mode.
 
     Averaged weights were never run in training, so no running statistics fit them (the

@@ -38,6 +38,8 @@ def load(path: Path, name: str | None = None, size: int | None = None) -> Datase
 
 def check(dataset: Dataset, path: Path) -> None:
     """Refuse what cannot be trained on. Raises UserError."""
+    if len(dataset.images) == 0:
+        raise UserError(f"{path} holds no training images")
     _, _, height, width = dataset.images.shape
     if height != width or height not in SIZES:
         sizes = ", ".join(f"{size}x{size}" for size in SIZES)
@@ -61,4 +63,6 @@ def check(dataset: Dataset, path: Path) -> None:
     if absent := [name for name, count in zip(dataset.class_names, counts, strict=True) if count == 0]:
         raise UserError(f"{path}: no training image of class {', '.join(absent)}")
     if len(dataset.class_names) < 2:
-        raise UserError(f"{path}: only one class, '{dataset.class_names[0]}': is it the right folder level?")
+        raise UserError(
+            f"{path}: only one class, {', '.join(dataset.class_names)}: is it the right folder level?"
+        )

@@ -34,7 +34,7 @@ def sample(
 def settled(average: nn.Module, settings: Settings, spec: ImageSpec) -> nn.Module:
     """A copy of the average, ready to sample from; the training state stays as it is."""
     generator = copy.deepcopy(average)
-    settle_batch_norm(generator, settings, spec, images=1024)
+    settle_batch_norm(generator, settings, spec, images=512)
     return generator
 
 
