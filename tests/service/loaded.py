@@ -14,12 +14,12 @@ from tests import generators
 
 @contextmanager
 def loaded(
-    root: Path, files: dict[str, bytes], engine: Engine | None = None, **settings: Any
+    root: Path, files: dict[str, bytes], on: Engine | None = None, **settings: Any
 ) -> Iterator[Models]:
-    """Models made of `files`, loaded; all of them on `engine`, if one is given."""
+    """Models made of `files`, loaded; all of them on the engine `on`, if one is given."""
     generators.folder(root, files)
     models = Models(Settings(models=root, **settings))
-    chosen = mock.patch("service.models.choose", return_value=engine) if engine else nullcontext()
+    chosen = mock.patch("service.models.choose", return_value=on) if on else nullcontext()
     with chosen:
         models.load()
     try:
