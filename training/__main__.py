@@ -74,39 +74,23 @@ def prepare(data: Path, out: Path, name: str | None, size: str | None) -> None:
     look at it before training for hours.
     """
     from rich.console import Console
-    from rich.table import Table
 
     from service.images import png
-    from training.errors import UserError
     from training.files import write_atomically
     from training.formats import load
-    from training.label_check import counts, one_of_each, remarks
+    from training.label_check import one_of_each, show
     from training.packed import save_npz
 
     if out.suffix != ".npz":
         raise click.UsageError(f"--out {out}: the packed form is an .npz file")
     dataset = load(data, name, int(size) if size else None)
     picture = out.with_name(f"{out.stem}_classes.png")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        save_npz(dataset, out)
-        write_atomically(picture, png(one_of_each(dataset)))
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written: {error}") from error
-
+    save_npz(dataset, out)
+    write_atomically(picture, png(one_of_each(dataset)))
     console = Console()
-    table = Table("class", "training images", "test images", title=f"{dataset.name}: split {dataset.split}")
-    for row in counts(dataset):
-        table.add_row(row.name, f"{row.training:,}", f"{row.test:,}")
-    console.print(table)
-    for remark in remarks(dataset):
-        console.print(f"Note: {remark}.", soft_wrap=True, markup=False)
-    _, channels, height, width = dataset.images.shape
+    show(dataset, console)
     console.print(
-        f"{len(dataset.images):,} + {len(dataset.test_images):,} images of {width}x{height}, "
-        f"{'grey' if channels == 1 else 'RGB'}, in {out}. One image a class, in this order: {picture}",
-        soft_wrap=True,
-        markup=False,
+        f"Packed in {out}. One image a class, in the order above: {picture}", soft_wrap=True, markup=False
     )
 
 
@@ -207,7 +191,6 @@ def sample(run: Path, out: Path, label: str | None, seed: int, n: int) -> None:
     """
     from service.images import grid, png
     from training.checkpoint import load_generator
-    from training.errors import UserError
     from training.files import write_atomically
     from training.samples import sample as sample_images
 
@@ -221,10 +204,7 @@ def sample(run: Path, out: Path, label: str | None, seed: int, n: int) -> None:
     images = sample_images(
         trained.generator, trained.settings.z_dim, seeds * len(labels), [row for row in labels for _ in seeds]
     )
-    try:
-        write_atomically(out, png(grid(images, n if label is None else None)))
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written: {error}") from error
+    write_atomically(out, png(grid(images, n if label is None else None)))
 
 
 def class_index(label: str, class_names: tuple[str, ...]) -> int:
@@ -252,8 +232,8 @@ def parsed(changes: tuple[str, ...]) -> dict[str, Any]:
         if name not in types:
             raise click.UsageError(f"--set {change}: no setting '{name}'. There are: {', '.join(types)}.")
         try:
-            values[name] = text.lower() in ("true", "1", "yes") if types[name] is bool else types[name](text)
-        except ValueError as error:
+            values[name] = {"true": True, "false": False}[text] if types[name] is bool else types[name](text)
+        except (KeyError, ValueError) as error:
             raise click.UsageError(f"--set {change}: '{text}' is no {types[name].__name__}.") from error
     return values
 

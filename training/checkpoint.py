@@ -28,6 +28,8 @@ class Header:
     settings: Settings
     spec: ImageSpec
     images_seen: int
+    data_fingerprint: int | None = None
+    # Of the images trained on; see Dataset.fingerprint.
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def save_state(run: Path, header: Header, state: State) -> None:
         "settings": header.settings.to_json(),
         "spec": header.spec.to_json(),
         "images_seen": header.images_seen,
+        "data_fingerprint": header.data_fingerprint,
     }
     write_atomically(run / FILE_NAME, save(tensors, metadata={"ganserve": json.dumps(words)}))
 
@@ -131,7 +134,10 @@ def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
         raise UserError(f"{file} is not a checkpoint of this version of ganserve (format {FORMAT})")
     try:
         header = Header(
-            Settings.from_json(words["settings"]), ImageSpec.from_json(words["spec"]), words["images_seen"]
+            Settings.from_json(words["settings"]),
+            ImageSpec.from_json(words["spec"]),
+            words["images_seen"],
+            words.get("data_fingerprint"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} is of another version of ganserve: {error}") from error

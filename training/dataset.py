@@ -1,7 +1,9 @@
 """A data set in memory, and its batches."""
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -27,14 +29,19 @@ class Dataset:
     labels: NDArray[np.int64]
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.int64]
-    split: str = "given"
-    # "given" by the source, or how the held-out images were chosen.
+    split: str = "given by the source"
+    # Or how the test images were chosen.
     _orders: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
     @property
     def spec(self) -> ImageSpec:
         _, channels, height, width = self.images.shape
         return ImageSpec(self.name, channels, height, width, self.class_names)
+
+    @cached_property
+    def fingerprint(self) -> int:
+        """CRC-32 of the training images and labels, by which a resumed run knows its data."""
+        return zlib.crc32(self.labels.tobytes(), zlib.crc32(np.ascontiguousarray(self.images).data))
 
     def batch_indices(self, seed: int, k: int, size: int) -> NDArray[np.int64]:
         """Which images batch k holds: int64 [size], a function of (seed, k) alone.

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
 
 from service.images import grid
 from training.dataset import Dataset
@@ -55,3 +57,21 @@ def one_of_each(dataset: Dataset) -> NDArray[np.uint8]:
     """The first training image of each class, in the order of the classes: uint8 [C, rows * H, columns * W]."""
     first = [int(np.flatnonzero(dataset.labels == label)[0]) for label in range(len(dataset.class_names))]
     return grid(dataset.images[first], columns=min(10, len(first)))
+
+
+def show(dataset: Dataset, console: Console) -> None:
+    """Print the counts, the remarks, and what the images are."""
+    table = Table("class", "training images", "test images", title=dataset.name)
+    for row in counts(dataset):
+        table.add_row(row.name, f"{row.training:,}", f"{row.test:,}")
+    console.print(table, markup=False)
+    for remark in remarks(dataset):
+        console.print(f"Note: {remark}.", soft_wrap=True, markup=False, highlight=False)
+    spec, colour = dataset.spec, "grey" if dataset.spec.channels == 1 else "RGB"
+    console.print(
+        f"{len(dataset.images):,} training images and {len(dataset.test_images):,} test images ({dataset.split}), "
+        f"{spec.width}x{spec.height}, {colour}",
+        soft_wrap=True,
+        markup=False,
+        highlight=False,
+    )

@@ -18,6 +18,7 @@ from training.device import choose_device, choose_precision
 from training.errors import UserError
 from training.files import write_atomically
 from training.guard import only_run_in, stop_signals
+from training.label_check import one_of_each, show
 from training.progress import Display
 from training.samples import COLUMNS, MAX_ROWS, class_grid, class_rows, settled
 from training.settings import Settings
@@ -60,6 +61,9 @@ def train(settings: Settings, run: Run, dataset: Dataset, console: Console) -> N
         if state.images_seen >= settings.images:
             say(console, f"{run.folder} has finished: {state.images_seen:,} images. Nothing to do.")
             return
+        if not resumed:
+            show(dataset, console)
+            write_atomically(run.folder / "classes.png", png(one_of_each(dataset)))
         batches = real_batches(dataset, settings.seed, settings.batch, device)
         trainer = Trainer(settings, dataset.spec.classes, device, batches, autocast)
         alarm = CollapseAlarm(dataset, min(dataset.spec.classes, MAX_ROWS), COLUMNS)
@@ -82,7 +86,8 @@ def train(settings: Settings, run: Run, dataset: Dataset, console: Console) -> N
                     display.show(figures, state.images_seen, time.monotonic())
                     board.add_scalars(figures | {"images/s": display.images_per_second}, state.images_seen)
                 if ending or crossed(run.checkpoint_every, before, state.images_seen):
-                    save_state(run.folder, Header(settings, dataset.spec, state.images_seen), state)
+                    words = Header(settings, dataset.spec, state.images_seen, dataset.fingerprint)
+                    save_state(run.folder, words, state)
                 if stopping:
                     raise Interrupted
                 if ending or crossed(run.samples_every, before, state.images_seen):
@@ -106,9 +111,9 @@ def begin(settings: Settings, run: Run, dataset: Dataset, device: torch.device) 
         raise UserError(
             f"{run.folder} holds a run with other settings: {', '.join(differing)}. Give another --run."
         )
-    if header.spec != dataset.spec:
+    if header.spec != dataset.spec or header.data_fingerprint not in (None, dataset.fingerprint):
         raise UserError(
-            f"{run.folder} holds a run on other images ({header.spec.dataset}). Give another --run."
+            f"{run.folder} holds a run on other images ({header.spec.dataset}): give the same --data, or another --run."
         )
     state = new_state(settings, dataset.spec, device)
     restore(tensors, state)

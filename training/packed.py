@@ -41,7 +41,7 @@ def load_npz(path: Path, name: str) -> Dataset:
         return hold_out(name, class_names, images, labels)
     test_images = channels_first(path, arrays["test_images"])
     test_labels = label_column(path, arrays["test_labels"], arrays["test_images"])
-    how = str(arrays["split"]) if "split" in arrays else "given"
+    how = str(arrays["split"]) if "split" in arrays else Dataset.split
     return Dataset(name, class_names, images, labels, test_images, test_labels, how)
 
 

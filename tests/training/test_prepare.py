@@ -15,7 +15,7 @@ def test_idx_folder_keeps_its_own_test_split(tmp_path: Path) -> None:
     result = command("prepare", "--data", write_idx(tmp_path / "idx"), "--out", tmp_path / "out.npz")
 
     assert result.exit_code == 0, result.output
-    assert "30 + 30 images of 28x28, grey" in result.output
+    assert "30 training images and 30 test images (given by the source), 28x28, grey" in result.output
     packed = load(tmp_path / "out.npz")
     images, labels = stripes(30, 28, 1, 3)
     assert np.array_equal(packed.images[:, 0], images[..., 0])

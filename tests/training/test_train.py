@@ -24,6 +24,9 @@ def test_run_leaves_checkpoint_grids_and_curves(tmp_path: Path) -> None:
 
     assert result.exit_code == 0, result.output
     assert "Done: 96 images" in result.output
+    assert "51 training images and 9 test images (a sixth of each class, held out" in result.output
+    with Image.open(run / "classes.png") as picture:
+        assert picture.size == (3 * 28, 28)
     header, _ = read(run / FILE_NAME)
     assert (header.images_seen, header.settings.preset, header.spec.dataset) == (96, "ns-r1", "stripes")
     grids = sorted((run / "samples").iterdir())
@@ -95,7 +98,9 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_other_data_is_refused(tmp_path: Path) -> None:
     run = tiny_run(tmp_path)
-    other = write_npz(tmp_path / "other.npz", classes=2)
+    (tmp_path / "other").mkdir()
+    # The same name, classes and size, but one image more.
+    other = write_npz(tmp_path / "other" / "stripes.npz", count=61)
     result = command("train", "--data", other, "--run", run, *TINY)
     assert result.exit_code == 1
     assert "other images (stripes)" in result.output
@@ -167,7 +172,8 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> Non
     program = [sys.executable, "-m", "training", *map(str, arguments)]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        assert process.stdout.readline().startswith("Starting at 0 of 1,000,000 images")
+        while not process.stdout.readline().startswith("Starting at 0 of 1,000,000 images"):
+            assert process.poll() is None
 
         second = command(*arguments)
         assert second.exit_code == 1
