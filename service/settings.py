@@ -51,7 +51,7 @@ class Settings:
         0, "Most images in one forward pass; 0: 8 on CPU, 64 on a GPU.", low=0, high=4096
     )
     max_queue_images: int = _setting(
-        2048,
+        8192,
         "Images accepted and not yet answered, a worker; past it requests get 429.",
         low=1,
         high=10_000_000,
