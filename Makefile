@@ -16,10 +16,12 @@ help:
 	@echo "make dev     install training and test tools into .venv-dev"
 	@echo "make clean   remove the environments"
 
-# One home an instance: BentoML deletes the metric files in it at every start.
+# One home an instance: BentoML deletes the metric files in it at every start. No balancer stands in
+# front here, so Ctrl-C need not wait for one to notice.
 serve: .venv/.installed
 	@.venv/bin/python -m service.preflight $(HOST) $(PORT)
-	@BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/.bentoml/$(PORT)} exec .venv/bin/bentoml serve --host $(HOST) --port $(PORT)
+	@BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/.bentoml/$(PORT)} GANSERVE_DRAIN_SECONDS=$${GANSERVE_DRAIN_SECONDS:-0} \
+		exec .venv/bin/bentoml serve --host $(HOST) --port $(PORT)
 
 test: .venv-dev/.installed
 	.venv-dev/bin/python -m pytest
@@ -43,7 +45,7 @@ clean:
 	rm -rf .venv .venv-dev .bentoml
 
 .venv/.installed: pyproject.toml requirements.txt constraints.txt
-	@echo "Installing the service into .venv (once, about a minute) ..."
+	@echo "Installing the service into .venv (once, a few minutes) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ganserve needs Python 3.11 or newer; set PYTHON=")'
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/pip install --quiet --constraint constraints.txt --editable .
