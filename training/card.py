@@ -136,7 +136,7 @@ def _quality(contract: Contract) -> str:
     judges = " ".join(f"--judge {verdict['judge']['architecture']}" for verdict in quality["verdicts"])
     origin = quality["origin"]
     command = (
-        f"python -m training evaluate models/{contract.name}/generator.onnx --data data/{quality['dataset']} "
+        f"python -m training evaluate --model models/{contract.name} --data data/{quality['dataset']} "
         f"--images {quality['images']} {judges}"
     )
     return (

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from training.dataset import Dataset
 from training.errors import UserError
 from training.formats import load
-from training.generated import Source, images_of, open_source
+from training.generated import Source, images_of, open_model, open_run
 from training.quality.comparison import (
     Figure,
     Sample,
@@ -67,7 +67,16 @@ def cache_folder() -> Path:
 
 
 @click.command("evaluate")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--run",
+    type=click.Path(exists=True, path_type=Path),
+    help="A run folder, or a checkpoint file: evaluated in torch.",
+)
+@click.option(
+    "--model",
+    type=click.Path(exists=True, path_type=Path),
+    help="Instead of a run: an exported model's folder, or its .onnx file, evaluated on the engine that serves it.",
+)
 @click.option(
     "--data",
     required=True,
@@ -100,7 +109,7 @@ def cache_folder() -> Path:
     type=click.Choice(["auto", "onnxruntime", "openvino"]),
     default="auto",
     show_default=True,
-    help="What runs an .onnx file.",
+    help="What runs a model.",
 )
 @click.option(
     "--precision",
@@ -117,7 +126,8 @@ def cache_folder() -> Path:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def evaluate_command(
-    path: Path,
+    run: Path | None,
+    model: Path | None,
     data: Path,
     count: int,
     judges: tuple[str, ...],
@@ -129,7 +139,7 @@ def evaluate_command(
     cache: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the images of PATH: a run folder, a checkpoint, or an exported .onnx file.
+    """Measure a generator's images beside real ones.
 
     Each figure stands beside its floor, what as many real training images reach in their place. A
     judge is trained once per data set, on its training images, and kept; one that played no part in
@@ -137,7 +147,7 @@ def evaluate_command(
     """
     if threads:
         torch.set_num_threads(threads)
-    source = open_source(path, engine, precision, threads or 0)
+    source = open_chosen(run, model, engine, precision, threads or 0)
     chosen = judges_of(judges, judge_seed, judge_images)
     with threadpool_limits(threads), Progress(console=Console(stderr=True)) as progress:
         evaluation = evaluate(source, load(data), chosen, cache or cache_folder(), progress, count)
@@ -145,6 +155,20 @@ def evaluate_command(
         click.echo(json.dumps(evaluation.to_json(), indent=2))
     else:
         print_tables(evaluation.to_json(), Console())
+
+
+def open_chosen(run: Path | None, model: Path | None, engine: str, precision: str, threads: int) -> Source:
+    """Whichever of the two was given. Raises UserError."""
+    if (run is None) == (model is None):
+        raise UserError("give either --run, a run folder or checkpoint, or --model, an exported model")
+    if model is not None:
+        return open_model(model, engine, precision, threads)
+    if engine != "auto" or precision != "auto":
+        raise UserError(
+            "--engine and --precision are for an exported --model; a run is evaluated in torch, in fp32"
+        )
+    assert run is not None
+    return open_run(run)
 
 
 def judges_of(names: Sequence[str], seed: int | None, images: int | None) -> list[JudgeSettings]:

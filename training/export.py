@@ -25,7 +25,7 @@ from training.errors import UserError
 from training.evaluate import Evaluation, cache_folder, evaluate, judges_of
 from training.files import write_atomically
 from training.formats import load
-from training.generated import Source, open_source, torch_forward
+from training.generated import Source, open_model, torch_forward
 from training.onnx_graph import check_parity, multiply_adds, to_graph
 from training.quality.judging import JUDGES
 
@@ -33,20 +33,22 @@ GOLDEN_SAMPLES = 10
 
 
 @click.command("export")
-@click.argument("run", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--run",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="A run folder, or a checkpoint file.",
+)
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
     help="The data set: with it the served file is evaluated, and the figures go into file and card.",
 )
 @click.option(
-    "--models",
+    "--model",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("models"),
-    show_default=True,
-    help="Folder of the models that are served.",
+    help="The model's folder, whose name is the model's; models/ and the data set's name if not given.",
 )
-@click.option("--name", help="The model's name, its subfolder; by default that of the data set.")
 @click.option(
     "--judge",
     "judges",
@@ -67,8 +69,7 @@ GOLDEN_SAMPLES = 10
 def export_command(
     run: Path,
     data: Path | None,
-    models: Path,
-    name: str | None,
+    model: Path | None,
     judges: tuple[str, ...],
     count: int,
     judge_images: int | None,
@@ -76,7 +77,7 @@ def export_command(
     cache: Path | None,
     about_data: str | None,
 ) -> None:
-    """Write the averaged generator of RUN as models/NAME/generator.onnx, with a card and sample pictures.
+    """Write a run's averaged generator as an ONNX file, with a card and sample pictures.
 
     Nothing is written unless the file draws the trained network's pictures, alone and in batches,
     and loads with the code that will serve it. A model of that name stays as it was until then.
@@ -85,16 +86,22 @@ def export_command(
         torch.set_num_threads(threads)
     trained = load_generator(run)
     dataset = None if data is None else load(data)
-    name = slug(trained.spec.dataset) if name is None else name
+    model = model or Path("models") / slug(trained.spec.dataset)
+    name = model.resolve().name
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
-        raise UserError(f"--name {name}: a name has lower-case letters, digits and . _ - only, at most 64")
+        raise UserError(
+            f"--model {model}: a model's name has lower-case letters, digits and . _ - only, at most 64"
+        )
     console = Console(stderr=True)
     console.print(
         f"Exporting {trained.spec.dataset} after {trained.images_seen:,} images ...", highlight=False
     )
     graph, contract = build(trained, name)
-    models.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=models, prefix=".partial-") as partial, threadpool_limits(threads):
+    model.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=model.parent, prefix=".partial-") as partial,
+        threadpool_limits(threads),
+    ):
         folder = Path(partial) / name  # the service reads the model's name off its folder
         folder.mkdir()
         source = install(graph, contract, folder, threads or 0)
@@ -107,8 +114,8 @@ def export_command(
             source = install(graph, contract, folder, threads or 0)
         (folder / SAMPLES).write_bytes(sample_grid(source))
         (folder / CARD).write_text(card(contract, source.origin, about_data), "utf-8")
-        size = publish(folder, models / name)
-    console.print(f"{models / name}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}", highlight=False)
+        size = publish(folder, model)
+    console.print(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}", highlight=False)
 
 
 def build(trained: TrainedGenerator, name: str) -> tuple[onnx.ModelProto, Contract]:
@@ -156,11 +163,11 @@ def with_quality(contract: Contract, evaluation: Evaluation) -> Contract:
 def install(graph: onnx.ModelProto, contract: Contract, folder: Path, threads: int) -> Source:
     """Writes the file, loads it as the service will, and opens it. Raises UserError if it would not be served."""
     (folder / FILE).write_bytes(write(graph, contract))
-    model = Model(folder)
-    model.load(ServiceSettings(threads=threads))
-    if model.state == "failed":
-        raise UserError(f"not exported: the service would not load it: {model.problem}")
-    return open_source(folder / FILE, threads=threads)
+    served = Model(folder)
+    served.load(ServiceSettings(threads=threads))
+    if served.state == "failed":
+        raise UserError(f"not exported: the service would not load it: {served.problem}")
+    return open_model(folder / FILE, threads=threads)
 
 
 def publish(folder: Path, destination: Path) -> int:

@@ -14,6 +14,7 @@ from service.engines.choose import choose
 from service.engines.engine import Forward
 from service.errors import ContractError, EngineUnavailable
 from service.latents import latents
+from service.models import FILE as MODEL_FILE
 from service.settings import Settings as ServiceSettings
 from training.checkpoint import TrainedGenerator, load_generator
 from training.dataset import to_uint8
@@ -36,15 +37,8 @@ class Source:
     batch: int
 
 
-def open_source(path: Path, engine: str = "auto", precision: str = "auto", threads: int = 0) -> Source:
-    """A run folder, a checkpoint, or an .onnx file; engine, precision and threads concern only the last.
-
-    Raises UserError.
-    """
-    if path.suffix == ".onnx":
-        return _exported(path, ServiceSettings(engine=engine, precision=precision, threads=threads))
-    if engine != "auto" or precision != "auto":
-        raise UserError(f"{path} is no .onnx file: --engine and --precision are for exported files")
+def open_run(path: Path) -> Source:
+    """The averaged generator of a run folder or a checkpoint file, in torch. Raises UserError."""
     trained = load_generator(path)
     spec = trained.spec
     return Source(
@@ -54,6 +48,31 @@ def open_source(path: Path, engine: str = "auto", precision: str = "auto", threa
         image=ImageShape(spec.channels, spec.height, spec.width),
         origin={"engine": "torch", "precision": "fp32", "images_seen": trained.images_seen},
         batch=100,
+    )
+
+
+def open_model(path: Path, engine: str = "auto", precision: str = "auto", threads: int = 0) -> Source:
+    """An exported model's folder or .onnx file, on the engine that would serve it. Raises UserError."""
+    settings = ServiceSettings(engine=engine, precision=precision, threads=threads)
+    path = path / MODEL_FILE if path.is_dir() else path
+    try:
+        file = path.read_bytes()
+        contract = parse(file)
+        runner = choose(file, contract, settings)
+    except (OSError, ContractError, EngineUnavailable) as error:
+        raise UserError(f"{path}: {error}") from error
+    return Source(
+        forward=runner.wide,
+        z_dim=contract.z_dim,
+        classes=None if contract.classes is None else tuple(contract.classes),
+        image=contract.image,
+        origin={
+            "engine": runner.name,
+            "precision": runner.precision,
+            "provider": runner.provider,
+            "version": version(file),
+        },
+        batch=runner.max_batch,
     )
 
 
@@ -84,25 +103,3 @@ def images_of(
         parts.append(source.forward(latents(range(start, stop), source.z_dim), label))
         advance(stop - start)
     return np.concatenate(parts), labels
-
-
-def _exported(path: Path, settings: ServiceSettings) -> Source:
-    try:
-        file = path.read_bytes()
-        contract = parse(file)
-        engine = choose(file, contract, settings)
-    except (OSError, ContractError, EngineUnavailable) as error:
-        raise UserError(f"{path}: {error}") from error
-    return Source(
-        forward=engine.wide,
-        z_dim=contract.z_dim,
-        classes=None if contract.classes is None else tuple(contract.classes),
-        image=contract.image,
-        origin={
-            "engine": engine.name,
-            "precision": engine.precision,
-            "provider": engine.provider,
-            "version": version(file),
-        },
-        batch=engine.max_batch,
-    )

@@ -107,13 +107,13 @@ def test_the_command_evaluates_a_run(tmp_path: Path):
     trained = command("train", "--data", data, "--run", run, "--images", 8, "--no-tensorboard", *TINY)
     assert trained.exit_code == 0, trained.output
     options = ["--data", data, "--judge-images", 128, "--cache", tmp_path / "judges", "--threads", 1]
-    result = command("evaluate", run, *options, "--judge", "residual", "--json")
+    result = command("evaluate", "--run", run, *options, "--judge", "residual", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["images"] == 30
     assert found["origin"] == {"engine": "torch", "precision": "fp32", "images_seen": 8}
     assert found["verdicts"][0]["judge"] == {"architecture": "residual", "seed": 1, "images": 128}
-    again = command("evaluate", run / "checkpoint.safetensors", *options, "--judge", "residual")
+    again = command("evaluate", "--run", run / "checkpoint.safetensors", *options, "--judge", "residual")
     assert again.exit_code == 0, again.output
     assert f"{found['verdicts'][0]['figures']['frechet_distance']['value']:.4f}" in again.stdout
 
@@ -121,12 +121,15 @@ def test_the_command_evaluates_a_run(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["missing"], "does not exist"),
-        (["empty"], "checkpoint"),
-        (["bad.onnx"], "not an ONNX file"),
-        (["empty", "--engine", "openvino"], "are for exported files"),
-        (["empty", "--images", "3"], "3 is not in the range"),
-        (["empty", "--judge", "wise"], "'plain', 'residual'"),
+        (["--run", "missing"], "does not exist"),
+        (["--run", "empty"], "no checkpoint"),
+        (["--model", "bad.onnx"], "not an ONNX file"),
+        (["--model", "empty"], "No such file"),
+        (["--run", "empty", "--engine", "openvino"], "for an exported --model"),
+        (["--run", "empty", "--model", "bad.onnx"], "either --run"),
+        ([], "either --run"),
+        (["--run", "empty", "--images", "3"], "3 is not in the range"),
+        (["--run", "empty", "--judge", "wise"], "'plain', 'residual'"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, monkeypatch, arguments, words):
