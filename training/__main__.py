@@ -157,9 +157,8 @@ def train(
 
     if threads:
         torch.set_num_threads(threads)
-    settings = settings_of(
-        preset, **parsed(changes), **{name: value for name, value in named.items() if value is not None}
-    )
+    given = {name: value for name, value in named.items() if value is not None}
+    settings = settings_of(preset, **parsed(changes) | given)
     console = Console()
     dataset = load(data)
     options = Run(run, device, checkpoint_every, samples_every, tensorboard)

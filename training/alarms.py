@@ -3,10 +3,12 @@
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from training.dataset import Dataset
 from training.errors import UserError
+from training.state import State
 
 
 class TrainingFailed(UserError):
@@ -20,8 +22,20 @@ def check_finite(figures: dict[str, float], images_seen: int) -> None:
         raise TrainingFailed(
             f"{', '.join(broken)} became NaN or infinite after {images_seen:,} images. Try half the learning rates "
             "(--set lr_g=5e-4 --set lr_d=5e-4), a larger R1 strength (--set r1_gamma=1 --set r1_gamma_end=1), or "
-            "--precision fp32. The checkpoint is from before; the same command with other values needs a new --run."
+            "--precision fp32, each with a new --run. The checkpoint is from before."
         )
+
+
+def check_weights(state: State) -> None:
+    """The same for the weights, before they are saved: figures are read only now and then.
+
+    Raises TrainingFailed.
+    """
+    sums = {
+        f"weights/{name}": float(torch.stack([p.detach().sum() for p in network.parameters()]).sum())
+        for name, network in (("G", state.G), ("D", state.D))
+    }
+    check_finite(sums, state.images_seen)
 
 
 class CollapseAlarm:

@@ -77,13 +77,7 @@ def checkpoint_file(path: Path) -> Path:
 
 
 def save_state(run: Path, header: Header, state: State) -> None:
-    """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one.
-
-    A state with NaN is not saved: figures are read only now and then, a save may come before the
-    alarm, and the checkpoint that the alarm speaks of must be a sound one.
-    """
-    if not all(bool(torch.isfinite(p).all()) for network in (state.G, state.D) for p in network.parameters()):
-        return
+    """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one."""
     tensors = {
         f"{name}.{key}": tensor.detach().contiguous()
         for name, module in (("G", state.G), ("D", state.D), ("average", state.average))

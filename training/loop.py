@@ -10,7 +10,7 @@ from rich.console import Console
 from torch import Tensor
 
 from service.images import png
-from training.alarms import CollapseAlarm, check_finite
+from training.alarms import CollapseAlarm, check_finite, check_weights
 from training.board import Board
 from training.checkpoint import FILE_NAME, Header, read, restore, save_state
 from training.dataset import Dataset, real_batches
@@ -86,6 +86,7 @@ def train(settings: Settings, run: Run, dataset: Dataset, console: Console) -> N
                     display.show(figures, state.images_seen, time.monotonic())
                     board.add_scalars(figures | {"images/s": display.images_per_second}, state.images_seen)
                 if ending or crossed(run.checkpoint_every, before, state.images_seen):
+                    check_weights(state)
                     words = Header(settings, dataset.spec, state.images_seen, dataset.fingerprint)
                     save_state(run.folder, words, state)
                 if stopping:

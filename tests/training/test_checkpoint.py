@@ -64,14 +64,6 @@ def test_generator_is_the_same_however_it_is_loaded(tmp_path: Path) -> None:
         assert torch.equal(value, by_file.state_dict()[key]), key
 
 
-def test_state_with_nan_does_not_replace_a_sound_checkpoint(tmp_path: Path) -> None:
-    state, _, spec = trained_state(1)
-    save_state(tmp_path, Header(SETTINGS, spec, state.images_seen), state)
-    next(state.G.parameters()).data[0] = float("nan")
-    save_state(tmp_path, Header(SETTINGS, spec, 999), state)
-    assert read(tmp_path / FILE_NAME)[0].images_seen == 4
-
-
 def test_folder_without_checkpoint_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="give a run folder"):
         load_generator(tmp_path)
