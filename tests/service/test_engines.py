@@ -15,7 +15,7 @@ from service.errors import EngineUnavailable
 from service.latents import latents
 from tests.generators import Tiny
 
-COUNT = 192
+COUNT = 64
 SIZES = (1, 2, 3, 4, 7, 8, 16, 32, 64)
 GENERATORS = {
     "grey": Tiny(),

@@ -1,0 +1,29 @@
+import pytest
+
+from tests import generators
+from tests.generators import Tiny
+from tests.system.serving import serving
+
+SMALL = {"tiny": Tiny(), "colour": Tiny(image=(3, 16, 16)), "bare": Tiny(classes=None)}
+SLOW = Tiny(burn=128, golden_samples=1)  # some 40 ms a pass, whether of one image or of eight
+
+
+@pytest.fixture(scope="session")
+def small_models(tmp_path_factory):
+    return generators.folder(
+        tmp_path_factory.mktemp("small"), {name: tiny.file() for name, tiny in SMALL.items()}
+    )
+
+
+@pytest.fixture(scope="session")
+def all_models(tmp_path_factory):
+    files = {name: tiny.file() for name, tiny in {**SMALL, "slow": SLOW}.items()}
+    return generators.folder(tmp_path_factory.mktemp("all"), files)
+
+
+@pytest.fixture(scope="session")
+def server(all_models, tmp_path_factory):
+    """One server with the default settings, on onnxruntime, for all tests that leave it as it was."""
+    home = tmp_path_factory.mktemp("server") / "home"
+    with serving(home, models=all_models, default_model="tiny", engine="onnxruntime") as one:
+        yield one

@@ -1,0 +1,129 @@
+"""Real `bentoml serve` processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
+    """The caller's environment with these GANSERVE_ settings and no others, and a BentoML home of its own."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("GANSERVE_", "PROMETHEUS_", "BENTOML_"))
+    }
+    ours = {f"GANSERVE_{name.upper()}": str(value) for name, value in settings.items()}
+    return (
+        kept | ours | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PYTHONWARNINGS": "default"}
+    )
+
+
+def command(port: int) -> list[str]:
+    return [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """One `bentoml serve` and everything that it starts."""
+
+    def __init__(self, home: Path, settings: dict[str, Any]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = home / "serve.log"
+        home.mkdir(parents=True)
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command(self.port), cwd=ROOT, env=environment(home, settings), stdout=log, stderr=log
+            )
+        self._tree: set[psutil.Process] = set()
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, trust_env=False, verify=False, timeout=60, **options)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        with self.client() as client:
+            return client.get(path, **options)
+
+    def samples(self, **fields: Any) -> httpx.Response:
+        with self.client() as client:
+            return client.post("/v1/samples", json=fields)
+
+    def answers(self, path: str, status: int = 200) -> bool:
+        """Whether `path` answers `status` now; notes on the way which processes there are."""
+        self.tree()
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the server ended:\n{self.log}")
+        try:
+            return self.get(path).status_code == status
+        except httpx.TransportError:
+            return False
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of that name that have these labels."""
+        families = text_string_to_metric_families(self.get("/metrics").text)
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+    def tree(self) -> set[psutil.Process]:
+        """Every process that was ever seen under this one and still runs."""
+        try:
+            parent = psutil.Process(self.process.pid)
+            self._tree |= {parent, *parent.children(recursive=True)}
+        except psutil.NoSuchProcess:
+            pass
+        return {one for one in self._tree if one.is_running() and one.status() != psutil.STATUS_ZOMBIE}
+
+    def workers(self) -> set[psutil.Process]:
+        return {one for one in self.tree() if one.pid != self.process.pid}
+
+    def stop(self) -> int:
+        """SIGTERM, as an orchestrator sends it. Returns the exit status."""
+        self.tree()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def assert_gone(self) -> None:
+        """Nothing that it started runs, and another server can have the port."""
+        wait_until(lambda: not self.tree())
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", self.port))
+
+
+@contextmanager
+def serving(home: Path, *, until: str = "/readyz", status: int = 200, **settings: Any) -> Iterator[Server]:
+    """A server that has come to answer `until` with `status`; at the end it is stopped, and leaves nothing behind."""
+    server = Server(home, {"drain_seconds": 0, **settings})
+    try:
+        wait_until(lambda: server.answers(until, status), seconds=60)
+        yield server
+        server.stop()
+        server.assert_gone()
+    finally:
+        for process in server.tree():
+            process.kill()
+        server.process.wait()

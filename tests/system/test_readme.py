@@ -1,0 +1,99 @@
+"""Every command of the README, as it stands there."""
+
+import io
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from service.settings import table
+from tests.system.serving import ROOT, serving
+from tests.training.tiny import write_folder
+
+README = (ROOT / "README.md").read_text()
+
+# The training commands take hours as they stand; these bounds leave each its work and a few seconds.
+SHORTER = {
+    "train": "--images 64 --batch 4 --set width=8 --set z_dim=8 --no-tensorboard --threads 1",
+    "evaluate": "--images 24 --judge-images 200 --threads 1",
+    "export": "--images 24 --judge-images 200 --threads 1",
+}
+
+
+def blocks(language: str, containing: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    return [block for block in found if containing in block]
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A server of the shipped models, as `make serve` starts it."""
+    with serving(tmp_path_factory.mktemp("shipped") / "home") as server:
+        yield server
+
+
+@pytest.mark.parametrize("block", blocks("sh", "curl"), ids=lambda block: block.split("-d")[-1][:40])
+def test_curl_commands_give_what_the_text_says(block, shipped, tmp_path):
+    script = block.replace("localhost:3000", f"127.0.0.1:{shipped.port}")
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    pictures = list(tmp_path.iterdir())
+    for picture in pictures:
+        with Image.open(picture) as image:
+            image.load()
+    assert pictures or b'"image' in done.stdout
+    assert b'"code"' not in done.stdout
+
+
+def test_the_python_example_gives_the_array_that_its_comment_says(shipped, tmp_path):
+    (block,) = blocks("python", "urllib")
+    script = block.replace("localhost:3000", f"127.0.0.1:{shipped.port}")
+    script += "\nprint(images.dtype, images.shape, len(labels))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "uint8 (256, 28, 28, 1) 256\n", done.stderr
+
+
+def test_a_folder_of_images_becomes_a_served_model(tmp_path):
+    (block,) = blocks("sh", "training train")
+    write_folder(tmp_path / "my-images", count=90)
+    (tmp_path / "models").mkdir()
+    for line in block.splitlines():
+        command = shlex.split(line, comments=True)
+        if command[0] != "python":
+            continue
+        command[0] = sys.executable
+        shorter = SHORTER.get(command[3], "").split()
+        cache = ["--cache", str(tmp_path / "cache")] if command[3] in ("evaluate", "export") else []
+        done = subprocess.run(
+            [*command, *shorter, *cache],
+            cwd=tmp_path,
+            env=_path(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    with serving(tmp_path / "home", models=tmp_path / "models") as server:
+        reply = server.samples(label="narrow", seed=3)
+        with Image.open(io.BytesIO(reply.content)) as image:
+            assert image.size == (28, 28)
+
+
+def test_the_settings_table_is_that_of_the_code():
+    assert table() in README
+
+
+def test_links_to_files_lead_somewhere():
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(links) > 3
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def _path() -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": str(Path(ROOT))}
