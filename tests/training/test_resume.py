@@ -56,7 +56,7 @@ def test_run_killed_at_twenty_random_moments_ends_bit_equal(tmp_path: Path) -> N
     data = write_npz(tmp_path / "stripes.npz")
 
     def train(run: Path) -> list[object]:
-        options = ["--images", 320, "--checkpoint-every", 8, "--samples-every", 200, "--no-tensorboard"]
+        options = ["--images", 200, "--checkpoint-every", 8, "--samples-every", 120, "--no-tensorboard"]
         # Augmentation and R1 draw too; the rate of the average and the learning rate move.
         return ["train", "--data", data, "--run", run, *TINY, *options, "--augment", "translation,cutout"]
 
@@ -74,11 +74,11 @@ def test_run_killed_at_twenty_random_moments_ends_bit_equal(tmp_path: Path) -> N
             pid = processes.start(*train(run))
             partial = run / (FILE_NAME + ".partial")
             if killed < KILLS:
-                # Every second one dies while it writes a checkpoint.
-                killer = threading.Thread(
-                    target=kill_when_there if killed % 2 else kill_after,
-                    args=(pid, partial if killed % 2 else rng.uniform(0, duration / 4)),
-                )
+                # Every second one dies while it writes a checkpoint, one of its first three.
+                if killed % 2:
+                    killer = threading.Thread(target=kill_in_write, args=(pid, partial, rng.randint(1, 3)))
+                else:
+                    killer = threading.Thread(target=kill_after, args=(pid, rng.uniform(0, duration / 4)))
                 killer.start()
                 status = processes.wait()
                 killer.join()
@@ -99,12 +99,17 @@ def kill_after(pid: int, seconds: float) -> None:
     kill(pid)
 
 
-def kill_when_there(pid: int, file: Path) -> None:
-    """Kill as soon as the file is there, unless the process ends first."""
+def kill_in_write(pid: int, file: Path, writes: int) -> None:
+    """Kill as soon as this file is written for the so-manieth time, unless the process ends first."""
     name = os.fspath(file)
-    # One that an earlier kill left is written over at the first checkpoint: wait for that.
-    before = modified(name)
-    while modified(name) == before and alive(pid):
+    # An earlier kill may have left one.
+    last = modified(name)
+    while alive(pid):
+        now = modified(name)
+        if now not in (None, last):
+            last, writes = now, writes - 1
+            if writes == 0:
+                break
         time.sleep(0.0002)
     kill(pid)
 
