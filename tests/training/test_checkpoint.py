@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.pictures import squares
 from training.checkpoint import FILE_NAME, Header, load_generator, read, restore, save_state
 from training.dataset import real_batches
 from training.device import choose_precision
@@ -10,8 +11,6 @@ from training.errors import UserError
 from training.settings import ImageSpec, Settings
 from training.state import State, new_state
 from training.step import Trainer, train_step
-
-from .pictures import squares
 
 SETTINGS = Settings(width=8, z_dim=6, label_dim=4, batch=4, images=1000)
 
