@@ -28,7 +28,7 @@ from training.quality.comparison import (
     look,
     memorisation,
 )
-from training.quality.judging import JUDGES, JudgeSettings, judge_for
+from training.quality.judging import JUDGES, JudgeSettings, judge_for, length
 from training.report import print_tables
 
 MIN_IMAGES = 20
@@ -198,7 +198,12 @@ def evaluate(
             f"{dataset.name}: {size} real images to compare with; {MIN_IMAGES} are the least that means anything"
         )
     trained = [
-        judge_for(dataset, settings, cache, _bar(progress, f"judge {settings.architecture}", settings.images))
+        judge_for(
+            dataset,
+            settings,
+            cache,
+            _bar(progress, f"judge {settings.architecture}", length(dataset, settings)),
+        )
         for settings in judges
     ]
     held_out = _draw(dataset.test_images, dataset.test_labels, size)

@@ -6,10 +6,10 @@ import torch
 
 from tests.training.pictures import squares
 from training.quality.judge import ARCHITECTURES, FEATURES, build
-from training.quality.judging import JudgeSettings, fit, judge_for
+from training.quality.judging import JudgeSettings, fit, judge_for, length
 from training.settings import ImageSpec
 
-SHORT = JudgeSettings("plain", images=256)
+SHORT = JudgeSettings("plain", images=128)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -37,19 +37,25 @@ def test_a_judge_is_trained_once_and_then_read(tmp_path: Path):
     first = judge_for(dataset, SHORT, tmp_path, advanced.append)
     assert len(advanced) == 2
     again = judge_for(dataset, SHORT, tmp_path, advanced.append)
-    assert advanced[2:] == [256], "the second one came from the cache"
+    assert advanced[2:] == [128], "the second one came from the cache"
     assert again.test_accuracy == first.test_accuracy
     np.testing.assert_array_equal(again(dataset.images).features, first(dataset.images).features)
 
 
+def test_a_small_data_set_is_not_learnt_by_heart():
+    dataset = squares(train=32, test=30)
+    assert length(dataset, JudgeSettings()) == 40 * 32
+    assert length(squares(), SHORT) == 128
+
+
 def test_other_images_labels_or_settings_are_another_judge(tmp_path: Path):
-    settings = JudgeSettings("plain", images=128)
+    settings = JudgeSettings("plain", images=64)
     changed_image, changed_label = squares(), squares()
     changed_image.images[0, 0, 0, 0] ^= 1
     changed_label.test_labels[0] = (changed_label.test_labels[0] + 1) % 3
     for dataset in (squares(), changed_image, changed_label):
         judge_for(dataset, settings, tmp_path, lambda done: None)
-    judge_for(squares(), JudgeSettings("plain", seed=1, images=128), tmp_path, lambda done: None)
+    judge_for(squares(), JudgeSettings("plain", seed=1, images=64), tmp_path, lambda done: None)
     assert len(list(tmp_path.iterdir())) == 4
 
 
