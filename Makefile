@@ -37,9 +37,12 @@ format: .venv-dev/.installed
 
 dev: .venv-dev/.installed
 
-constraints: .venv-dev/.installed
+# The versions of the environments as they are: constraints.txt for `make`, requirements.lock for the bento.
+constraints: .venv/.installed .venv-dev/.installed
 	@{ head -n 1 constraints.txt; .venv-dev/bin/pip freeze --exclude-editable | sed 's/^onnxruntime-gpu==\(.*\)/onnxruntime==\1\n&/; s/+cpu$$//'; } > constraints.new
 	@mv constraints.new constraints.txt
+	@{ head -n 1 requirements.lock; .venv/bin/pip freeze --exclude-editable | sed 's/^onnxruntime-gpu==\(.*\)/onnxruntime-gpu==\1; platform_machine == "x86_64"\nonnxruntime==\1; platform_machine != "x86_64"/'; } > requirements.new
+	@mv requirements.new requirements.lock
 
 clean:
 	rm -rf .venv .venv-dev .bentoml

@@ -32,8 +32,10 @@ def environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
     )
 
 
-def command(port: int) -> list[str]:
-    return [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
+def command(port: int, bento: str | None = None) -> list[str]:
+    """`bentoml serve` of this repository, or of a bento."""
+    what = [] if bento is None else [bento]
+    return [sys.executable, "-m", "bentoml", "serve", *what, "--host", "127.0.0.1", "--port", str(port)]
 
 
 def free_port() -> int:
@@ -45,14 +47,16 @@ def free_port() -> int:
 class Server:
     """One `bentoml serve` and everything that it starts."""
 
-    def __init__(self, home: Path, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, home: Path, settings: dict[str, Any], bento: str | None = None, folder: Path = ROOT
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = home / "serve.log"
-        home.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command(self.port), cwd=ROOT, env=environment(home, settings), stdout=log, stderr=log
+                command(self.port, bento), cwd=folder, env=environment(home, settings), stdout=log, stderr=log
             )
         self._tree: set[psutil.Process] = set()
 
@@ -115,9 +119,17 @@ class Server:
 
 
 @contextmanager
-def serving(home: Path, *, until: str = "/readyz", status: int = 200, **settings: Any) -> Iterator[Server]:
+def serving(
+    home: Path,
+    *,
+    until: str = "/readyz",
+    status: int = 200,
+    bento: str | None = None,
+    folder: Path = ROOT,
+    **settings: Any,
+) -> Iterator[Server]:
     """A server that has come to answer `until` with `status`; at the end it is stopped, and leaves nothing behind."""
-    server = Server(home, {"drain_seconds": 0, **settings})
+    server = Server(home, {"drain_seconds": 0, **settings}, bento, folder)
     try:
         wait_until(lambda: server.answers(until, status), seconds=60)
         yield server
