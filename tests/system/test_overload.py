@@ -2,6 +2,7 @@
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def slow(tmp_path_factory):
         tmp_path_factory.mktemp("models"), {"slow": Tiny(burn=400, golden_samples=0).file()}
     )
     home = tmp_path_factory.mktemp("slow") / "home"
-    limits = {"threads": 1, "max_queue_images": 128, "max_images_per_request": 64}
+    limits: dict[str, Any] = {"threads": 1, "max_queue_images": 128, "max_images_per_request": 64}
     with serving(home, until="/livez", models=models, engine="onnxruntime", **limits) as one:
         early = one.samples(seed=1), one.get("/readyz"), one.get("/v1/models/slow")
         wait_until(lambda: one.answers("/readyz"), seconds=60)
