@@ -84,7 +84,7 @@ async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -
     def finish(pixels: NDArray[np.uint8]) -> bytes:
         begun = time.monotonic()
         encoded = _encode(draw, pixels, format, include_z)
-        metrics.encode_seconds.labels(format).observe(time.monotonic() - begun)
+        metrics.child(metrics.encode_seconds, format).observe(time.monotonic() - begun)
         return encoded
 
     model = draw.model

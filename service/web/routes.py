@@ -88,8 +88,8 @@ class Front:
             )
             await send_reply(send, problem(failure))
         finally:
-            metrics.requests.labels(route, code).inc()
-            metrics.request_seconds.labels(route).observe(time.monotonic() - begun)
+            metrics.child(metrics.requests, route, code).inc()
+            metrics.child(metrics.request_seconds, route).observe(time.monotonic() - begun)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> int:
         """Let BentoML answer, under our limits. Returns the status it sent."""
