@@ -61,6 +61,8 @@ class Ganserve:
         if bentoml.server_context.worker_index in (None, 1):
             for warning in unknown_names():
                 log.warning(warning)
+        # uvicorn puts a line together for each request, for a logger that BentoML has silenced.
+        logging.getLogger("uvicorn.access").propagate = False
         _end_with_parent()
         self._drain_on_sigterm()
         metrics.ready.set(0)
@@ -73,7 +75,7 @@ class Ganserve:
         await asyncio.to_thread(models.load)
         gc.collect()
         gc.freeze()  # models and modules live for ever; full collections need not look at them
-        metrics.ready.set(int(models.all_ready))
+        metrics.ready.set(int(models.all_ready and not self.front.draining))
         if models.all_ready:
             log.info("ready: %s", ", ".join(models))
 
