@@ -208,7 +208,7 @@ def evaluate(
     ]
     held_out = _draw(dataset.test_images, dataset.test_labels, size)
     training = _draw(dataset.images, dataset.labels, size)
-    generated = Sample(*images_of(source, size, _bar(progress, "generate", size)))
+    generated = _draw(*images_of(source, size, _bar(progress, "generate", size)), size)
     done = _bar(progress, "compare", len(judges) + 1)
     verdicts = []
     for settings, judge in zip(judges, trained, strict=True):
@@ -239,7 +239,11 @@ def check_match(source: Source, dataset: Dataset) -> None:
 
 
 def _draw(images: NDArray[np.uint8], labels: NDArray[np.int64], size: int) -> Sample:
-    """In random order: a split sorted by class would otherwise lose classes, and block means their meaning."""
+    """In random order.
+
+    A split sorted by class would lose classes otherwise, and blocks in which every class comes equally
+    often bias the kernel distance downwards: it was seen below 0 at 4.5 times the Fréchet floor.
+    """
     rows = np.random.default_rng(0).permutation(len(images))[:size]
     return Sample(images[rows], labels[rows])
 
