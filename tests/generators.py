@@ -30,7 +30,6 @@ CLASSES = (
     "Bag",
     "Ankle boot",
 )
-FAILING_LABEL = 9
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ from onnx import helper as h
 from prometheus_client import REGISTRY
 
 from service import contract
+from service.engines.fake import FakeEngine
 from service.errors import NotReady, UnknownModel
 from service.models import Models
 from service.settings import Settings
@@ -154,3 +155,12 @@ def test_max_batch_is_the_engines_unless_it_is_set(tmp_path):
         assert models["a"].line.queue.max_batch == models["a"].engine.max_batch
     with loaded(tmp_path / "set", {"a": FILE}, threads=1, max_batch=3) as models:
         assert models["a"].line.queue.max_batch == 3
+
+
+def test_golden_samples_are_asked_of_every_lane(tmp_path):
+    tiny = Tiny()
+    engine = FakeEngine(tiny.contract(), lanes=2)
+    engine.wide, engine.lanes = tiny.forward, [tiny.forward, lambda z, label: 255 - tiny.forward(z, label)]
+    with loaded(tmp_path, {"a": FILE}, engine) as models:
+        assert models["a"].state == "failed"
+        assert "gives other pictures" in models["a"].problem

@@ -436,6 +436,14 @@ def test_a_failed_pass_is_a_500_to_its_batch_and_to_nobody_else(stage):
     asyncio.run(play())
 
 
+def test_a_pass_that_fails_in_onnxruntime_is_a_500_and_the_next_one_works(tmp_path):
+    file = Tiny(fails_on_last_label=True).file()
+    with loaded(tmp_path, {"tiny": file}, engine="onnxruntime", threads=1) as models:
+        site = Site(models)
+        for label, status in ((1, 200), (9, 500), (1, 200), (9, 500), (0, 200)):
+            assert site.samples(label=label, seed=1).status_code == status
+
+
 def test_a_request_refused_for_its_fields_harms_no_batch_mate(stage):
     async def play() -> None:
         stage.gate.clear()
