@@ -75,10 +75,9 @@ def train_command(settings: Settings, dataset: str) -> str:
             value == getattr(base, field.name) and field.name not in ("images", "seed")
         ):
             continue
+        text = str(value).lower() if isinstance(value, bool) else str(value)
         words += (
-            [f"--{field.name}", str(value)]
-            if field.name in NAMED_OPTIONS
-            else ["--set", f"{field.name}={value}"]
+            [f"--{field.name}", text] if field.name in NAMED_OPTIONS else ["--set", f"{field.name}={text}"]
         )
     return shlex.join(words)
 
