@@ -14,6 +14,15 @@ SERVICE = [
     *("engines.choose", "engines.ort", "engines.ov", "engines.fake", "engines.engine"),
     *("images", "latents", "contract", "metrics", "settings", "errors"),
 ]
+TRAINING = [
+    *("__main__", "export", "evaluate", "card", "report", "generated", "onnx_graph", "folding", "presets"),
+    *("loop", "guard", "board", "samples", "alarms", "progress", "label_check"),
+    *("quality.comparison", "quality.judging", "quality.judge", "quality.coverage", "quality.kernel"),
+    *("quality.frechet", "quality.inception_score", "quality.nearest"),
+    *("formats", "idx", "image_folder", "packed", "checkpoint", "step", "state", "device"),
+    *("networks.residual", "networks.layers", "dataset", "losses", "penalties", "augment", "ema"),
+    *("files", "settings", "errors"),
+]
 # `models` and `settings`: export ends by loading its file with the code that will serve it.
 SHARED = {"contract", "latents", "golden", "images", "engines", "errors", "models", "settings"}
 
@@ -43,13 +52,14 @@ def inside(package: str) -> dict[str, set[str]]:
     return {module: {owner(name) for name in names} - {"", package} for module, names in modules.items()}
 
 
-def test_a_file_of_the_service_imports_only_files_below_it():
-    modules = inside("service")
+@pytest.mark.parametrize(("package", "order"), [("service", SERVICE), ("training", TRAINING)])
+def test_a_file_imports_only_files_below_it(package, order):
+    modules = inside(package)
     files = {module for module in modules if (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()}
-    assert {module.removeprefix("service.") for module in files} == set(SERVICE), (
+    assert {module.removeprefix(f"{package}.") for module in files} == set(order), (
         "every file has its place in the list"
     )
-    place = {f"service.{module}": i for i, module in enumerate(SERVICE)}
+    place = {f"{package}.{module}": i for i, module in enumerate(order)}
     upward = [
         (file, other) for file in files for other in modules[file] & files if place[other] <= place[file]
     ]
