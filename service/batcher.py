@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from service import metrics
 from service.engines.engine import Engine
 from service.errors import DeadlinePassed, Draining, EngineFailed, QueueFull
+from service.latents import Seeded, rows_of
 from service.request_queue import Piece, Request, RequestQueue
 
 log = logging.getLogger("bentoml.ganserve.batcher")
@@ -80,14 +81,14 @@ class Batcher:
     async def submit(
         self,
         line: Line,
-        z: NDArray[np.float32],
+        z: NDArray[np.float32] | Seeded,
         label: NDArray[np.int64] | None,
         deadline: float,
         finish: Callable[[NDArray[np.uint8]], Any],
     ) -> tuple[Any, Request]:
         """finish(images of these latents), whichever batches their pieces travel in, and the request's times.
 
-        z: float32 [n, z_dim], finite; label: int64 [n], in range, or None; deadline: time.monotonic() seconds.
+        z: float32 [n, z_dim], finite, or the seeds of it; label: int64 [n], in range, or None; deadline: time.monotonic() seconds.
         finish: called with uint8 [n, C, H, W], in the order asked, on a thread that may block.
         Raises QueueFull or Draining before anything is queued; DeadlinePassed; EngineFailed, to the
         requests of that forward pass only; whatever `finish` raises. Cancelling drops what has not begun.
@@ -246,12 +247,7 @@ _TOO_LATE = "The deadline passed before the images were ready."
 
 
 def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    if len(pieces) == 1:
-        piece = pieces[0]
-        label = piece.request.label
-        rows = slice(piece.start, piece.stop)
-        return piece.request.z[rows], None if label is None else label[rows]
-    z = np.concatenate([piece.request.z[piece.start : piece.stop] for piece in pieces])
+    z = rows_of([piece.request.z[piece.start : piece.stop] for piece in pieces])
     labels = [p.request.label[p.start : p.stop] for p in pieces if p.request.label is not None]
     return z, np.concatenate(labels) if labels else None
 

@@ -10,7 +10,8 @@ standard normal's 65,536 mid-point quantiles as float32, so |z| < 4.4.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -47,6 +48,43 @@ def latents(seeds: Iterable[int], z_dim: int) -> NDArray[np.float32]:
     shake = hashlib.shake_128
     stream = b"".join([shake(_PREFIX + seed.to_bytes(8, "little")).digest(size) for seed in seeds])
     return QUANTILES[np.frombuffer(stream, "<u2")].reshape(-1, z_dim)
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """The z of some seeds, not computed yet: a forward pass computes those of all its requests at once."""
+
+    seeds: range
+    z_dim: int
+    truncation: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, rows: slice) -> "Seeded":
+        return Seeded(self.seeds[rows], self.z_dim, self.truncation)
+
+
+def rows_of(parts: "Sequence[NDArray[np.float32] | Seeded]") -> NDArray[np.float32]:
+    """The z of all parts, in order.
+
+    parts: at least one; arrays float32 [n, z_dim] and Seeded of the same z_dim.
+    Returns float32 [sum of n, z_dim].
+    """
+    seeded = [part for part in parts if isinstance(part, Seeded)]
+    if not seeded:
+        return np.concatenate(parts)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    drawn = latents([seed for part in seeded for seed in part.seeds], seeded[0].z_dim)
+    if len(seeded) == len(parts) and all(part.truncation == 1 for part in seeded):
+        return drawn
+    rows, begin = [], 0
+    for part in parts:
+        if isinstance(part, Seeded):
+            rows.append(truncate(drawn[begin : begin + len(part)], part.truncation))
+            begin += len(part)
+        else:
+            rows.append(part)
+    return np.concatenate(rows)
 
 
 def truncate(z: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.latents import Seeded
+
 
 @dataclass(eq=False, slots=True)
 class Request:
     """A request's images, from admission to answer.
 
-    z: float32 [n, z_dim]; label: int64 [n] or None; deadline and accepted_at: time.monotonic() seconds.
+    z: float32 [n, z_dim], or the seeds of it; label: int64 [n] or None; deadline and accepted_at: time.monotonic() seconds.
     """
 
-    z: NDArray[np.float32]
+    z: NDArray[np.float32] | Seeded
     label: NDArray[np.int64] | None
     deadline: float
     accepted_at: float

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service import images, metrics
 from service.contract import Contract
 from service.errors import InvalidField
-from service.latents import MAX_SEED, latents, truncate
+from service.latents import MAX_SEED, Seeded, rows_of, truncate
 from service.models import Model
 from service.request_queue import Request
 
@@ -39,13 +39,13 @@ class Draw(Struct):
     """What is drawn, with nothing left to decide.
 
     seeds: one an image, or None where z was given. label: int64 [n], or None for an unconditional model.
-    z: float32 [n, z_dim], as the generator takes it.
+    z: float32 [n, z_dim], as the generator takes it, or the seeds of it.
     """
 
     model: Model
     seeds: range | None
     label: NDArray[np.int64] | None
-    z: NDArray[np.float32]
+    z: NDArray[np.float32] | Seeded
 
 
 class JsonImage(Struct, omit_defaults=True):
@@ -72,10 +72,10 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
         if request.seed is None:
             first = min(first, 2**32 - n)
         seeds = range(first, first + n)
-        z = latents(seeds, contract.z_dim)
+        z = Seeded(seeds, contract.z_dim, request.truncation)
     else:
-        seeds, first, z = None, 0, _explicit_z(request, contract)
-    return Draw(model, seeds, _labels(request.label, n, first, contract), truncate(z, request.truncation))
+        seeds, first, z = None, 0, truncate(_explicit_z(request, contract), request.truncation)
+    return Draw(model, seeds, _labels(request.label, n, first, contract), z)
 
 
 async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -> tuple[bytes, Request]:
@@ -166,12 +166,13 @@ def _encode(draw: Draw, pixels: NDArray[np.uint8], format: Format, include_z: bo
 
 def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> bytes:
     contract = draw.model.contract
+    z = rows_of([draw.z]) if include_z else None
     reply: list[Any] = [
         JsonImage(
             label=None if draw.label is None or contract.classes is None else contract.classes[draw.label[i]],
             seed=None if draw.seeds is None else draw.seeds[i],
             image=images.png(pixels[i]),
-            z=draw.z[i].tolist() if include_z else None,
+            z=None if z is None else z[i].tolist(),
         )
         for i in range(len(pixels))
     ]

@@ -17,8 +17,9 @@ def random_images(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_png_keeps_every_pixel(channels):
-    image = random_images(channels, 5, 9)
+@pytest.mark.parametrize("side", [1, 9, 28, 64])  # stored where it fits a packet, deflated where not
+def test_png_keeps_every_pixel(channels, side):
+    image = random_images(channels, 5, side)
     np.testing.assert_array_equal(images.decode(images.png(image)), image)
 
 

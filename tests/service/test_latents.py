@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.latents import MAX_SEED, QUANTILES, latents, truncate
+from service.latents import MAX_SEED, QUANTILES, Seeded, latents, rows_of, truncate
 
 seeds = st.integers(0, MAX_SEED)
 
@@ -74,3 +74,16 @@ def test_truncation_scales_z_and_stays_float32(truncation):
 def test_full_truncation_changes_nothing():
     z = latents([5], 8)
     assert truncate(z, 1.0) is z
+
+
+def test_rows_of_many_requests_are_those_of_each_alone():
+    given_z = latents([100, 101], 8)
+    full, half = Seeded(range(7, 12), 8), Seeded(range(3), 8, truncation=0.5)
+    assert rows_of([full, half[1:], given_z, full[:1]]).tolist() == [
+        *latents(range(7, 12), 8).tolist(),
+        *truncate(latents([1, 2], 8), 0.5).tolist(),
+        *given_z.tolist(),
+        *latents([7], 8).tolist(),
+    ]
+    np.testing.assert_array_equal(rows_of([full]), latents(range(7, 12), 8))
+    np.testing.assert_array_equal(rows_of([given_z, given_z]), np.concatenate([given_z, given_z]))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from service import images
 from service.errors import InvalidField
-from service.latents import MAX_SEED, latents, truncate
+from service.latents import MAX_SEED, latents, rows_of, truncate
 from service.sampler import SampleRequest, label_index, resolve, sample
 from tests.generators import CLASSES, Tiny
 from tests.service.loaded import loaded
@@ -47,7 +47,7 @@ def test_image_i_of_seed_s_has_the_seed_s_plus_i_and_its_class(models):
     drawn = draw(models, seed=17, n=5)
     assert list(drawn.seeds) == [17, 18, 19, 20, 21]
     assert drawn.label.tolist() == [7, 8, 9, 0, 1]
-    np.testing.assert_array_equal(drawn.z, latents(range(17, 22), 4))
+    np.testing.assert_array_equal(rows_of([drawn.z]), latents(range(17, 22), 4))
 
 
 def test_pictures_are_those_of_the_network(models):
