@@ -17,8 +17,9 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 T = TypeVar("T")
 
-# A lone request is answered sooner; only one that waits is worth a task that listens for its client.
-_WATCH_AFTER_SECONDS = 0.02
+# A task that listens for the client costs a fifth of a request's way through this process: only one that
+# waits so long is worth it. An abandoned request that would be answered sooner is computed.
+_WATCH_AFTER_SECONDS = 0.25
 
 
 class Reply(Struct):
