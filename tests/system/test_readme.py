@@ -76,6 +76,13 @@ def test_the_settings_table_is_that_of_the_code():
     assert table() in README
 
 
+def test_the_figures_are_those_of_the_model_card():
+    card = (ROOT / "models/fashion-mnist/README.md").read_text()
+    rows = [line for line in README.partition("## Figures")[2].splitlines() if line.startswith("| ")]
+    assert len(rows) > 5
+    assert [row for row in rows if row not in card] == []
+
+
 def test_links_to_files_lead_somewhere():
     links = re.findall(r"\]\(([^)#:]+)\)", README)
     assert len(links) > 3
