@@ -6,7 +6,7 @@ PORT ?= 3000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test check format dev constraints clean
+.PHONY: help serve test check format dev bench constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, GANSERVE_*)"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   format, lint and types"
 	@echo "make format  apply the format"
 	@echo "make dev     install training and test tools into .venv-dev"
+	@echo "make bench   measure the service and its peers on this machine (BENCH=--help, BENCH=--quick)"
 	@echo "make clean   remove the environments"
 
 # One home an instance: BentoML deletes the metric files in it at every start. No balancer stands in
@@ -37,6 +38,9 @@ format: .venv-dev/.installed
 
 dev: .venv-dev/.installed
 
+bench: .venv/.installed
+	@.venv/bin/python -m benchmarks $(BENCH)
+
 # The versions of the environments as they are: constraints.txt for `make`, requirements.lock for the bento.
 constraints: .venv/.installed .venv-dev/.installed
 	@{ head -n 1 constraints.txt; .venv-dev/bin/pip freeze --exclude-editable | sed 's/^onnxruntime-gpu==\(.*\)/onnxruntime==\1\n&/; s/+cpu$$//'; } > constraints.new
@@ -45,7 +49,7 @@ constraints: .venv/.installed .venv-dev/.installed
 	@mv requirements.new requirements.lock
 
 clean:
-	rm -rf .venv .venv-dev .bentoml
+	rm -rf .venv .venv-dev .bentoml benchmarks/.venvs benchmarks/.models
 
 .venv/.installed: pyproject.toml requirements.txt constraints.txt
 	@echo "Installing the service into .venv (once, a few minutes) ..."
