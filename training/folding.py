@@ -1,6 +1,7 @@
 """The generator as it is served: the same function in fewer operations."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,8 @@ def fold(generator: nn.Module) -> nn.Module:
         if parametrize.is_parametrized(module):
             # torch removes the property from the class, which the copy still shares with the original.
             shared = type(module)
-            module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
+            unshared: Any = module
+            unshared.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
             for name in list(module.parametrizations):  # pyright: ignore[reportArgumentType]
                 parametrize.remove_parametrizations(module, name, leave_parametrized=True)
         for name, child in list(module.named_children()):
