@@ -65,7 +65,7 @@ def main(only: str, models: str, seconds: int, alternations: int, quick: bool, o
     """Measure ganserve and its peers on this machine: same model, same engine, same answers.
 
     Each server is started alone, compared with the engine's own pictures, then loaded by wrk. All of it takes
-    some 50 minutes, and is a result only if nothing else runs on the machine meanwhile.
+    about an hour and a half on two cores, and is a result only if nothing else runs on the machine meanwhile.
     """
     console = Console()
     try:

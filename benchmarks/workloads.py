@@ -1,5 +1,6 @@
 """What is asked of the servers, and how fast it could be answered at best."""
 
+import math
 from dataclasses import dataclass
 
 from benchmarks.raw_limit import RawLimit
@@ -30,8 +31,8 @@ class Workload:
         return raw.pass_ms if images == 1 else max(raw.pass_ms, 1000 * images / raw.images_per_second)
 
     def seconds(self, raw: RawLimit, wanted: int) -> int:
-        """`wanted`, or as long as every client needs for some three answers."""
-        return max(wanted, round(3 * self.floor_ms(raw) / 1000 + 0.5))
+        """`wanted`, or as long as every client needs for some three answers; a minute at most."""
+        return max(wanted, min(60, math.ceil(3 * self.floor_ms(raw) / 1000)))
 
 
 WORKLOADS = [

@@ -4,14 +4,14 @@ import litserve
 import numpy as np
 from fastapi import Response
 
-from benchmarks.peers.answering import MAX_BATCH, PORT, Generator, Request, body, inputs
+from benchmarks.peers.answering import MAX_BATCH, PORT, Generator, body, inputs
 
 
 class Sampler(litserve.LitAPI):
     def setup(self, device: str) -> None:
         self.generator = Generator()
 
-    def decode_request(self, request: Request):
+    def decode_request(self, request):  # without a type, LitServe passes the JSON on as it is
         return *inputs(request), request["format"]
 
     def batch(self, inputs: list):
