@@ -53,7 +53,7 @@ MIN_ALTERNATIONS = 3
 @click.option(
     "--quick",
     is_flag=True,
-    help="To try it: the shipped model, three loads of one second, one alternation. No result.",
+    help="To try it, in a minute or two: the shipped model, three loads of one second, one alternation. No result.",
 )
 @click.option(
     "--out",

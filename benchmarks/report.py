@@ -195,4 +195,5 @@ def unique(values: Iterable[T]) -> list[T]:
 
 
 def _with_ratio(value: float, limit: float) -> str:
-    return f"{number(value)} ({value / limit:.2f})"
+    ratio = value / limit
+    return f"{number(value)} ({f'{ratio:.2f}' if 0.1 <= ratio < 10 else number(ratio)})"
