@@ -8,6 +8,7 @@ import pytest
 from benchmarks import load
 from benchmarks.load import WrkFailed
 from benchmarks.workloads import Workload
+from tests.needs import needs
 
 OUTPUT = """\
 Running 3s test @ http://127.0.0.1:3000
@@ -35,8 +36,8 @@ def test_without_wrk_one_line_says_how_to_get_it(monkeypatch):
         load.require_wrk()
 
 
-@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not on PATH")
 def test_wrk_asks_for_every_size_and_counts_refusals():
+    needs(shutil.which("wrk"), "wrk")
     sizes, formats = [], set()
 
     class Answer(BaseHTTPRequestHandler):

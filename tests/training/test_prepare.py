@@ -1,12 +1,12 @@
 """`prepare`: what it packs, what it says, what it refuses."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.needs import needs
 from tests.training.tiny import command, stripes, write_folder, write_idx
 from training.formats import load
 from training.idx import FASHION_MNIST
@@ -183,9 +183,7 @@ def assert_refused(data: Path, *words: str) -> None:
 
 def test_fashion_mnist_gets_its_class_names() -> None:
     folder = Path("/usr/share/datasets/fashion-mnist")
-    if not folder.is_dir():
-        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        missing("the Debian package dataset-fashion-mnist is not installed")
+    needs(folder.is_dir(), "dataset-fashion-mnist")
     dataset = load(folder)
     assert dataset.class_names == FASHION_MNIST
     assert (len(dataset.images), len(dataset.test_images)) == (60_000, 10_000)
