@@ -85,8 +85,8 @@ class Batcher:
         label: NDArray[np.int64] | None,
         deadline: float,
         finish: Callable[[NDArray[np.uint8]], Any],
-    ) -> tuple[Any, Request]:
-        """finish(images of these latents), whichever batches their pieces travel in, and the request's times.
+    ) -> Any:
+        """finish(images of these latents), whichever batches their pieces travel in.
 
         z: float32 [n, z_dim], finite, or the seeds of it; label: int64 [n], in range, or None; deadline: time.monotonic() seconds.
         finish: called with uint8 [n, C, H, W], in the order asked, on a thread that may block.
@@ -106,7 +106,7 @@ class Batcher:
             self._work.notify()
         timer = loop.call_later(deadline - now, _settle_here, [(future, None, DeadlinePassed(_TOO_LATE))])
         try:
-            return await future, request
+            return await future
         except asyncio.CancelledError:
             metrics.dropped.labels("disconnect").inc()
             raise
@@ -161,6 +161,8 @@ class Batcher:
                 alone = self._running == 1 and not any(other.queue for other in self._turn)
             try:
                 self._run_pass(line, pieces, lane, alone)
+            except Exception as error:  # whatever it is, a lane must not end and leave its requests waiting
+                self._fail(line, pieces, error)
             finally:
                 with self._lock:
                     self._running -= 1
@@ -186,15 +188,12 @@ class Batcher:
 
     def _run_pass(self, line: Line, pieces: list[Piece], lane: int, alone: bool) -> None:
         begun_at = time.monotonic()
-        try:
-            z, label = _join(pieces)
-            forward = line.engine.wide if alone else line.engine.lanes[lane]
-            images = forward(z, label)
-        except Exception as error:
-            self._fail(line, pieces, error)
-            return
-        computed_at = time.monotonic()
-        seconds = computed_at - begun_at
+        z, label = _join(pieces)
+        forward = line.engine.wide if alone else line.engine.lanes[lane]
+        images = forward(z, label)
+        seconds = time.monotonic() - begun_at
+        if len(images) != len(z):
+            raise RuntimeError(f"the engine gave {len(images)} images for {len(z)} latents")
         line.forward_passes.inc()
         line.forward_seconds.observe(seconds)
         line.batch_images.observe(len(images))
@@ -215,7 +214,6 @@ class Batcher:
                 request.computed += size
                 complete = request.computed == request.n
             if complete:
-                request.computed_at = computed_at
                 done.append(request)
         # An average over some 20 passes of a lane, for Retry-After.
         rate = len(images) * len(self._lanes) / max(seconds, 1e-6)
@@ -255,10 +253,10 @@ def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] |
 def _finish(line: Line, requests: list[Request]) -> None:
     outcomes: list[Outcome] = []
     for request in requests:
-        line.queue_seconds.observe(request.begun_at - request.accepted_at)
-        line.images.inc(request.n)
-        assert request.images is not None
         try:
+            line.queue_seconds.observe(request.begun_at - request.accepted_at)
+            line.images.inc(request.n)
+            assert request.images is not None
             outcomes.append((request.future, request.finish(request.images), None))
         except Exception as error:
             outcomes.append((request.future, None, error))

@@ -33,7 +33,6 @@ class Request:
     """Images that came back."""
     images: NDArray[np.uint8] | None = None
     begun_at: float = 0.0
-    computed_at: float = 0.0
 
     @property
     def n(self) -> int:

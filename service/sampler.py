@@ -15,7 +15,6 @@ from service.contract import Contract
 from service.errors import InvalidField
 from service.latents import MAX_SEED, Seeded, rows_of, truncate
 from service.models import Model
-from service.request_queue import Request
 
 Format = Literal["png", "webp", "npy", "json"]
 Label = int | str
@@ -78,8 +77,8 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
     return Draw(model, seeds, _labels(request.label, n, first, contract), z)
 
 
-async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -> tuple[bytes, Request]:
-    """The images as bytes of `format`, and the times of the way there. Raises what Batcher.submit raises."""
+async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -> bytes:
+    """The images as bytes of `format`. Raises what Batcher.submit raises."""
 
     def finish(pixels: NDArray[np.uint8]) -> bytes:
         begun = time.monotonic()

@@ -121,7 +121,8 @@ def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
     try:
         with safe_open(file, framework="pt") as opened:
             words: dict[str, Any] = json.loads((opened.metadata() or {}).get("ganserve", "{}"))
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+            names = opened.keys()
+            tensors = {name: opened.get_tensor(name) for name in names}
     except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{file} cannot be read as a checkpoint: {error}") from error
     if words.get("format") != FORMAT:

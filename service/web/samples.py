@@ -37,7 +37,7 @@ async def post_samples(call: Call) -> Reply:
         else min(request.timeout, settings.timeout_seconds)
     )
     work = sample(draw, request.format, request.include_z, begun + timeout)
-    body, _ = await unless_client_goes(call.receive, work)
+    body = await unless_client_goes(call.receive, work)
     return Reply(200, MEDIA_TYPES[request.format], body, address_headers(draw))
 
 
@@ -70,7 +70,7 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
         return Reply(304, MEDIA_TYPES[format], b"", headers)
     draw = resolve(SampleRequest(label=index, seed=seed, truncation=truncation), generator, 1)
     deadline = time.monotonic() + call.models.settings.timeout_seconds
-    body, _ = await unless_client_goes(call.receive, sample(draw, format, False, deadline))
+    body = await unless_client_goes(call.receive, sample(draw, format, False, deadline))
     return Reply(200, MEDIA_TYPES[format], body, headers | address_headers(draw))
 
 

@@ -55,8 +55,7 @@ async def submit(
     batcher: Batcher, line: Line, seed: int, n: int = 1, label: int = 0, seconds: float = 30
 ) -> Any:
     z, labels = latents(range(seed, seed + n), CONTRACT.z_dim), np.full(n, label)
-    pixels, _ = await batcher.submit(line, z, labels, time.monotonic() + seconds, np.copy)
-    return pixels
+    return await batcher.submit(line, z, labels, time.monotonic() + seconds, np.copy)
 
 
 def painted(seed: int, n: int = 1, label: int = 0) -> np.ndarray:
@@ -248,6 +247,21 @@ def test_a_failed_pass_harms_its_own_batch_only():
 
     with stage(fail_on=7, max_batch=3) as one:
         asyncio.run(play(one))
+
+
+def test_an_engine_that_loses_an_image_fails_its_pass_and_no_lane_ends():
+    fake = FakeEngine(CONTRACT)
+    whole = fake.wide
+    lossy = [True]
+    fake.wide = lambda z, label: whole(z, label)[lossy.pop() if lossy else 0 :]
+    batcher = Batcher(1, 100)
+    line = batcher.add("lossy", fake, 8)
+    try:
+        with pytest.raises(EngineFailed):
+            asyncio.run(submit(batcher, line, 3, n=2))
+        np.testing.assert_array_equal(asyncio.run(submit(batcher, line, 3, n=2)), painted(3, n=2))
+    finally:
+        batcher.close()
 
 
 def test_the_rest_of_a_request_whose_pass_failed_is_not_computed():

@@ -36,7 +36,7 @@ def draw(models, name="tiny", **request) -> Any:
 
 def draw_bytes(models, format: Any = "npy", include_z=False, name="tiny", **request):
     work = sample(draw(models, name, **request), format, include_z, time.monotonic() + 30)
-    return asyncio.run(work)[0]
+    return asyncio.run(work)
 
 
 def pixels(models, **request):

@@ -7,12 +7,13 @@ start and kill real training processes by the dozen. Replies `pid N`, and at the
 import json
 import os
 import sys
+from importlib import import_module
 
 import torch
 
-import training.loop  # noqa: F401  (with all that it imports: this is what is not to be repeated)
 from training.__main__ import main
 
+import_module("training.loop")  # with all that it imports: this is what is not to be repeated
 # Torch imports its compiler at the first optimiser, which takes as long as all the rest.
 torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 print("ready", flush=True)

@@ -105,7 +105,8 @@ def _read(path: Path, dataset: Dataset, settings: JudgeSettings) -> Judge | None
     network = build(settings.architecture, dataset.spec)
     try:
         with safe_open(path, framework="pt") as file:
-            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            names = file.keys()
+            network.load_state_dict({name: file.get_tensor(name) for name in names})
             accuracy = float(file.metadata()["test_accuracy"])
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError):
         return None
