@@ -32,13 +32,13 @@ class Settings:
     )
     engine: str = _setting(
         "auto",
-        "What runs the forward passes. `auto`: CUDA where a session gets it, else OpenVINO where installed, else ONNX Runtime on CPU. `fake` paints test pictures.",
+        "What runs the forward passes. `auto`: ONNX Runtime on CUDA where there is a GPU, workers taking GPUs in turn; on a CPU with AVX512 OpenVINO, where it is installed; else ONNX Runtime on CPU. `fake` paints test pictures.",
         choices=("auto", "onnxruntime", "openvino", "fake"),
     )
     precision: str = _setting(
         "auto",
-        "Arithmetic of the forward passes. `auto` is `fp32`.",
-        choices=("auto", "fp32", "bf16", "fp16"),
+        "Arithmetic of the forward passes. `auto` is `fp32`; but `bf16` with OpenVINO on a CPU with AMX, if the model's own figures show it to be as good. `tf32` is for CUDA.",
+        choices=("auto", "fp32", "tf32", "bf16", "fp16"),
     )
     workers: int = _setting(1, "Worker processes, each with its own engine.", low=1, high=256)
     threads: int = _setting(
@@ -48,7 +48,10 @@ class Settings:
         high=1024,
     )
     max_batch: int = _setting(
-        0, "Most images in one forward pass; 0: 8 on CPU, 64 on a GPU.", low=0, high=4096
+        0,
+        "Most images in one forward pass; 0: 8 on CPU, 64 on a GPU, where passes are padded to powers of two.",
+        low=0,
+        high=4096,
     )
     max_queue_images: int = _setting(
         8192,

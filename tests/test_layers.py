@@ -11,7 +11,7 @@ SERVICE = [
     *("app", "preflight"),
     *("web.routes", "web.openapi", "web.samples", "web.operations", "web.problems", "web.asgi"),
     *("sampler", "models", "golden", "batcher", "request_queue"),
-    *("engines.choose", "engines.ort", "engines.ov", "engines.fake", "engines.engine"),
+    *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
     *("images", "latents", "contract", "metrics", "settings", "errors"),
 ]
 TRAINING = [

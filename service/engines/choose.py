@@ -3,18 +3,30 @@
 import importlib.util
 import math
 import os
+from collections.abc import Set
 from pathlib import Path
 
+import msgspec
+
 from service.contract import Contract
+from service.engines import cuda
 from service.engines.engine import Engine
 from service.errors import EngineUnavailable
 from service.settings import Settings
 
+# By kind of CPU and not by a measurement at start, so that equal machines choose alike and draw equal images.
+_AVX512 = "this CPU has AVX512, and on two such cores OpenVINO gave 4,156 images/s, ONNX Runtime 2,246 (docs/performance.md)"
+_NO_AVX512 = (
+    "this CPU has no AVX512, and on two such cores ONNX Runtime gave 3,700 images/s, OpenVINO 2,930 to 3,450 "
+    "(docs/performance.md)"
+)
 
-def choose(file: bytes, contract: Contract, settings: Settings) -> Engine:
+
+def choose(file: bytes, contract: Contract, settings: Settings, worker: int = 0) -> Engine:
     """The engine for this file, as `settings.engine` and `settings.precision` ask.
 
-    `auto` takes CUDA where a session gets it, then OpenVINO where it is installed, then ONNX Runtime on CPU.
+    `auto` takes CUDA where there is a GPU; on CPU the faster of the two engines, by whether it has AVX512.
+    worker: this process among `settings.workers`, from 0; worker i takes GPU i modulo the number of GPUs.
     Raises EngineUnavailable: what was asked for by name is not there. There is no silent fall-back.
     """
     threads = settings.threads or cpu_threads(settings.workers)
@@ -23,21 +35,94 @@ def choose(file: bytes, contract: Contract, settings: Settings) -> Engine:
 
         return FakeEngine(contract, lanes=threads)
     if settings.engine == "openvino":
-        return _openvino(file, contract, settings, threads)
-    from service.engines import ort
+        return _openvino(file, contract, settings.precision, threads)
+    gpus = cuda.device_count()
+    if settings.engine == "auto" and not gpus:
+        return _faster_on_cpu(file, contract, settings.precision, threads)
+    from service.engines.ort import OrtEngine
 
-    cuda = ort.has_cuda()
-    if settings.engine == "auto" and not cuda and importlib.util.find_spec("openvino"):
-        return _openvino(file, contract, settings, threads)
-    return ort.OrtEngine(file, contract, cuda=cuda, precision=settings.precision, threads=threads)
+    return OrtEngine(
+        file,
+        contract,
+        cuda=gpus > 0,
+        precision=settings.precision,
+        threads=threads,
+        device=worker % max(1, gpus),
+        max_batch=settings.max_batch,
+    )
 
 
-def _openvino(file: bytes, contract: Contract, settings: Settings, threads: int) -> Engine:
+def _faster_on_cpu(file: bytes, contract: Contract, precision: str, threads: int) -> Engine:
+    avx512 = "avx512f" in cpu_flags()
+    if not importlib.util.find_spec("openvino"):
+        openvino, why = False, "OpenVINO is not installed"
+    elif precision not in ("auto", "fp32"):
+        openvino, why = True, f"ONNX Runtime has no {precision} on CPU"
+    else:
+        openvino, why = avx512, _AVX512 if avx512 else _NO_AVX512
+    if openvino:
+        engine = _openvino(file, contract, precision, threads)
+    else:
+        from service.engines.ort import OrtEngine
+
+        engine = OrtEngine(file, contract, cuda=False, precision=precision, threads=threads)
+    engine.reason += f" Chosen because {why}."
+    return engine
+
+
+def _openvino(file: bytes, contract: Contract, precision: str, threads: int) -> Engine:
     if not importlib.util.find_spec("openvino"):
         raise EngineUnavailable("GANSERVE_ENGINE is openvino, which is not installed: pip install openvino.")
     from service.engines.ov import OpenVinoEngine
 
-    return OpenVinoEngine(file, contract, precision=settings.precision, threads=threads)
+    # AMX, since bf16 was faster there; what AVX512 alone makes of it was not measured.
+    if precision == "auto":
+        precision = "bf16" if "amx_bf16" in cpu_flags() and bf16_is_as_good(contract) else "fp32"
+    return OpenVinoEngine(file, contract, precision=precision, threads=threads)
+
+
+class _Figure(msgspec.Struct):
+    value: float
+    error: float
+
+
+class _Run(msgspec.Struct):
+    engine: str
+    precision: str
+    figures: dict[str, _Figure]
+
+
+def bf16_is_as_good(contract: Contract) -> bool:
+    """Whether the file says that OpenVINO's images in bf16 were measured, and are as good as those in fp32.
+
+    `quality["precisions"]`, optional, is a list of {"engine": "openvino", "precision": "fp32" or "bf16",
+    "figures": {name: {"value": ..., "error": ...}}}, error being one standard error of the value. As good:
+    the same figures in both, and none further apart than the error of their difference. Nothing in this
+    repository writes it: no CPU with bf16 was at hand to measure on.
+    """
+    try:
+        runs = msgspec.convert(contract.quality.get("precisions", []), list[_Run])
+    except msgspec.ValidationError:  # of another's making: as good as not measured
+        return False
+    figures = {run.precision: run.figures for run in runs if run.engine == "openvino"}
+    fp32, bf16 = figures.get("fp32", {}), figures.get("bf16", {})
+    return (
+        len(fp32) > 0
+        and fp32.keys() == bf16.keys()
+        and all(
+            abs(fp32[name].value - bf16[name].value) <= math.hypot(fp32[name].error, bf16[name].error)
+            for name in fp32
+        )
+    )
+
+
+def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> Set[str]:
+    """What the first core can do, in Linux's words, such as `avx512f`; empty where there is no such file."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))
 
 
 def cpu_threads(workers: int) -> int:

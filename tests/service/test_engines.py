@@ -9,7 +9,7 @@ import pytest
 
 from service import golden
 from service.engines.fake import FakeEngine, paint
-from service.engines.ort import OrtEngine, bucket, pad
+from service.engines.ort import OrtEngine
 from service.engines.ov import OpenVinoEngine
 from service.errors import EngineUnavailable
 from service.latents import latents
@@ -174,14 +174,6 @@ def test_a_precision_that_the_cpu_does_not_have_is_an_error(monkeypatch):
     tiny = GENERATORS["grey"]
     with pytest.raises(EngineUnavailable, match="no bf16 on this CPU; it has FP32, INT8"):
         OpenVinoEngine(tiny.file(), tiny.contract(), precision="bf16", threads=1)
-
-
-def test_padding_goes_up_to_the_next_bucket_with_rows_that_are_valid():
-    assert [bucket(n, (1, 2, 4, 8)) for n in (1, 2, 3, 5, 8, 9)] == [1, 2, 4, 8, 8, 9]
-    assert bucket(5, ()) == 5
-    np.testing.assert_array_equal(pad(np.array([3, 7]), 4), [3, 7, 7, 7])
-    rows = np.zeros((2, 3))
-    assert pad(rows, 2) is rows
 
 
 def test_the_fake_engine_paints_z_and_label_so_that_a_swapped_answer_shows():

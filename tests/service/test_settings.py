@@ -38,7 +38,7 @@ def test_every_setting_is_read_from_its_variable():
     ("name", "value", "allowed"),
     [
         ("ENGINE", "tensorflow", "auto, onnxruntime, openvino, fake"),
-        ("PRECISION", "int8", "auto, fp32, bf16, fp16"),
+        ("PRECISION", "int8", "auto, fp32, tf32, bf16, fp16"),
         ("WORKERS", "0", "from 1 to 256"),
         ("WORKERS", "1.5", "a whole number"),
         ("WORKERS", "many", "a whole number"),
