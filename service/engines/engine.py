@@ -25,7 +25,7 @@ class Engine(Protocol):
     lanes: Sequence[Forward]
     """One a pass that may run at once; each is called by one thread at a time."""
     wide: Forward
-    """A pass that takes every thread, for when no other is running. Same pictures."""
+    """For when no other pass is running: takes every thread, where that is faster. Same pictures."""
     max_batch: int
     """The largest N that pays; more is taken, but helps nobody."""
     buckets: Sequence[int]

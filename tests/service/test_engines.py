@@ -1,6 +1,7 @@
 """Every engine, real or fake, is held to the same promises."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from service import golden
 from service.engines.fake import FakeEngine, paint
-from service.engines.ort import OrtEngine
+from service.engines.ort import OrtEngine, pays_from
 from service.engines.ov import OpenVinoEngine
 from service.errors import EngineUnavailable
 from service.latents import latents
@@ -147,6 +148,25 @@ def test_a_view_into_a_larger_array_is_as_good_as_a_copy(name):
     images = engine.wide(z, label)
     np.testing.assert_array_equal(engine.wide(z[3:7], label[3:7]), images[3:7])
     np.testing.assert_array_equal(engine.wide(z[::2], label[::2]), images[::2])
+
+
+@pytest.mark.parametrize(
+    ("fixed_seconds", "image_seconds", "least"), [(0, 0.002, 1), (0.016, 0.002, 4), (0.2, 0, None)]
+)
+def test_a_lone_pass_takes_every_thread_from_the_size_on_where_that_is_faster(
+    fixed_seconds, image_seconds, least
+):
+    image = np.zeros((1, 1, 8, 8), np.uint8)
+
+    def one(z, label):
+        time.sleep(0.008 * len(z))
+        return image
+
+    def every(z, label):
+        time.sleep(fixed_seconds + image_seconds * len(z))
+        return image
+
+    assert pays_from(one, every, GENERATORS["grey"].contract()) == least
 
 
 def test_openvino_in_bf16_keeps_its_tolerance_and_its_bits_across_batches():
