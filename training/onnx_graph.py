@@ -90,6 +90,8 @@ def multiply_adds(model: onnx.ModelProto) -> int:
     for node in model.graph.node:
         if node.op_type == "Conv":
             total += int(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:]))
+        elif node.op_type == "ConvTranspose":
+            total += int(np.prod(shapes[node.input[0]]) * np.prod(shapes[node.input[1]][1:]))
         elif node.op_type in ("Gemm", "MatMul"):
             total += int(np.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1])
     return total

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from training.folding import ConditionalAffine, fold
-from training.networks.layers import ConditionalBatchNorm
+from training.folding import ConditionalAffine, PhasedImageConv, fold, transposed
+from training.networks.layers import ConditionalBatchNorm, ImageConv, UpsampledConv
 
 
 def trained_norm() -> ConditionalBatchNorm:
@@ -24,6 +24,35 @@ def test_a_folded_norm_computes_the_frozen_norm():
     torch.testing.assert_close(
         ConditionalAffine(norm)(x, condition), norm(x, condition), rtol=1e-5, atol=1e-5
     )
+
+
+def test_a_transposed_convolution_computes_the_convolution_of_the_doubled_image():
+    torch.manual_seed(0)
+    conv = UpsampledConv(5, 3)
+    x = torch.randn(2, 5, 4, 7)
+    folded = transposed(conv)(x)
+    assert folded.shape == (2, 3, 8, 14)
+    torch.testing.assert_close(folded, conv(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_that_is_shuffled_last_is_the_image_that_was_shuffled_first(channels):
+    torch.manual_seed(0)
+    conv = ImageConv(5, channels)
+    x = torch.randn(2, 20, 4, 7)
+    folded = PhasedImageConv(conv)(x)
+    assert folded.shape == (2, channels, 8, 14)
+    torch.testing.assert_close(folded, conv(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [UpsampledConv(2, 3), ImageConv(2, 3)])
+def test_spectral_norm_is_folded_into_convolutions_that_double_the_image(layer):
+    parametrised = nn.Sequential(spectral_norm(layer)).eval()
+    folded = fold(parametrised)
+    x = torch.randn(2, 8 if isinstance(layer, ImageConv) else 2, 5, 5)
+    torch.testing.assert_close(folded(x), parametrised(x), rtol=1e-5, atol=1e-6)
+    assert not [module for module in folded.modules() if isinstance(module, UpsampledConv | ImageConv)]
+    assert not [name for name in folded.state_dict() if "parametrizations" in name]
 
 
 def test_a_folded_copy_has_no_batch_norm_and_leaves_the_original_alone():

@@ -54,6 +54,28 @@ class SelfAttention(nn.Module):
         return x + self.gate * self.out(mixed.unflatten(2, x.shape[2:]))
 
 
+class UpsampledConv(nn.Conv2d):
+    """A 3x3 convolution of the image at twice its height and width, nearest neighbour."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: [N, C, H, W]. Returns [N, channels_out, 2H, 2W]."""
+        return super().forward(upsample(input))
+
+
+class ImageConv(nn.Conv2d):
+    """tanh of a 3x3 convolution at twice the height and width, where a quarter of the channels is left."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: [N, 4 channels_in, H, W]. Returns float32 [N, channels_out, 2H, 2W] in [-1, 1]."""
+        return torch.tanh(super().forward(F.pixel_shuffle(input, 2)).float())
+
+
 def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
     """A 3x3 convolution, initialised to keep the variance (He et al. 2015)."""
     return he(nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1))

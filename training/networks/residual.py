@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from training.networks.layers import (
     ConditionalBatchNorm,
+    ImageConv,
     SelfAttention,
+    UpsampledConv,
     conv1x1,
     conv3x3,
     downsample,
@@ -64,7 +66,7 @@ class Generator(nn.Module):
         self.attention = SelfAttention(self.base[0]) if settings.attention else nn.Identity()
         self.last_norm = ConditionalBatchNorm(settings.width, condition_dim)
         self.to_full = conv3x3(settings.width, 4 * (settings.width // 2))
-        self.to_image = he(nn.Conv2d(settings.width // 2, spec.channels, 3, padding=1), gain=1.0)
+        self.to_image = he(ImageConv(settings.width // 2, spec.channels), gain=1.0)
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         """z: float32 [N, z_dim]. label: int64 [N].
@@ -78,22 +80,23 @@ class Generator(nn.Module):
             if index == 0:
                 x = self.attention(x)
         x = F.relu(self.last_norm(x, condition))
-        x = F.relu(F.pixel_shuffle(self.to_full(x), 2))
-        return torch.tanh(self.to_image(x).float())
+        return self.to_image(F.relu(self.to_full(x)))
 
 
 class GeneratorBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, condition_dim: int, up: bool) -> None:
         super().__init__()
         self.norm1 = ConditionalBatchNorm(channels_in, condition_dim)
-        self.conv1 = conv3x3(channels_in, channels_out)
+        self.conv1 = (
+            he(UpsampledConv(channels_in, channels_out)) if up else conv3x3(channels_in, channels_out)
+        )
         self.norm2 = ConditionalBatchNorm(channels_out, condition_dim)
         self.conv2 = zero(conv3x3(channels_out, channels_out))
         self.skip = conv1x1(channels_in, channels_out) if channels_in != channels_out else nn.Identity()
         self.resize = upsample if up else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        h = self.conv1(self.resize(F.relu(self.norm1(x, condition))))
+        h = self.conv1(F.relu(self.norm1(x, condition)))
         h = self.conv2(F.relu(self.norm2(h, condition)))
         # A 1x1 convolution and a nearest upsampling commute: the cheap order is this one.
         return h + self.resize(self.skip(x))
