@@ -10,6 +10,7 @@ import sys
 from typing import cast
 
 import bentoml
+import uvicorn.config
 
 from service.errors import SettingsError
 from service.settings import from_environment, unknown_names
@@ -24,6 +25,8 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
 
 log = logging.getLogger("bentoml.ganserve")
 
+_FLUSH_SECONDS = 0.25  # another worker's answer to /metrics is at most that old
+
 
 class FrontedService(bentoml.Service):
     """A BentoML service whose own ASGI app stands behind ours."""
@@ -33,6 +36,9 @@ class FrontedService(bentoml.Service):
         from service.models import Models
         from service.web.routes import Front
 
+        # The registry that uvicorn looks up its default in; BentoML has no option for it. Without it all still
+        # works, by way of ASGI.
+        uvicorn.config.HTTP_PROTOCOLS["auto"] = "service.web.wire:Wire"
         native = frozenset(method.route for method in self.apis.values())
         front = Front(Models(settings), super().to_asgi(is_main), native)
         self.front = front
@@ -67,12 +73,21 @@ class Ganserve:
         self._drain_on_sigterm()
         metrics.ready.set(0)
         self.loading = asyncio.create_task(self._load())
+        self.flushing = asyncio.create_task(self._flush())
+
+    async def _flush(self) -> None:
+        from service import metrics
+
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            metrics.flush()
 
     async def _load(self) -> None:
         from service import metrics
 
         models = self.front.models
-        await asyncio.to_thread(models.load)
+        worker = (bentoml.server_context.worker_index or 1) - 1
+        await asyncio.to_thread(models.load, worker)
         gc.collect()
         gc.freeze()  # models and modules live for ever; full collections need not look at them
         metrics.ready.set(int(models.all_ready and not self.front.draining))
@@ -100,9 +115,13 @@ class Ganserve:
     @bentoml.on_shutdown
     async def stop(self) -> None:
         """Every accepted request has been answered; end the lanes."""
+        from service import metrics
+
         await self.loading
+        self.flushing.cancel()
         if batcher := self.front.models.batcher:
             await asyncio.to_thread(batcher.close)
+        metrics.flush()
 
 
 def _end_with_parent() -> None:

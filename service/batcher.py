@@ -1,7 +1,9 @@
 """Merges whatever waits into single forward passes: one batcher a device, one queue a model.
 
 Work-conserving: an idle lane starts at once on what is there, and while all lanes run, arrivals queue;
-there is no timer, so a lone request never waits. Knows nothing of HTTP or BentoML.
+there is no timer, so a lone request never waits. Where every model is quick, the event loop's own thread
+is one of the lanes: waking another thread, and getting the interpreter's lock back from it, would take
+longer than the pass. Knows nothing of HTTP or BentoML.
 """
 
 import asyncio
@@ -12,29 +14,32 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
-from service.engines.engine import Engine
+from service.engines.engine import Engine, Forward
 from service.errors import DeadlinePassed, Draining, EngineFailed, QueueFull
 from service.latents import Seeded, rows_of
-from service.request_queue import Piece, Request, RequestQueue
+from service.request_queue import Piece, Request, RequestQueue, Settle
 
 log = logging.getLogger("bentoml.ganserve.batcher")
 
-Outcome = tuple[asyncio.Future[Any], Any, BaseException | None]
+Outcome = tuple[Request, Any, BaseException | None]
+
+QUICK_SECONDS = 0.010  # a full pass that takes no longer may hold up the event loop
 
 
 class Line:
     """One model's place in a batcher: its engine, its queue, its metrics."""
 
-    def __init__(self, name: str, engine: Engine, max_batch: int) -> None:
+    def __init__(self, name: str, engine: Engine, max_batch: int, quick: bool) -> None:
         self.name = name
         self.engine = engine
+        self.quick = quick
         self.queue = RequestQueue(max_batch)
         self.queue_images = metrics.queue_images.labels(name)
         self.queue_seconds = metrics.queue_seconds.labels(name)
@@ -45,7 +50,10 @@ class Line:
 
 
 class Batcher:
-    """The lanes of one device, fair between models: lanes take the models that have work in turn."""
+    """The lanes of one device, fair between models: lanes take the models that have work in turn.
+
+    A lane is the right to run one pass; whoever runs it, a thread or the event loop, holds it meanwhile.
+    """
 
     def __init__(self, lanes: int, max_queue_images: int, encode_threads: int = 0) -> None:
         """encode_threads: threads that turn pixels into answers; 0 where a lane is a core anyway, and does it."""
@@ -55,70 +63,110 @@ class Batcher:
         self._turn: deque[Line] = deque()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._running = 0
+        self._lanes = lanes
+        self._free_lanes = list(range(lanes))
+        self._loop_is_lane = False
+        self._loop_in_pass = False
+        self._pass_is_due = False
         self._closing = False
         self._images_per_second = 0.0
         self._failures = itertools.count(1)
+        self._accepted: dict[Request, Line] = {}
+        self._next_deadline = inf
+        self._deadline_timer: asyncio.TimerHandle | None = None
         self._encoders = ThreadPoolExecutor(encode_threads, "encode") if encode_threads else None
-        self._lanes = [
-            threading.Thread(target=self._run_lane, args=(lane,), name=f"lane-{lane}", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run_thread, name=f"lane-{lane}", daemon=True)
             for lane in range(lanes)
         ]
-        for thread in self._lanes:
+        for thread in self._threads:
             thread.start()
 
-    def add(self, name: str, engine: Engine, max_batch: int) -> Line:
-        """A line for `engine`, which must have at least as many lanes as this batcher."""
-        if len(engine.lanes) < len(self._lanes):
+    def add(self, name: str, engine: Engine, max_batch: int, pass_seconds: float = inf) -> Line:
+        """A line for `engine`, which must have at least as many lanes as this batcher.
+
+        pass_seconds: what a pass of max_batch images takes on one lane.
+        """
+        if len(engine.lanes) < self._lanes:
             raise ValueError(
-                f"{name}: {len(engine.lanes)} lanes, the batcher has {len(self._lanes)}: this is a bug"
+                f"{name}: {len(engine.lanes)} lanes, the batcher has {self._lanes}: this is a bug"
             )
-        line = Line(name, engine, max_batch)
+        line = Line(name, engine, max_batch, quick=pass_seconds <= QUICK_SECONDS)
         with self._lock:
             self._turn.append(line)
+            self._loop_is_lane = not self._encoders and all(line.quick for line in self._turn)
+            self._work.notify_all()
         return line
 
     async def submit(
         self,
         line: Line,
         z: NDArray[np.float32] | Seeded,
-        label: NDArray[np.int64] | None,
+        label: Sequence[int] | None,
         deadline: float,
         finish: Callable[[NDArray[np.uint8]], Any],
     ) -> Any:
         """finish(images of these latents), whichever batches their pieces travel in.
 
-        z: float32 [n, z_dim], finite, or the seeds of it; label: int64 [n], in range, or None; deadline: time.monotonic() seconds.
-        finish: called with uint8 [n, C, H, W], in the order asked, on a thread that may block.
+        z: float32 [n, z_dim], finite, or the seeds of it; label: n classes, in range, or None; deadline: time.monotonic() seconds.
+        finish: called with uint8 [n, C, H, W], in the order asked, on whichever thread ran the last pass.
         Raises QueueFull or Draining before anything is queued; DeadlinePassed; EngineFailed, to the
         requests of that forward pass only; whatever `finish` raises. Cancelling drops what has not begun.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        now = time.monotonic()
-        request = Request(z, label, deadline, now, finish, future)
-        n = request.n
-        with self._lock:
-            self._admit(n, deadline, now)
-            self.accepted_images += n
-            line.queue.append(request)
-            line.queue_images.set(line.queue.waiting_images)
-            self._work.notify()
-        timer = loop.call_later(deadline - now, _settle_here, [(future, None, DeadlinePassed(_TOO_LATE))])
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def settle(answer: Any, error: BaseException | None) -> None:
+            if future.done():  # its task was cancelled, and has not run yet
+                return
+            if error is None:
+                future.set_result(answer)
+            else:
+                future.set_exception(error)
+
+        request = self.enqueue(line, z, label, deadline, finish, settle)
         try:
             return await future
         except asyncio.CancelledError:
+            self.cancel(request)
+            raise
+
+    def enqueue(
+        self,
+        line: Line,
+        z: NDArray[np.float32] | Seeded,
+        label: Sequence[int] | None,
+        deadline: float,
+        finish: Callable[[NDArray[np.uint8]], Any],
+        settle: Settle,
+    ) -> Request:
+        """As `submit`, for callers on the event loop that need no task to wait in.
+
+        Raises QueueFull, Draining or DeadlinePassed before anything is queued; every other outcome is `settle`d.
+        """
+        loop = asyncio.get_running_loop()
+        now = time.monotonic()
+        request = Request(z, label, deadline, now, finish, loop, settle)
+        n = request.n
+        self._admit(n, deadline, now)
+        self.accepted_images += n
+        self._accepted[request] = line
+        if deadline < self._next_deadline:
+            self._watch_deadline(loop, deadline, now)
+        with self._lock:
+            line.queue.append(request)
+            line.queue_images.set(line.queue.waiting_images)
+            if not self._loop_is_lane:
+                self._work.notify()
+        if self._loop_is_lane and not self._pass_is_due:
+            self._pass_is_due = True
+            loop.call_soon(self._run_here, loop)  # after all that has arrived has been read
+        return request
+
+    def cancel(self, request: Request) -> None:
+        """Nobody waits for it any more: drop what has not begun, and settle nothing. On the event loop."""
+        if request in self._accepted:
             metrics.dropped.labels("disconnect").inc()
-            raise
-        except DeadlinePassed:
-            metrics.dropped.labels("deadline").inc()
-            raise
-        finally:
-            timer.cancel()
-            with self._lock:
-                self.accepted_images -= n
-                if line.queue.discard(request):
-                    line.queue_images.set(line.queue.waiting_images)
+            self._leave(request)
 
     def drain(self) -> None:
         """Refuse new work; what was accepted is still answered."""
@@ -127,9 +175,9 @@ class Batcher:
             self._work.notify_all()
 
     def close(self) -> None:
-        """Drain, and wait for the lanes and encoders to end."""
+        """Drain, and wait for the threads to end."""
         self.drain()
-        for thread in self._lanes:
+        for thread in self._threads:
             thread.join()
         if self._encoders:
             self._encoders.shutdown()
@@ -149,26 +197,82 @@ class Batcher:
                 retry_after_seconds=min(60, max(1, seconds)),
             )
 
-    def _run_lane(self, lane: int) -> None:
+    def _leave(self, request: Request) -> bool:
+        """Take it off the books; False if it was off already. On the event loop, as all that reads them."""
+        line = self._accepted.pop(request, None)
+        if line is None:
+            return False
+        self.accepted_images -= request.n
+        if request.begun < request.n:
+            with self._lock:
+                if line.queue.discard(request):
+                    line.queue_images.set(line.queue.waiting_images)
+        if not self._accepted and self._deadline_timer:
+            self._deadline_timer.cancel()
+            self._next_deadline = inf
+        return True
+
+    def _settle_here(self, outcomes: Sequence[Outcome]) -> None:
+        for request, answer, error in outcomes:
+            if not self._leave(request):  # cancelled, or past its deadline
+                continue
+            if isinstance(error, DeadlinePassed):
+                metrics.dropped.labels("deadline").inc()
+            try:
+                request.settle(answer, error)
+            except Exception:
+                log.exception("an answer could not be handed over")
+
+    def _watch_deadline(self, loop: asyncio.AbstractEventLoop, deadline: float, now: float) -> None:
+        """One timer for all requests: it is armed for the nearest deadline, and mostly finds it met."""
+        if self._deadline_timer:
+            self._deadline_timer.cancel()
+        self._next_deadline = deadline
+        self._deadline_timer = loop.call_later(deadline - now, self._check_deadlines, loop)
+
+    def _check_deadlines(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = time.monotonic() + 0.001  # the event loop's clock ticks in milliseconds
+        self._settle_here(
+            [(one, None, DeadlinePassed(_TOO_LATE)) for one in self._accepted if one.deadline <= now]
+        )
+        if self._accepted:
+            self._watch_deadline(loop, min(one.deadline for one in self._accepted), now)
+
+    def _run_thread(self) -> None:
         while True:
             with self._work:
-                while (work := self._next_work()) is None:
+                while (work := self._take(kept=int(self._loop_is_lane and not self._loop_in_pass))) is None:
                     if self._closing:
                         return
                     self._work.wait()
-                line, pieces = work
-                self._running += 1
-                alone = self._running == 1 and not any(other.queue for other in self._turn)
-            try:
-                self._run_pass(line, pieces, lane, alone)
-            except Exception as error:  # whatever it is, a lane must not end and leave its requests waiting
-                self._fail(line, pieces, error)
-            finally:
-                with self._lock:
-                    self._running -= 1
+            line, pieces, lane, alone = work
+            self._run_pass(line, pieces, lane, alone, self._settle_there)
+            with self._lock:
+                self._free_lanes.append(lane)
 
-    def _next_work(self) -> tuple[Line, list[Piece]] | None:
-        """The next batch of the next model in turn. The lock is held."""
+    def _run_here(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One pass on the event loop's own thread; what is left goes to the others, or waits for the next."""
+        self._pass_is_due = False
+        with self._lock:
+            work = self._take(kept=0) if self._loop_is_lane else None
+            if any(line.queue for line in self._turn):
+                self._work.notify()
+            if work is None:
+                return
+            self._loop_in_pass = True
+        line, pieces, lane, _ = work
+        self._run_pass(line, pieces, lane, False, self._settle_here)
+        with self._lock:
+            self._loop_in_pass = False
+            self._free_lanes.append(lane)
+            if any(line.queue for line in self._turn) and not self._pass_is_due:
+                self._pass_is_due = True
+                loop.call_soon(self._run_here, loop)
+
+    def _take(self, kept: int) -> tuple[Line, list[Piece], int, bool] | None:
+        """The next batch of the next model in turn, and a lane, if more than `kept` are free. The lock is held."""
+        if len(self._free_lanes) <= kept:
+            return None
         now = time.monotonic()
         for _ in range(len(self._turn)):
             line = self._turn[0]
@@ -178,18 +282,38 @@ class Batcher:
             pieces, expired = line.queue.next_batch(now)
             line.queue_images.set(line.queue.waiting_images)
             if expired:
-                _settle([(request.future, None, DeadlinePassed(_TOO_LATE)) for request in expired])
+                self._settle_there([(request, None, DeadlinePassed(_TOO_LATE)) for request in expired])
             if pieces:
                 for piece in pieces:
                     if piece.start == 0:
                         piece.request.begun_at = now
-                return line, pieces
+                alone = len(self._free_lanes) == self._lanes and not any(other.queue for other in self._turn)
+                return line, pieces, self._free_lanes.pop(), alone
         return None
 
-    def _run_pass(self, line: Line, pieces: list[Piece], lane: int, alone: bool) -> None:
+    def _run_pass(
+        self,
+        line: Line,
+        pieces: list[Piece],
+        lane: int,
+        alone: bool,
+        settle: Callable[[Sequence[Outcome]], None],
+    ) -> None:
+        """Compute, encode and settle; whatever goes wrong harms the requests of this batch only."""
+        try:
+            done = self._forward(line, pieces, line.engine.wide if alone else line.engine.lanes[lane])
+        except Exception as error:
+            settle(self._failed(line, pieces, error))
+            return
+        if self._encoders and done:
+            self._encoders.submit(lambda: settle(_finish(line, done)))
+        elif done:
+            settle(_finish(line, done))
+
+    def _forward(self, line: Line, pieces: list[Piece], forward: Forward) -> list[Request]:
+        """One pass. Returns the requests that it completed."""
         begun_at = time.monotonic()
         z, label = _join(pieces)
-        forward = line.engine.wide if alone else line.engine.lanes[lane]
         images = forward(z, label)
         seconds = time.monotonic() - begun_at
         if len(images) != len(z):
@@ -205,29 +329,24 @@ class Batcher:
             offset += size
             if size == request.n:
                 request.images = part
-            else:
-                with self._lock:  # two lanes may bring the first pieces of one request
-                    if request.images is None:
-                        request.images = np.empty((request.n, *part.shape[1:]), np.uint8)
-                request.images[piece.start : piece.stop] = part
+                done.append(request)
+                continue
+            with self._lock:  # two lanes may bring pieces of one request
+                if request.images is None:
+                    request.images = np.empty((request.n, *part.shape[1:]), np.uint8)
+            request.images[piece.start : piece.stop] = part
             with self._lock:
                 request.computed += size
-                complete = request.computed == request.n
-            if complete:
-                done.append(request)
+                if request.computed == request.n:
+                    done.append(request)
         # An average over some 20 passes of a lane, for Retry-After.
-        rate = len(images) * len(self._lanes) / max(seconds, 1e-6)
+        rate = len(images) * self._lanes / max(seconds, 1e-6)
         self._images_per_second += (
             0.05 * (rate - self._images_per_second) if self._images_per_second else rate
         )
-        if not done:
-            return
-        if self._encoders:
-            self._encoders.submit(_finish, line, done)
-        else:
-            _finish(line, done)
+        return done
 
-    def _fail(self, line: Line, pieces: list[Piece], error: Exception) -> None:
+    def _failed(self, line: Line, pieces: list[Piece], error: Exception) -> list[Outcome]:
         number = next(self._failures)
         log.error(
             "forward pass failed (failure %d of this worker, model %s)", number, line.name, exc_info=error
@@ -236,9 +355,16 @@ class Batcher:
             for piece in pieces:
                 line.queue.discard(piece.request)
             line.queue_images.set(line.queue.waiting_images)
-        metrics.dropped.labels("engine_failed").inc(len({id(piece.request) for piece in pieces}))
+        metrics.dropped.labels("engine_failed").inc(len(pieces))
         text = f"The forward pass failed; the server's log has the cause as failure {number}."
-        _settle([(piece.request.future, None, EngineFailed(text)) for piece in pieces])
+        return [(piece.request, None, EngineFailed(text)) for piece in pieces]
+
+    def _settle_there(self, outcomes: Sequence[Outcome]) -> None:
+        """Tell the event loop: once for all, because each time wakes it."""
+        try:
+            outcomes[0][0].loop.call_soon_threadsafe(self._settle_here, outcomes)
+        except RuntimeError:
+            log.debug("answers came after the event loop had closed")
 
 
 _TOO_LATE = "The deadline passed before the images were ready."
@@ -246,36 +372,23 @@ _TOO_LATE = "The deadline passed before the images were ready."
 
 def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
     z = rows_of([piece.request.z[piece.start : piece.stop] for piece in pieces])
-    labels = [p.request.label[p.start : p.stop] for p in pieces if p.request.label is not None]
-    return z, np.concatenate(labels) if labels else None
+    labels = [
+        label
+        for piece in pieces
+        if piece.request.label is not None
+        for label in piece.request.label[piece.start : piece.stop]
+    ]
+    return z, np.array(labels, np.int64) if labels else None
 
 
-def _finish(line: Line, requests: list[Request]) -> None:
+def _finish(line: Line, requests: list[Request]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for request in requests:
         try:
             line.queue_seconds.observe(request.begun_at - request.accepted_at)
             line.images.inc(request.n)
             assert request.images is not None
-            outcomes.append((request.future, request.finish(request.images), None))
+            outcomes.append((request, request.finish(request.images), None))
         except Exception as error:
-            outcomes.append((request.future, None, error))
-    _settle(outcomes)
-
-
-def _settle(outcomes: Sequence[Outcome]) -> None:
-    """Tell the event loop: once for all, because each time wakes it."""
-    try:
-        outcomes[0][0].get_loop().call_soon_threadsafe(_settle_here, outcomes)
-    except RuntimeError:
-        log.debug("answers came after the event loop had closed")
-
-
-def _settle_here(outcomes: Sequence[Outcome]) -> None:
-    for future, result, error in outcomes:
-        if future.done():  # cancelled, or past its deadline
-            continue
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+            outcomes.append((request, None, error))
+    return outcomes

@@ -1,9 +1,9 @@
 """Which pieces of which requests travel in the next forward pass. No threads, no clock of its own."""
 
-from asyncio import Future
+from asyncio import AbstractEventLoop
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,27 @@ from numpy.typing import NDArray
 
 from service.latents import Seeded
 
+Settle = Callable[[Any, BaseException | None], None]
+"""Called once, on the event loop, with the answer or with why there is none."""
+
 
 @dataclass(eq=False, slots=True)
 class Request:
     """A request's images, from admission to answer.
 
-    z: float32 [n, z_dim], or the seeds of it; label: int64 [n] or None; deadline and accepted_at: time.monotonic() seconds.
+    z: float32 [n, z_dim], or the seeds of it; label: n classes or None; deadline and accepted_at: time.monotonic() seconds.
     """
 
     z: NDArray[np.float32] | Seeded
-    label: NDArray[np.int64] | None
+    label: Sequence[int] | None
     deadline: float
     accepted_at: float
     finish: Callable[[NDArray[np.uint8]], Any]
     """Turns uint8 [n, C, H, W] into the answer, off the engine's thread."""
-    future: Future[Any]
-    """Where whoever asked waits, on its event loop."""
+    loop: AbstractEventLoop
+    """Where whoever asked waits."""
+    settle: Settle
+    n: int = field(init=False)
     begun: int = 0
     """Images handed to a forward pass."""
     computed: int = 0
@@ -34,9 +39,8 @@ class Request:
     images: NDArray[np.uint8] | None = None
     begun_at: float = 0.0
 
-    @property
-    def n(self) -> int:
-        return len(self.z)
+    def __post_init__(self) -> None:
+        self.n = len(self.z)
 
 
 @dataclass(eq=False, slots=True)

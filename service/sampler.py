@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ from service.contract import Contract
 from service.errors import InvalidField
 from service.latents import MAX_SEED, Seeded, rows_of, truncate
 from service.models import Model
+from service.request_queue import Request, Settle
 
 Format = Literal["png", "webp", "npy", "json"]
 Label = int | str
@@ -37,13 +39,13 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
 class Draw(Struct):
     """What is drawn, with nothing left to decide.
 
-    seeds: one an image, or None where z was given. label: int64 [n], or None for an unconditional model.
+    seeds: one an image, or None where z was given. label: n classes, or None for an unconditional model.
     z: float32 [n, z_dim], as the generator takes it, or the seeds of it.
     """
 
     model: Model
     seeds: range | None
-    label: NDArray[np.int64] | None
+    label: list[int] | None
     z: NDArray[np.float32] | Seeded
 
 
@@ -79,16 +81,18 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
 
 async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -> bytes:
     """The images as bytes of `format`. Raises what Batcher.submit raises."""
-
-    def finish(pixels: NDArray[np.uint8]) -> bytes:
-        begun = time.monotonic()
-        encoded = _encode(draw, pixels, format, include_z)
-        metrics.child(metrics.encode_seconds, format).observe(time.monotonic() - begun)
-        return encoded
-
     model = draw.model
     assert model.batcher is not None
+    finish = partial(_encode_timed, draw, format, include_z)
     return await model.batcher.submit(model.line, draw.z, draw.label, deadline, finish)
+
+
+def begin(draw: Draw, format: Format, include_z: bool, deadline: float, settle: Settle) -> Request:
+    """As `sample`, without a task to wait in. Raises what Batcher.enqueue raises."""
+    model = draw.model
+    assert model.batcher is not None
+    finish = partial(_encode_timed, draw, format, include_z)
+    return model.batcher.enqueue(model.line, draw.z, draw.label, deadline, finish, settle)
 
 
 def label_index(label: Label, contract: Contract) -> int:
@@ -112,6 +116,7 @@ def label_index(label: Label, contract: Contract) -> int:
 
 
 def _count(request: SampleRequest, max_images: int) -> int:
+    """n, where n, label and z agree on it."""
     lengths = {"n": request.n}
     if isinstance(request.label, list):
         lengths["label"] = len(request.label)
@@ -119,11 +124,10 @@ def _count(request: SampleRequest, max_images: int) -> int:
         if request.seed is not None:
             raise InvalidField("z", "z and seed exclude each other: z is what a seed stands for.")
         lengths["z"] = len(request.z)
-    given = {field: length for field, length in lengths.items() if length is not None}
-    n = next(iter(given.values()), 1)
+    given = {field: length for field, length in lengths.items() if length is not None} or {"n": 1}
+    first, n = next(iter(given.items()))
     for field, length in given.items():
         if length != n:
-            first = next(iter(given))
             raise InvalidField(field, f"{field} has {length} entries and {first} says {n}: they must agree.")
         if not 1 <= length <= max_images:
             raise InvalidField(field, f"{field} asks for {length} images; allowed are 1 to {max_images}.")
@@ -144,14 +148,21 @@ def _explicit_z(request: SampleRequest, contract: Contract) -> NDArray[np.float3
 
 def _labels(
     label: Label | Sequence[Label] | None, n: int, first_seed: int, contract: Contract
-) -> NDArray[np.int64] | None:
+) -> list[int] | None:
     if label is None:
         if contract.classes is None:
             return None
-        return np.array([(first_seed + i) % contract.class_count for i in range(n)], np.int64)
+        return [(first_seed + i) % contract.class_count for i in range(n)]
     if isinstance(label, int | str):
-        return np.full(n, label_index(label, contract), np.int64)
-    return np.array([label_index(entry, contract) for entry in label], np.int64)
+        return [label_index(label, contract)] * n
+    return [label_index(entry, contract) for entry in label]
+
+
+def _encode_timed(draw: Draw, format: Format, include_z: bool, pixels: NDArray[np.uint8]) -> bytes:
+    begun = time.monotonic()
+    encoded = _encode(draw, pixels, format, include_z)
+    metrics.child(metrics.encode_seconds, format).observe(time.monotonic() - begun)
+    return encoded
 
 
 def _encode(draw: Draw, pixels: NDArray[np.uint8], format: Format, include_z: bool) -> bytes:

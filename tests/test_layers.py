@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SERVICE = [
     *("app", "preflight"),
+    "web.wire",
     *("web.routes", "web.openapi", "web.samples", "web.operations", "web.problems", "web.asgi"),
     *("sampler", "models", "golden", "batcher", "request_queue"),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),

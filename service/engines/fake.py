@@ -21,7 +21,6 @@ class FakeEngine:
     provider = "none"
     precision = "fp32"
     reason = "fake: pictures made of z and label, as configured; no generator runs."
-    buckets: Sequence[int] = ()
 
     def __init__(
         self,
@@ -35,6 +34,8 @@ class FakeEngine:
         on_pass: Callable[[int], None] | None = None,
     ) -> None:
         self.max_batch = max_batch
+        # As on an accelerator, so that no pass runs on the event loop, which may be what opens the gate.
+        self.buckets: Sequence[int] = (max_batch,) if gate else ()
         self._shape = (contract.image.channels, contract.image.height, contract.image.width)
         self._pass_seconds = pass_seconds
         self._fail_on = fail_on

@@ -17,6 +17,9 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 T = TypeVar("T")
 
+CLIENT_GONE = 499  # nginx's code for it; nothing is sent
+NO_BODY = "The whole body did not arrive within {} seconds."
+
 # A task that listens for the client costs a fifth of a request's way through this process: only one that
 # waits so long is worth it. An abandoned request that would be answered sooner is computed.
 _WATCH_AFTER_SECONDS = 0.25
@@ -113,7 +116,7 @@ async def _first_message(receive: Receive, timeout_seconds: float) -> Message:
         async with asyncio.timeout(timeout_seconds):
             return await receive()
     except TimeoutError:
-        raise BodyTimeout(_NO_BODY.format(timeout_seconds)) from None
+        raise BodyTimeout(NO_BODY.format(timeout_seconds)) from None
 
 
 async def _rest_of_body(message: Message, receive: Receive, max_bytes: int, timeout_seconds: float) -> bytes:
@@ -130,8 +133,5 @@ async def _rest_of_body(message: Message, receive: Receive, max_bytes: int, time
                 if size > max_bytes:
                     raise BodyTooLarge(f"The body has more than the {max_bytes} bytes that are allowed.")
     except TimeoutError:
-        raise BodyTimeout(_NO_BODY.format(timeout_seconds)) from None
+        raise BodyTimeout(NO_BODY.format(timeout_seconds)) from None
     return b"".join(chunks)
-
-
-_NO_BODY = "The whole body did not arrive within {} seconds."

@@ -1,5 +1,8 @@
 """Errors -> RFC 9457 problem details."""
 
+import logging
+import secrets
+
 import msgspec
 from msgspec import Struct
 
@@ -12,6 +15,8 @@ from service.errors import (
     ServiceError,
 )
 from service.web.asgi import Reply
+
+log = logging.getLogger("bentoml.ganserve.web")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -48,3 +53,14 @@ def problem(error: GanserveError) -> Reply:
         field=error.field if isinstance(error, InvalidField) else None,
     )
     return Reply(kind.status, MEDIA_TYPE, msgspec.json.encode(body), headers)
+
+
+def reply_to(error: BaseException) -> Reply:
+    """The reply for any error; one that is not of the taxonomy is logged under a number."""
+    if isinstance(error, GanserveError):
+        return problem(error)
+    number = secrets.token_hex(4)
+    log.error("failure %s", number, exc_info=error)
+    return problem(
+        ServiceError(f"An unexpected {type(error).__name__}; the server's log has it as {number}.")
+    )

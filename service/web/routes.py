@@ -1,25 +1,21 @@
 """Path -> function; errors -> problems; every request counted."""
 
-import logging
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 from service import metrics
-from service.errors import GanserveError, MethodNotAllowed, ServiceError, UnknownRoute
+from service.errors import MethodNotAllowed, UnknownRoute
 from service.models import Models
 from service.web import openapi, operations, samples
-from service.web.asgi import AsgiApp, Call, ClientGone, Receive, Reply, Scope, Send, send_reply
-from service.web.problems import problem
-
-log = logging.getLogger("bentoml.ganserve.web")
+from service.web.asgi import CLIENT_GONE, AsgiApp, Call, ClientGone, Receive, Reply, Scope, Send, send_reply
+from service.web.problems import reply_to
 
 Handler = Callable[..., Awaitable[Reply]]
 
 ROUTES: list[tuple[str, str, Handler]] = [
-    ("POST", "/v1/samples", samples.post_samples),
+    ("POST", samples.SAMPLES, samples.post_samples),
     ("GET", "/v1/models", samples.list_models),
     ("GET", "/v1/models/{model}", samples.get_model),
     ("GET", "/v1/models/{model}/images/{file}", samples.get_image),
@@ -33,7 +29,6 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/", operations.home),
 ]
 
-CLIENT_GONE = 499  # nginx's code for it; nothing is sent
 _STATIC = "/static_content/"
 _FIXED = {path: (method, path, handler) for method, path, handler in ROUTES if "{" not in path}
 _PATTERNS = [
@@ -76,17 +71,10 @@ class Front:
             await send_reply(send, reply)
         except ClientGone:
             code = CLIENT_GONE
-        except GanserveError as error:
-            reply = problem(error)
+        except Exception as error:
+            reply = reply_to(error)
             code = reply.status
             await send_reply(send, reply)
-        except Exception as error:
-            number = secrets.token_hex(4)
-            log.exception("failure %s", number)
-            failure = ServiceError(
-                f"An unexpected {type(error).__name__}; the server's log has it as {number}."
-            )
-            await send_reply(send, problem(failure))
         finally:
             metrics.child(metrics.requests, route, code).inc()
             metrics.child(metrics.request_seconds, route).observe(time.monotonic() - begun)

@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import dataclass
 from typing import Any, cast, get_args
 from urllib.parse import parse_qsl, quote
 
@@ -10,15 +11,36 @@ import msgspec
 from service.errors import InvalidField, NotJson, UnknownRoute, UnsupportedType
 from service.images import MEDIA_TYPES
 from service.latents import MAX_SEED
-from service.models import Model
-from service.sampler import Draw, Format, SampleRequest, label_index, resolve, sample
+from service.models import Model, Models
+from service.request_queue import Request, Settle
+from service.sampler import Draw, Format, SampleRequest, begin, label_index, resolve, sample
 from service.web.asgi import Call, Reply, Scope, header, read_body, unless_client_goes
 
 _decoder = msgspec.json.Decoder(SampleRequest)
-_JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.ASCII | re.IGNORECASE)
+JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.ASCII | re.IGNORECASE)
 _IMAGE_FILE = re.compile(r"(\d{1,16})\.(png|webp)", re.ASCII)
 
+SAMPLES = "/v1/samples"
 IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+@dataclass(slots=True)
+class Sampling:
+    """A POST /v1/samples that was understood: what is drawn, and how it is answered."""
+
+    asked: SampleRequest
+    draw: Draw
+    deadline: float
+    request: Request | None = None
+    """Its place in the queue, where no task waits for it."""
+
+    def cancel(self) -> None:
+        """The client has gone."""
+        if self.request is not None and self.draw.model.batcher is not None:
+            self.draw.model.batcher.cancel(self.request)
+
+    def reply(self, body: bytes) -> Reply:
+        return Reply(200, MEDIA_TYPES[self.asked.format], body, address_headers(self.draw))
 
 
 async def post_samples(call: Call) -> Reply:
@@ -27,18 +49,28 @@ async def post_samples(call: Call) -> Reply:
     begun = time.monotonic()
     require_json(call.scope)
     body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
-    request = decode_request(body)
-    model = call.models.find(request.model)
+    sampling = read_samples(body, call.models, begun)
+    work = sample(sampling.draw, sampling.asked.format, sampling.asked.include_z, sampling.deadline)
+    return sampling.reply(await unless_client_goes(call.receive, work))
+
+
+def begin_samples(body: bytes, models: Models, begun: float, settle: Settle) -> Sampling:
+    """The same for web.wire, which waits in no task: `settle` is called with the body of the reply."""
+    sampling = read_samples(body, models, begun)
+    asked = sampling.asked
+    sampling.request = begin(sampling.draw, asked.format, asked.include_z, sampling.deadline, settle)
+    return sampling
+
+
+def read_samples(body: bytes, models: Models, begun: float) -> Sampling:
+    """What a body asks for. Raises whatever is wrong with it."""
+    settings = models.settings
+    asked = decode_request(body)
+    model = models.find(asked.model)
     model.require_ready()
-    draw = resolve(request, model, settings.max_images_per_request)
-    timeout = (
-        settings.timeout_seconds
-        if request.timeout is None
-        else min(request.timeout, settings.timeout_seconds)
-    )
-    work = sample(draw, request.format, request.include_z, begun + timeout)
-    body = await unless_client_goes(call.receive, work)
-    return Reply(200, MEDIA_TYPES[request.format], body, address_headers(draw))
+    draw = resolve(asked, model, settings.max_images_per_request)
+    longest = settings.timeout_seconds
+    return Sampling(asked, draw, begun + (longest if asked.timeout is None else min(asked.timeout, longest)))
 
 
 async def get_image(call: Call, model: str, file: str, label: str | None = None) -> Reply:
@@ -144,7 +176,7 @@ def invalid_field(error: msgspec.ValidationError) -> InvalidField:
 def require_json(scope: Scope) -> None:
     """Raises UnsupportedType for a declared content type other than JSON."""
     declared = header(scope, b"content-type")
-    if declared is not None and not _JSON_TYPE.match(declared):
+    if declared is not None and not JSON_TYPE.match(declared):
         raise UnsupportedType(f"The content type is '{declared[:64]}'; allowed is application/json.")
 
 
@@ -159,9 +191,9 @@ def address_headers(draw: Draw) -> dict[str, str]:
     if draw.seeds is not None:
         headers["ganserve-seeds"] = _span(draw.seeds)
     if draw.label is not None:
-        labels = draw.label.tolist()
         # One index if all are the same: headers must stay within what proxies accept.
-        headers["ganserve-labels"] = str(labels[0]) if len(set(labels)) == 1 else ",".join(map(str, labels))
+        same = len(set(draw.label)) == 1
+        headers["ganserve-labels"] = str(draw.label[0]) if same else ",".join(map(str, draw.label))
     return headers
 
 

@@ -54,7 +54,7 @@ def stage(**options: Any) -> Iterator[Stage]:
 async def submit(
     batcher: Batcher, line: Line, seed: int, n: int = 1, label: int = 0, seconds: float = 30
 ) -> Any:
-    z, labels = latents(range(seed, seed + n), CONTRACT.z_dim), np.full(n, label)
+    z, labels = latents(range(seed, seed + n), CONTRACT.z_dim), [label] * n
     return await batcher.submit(line, z, labels, time.monotonic() + seconds, np.copy)
 
 
@@ -286,7 +286,7 @@ def test_an_answer_that_can_not_be_encoded_harms_nobody_else():
         first = one.ask(0)
         await until(lambda: one.passes)
         z, deadline = latents([1], CONTRACT.z_dim), time.monotonic() + 30
-        bad = asyncio.ensure_future(one.batcher.submit(one.line, z, np.array([1]), deadline, broken))
+        bad = asyncio.ensure_future(one.batcher.submit(one.line, z, [1], deadline, broken))
         good = one.ask(2)
         await until(lambda: one.line.queue.waiting_images == 2)
         one.gate.set()

@@ -49,6 +49,7 @@ metrics.ready.set(int(sys.argv[1]))
 metrics.forward_passes.labels("tiny").inc(3)
 metrics.queue_images.labels("tiny").set(5)
 metrics.model_info.labels("tiny", "0", "fake", "fp32", "none").set(1)
+metrics.flush()
 print("set", flush=True)
 sys.stdin.read()
 """
@@ -74,6 +75,34 @@ def start_worker(ready: int) -> subprocess.Popen:
     assert worker.stdout
     assert worker.stdout.readline() == b"set\n"
     return worker
+
+
+def test_what_was_counted_is_in_the_files_after_a_flush_and_not_before(scrape):
+    script = """
+from pathlib import Path
+from service import metrics
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+import os
+def on_disk():
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    return registry.get_sample_value("ganserve_images_total", {"model": "tiny"})
+child = metrics.images.labels("tiny")
+child.inc(2)
+child.inc(3)
+before = on_disk()
+metrics.flush()
+after = on_disk()
+child.inc()
+metrics.flush()
+print(before, after, on_disk())
+"""
+    root = Path(metrics.__file__).parents[1]
+    told = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, env=os.environ, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["0.0", "5.0", "6.0"]
 
 
 def test_workers_are_added_up_and_a_killed_ones_gauges_are_forgotten(scrape):

@@ -10,7 +10,7 @@ from service.request_queue import Request, RequestQueue
 
 def request(n: int, deadline: float = 100.0) -> Request:
     nobody = cast(Any, None)
-    return Request(np.zeros((n, 2), np.float32), None, deadline, 0.0, nobody, nobody)
+    return Request(np.zeros((n, 2), np.float32), None, deadline, 0.0, nobody, nobody, nobody)
 
 
 def spans(pieces):

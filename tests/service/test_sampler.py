@@ -46,7 +46,7 @@ def pixels(models, **request):
 def test_image_i_of_seed_s_has_the_seed_s_plus_i_and_its_class(models):
     drawn = draw(models, seed=17, n=5)
     assert list(drawn.seeds) == [17, 18, 19, 20, 21]
-    assert drawn.label.tolist() == [7, 8, 9, 0, 1]
+    assert drawn.label == [7, 8, 9, 0, 1]
     np.testing.assert_array_equal(rows_of([drawn.z]), latents(range(17, 22), 4))
 
 
@@ -88,7 +88,7 @@ def test_the_last_seed_is_2_to_the_53_minus_1_and_nothing_wraps(models):
 @pytest.mark.parametrize("label", ["T-shirt/top", "t-shirt/TOP", "t-shirt-top", " T-Shirt-Top ", "0", 0])
 def test_a_class_has_a_name_in_any_case_a_slug_and_an_index(models, label):
     assert label_index(label, models["tiny"].contract) == 0
-    assert draw(models, label=label, n=3).label.tolist() == [0, 0, 0]
+    assert draw(models, label=label, n=3).label == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_what_is_no_class_is_refused_with_the_classes_that_are(models, label):
 
 
 def test_a_list_of_labels_says_how_many(models):
-    assert draw(models, label=["Bag", 3, "coat"]).label.tolist() == [8, 3, 4]
-    assert draw(models, label=["Bag", 3], n=2).label.tolist() == [8, 3]
+    assert draw(models, label=["Bag", 3, "coat"]).label == [8, 3, 4]
+    assert draw(models, label=["Bag", 3], n=2).label == [8, 3]
 
 
 def test_an_unconditional_model_takes_no_label(models):
@@ -150,7 +150,7 @@ def test_z_takes_the_place_of_a_seed(models):
 
 
 def test_z_without_a_label_has_the_classes_in_turn(models):
-    assert draw(models, z=[[0] * 4] * 12).label.tolist() == [*range(10), 0, 1]
+    assert draw(models, z=[[0] * 4] * 12).label == [*range(10), 0, 1]
 
 
 def test_every_format_shows_the_same_pixels(models):

@@ -84,7 +84,7 @@ def test_two_workers_share_one_page_of_metrics_and_die_with_their_parent(small_m
         for client in clients:
             client.close()
         assert {reply.status_code for reply in replies} == {200}
-        assert server.metric("ganserve_requests_total", route="/v1/samples") == before + 16
+        wait_until(lambda: server.metric("ganserve_requests_total", route="/v1/samples") == before + 16)
         assert server.metric("ganserve_images_total", model="tiny") == 32
         answering = {path.name for path in (tmp_path / "home").rglob("counter_*.db") if path.stat().st_size}
         assert len(answering) >= 2, "both workers count"

@@ -1,0 +1,181 @@
+"""POST /v1/samples straight from the connection: no ASGI scope, task or event a request.
+
+A connection is uvicorn's, and so is every request that is not plainly one of these; see docs/performance.md.
+"""
+
+import asyncio
+import re
+import time
+from functools import lru_cache
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service import metrics
+from service.errors import BodyTimeout
+from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
+from service.web.problems import reply_to
+from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
+
+_START = b"POST %b HTTP/1.1\r\n" % SAMPLES.encode()
+# Stricter than HTTP, so that no two readers can disagree: whatever else is left to uvicorn's parser.
+_HEAD = re.compile(re.escape(_START) + rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)+\r\n")
+_LEFT_TO_UVICORN = {b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"}
+_MOST_HEAD_BYTES = 8192
+_MOST_HELD_BYTES = 65536
+
+
+class Wire(HttpToolsProtocol):
+    """One connection. Requests are answered one after another, in the order in which they came."""
+
+    def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._front = config.app
+        self._arrived = b""
+        """What has arrived and is nobody's yet."""
+        self._sampling: Sampling | None = None
+        """The request that is being answered here."""
+        self._uvicorn_reads = False
+        self._closes = False
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._answered_at = 0.0
+        self._began_at = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        self._arrived = self._arrived + data if self._arrived else data
+        if self._sampling is None:
+            self._go_on()
+        elif len(self._arrived) > _MOST_HELD_BYTES:
+            self.flow.pause_reading()
+
+    def on_message_begin(self) -> None:
+        self._uvicorn_reads = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._uvicorn_reads = False
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._body_timer:
+            self._body_timer.cancel()
+        if self._sampling is not None:
+            self._sampling.cancel()
+            self._sampling = None
+            self._count(CLIENT_GONE)
+        self._arrived = b""
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._sampling is None:
+            self._go_on()
+
+    def shutdown(self) -> None:
+        if self._sampling is None:
+            super().shutdown()
+        else:
+            self._closes = True
+
+    def timeout_keep_alive_handler(self) -> None:
+        idle = self.loop.time() - self._answered_at
+        if self._sampling is not None or self._arrived or idle < self.timeout_keep_alive:
+            self._rearm(max(0.001, self.timeout_keep_alive - idle))
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _go_on(self) -> None:
+        """Begin the requests that have arrived whole, until one has to wait."""
+        settings = self._front.models.settings
+        while self._arrived and self._sampling is None and not self._is_stopped():
+            ours = None if self._is_uvicorns() else length_here(self._arrived)
+            if ours is None or ours[1] > min(settings.max_body_bytes, _MOST_HELD_BYTES):
+                data, self._arrived = self._arrived, b""
+                super().data_received(data)
+                return
+            head, length = ours
+            if len(self._arrived) < head + length:
+                if self._body_timer is None:
+                    seconds = settings.timeout_seconds
+                    self._body_timer = self.loop.call_later(seconds, self._body_is_late, seconds)
+                return
+            if self._body_timer:
+                self._body_timer.cancel()
+                self._body_timer = None
+            body = self._arrived[head : head + length]
+            self._arrived = self._arrived[head + length :]
+            self._begin(body)
+
+    def _is_uvicorns(self) -> bool:
+        return self._uvicorn_reads or not (self.cycle is None or self.cycle.response_complete)
+
+    def _is_stopped(self) -> bool:
+        return self.flow.write_paused or self.transport.is_closing()
+
+    def _begin(self, body: bytes) -> None:
+        self._began_at = time.monotonic()
+        try:
+            self._sampling = begin_samples(body, self._front.models, self._began_at, self._settle)
+        except Exception as error:
+            self._send(reply_to(error))
+
+    def _settle(self, answer: Any, error: BaseException | None) -> None:
+        sampling, self._sampling = self._sampling, None
+        assert sampling is not None
+        self._send(sampling.reply(answer) if error is None else reply_to(error))
+        if self._arrived:
+            self.flow.resume_reading()
+            self._go_on()
+
+    def _send(self, reply: Reply) -> None:
+        self._count(reply.status)
+        self.server_state.total_requests += 1
+        closes = self._closes or reply.headers.get("connection") == "close"
+        lines = [f"content-type: {reply.media_type}\r\ncontent-length: {len(reply.body)}"]
+        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        if self._closes:
+            lines.append("connection: close")
+        head = "\r\n".join(lines).encode("latin-1")
+        default = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
+        self.transport.write(b"".join((STATUS_LINE[reply.status], default, head, b"\r\n\r\n", reply.body)))
+        if closes:
+            self.transport.close()
+            return
+        self._answered_at = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._rearm(self.timeout_keep_alive)
+
+    def _rearm(self, seconds: float) -> None:
+        # One timer a connection, which looks when the last answer was; not one a request.
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _body_is_late(self, seconds: float) -> None:
+        self._closes = True
+        self._began_at = time.monotonic() - seconds
+        self._send(reply_to(BodyTimeout(NO_BODY.format(seconds))))
+
+    def _count(self, code: int) -> None:
+        metrics.child(metrics.requests, SAMPLES, code).inc()
+        metrics.child(metrics.request_seconds, SAMPLES).observe(time.monotonic() - self._began_at)
+
+
+def length_here(data: bytes) -> tuple[int, int] | None:
+    """Bytes of the head, and of the body, of a request that is answered here; None for any other, or half a head."""
+    end = data.find(b"\r\n\r\n") + 4
+    return _read_head(data[:end]) if 4 <= end <= _MOST_HEAD_BYTES and data.startswith(_START) else None
+
+
+@lru_cache(1024)  # a client's requests have all but the same head
+def _read_head(head: bytes) -> tuple[int, int] | None:
+    if not _HEAD.fullmatch(head):
+        return None
+    lines = [line.partition(b":") for line in head[len(_START) : -4].split(b"\r\n")]
+    fields = {name.lower(): value.strip(b" \t") for name, _, value in lines}
+    length = fields.get(b"content-length", b"")
+    if len(fields) < len(lines) or fields.keys() & _LEFT_TO_UVICORN or not length.isdigit():
+        return None
+    if fields.get(b"connection", b"keep-alive").lower() != b"keep-alive" or len(length) > 9:
+        return None
+    if not JSON_TYPE.match(fields.get(b"content-type", b"application/json").decode("latin-1")):
+        return None
+    return len(head), int(length)
