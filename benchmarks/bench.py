@@ -1,5 +1,6 @@
 """The measurement: alternation by alternation, model by model, server by server, load by load."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -72,10 +73,13 @@ def measure(plan: Plan, folder: Path, run: Run, report: Callable[[str, int], Non
         order = plan.servers[::-1] if alternation % 2 else plan.servers
         for model in plan.models:
             default = facts[model].default_engine, facts[model].default_precision
+            openvino = default if default[0] == "openvino" else ("openvino", "fp32")
             raw: dict[tuple[str, str], RawLimit] = {}
             for server in order:
-                engine = default if server.default_engine else ONNXRUNTIME
-                if (model, server) in failed or (server.default_engine and default == ONNXRUNTIME):
+                engine = openvino if server.openvino else ONNXRUNTIME
+                if (model, server) in failed or (
+                    server.openvino and not importlib.util.find_spec("openvino")
+                ):
                     report("", len(plan.workloads))
                     continue
                 if engine not in raw:

@@ -24,8 +24,8 @@ class Server:
     max_batch: int = 64
     """Requests in one batch, where the server batches; ganserve chooses by itself."""
     wait_ms: int = 0
-    default_engine: bool = False
-    """Served with what ganserve picks by default, instead of onnxruntime in fp32."""
+    openvino: bool = False
+    """On OpenVINO, in the precision that ganserve picks by default, instead of onnxruntime in fp32."""
 
     def start(self, port: int) -> list[str]:
         """The command line."""
@@ -52,17 +52,18 @@ _BENTOML = (
 SERVERS = [
     Server("ganserve", None, _GANSERVE),
     Server("ganserve 2 workers", None, _GANSERVE, workers=2),
-    Server("ganserve default engine", None, _GANSERVE, default_engine=True),
+    Server("ganserve OpenVINO", None, _GANSERVE, openvino=True),
+    Server("ganserve OpenVINO 2 workers", None, _GANSERVE, workers=2, openvino=True),
     Server("mosec", "mosec", _MOSEC, wait_ms=2),
     Server("mosec 2 workers", "mosec", _MOSEC, workers=2, max_batch=8, wait_ms=1),
     Server(
-        "mosec 2 workers default engine",
+        "mosec OpenVINO 2 workers",
         "mosec",
         _MOSEC,
         workers=2,
         max_batch=8,
         wait_ms=1,
-        default_engine=True,
+        openvino=True,
     ),
     Server("LitServe", "litserve", _LITSERVE),
     Server("FastAPI", "fastapi", _FASTAPI),
@@ -87,15 +88,14 @@ def environment(
         "PYTHONPATH": str(ROOT),
     }
     if server.venv is None:
-        chosen = (
-            {} if server.default_engine else {"GANSERVE_ENGINE": engine[0], "GANSERVE_PRECISION": engine[1]}
-        )
         ours = {
+            "GANSERVE_ENGINE": engine[0],
+            "GANSERVE_PRECISION": engine[1],
             "GANSERVE_MODELS": str(file.parents[1]),
             "GANSERVE_WORKERS": str(server.workers),
             "GANSERVE_DRAIN_SECONDS": "0",
         }
-        return kept | common | ours | chosen
+        return kept | common | ours
     return (
         kept
         | common

@@ -31,15 +31,16 @@ log = logging.getLogger("bentoml.ganserve.batcher")
 Outcome = tuple[Request, Any, BaseException | None]
 
 QUICK_SECONDS = 0.010  # a full pass that takes no longer may hold up the event loop
+WAKING_SECONDS = 0.001  # a pass that takes less is over before another thread, woken for it, has begun
 
 
 class Line:
     """One model's place in a batcher: its engine, its queue, its metrics."""
 
-    def __init__(self, name: str, engine: Engine, max_batch: int, quick: bool) -> None:
+    def __init__(self, name: str, engine: Engine, max_batch: int, pass_seconds: float) -> None:
         self.name = name
         self.engine = engine
-        self.quick = quick
+        self.pass_seconds = pass_seconds
         self.queue = RequestQueue(max_batch)
         self.queue_images = metrics.queue_images.labels(name)
         self.queue_seconds = metrics.queue_seconds.labels(name)
@@ -66,6 +67,7 @@ class Batcher:
         self._lanes = lanes
         self._free_lanes = list(range(lanes))
         self._loop_is_lane = False
+        self._loop_is_alone = False
         self._loop_in_pass = False
         self._pass_is_due = False
         self._closing = False
@@ -91,10 +93,12 @@ class Batcher:
             raise ValueError(
                 f"{name}: {len(engine.lanes)} lanes, the batcher has {self._lanes}: this is a bug"
             )
-        line = Line(name, engine, max_batch, quick=pass_seconds <= QUICK_SECONDS)
+        line = Line(name, engine, max_batch, pass_seconds)
         with self._lock:
             self._turn.append(line)
-            self._loop_is_lane = not self._encoders and all(line.quick for line in self._turn)
+            slowest = max(line.pass_seconds for line in self._turn)
+            self._loop_is_lane = not self._encoders and slowest <= QUICK_SECONDS
+            self._loop_is_alone = self._loop_is_lane and slowest < WAKING_SECONDS
             self._work.notify_all()
         return line
 
@@ -241,7 +245,7 @@ class Batcher:
     def _run_thread(self) -> None:
         while True:
             with self._work:
-                while (work := self._take(kept=int(self._loop_is_lane and not self._loop_in_pass))) is None:
+                while self._loop_is_alone or (work := self._take(self._kept_lanes())) is None:
                     if self._closing:
                         return
                     self._work.wait()
@@ -250,12 +254,16 @@ class Batcher:
             with self._lock:
                 self._free_lanes.append(lane)
 
+    def _kept_lanes(self) -> int:
+        """Lanes that threads leave to the event loop."""
+        return int(self._loop_is_lane and not self._loop_in_pass)
+
     def _run_here(self, loop: asyncio.AbstractEventLoop) -> None:
         """One pass on the event loop's own thread; what is left goes to the others, or waits for the next."""
         self._pass_is_due = False
         with self._lock:
             work = self._take(kept=0) if self._loop_is_lane else None
-            if any(line.queue for line in self._turn):
+            if not self._loop_is_alone and any(line.queue for line in self._turn):
                 self._work.notify()
             if work is None:
                 return

@@ -138,6 +138,23 @@ def exposition() -> bytes:
     return _generate(registry)
 
 
+def ready_workers() -> int:
+    """How many of this machine's workers say that they are ready."""
+    flush()
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not directory:
+        return int(REGISTRY.get_sample_value("ganserve_ready") or 0)
+    _forget_dead_workers(Path(directory))
+    files = Path(directory).glob("gauge_livemin_*.db")
+    families = [family for file in files for family in MultiProcessCollector.merge([str(file)])]
+    return sum(
+        int(sample.value)
+        for family in families
+        if family.name == "ganserve_ready"
+        for sample in family.samples
+    )
+
+
 def _forget_dead_workers(directory: Path) -> None:
     """A killed worker's gauges would stay for ever: its queue length, its readiness. Its counters must stay."""
     for file in directory.glob("gauge_live*_*.db"):

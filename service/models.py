@@ -22,6 +22,9 @@ from service.settings import Settings
 log = logging.getLogger("bentoml.ganserve.models")
 
 FILE = "generator.onnx"
+# A request for one image waits for the pass that is running: 8 ms of its images, and never more than 64.
+SHORT_SECONDS = 0.008
+MOST_IMAGES = 64
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -37,6 +40,8 @@ class Model:
         self.created = 0
         self.contract: Contract
         self.engine: Engine
+        self.max_batch: int
+        self.pass_seconds: float
         self.golden: golden.GoldenErrors | None = None
         self.line: Line
         self.batcher: Batcher | None = None
@@ -60,19 +65,20 @@ class Model:
             self.engine = choose(file, self.contract, settings, worker)
             self._warm_up()
             self._check_golden(settings.engine)
+            self.max_batch = settings.max_batch or self._max_batch()
+            self.pass_seconds = self._pass_seconds(self.max_batch)
         except (ContractError, EngineUnavailable, OSError) as error:
             self._fail(f"{error}")
         except Exception as error:  # an engine may raise anything on a file that it can't run
             self._fail(f"{type(error).__name__}: {error}")
             log.exception("model %s", self.name)
 
-    def serve(self, batcher: Batcher, settings: Settings) -> None:
+    def serve(self, batcher: Batcher) -> None:
         """Take requests from now on, if it was loaded."""
         if self.state == "failed":
             return
         self.batcher = batcher
-        max_batch = settings.max_batch or self.engine.max_batch
-        self.line = batcher.add(self.name, self.engine, max_batch, self._pass_seconds(max_batch))
+        self.line = batcher.add(self.name, self.engine, self.max_batch, self.pass_seconds)
         self.state = "ready"
         engine = self.engine
         metrics.model_info.labels(
@@ -94,6 +100,15 @@ class Model:
                 shape = (size, contract.image.channels, contract.image.height, contract.image.width)
                 if images.shape != shape or images.dtype != np.uint8:
                     raise ContractError(f"the graph gave {images.dtype} {images.shape}, not uint8 {shape}")
+
+    def _max_batch(self) -> int:
+        """The engine's own, or on CPU more of a quick generator's images, so that a pass outweighs what is around it."""
+        size = self.engine.max_batch
+        while (
+            not self.engine.buckets and size < MOST_IMAGES and self._pass_seconds(2 * size) <= SHORT_SECONDS
+        ):
+            size *= 2
+        return size
 
     def _pass_seconds(self, size: int) -> float:
         """A full pass on one lane: the best of five, since others may disturb one."""
@@ -136,6 +151,8 @@ class Models(Mapping[str, Model]):
     def __init__(self, settings: Settings) -> None:
         """Raises nothing for a bad model; `problem` says why there is none at all."""
         self.settings = settings
+        self.started = False
+        """Whether all workers have been ready, once; one that is started again later is not waited for."""
         self.problem = ""
         try:
             folders = sorted(folder for folder in settings.models.iterdir() if (folder / FILE).is_file())
@@ -161,7 +178,7 @@ class Models(Mapping[str, Model]):
                 # On CPU a lane is a core, and encodes what it computed; an accelerator must not wait for that.
                 encode_threads = available_cpus() if model.engine.buckets else 0
                 self.batcher = Batcher(lanes, self.settings.max_queue_images, encode_threads)
-            model.serve(self.batcher, self.settings)
+            model.serve(self.batcher)
             log.info(
                 "model %s@%s ready in %.2f s; %s",
                 model.name,

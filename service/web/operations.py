@@ -18,10 +18,15 @@ async def livez(call: Call) -> Reply:
 
 
 async def readyz(call: Call) -> Reply:
-    """GET /readyz: 200 if every model is loaded, warmed and golden-checked, and the service is not draining."""
+    """GET /readyz: 200 if every model is loaded, warmed and golden-checked, and the service is not draining.
+
+    At the start that goes for every worker, since the next request may meet any of them.
+    """
     models, draining = call.models, call.draining
     states = {model.name: model.state for model in models.values()}
-    ready = models.all_ready and not draining
+    if models.all_ready and not models.started:
+        models.started = models.settings.workers == 1 or metrics.ready_workers() >= models.settings.workers
+    ready = models.all_ready and models.started and not draining
     body: dict[str, Any] = {"ready": ready, "draining": draining, "models": states}
     if models.problem:
         body["problem"] = models.problem

@@ -41,6 +41,12 @@ class Wire(HttpToolsProtocol):
         self._answered_at = 0.0
         self._began_at = 0.0
 
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if self._front.models.settings.workers > 1:
+            # uvloop takes every connection that is waiting: without a pause one worker gets most of a crowd.
+            time.sleep(0.0001)
+
     def data_received(self, data: bytes) -> None:
         self._arrived = self._arrived + data if self._arrived else data
         if self._sampling is None:

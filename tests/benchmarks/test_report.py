@@ -86,7 +86,7 @@ def test_a_late_event_loop_shows():
 
 def test_each_engine_stands_under_its_own_limit():
     other = msgspec.structs.replace(RAW, engine="openvino", images_per_second=4000.0)
-    openvino = msgspec.structs.replace(cell(server="ganserve default engine"), engine="openvino")
+    openvino = msgspec.structs.replace(cell(server="ganserve OpenVINO"), engine="openvino")
     result = run(cell(), openvino)
     result.raw["fashion-mnist"].append(other)
     servers = [(row[2], row[3]) for row in report.rows(result)]
@@ -94,7 +94,7 @@ def test_each_engine_stands_under_its_own_limit():
         ("raw limit, onnxruntime fp32, batch 8", "2000"),
         ("ganserve", "1500 (0.75)"),
         ("raw limit, openvino fp32, batch 8", "4000"),
-        ("ganserve default engine", "1500 (0.38)"),
+        ("ganserve OpenVINO", "1500 (0.38)"),
     ]
 
 

@@ -29,7 +29,7 @@ def test_settings_of_ganserve_are_settings(server, tmp_path, monkeypatch):
     settings = from_environment(environ)
     assert settings.models == tmp_path / "instant"
     assert settings.workers == server.workers
-    assert settings.engine == ("auto" if server.default_engine else "onnxruntime")
+    assert settings.engine == "onnxruntime"
     assert settings.max_batch == 0  # the caller's own settings have no effect
     assert "PYTHONDONTWRITEBYTECODE" not in environ  # it would slow every start
 
@@ -37,5 +37,5 @@ def test_settings_of_ganserve_are_settings(server, tmp_path, monkeypatch):
 def test_only_takes_parts_of_names_or_one_whole_name():
     assert [one.name for one in select("ganserve")] == ["ganserve"]
     assert [one.name for one in select("litserve, FASTAPI")] == ["LitServe", "FastAPI"]
-    assert len(select("2 workers")) == 3
+    assert len(select("2 workers")) == 4
     assert select("") == SERVERS

@@ -29,13 +29,19 @@ class Stage:
     """A batcher with one fake model, whose passes wait at a gate until it is opened."""
 
     def __init__(
-        self, *, lanes: int = 1, max_batch: int = 8, max_queue_images: int = 10_000, **engine: Any
+        self,
+        *,
+        lanes: int = 1,
+        max_batch: int = 8,
+        max_queue_images: int = 10_000,
+        quick: bool = False,
+        **engine: Any,
     ) -> None:
         self.gate = threading.Event()
         self.passes: list[int] = []
         fake = FakeEngine(CONTRACT, lanes=lanes, gate=self.gate, on_pass=self.passes.append, **engine)
         self.batcher = Batcher(lanes, max_queue_images)
-        self.line = self.batcher.add("fake", fake, max_batch)
+        self.line = self.batcher.add("fake", fake, max_batch, 0.0001 if quick else 1)
 
     def ask(self, seed: int, n: int = 1, label: int = 0, seconds: float = 30) -> asyncio.Task[np.ndarray]:
         return asyncio.ensure_future(submit(self.batcher, self.line, seed, n, label, seconds))
@@ -355,6 +361,73 @@ def test_a_lone_pass_takes_every_thread_and_two_at_once_take_a_lane_each():
     asyncio.run(play())
 
 
+def threads_of_passes(pass_seconds: float, lanes: int, n: int, slow_too: bool = False) -> set[str]:
+    """Names of the threads that ran the passes of one request for n images, in batches of 8."""
+    ran: set[str] = set()
+    engine = FakeEngine(CONTRACT, lanes=lanes, on_pass=lambda size: ran.add(threading.current_thread().name))
+    batcher = Batcher(lanes, 10_000)
+    line = batcher.add("quick", engine, 8, pass_seconds)
+    if slow_too:
+        batcher.add("slow", FakeEngine(CONTRACT, lanes=lanes), 8, pass_seconds=1)
+    try:
+        np.testing.assert_array_equal(asyncio.run(submit(batcher, line, 3, n)), painted(3, n))
+    finally:
+        batcher.close()
+    return ran
+
+
+def test_a_lone_pass_of_a_quick_model_wakes_no_thread():
+    assert threads_of_passes(0.004, lanes=2, n=8) == {"MainThread"}
+
+
+def test_what_a_thread_would_begin_too_late_is_left_to_the_event_loop():
+    assert threads_of_passes(0.0001, lanes=2, n=400) == {"MainThread"}
+
+
+def test_a_slow_model_does_not_hold_up_the_event_loop():
+    assert "MainThread" not in threads_of_passes(0.1, lanes=2, n=80)
+    assert "MainThread" not in threads_of_passes(0.004, lanes=2, n=80, slow_too=True)
+
+
+def test_an_event_loop_that_is_the_only_lane_answers_other_things_between_passes():
+    async def play(one: Stage) -> None:
+        large = one.ask(0, n=800)
+        turns = 0
+        while not large.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns > 50
+        np.testing.assert_array_equal(await large, painted(0, n=800))
+
+    with stage(pass_seconds=0.0001, quick=True) as one:
+        one.gate.set()
+        asyncio.run(play(one))
+
+
+def test_two_lanes_of_which_one_is_the_event_loop_both_run():
+    """The event loop leaves to a thread what does not fit its own pass, and no pass runs beside them."""
+    running, most = [0], [0]
+    both = threading.Barrier(2, timeout=20)
+
+    def forward(z: np.ndarray, label: np.ndarray | None) -> np.ndarray:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        if not both.broken and len(z) == 8:
+            both.wait()
+        running[0] -= 1
+        return paint(z, label, SHAPE)
+
+    engine = FakeEngine(CONTRACT, lanes=2)
+    engine.lanes = [forward, forward]
+    batcher = Batcher(2, 10_000)
+    line = batcher.add("quick", engine, 8, 0.004)
+    try:
+        np.testing.assert_array_equal(asyncio.run(submit(batcher, line, 3, 16)), painted(3, 16))
+    finally:
+        batcher.close()
+    assert most == [2]
+
+
 def test_an_engine_with_too_few_lanes_is_a_bug():
     with stage(lanes=2) as one, pytest.raises(ValueError, match="this is a bug"):
         one.batcher.add("narrow", FakeEngine(CONTRACT, lanes=1), 8)
@@ -380,7 +453,7 @@ asked = st.lists(
 )
 
 
-def check_interleaving(engine: Engine, asked: list, max_batch: int) -> None:
+def check_interleaving(engine: Engine, asked: list, max_batch: int, pass_seconds: float) -> None:
     """Submit all, in this order, giving way and cancelling where told; every answer is that of asking alone."""
 
     async def play() -> None:
@@ -401,7 +474,7 @@ def check_interleaving(engine: Engine, asked: list, max_batch: int) -> None:
             np.testing.assert_array_equal(outcome, np.stack(alone))
 
     batcher = Batcher(len(engine.lanes), 10_000)
-    line = batcher.add("any", engine, max_batch)
+    line = batcher.add("any", engine, max_batch, pass_seconds)
     try:
         asyncio.run(play())
     finally:
@@ -410,15 +483,15 @@ def check_interleaving(engine: Engine, asked: list, max_batch: int) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(asked, st.integers(1, 9), st.integers(1, 3))
-def test_any_interleaving_gives_the_pictures_of_asking_alone(asked, max_batch, lanes):
-    check_interleaving(FakeEngine(CONTRACT, lanes=lanes), asked, max_batch)
+@given(asked, st.integers(1, 9), st.integers(1, 3), st.sampled_from([0.0001, 0.004, 1]))
+def test_any_interleaving_gives_the_pictures_of_asking_alone(asked, max_batch, lanes, pass_seconds):
+    check_interleaving(FakeEngine(CONTRACT, lanes=lanes), asked, max_batch, pass_seconds)
 
 
 ONNX = OrtEngine(TINY.file(), CONTRACT, cuda=False, precision="auto", threads=2)
 
 
 @settings(max_examples=30, deadline=None)
-@given(asked, st.integers(1, 9))
-def test_any_interleaving_on_a_real_engine_gives_the_pictures_of_asking_alone(asked, max_batch):
-    check_interleaving(ONNX, asked, max_batch)
+@given(asked, st.integers(1, 9), st.sampled_from([0.0001, 0.004, 1]))
+def test_any_interleaving_on_a_real_engine_gives_the_pictures_of_asking_alone(asked, max_batch, pass_seconds):
+    check_interleaving(ONNX, asked, max_batch, pass_seconds)

@@ -112,6 +112,7 @@ def test_workers_are_added_up_and_a_killed_ones_gauges_are_forgotten(scrape):
         assert both["ganserve_queue_images"] == 10
         assert both["ganserve_ready"] == 0, "one worker that is not ready means not ready"
         assert both["ganserve_model_info"] == 1
+        assert metrics.ready_workers() == 1
         second.kill()
         second.wait()
         left = scrape()

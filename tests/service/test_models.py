@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from onnx import helper as h
 from prometheus_client import REGISTRY
@@ -12,6 +14,8 @@ from tests.generators import Tiny
 from tests.service.loaded import loaded
 
 FILE = Tiny().file()
+OPEN = threading.Event()
+OPEN.set()
 
 
 def sample(name, **labels):
@@ -150,11 +154,38 @@ def test_folders_without_a_generator_are_passed_over(tmp_path):
     assert list(Models(Settings(models=tmp_path))) == ["clothes"]
 
 
-def test_max_batch_is_the_engines_unless_it_is_set(tmp_path):
-    with loaded(tmp_path / "own", {"a": FILE}, threads=1) as models:
-        assert models["a"].line.queue.max_batch == models["a"].engine.max_batch
-    with loaded(tmp_path / "set", {"a": FILE}, threads=1, max_batch=3) as models:
+@pytest.mark.parametrize(
+    ("engine", "max_batch"),
+    [
+        (FakeEngine(Tiny().contract(), lanes=1), 64),
+        (FakeEngine(Tiny().contract(), lanes=1, pass_seconds=0.03), 8),
+        (FakeEngine(Tiny().contract(), lanes=1, gate=OPEN, max_batch=4), 4),
+    ],
+    ids=["quick", "slow", "padded"],
+)
+def test_a_quick_generator_on_cpu_runs_larger_passes(tmp_path, engine, max_batch):
+    with loaded(tmp_path, {"a": FILE}, engine, engine="fake") as models:
+        assert models["a"].line.queue.max_batch == max_batch
+
+
+def test_max_batch_is_what_it_is_set_to(tmp_path):
+    with loaded(tmp_path, {"a": FILE}, threads=1, max_batch=3) as models:
         assert models["a"].line.queue.max_batch == 3
+
+
+def test_each_worker_loads_for_itself(tmp_path, monkeypatch):
+    asked = []
+
+    def choose(file, contract, settings, worker):
+        asked.append(worker)
+        return FakeEngine(contract)
+
+    monkeypatch.setattr("service.models.choose", choose)
+    models = Models(Settings(models=generators.folder(tmp_path, {"a": FILE}), engine="fake"))
+    models.load(worker=3)
+    assert models.batcher
+    models.batcher.close()
+    assert asked == [3], "GPUs are dealt out by it"
 
 
 def test_golden_samples_are_asked_of_every_lane(tmp_path):

@@ -52,10 +52,15 @@ class Served:
         """Sends the parts, each in a packet of its own, then a last request; returns the answers before that one's."""
         with self.connection() as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sent = b""
+            # Who refuses a request closes, and resets what was sent behind it.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 for part in (*parts, LAST):
                     connection.sendall(part)
-            replies = answers(b"".join(iter(lambda: connection.recv(65536), b"")))
+            with contextlib.suppress(ConnectionResetError):
+                while chunk := connection.recv(65536):
+                    sent += chunk
+            replies = answers(sent)
         return replies[:-1] if replies and replies[-1][2] == b"alive\n" else replies
 
     def post(self, body: bytes, **headers: str) -> httpx.Response:
