@@ -379,7 +379,7 @@ _TOO_LATE = "The deadline passed before the images were ready."
 
 
 def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    z = rows_of([piece.request.z[piece.start : piece.stop] for piece in pieces])
+    z = rows_of([piece.z for piece in pieces])
     labels = [
         label
         for piece in pieces
@@ -391,10 +391,10 @@ def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] |
 
 def _finish(line: Line, requests: list[Request]) -> list[Outcome]:
     outcomes: list[Outcome] = []
+    line.images.inc(sum(request.n for request in requests))
     for request in requests:
         try:
             line.queue_seconds.observe(request.begun_at - request.accepted_at)
-            line.images.inc(request.n)
             assert request.images is not None
             outcomes.append((request, request.finish(request.images), None))
         except Exception as error:

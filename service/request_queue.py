@@ -51,6 +51,11 @@ class Piece:
     start: int
     stop: int
 
+    @property
+    def z(self) -> NDArray[np.float32] | Seeded:
+        whole = self.request.z
+        return whole if self.stop - self.start == self.request.n else whole[self.start : self.stop]
+
 
 class RequestQueue:
     """Requests of one model, in turn: a request larger than a piece goes back to the end after each piece."""

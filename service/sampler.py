@@ -117,6 +117,8 @@ def label_index(label: Label, contract: Contract) -> int:
 
 def _count(request: SampleRequest, max_images: int) -> int:
     """n, where n, label and z agree on it."""
+    if request.z is None and not isinstance(request.label, list) and 1 <= (request.n or 1) <= max_images:
+        return request.n or 1
     lengths = {"n": request.n}
     if isinstance(request.label, list):
         lengths["label"] = len(request.label)

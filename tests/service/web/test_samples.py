@@ -437,7 +437,9 @@ def test_a_failed_pass_is_a_500_to_its_batch_and_to_nobody_else(stage):
 
 
 def test_a_pass_that_fails_in_onnxruntime_is_a_500_and_the_next_one_works(tmp_path):
-    classes = tuple(f"class {i}" for i in range(100))  # the last of them is not among those that the load tries
+    classes = tuple(
+        f"class {i}" for i in range(100)
+    )  # the last of them is not among those that the load tries
     file = Tiny(classes=classes, fails_on_last_label=True).file()
     with loaded(tmp_path, {"tiny": file}, engine="onnxruntime", threads=1) as models:
         site = Site(models)
