@@ -10,7 +10,16 @@ ROOT = Path(__file__).parents[1]
 SERVICE = [
     *("app", "preflight"),
     "web.wire",
-    *("web.routes", "web.openapi", "web.samples", "web.operations", "web.problems", "web.asgi"),
+    *(
+        "web.routes",
+        "web.openapi",
+        "web.addresses",
+        "web.cards",
+        "web.samples",
+        "web.operations",
+        "web.problems",
+        "web.asgi",
+    ),
     *("sampler", "models", "golden", "batcher", "request_queue"),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
     *("images", "latents", "contract", "metrics", "settings", "errors"),

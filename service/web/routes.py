@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from service import metrics
 from service.errors import MethodNotAllowed, UnknownRoute
 from service.models import Models
-from service.web import openapi, operations, samples
+from service.web import addresses, cards, openapi, operations, samples
 from service.web.asgi import CLIENT_GONE, AsgiApp, Call, ClientGone, Receive, Reply, Scope, Send, send_reply
 from service.web.problems import reply_to
 
@@ -16,10 +16,10 @@ Handler = Callable[..., Awaitable[Reply]]
 
 ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", samples.SAMPLES, samples.post_samples),
-    ("GET", "/v1/models", samples.list_models),
-    ("GET", "/v1/models/{model}", samples.get_model),
-    ("GET", "/v1/models/{model}/images/{file}", samples.get_image),
-    ("GET", "/v1/models/{model}/images/{label}/{file}", samples.get_image),
+    ("GET", "/v1/models", cards.list_models),
+    ("GET", "/v1/models/{model}", cards.get_model),
+    ("GET", "/v1/models/{model}/images/{file}", addresses.get_image),
+    ("GET", "/v1/models/{model}/images/{label}/{file}", addresses.get_image),
     ("GET", "/livez", operations.livez),
     ("GET", "/healthz", operations.livez),
     ("GET", "/readyz", operations.readyz),

@@ -1,27 +1,23 @@
-"""/v1: samples, image addresses, models."""
+"""POST /v1/samples."""
 
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, cast, get_args
-from urllib.parse import parse_qsl, quote
+from typing import get_args
 
 import msgspec
 
-from service.errors import InvalidField, NotJson, UnknownRoute, UnsupportedType
+from service.errors import InvalidField, NotJson, UnsupportedType
 from service.images import MEDIA_TYPES
-from service.latents import MAX_SEED
-from service.models import Model, Models
+from service.models import Models
 from service.request_queue import Request, Settle
-from service.sampler import Draw, Format, SampleRequest, begin, label_index, resolve, sample
+from service.sampler import Draw, Format, SampleRequest, begin, resolve, sample
 from service.web.asgi import Call, Reply, Scope, header, read_body, unless_client_goes
 
 _decoder = msgspec.json.Decoder(SampleRequest)
 JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.ASCII | re.IGNORECASE)
-_IMAGE_FILE = re.compile(r"(\d{1,16})\.(png|webp)", re.ASCII)
 
 SAMPLES = "/v1/samples"
-IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @dataclass(slots=True)
@@ -73,83 +69,6 @@ def read_samples(body: bytes, models: Models, begun: float) -> Sampling:
     return Sampling(asked, draw, begun + (longest if asked.timeout is None else min(asked.timeout, longest)))
 
 
-async def get_image(call: Call, model: str, file: str, label: str | None = None) -> Reply:
-    """GET /v1/models/{model}/images/{label}/{seed}.png: to the versioned address, or from it.
-
-    Without a label, the image has class seed mod K.
-    """
-    match = _IMAGE_FILE.fullmatch(file)
-    if match is None:
-        raise UnknownRoute(
-            f"'{file[:64]}' is no image: allowed are a seed, 0 to {MAX_SEED}, and .png or .webp."
-        )
-    generator = call.models.find(model)
-    generator.require_ready()
-    query, truncation = _truncation(call.scope)
-    index = None if label is None else label_index(label, generator.contract)
-    seed, format = int(match[1]), cast(Format, match[2])
-    if seed > MAX_SEED:
-        raise InvalidField("seed", f"seed is {seed}; it can be at most {MAX_SEED}.")
-    name = f"{seed}.{format}" if index is None else f"{generator.contract.slugs[index]}/{seed}.{format}"
-    if "@" not in model:
-        location = f"/v1/models/{generator.name}@{generator.version}/images/{quote(name)}{query}"
-        return Reply(307, "text/plain", b"", {"location": location, "cache-control": "no-cache"})
-    # Another engine or precision may change low bits, so the tag of the bytes names them.
-    engine = generator.engine
-    etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}-{truncation}"'
-    headers = {"etag": etag, "cache-control": IMMUTABLE}
-    if _matches(header(call.scope, b"if-none-match"), etag):
-        return Reply(304, MEDIA_TYPES[format], b"", headers)
-    draw = resolve(SampleRequest(label=index, seed=seed, truncation=truncation), generator, 1)
-    deadline = time.monotonic() + call.models.settings.timeout_seconds
-    body = await unless_client_goes(call.receive, sample(draw, format, False, deadline))
-    return Reply(200, MEDIA_TYPES[format], body, headers | address_headers(draw))
-
-
-async def list_models(call: Call) -> Reply:
-    """GET /v1/models, in the OpenAI list shape with our fields added."""
-    return _json({"object": "list", "data": [card(model) for model in call.models.values()]})
-
-
-async def get_model(call: Call, model: str) -> Reply:
-    """GET /v1/models/{model}."""
-    return _json(card(call.models.find(model)))
-
-
-def card(model: Model) -> dict[str, Any]:
-    """What there is to know about a model: also of one that is loading, or failed."""
-    facts: dict[str, Any] = {
-        "id": model.name,
-        "object": "model",
-        "created": model.created,
-        "owned_by": "ganserve",
-        "version": model.version or None,
-        "state": model.state,
-        "problem": model.problem or None,
-    }
-    if model.state != "ready":
-        return facts
-    contract, engine = model.contract, model.engine
-    golden = None if model.golden is None else msgspec.to_builtins(model.golden) | {"unit": "uint8 levels"}
-    return facts | {
-        "classes": contract.classes,
-        "slugs": contract.slugs if contract.classes else None,
-        "z_dim": contract.z_dim,
-        "image": contract.image,
-        "engine": {
-            "name": engine.name,
-            "provider": engine.provider,
-            "precision": engine.precision,
-            "reason": engine.reason,
-            "lanes": len(engine.lanes),
-            "max_batch": model.line.queue.max_batch,
-        },
-        "golden": golden,
-        "training": contract.training,
-        "quality": contract.quality,
-    }
-
-
 def decode_request(body: bytes) -> SampleRequest:
     """Raises NotJson, or InvalidField with the field that the decoder names."""
     try:
@@ -199,34 +118,3 @@ def address_headers(draw: Draw) -> dict[str, str]:
 
 def _span(seeds: range) -> str:
     return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
-
-
-def _truncation(scope: Scope) -> tuple[str, float]:
-    """The query as it is kept in the address, and its truncation. Raises InvalidField."""
-    text = scope.get("query_string", b"").decode("latin-1")
-    if not text:
-        return "", 1.0
-    fields = parse_qsl(text, keep_blank_values=True)
-    if [name for name, _ in fields] != ["truncation"]:
-        unknown = next((name for name, _ in fields if name != "truncation"), "truncation")
-        raise InvalidField(unknown[:64], "Allowed in the query is one truncation, above 0 and at most 1.")
-    try:
-        value = float(fields[0][1])
-    except ValueError:
-        value = float("nan")
-    if not 0 < value <= 1:
-        raise InvalidField(
-            "truncation", f"truncation is '{fields[0][1][:64]}'; allowed is above 0 and at most 1."
-        )
-    return f"?truncation={value!r}", value
-
-
-def _matches(if_none_match: str | None, etag: str) -> bool:
-    if if_none_match is None:
-        return False
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or "*" in tags
-
-
-def _json(document: Any) -> Reply:
-    return Reply(200, "application/json", msgspec.json.encode(document))
