@@ -122,6 +122,7 @@ class Ganserve:
         if batcher := self.front.models.batcher:
             await asyncio.to_thread(batcher.close)
         metrics.flush()
+        await asyncio.to_thread(self.front.spans.close)
 
 
 def _end_with_parent() -> None:

@@ -24,7 +24,7 @@ from service import metrics
 from service.engines.engine import Engine, Forward
 from service.errors import DeadlinePassed, Draining, EngineFailed, QueueFull
 from service.latents import Seeded, rows_of
-from service.request_queue import Piece, Request, RequestQueue, Settle
+from service.request_queue import Piece, Request, RequestQueue, Settle, Timing
 
 log = logging.getLogger("bentoml.ganserve.batcher")
 
@@ -109,11 +109,13 @@ class Batcher:
         label: Sequence[int] | None,
         deadline: float,
         finish: Callable[[NDArray[np.uint8]], Any],
+        timing: Timing | None = None,
     ) -> Any:
         """finish(images of these latents), whichever batches their pieces travel in.
 
         z: float32 [n, z_dim], finite, or the seeds of it; label: n classes, in range, or None; deadline: time.monotonic() seconds.
         finish: called with uint8 [n, C, H, W], in the order asked, on whichever thread ran the last pass.
+        timing: is filled in.
         Raises QueueFull or Draining before anything is queued; DeadlinePassed; EngineFailed, to the
         requests of that forward pass only; whatever `finish` raises. Cancelling drops what has not begun.
         """
@@ -127,7 +129,7 @@ class Batcher:
             else:
                 future.set_exception(error)
 
-        request = self.enqueue(line, z, label, deadline, finish, settle)
+        request = self.enqueue(line, z, label, deadline, finish, settle, timing)
         try:
             return await future
         except asyncio.CancelledError:
@@ -142,6 +144,7 @@ class Batcher:
         deadline: float,
         finish: Callable[[NDArray[np.uint8]], Any],
         settle: Settle,
+        timing: Timing | None = None,
     ) -> Request:
         """As `submit`, for callers on the event loop that need no task to wait in.
 
@@ -149,7 +152,7 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        request = Request(z, label, deadline, now, finish, loop, settle)
+        request = Request(z, label, deadline, now, finish, loop, settle, timing or Timing())
         n = request.n
         self._admit(n, deadline, now)
         self.accepted_images += n
@@ -295,6 +298,7 @@ class Batcher:
                 for piece in pieces:
                     if piece.start == 0:
                         piece.request.begun_at = now
+                        piece.request.timing.queue_seconds = now - piece.request.accepted_at
                 alone = len(self._free_lanes) == self._lanes and not any(other.queue for other in self._turn)
                 return line, pieces, self._free_lanes.pop(), alone
         return None
@@ -323,7 +327,8 @@ class Batcher:
         begun_at = time.monotonic()
         z, label = _join(pieces)
         images = forward(z, label)
-        seconds = time.monotonic() - begun_at
+        ended_at = time.monotonic()
+        seconds = ended_at - begun_at
         if len(images) != len(z):
             raise RuntimeError(f"the engine gave {len(images)} images for {len(z)} latents")
         line.forward_passes.inc()
@@ -335,6 +340,7 @@ class Batcher:
             request, size = piece.request, piece.stop - piece.start
             part = images[offset : offset + size]
             offset += size
+            request.timing.forward_seconds = ended_at - request.begun_at
             if size == request.n:
                 request.images = part
                 done.append(request)
@@ -394,7 +400,7 @@ def _finish(line: Line, requests: list[Request]) -> list[Outcome]:
     line.images.inc(sum(request.n for request in requests))
     for request in requests:
         try:
-            line.queue_seconds.observe(request.begun_at - request.accepted_at)
+            line.queue_seconds.observe(request.timing.queue_seconds)
             assert request.images is not None
             outcomes.append((request, request.finish(request.images), None))
         except Exception as error:

@@ -7,12 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from service.latents import Seeded
 
 Settle = Callable[[Any, BaseException | None], None]
 """Called once, on the event loop, with the answer or with why there is none."""
+
+
+class Timing(Struct):
+    """Where a request's time went, filled in on its way."""
+
+    queue_seconds: float = 0.0
+    """From acceptance to its first forward pass."""
+    forward_seconds: float = 0.0
+    """From there to the end of its last."""
+    encode_seconds: float = 0.0
 
 
 @dataclass(eq=False, slots=True)
@@ -31,6 +42,7 @@ class Request:
     loop: AbstractEventLoop
     """Where whoever asked waits."""
     settle: Settle
+    timing: Timing
     n: int = field(init=False)
     begun: int = 0
     """Images handed to a forward pass."""

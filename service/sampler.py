@@ -16,7 +16,7 @@ from service.contract import Contract
 from service.errors import InvalidField
 from service.latents import MAX_SEED, Seeded, rows_of, truncate
 from service.models import Model
-from service.request_queue import Request, Settle
+from service.request_queue import Request, Settle, Timing
 
 Format = Literal["png", "webp", "npy", "json"]
 Label = int | str
@@ -47,6 +47,7 @@ class Draw(Struct):
     seeds: range | None
     label: list[int] | None
     z: NDArray[np.float32] | Seeded
+    timing: Timing = msgspec.field(default_factory=Timing)
 
 
 class JsonImage(Struct, omit_defaults=True):
@@ -84,7 +85,7 @@ async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -
     model = draw.model
     assert model.batcher is not None
     finish = partial(_encode_timed, draw, format, include_z)
-    return await model.batcher.submit(model.line, draw.z, draw.label, deadline, finish)
+    return await model.batcher.submit(model.line, draw.z, draw.label, deadline, finish, draw.timing)
 
 
 def begin(draw: Draw, format: Format, include_z: bool, deadline: float, settle: Settle) -> Request:
@@ -92,7 +93,7 @@ def begin(draw: Draw, format: Format, include_z: bool, deadline: float, settle: 
     model = draw.model
     assert model.batcher is not None
     finish = partial(_encode_timed, draw, format, include_z)
-    return model.batcher.enqueue(model.line, draw.z, draw.label, deadline, finish, settle)
+    return model.batcher.enqueue(model.line, draw.z, draw.label, deadline, finish, settle, draw.timing)
 
 
 def label_index(label: Label, contract: Contract) -> int:
@@ -163,7 +164,8 @@ def _labels(
 def _encode_timed(draw: Draw, format: Format, include_z: bool, pixels: NDArray[np.uint8]) -> bytes:
     begun = time.monotonic()
     encoded = _encode(draw, pixels, format, include_z)
-    metrics.child(metrics.encode_seconds, format).observe(time.monotonic() - begun)
+    draw.timing.encode_seconds = time.monotonic() - begun
+    metrics.child(metrics.encode_seconds, format).observe(draw.timing.encode_seconds)
     return encoded
 
 

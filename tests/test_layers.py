@@ -17,6 +17,7 @@ SERVICE = [
         "web.cards",
         "web.samples",
         "web.operations",
+        "web.trace",
         "web.problems",
         "web.asgi",
     ),

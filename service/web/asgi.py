@@ -72,12 +72,13 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_seco
     return await _rest_of_body(message, receive, max_bytes, timeout_seconds)
 
 
-async def send_reply(send: Send, reply: Reply) -> None:
+async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
     """Send `reply` whole."""
     headers = [(b"content-type", reply.media_type.encode("latin-1"))]
     if reply.status != 304:  # there it would be the length of the image, which was not made (RFC 9110, 8.6)
         headers.append((b"content-length", b"%d" % len(reply.body)))
     headers += [(key.encode("latin-1"), value.encode("latin-1")) for key, value in reply.headers.items()]
+    headers.append((b"x-request-id", request_id.encode("latin-1")))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
 

@@ -55,12 +55,15 @@ def problem(error: GanserveError) -> Reply:
     return Reply(kind.status, MEDIA_TYPE, msgspec.json.encode(body), headers)
 
 
-def reply_to(error: BaseException) -> Reply:
-    """The reply for any error; one that is not of the taxonomy is logged under a number."""
+def reply_to(error: BaseException, who: str = "") -> Reply:
+    """The reply for any error; one that is not of the taxonomy is logged under a number.
+
+    who: which request it was, for the log.
+    """
     if isinstance(error, GanserveError):
         return problem(error)
     number = secrets.token_hex(4)
-    log.error("failure %s", number, exc_info=error)
+    log.error("failure %s, %s", number, who, exc_info=error)
     return problem(
         ServiceError(f"An unexpected {type(error).__name__}; the server's log has it as {number}.")
     )

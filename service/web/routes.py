@@ -8,8 +8,19 @@ from urllib.parse import unquote
 from service import metrics
 from service.errors import MethodNotAllowed, UnknownRoute
 from service.models import Models
-from service.web import addresses, cards, openapi, operations, samples
-from service.web.asgi import CLIENT_GONE, AsgiApp, Call, ClientGone, Receive, Reply, Scope, Send, send_reply
+from service.web import addresses, cards, openapi, operations, samples, trace
+from service.web.asgi import (
+    CLIENT_GONE,
+    AsgiApp,
+    Call,
+    ClientGone,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    header,
+    send_reply,
+)
 from service.web.problems import reply_to
 
 Handler = Callable[..., Awaitable[Reply]]
@@ -48,6 +59,7 @@ class Front:
     def __init__(self, models: Models, bento_app: AsgiApp, native: frozenset[str]) -> None:
         self.models = models
         self.draining = False
+        self.spans = trace.Spans()
         self._bento_app = bento_app
         self._native = native
 
@@ -57,29 +69,33 @@ class Front:
             return
         begun = time.monotonic()
         route, code = "unknown", 500
+        id = trace.request_id(header(scope, b"x-request-id"))
+        traceparent = header(scope, b"traceparent")
         try:
             path = scope["path"]
             if path in self._native or path.startswith(_STATIC):
                 route = path if path in self._native else _STATIC
-                code = await self._pass_on(scope, receive, send)
+                code = await self._pass_on(scope, receive, send, id)
                 return
             (method, route, handler), parameters = _find(scope)
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
             reply = await handler(Call(scope, receive, self.models, self.draining), **parameters)
             code = reply.status
-            await send_reply(send, reply)
+            await send_reply(send, reply, id)
         except ClientGone:
             code = CLIENT_GONE
         except Exception as error:
-            reply = reply_to(error)
+            reply = reply_to(error, trace.who(id, traceparent))
             code = reply.status
-            await send_reply(send, reply)
+            await send_reply(send, reply, id)
         finally:
+            seconds = time.monotonic() - begun
             metrics.child(metrics.requests, route, code).inc()
-            metrics.child(metrics.request_seconds, route).observe(time.monotonic() - begun)
+            metrics.child(metrics.request_seconds, route).observe(seconds)
+            self.spans.record(route, scope["method"], code, seconds, traceparent)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> int:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, id: str) -> int:
         """Let BentoML answer, under our limits. Returns the status it sent."""
         if scope["method"] == "POST":
             samples.require_json(scope)
@@ -89,6 +105,7 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", id.encode("latin-1"))]
             await send(message)
 
         await self._bento_app(scope, receive, note_status)

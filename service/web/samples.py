@@ -36,7 +36,9 @@ class Sampling:
             self.draw.model.batcher.cancel(self.request)
 
     def reply(self, body: bytes) -> Reply:
-        return Reply(200, MEDIA_TYPES[self.asked.format], body, address_headers(self.draw))
+        headers = address_headers(self.draw)
+        headers["server-timing"] = timing_of(self.draw)
+        return Reply(200, MEDIA_TYPES[self.asked.format], body, headers)
 
 
 async def post_samples(call: Call) -> Reply:
@@ -114,6 +116,15 @@ def address_headers(draw: Draw) -> dict[str, str]:
         same = len(set(draw.label)) == 1
         headers["ganserve-labels"] = str(draw.label[0]) if same else ",".join(map(str, draw.label))
     return headers
+
+
+def timing_of(draw: Draw) -> str:
+    """A Server-Timing header's value, in milliseconds."""
+    timing = draw.timing
+    return (
+        f"queue;dur={1000 * timing.queue_seconds:.2f}, forward;dur={1000 * timing.forward_seconds:.2f}, "
+        f"encode;dur={1000 * timing.encode_seconds:.2f}"
+    )
 
 
 def _span(seeds: range) -> str:

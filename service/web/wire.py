@@ -9,10 +9,12 @@ import time
 from functools import lru_cache
 from typing import Any
 
+from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service import metrics
 from service.errors import BodyTimeout
+from service.web import trace
 from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
 from service.web.problems import reply_to
 from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
@@ -40,6 +42,8 @@ class Wire(HttpToolsProtocol):
         self._body_timer: asyncio.TimerHandle | None = None
         self._answered_at = 0.0
         self._began_at = 0.0
+        self._id = ""
+        self._traceparent: str | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -94,13 +98,13 @@ class Wire(HttpToolsProtocol):
         """Begin the requests that have arrived whole, until one has to wait."""
         settings = self._front.models.settings
         while self._arrived and self._sampling is None and not self._is_stopped():
-            ours = None if self._is_uvicorns() else length_here(self._arrived)
-            if ours is None or ours[1] > min(settings.max_body_bytes, _MOST_HELD_BYTES):
+            ours = None if self._is_uvicorns() else head_here(self._arrived)
+            if ours is None or ours.body_bytes > min(settings.max_body_bytes, _MOST_HELD_BYTES):
                 data, self._arrived = self._arrived, b""
                 super().data_received(data)
                 return
-            head, length = ours
-            if len(self._arrived) < head + length:
+            whole = ours.bytes + ours.body_bytes
+            if len(self._arrived) < whole:
                 if self._body_timer is None:
                     seconds = settings.timeout_seconds
                     self._body_timer = self.loop.call_later(seconds, self._body_is_late, seconds)
@@ -108,8 +112,9 @@ class Wire(HttpToolsProtocol):
             if self._body_timer:
                 self._body_timer.cancel()
                 self._body_timer = None
-            body = self._arrived[head : head + length]
-            self._arrived = self._arrived[head + length :]
+            body = self._arrived[ours.bytes : whole]
+            self._arrived = self._arrived[whole:]
+            self._id, self._traceparent = trace.request_id(ours.request_id), ours.traceparent
             self._begin(body)
 
     def _is_uvicorns(self) -> bool:
@@ -123,12 +128,15 @@ class Wire(HttpToolsProtocol):
         try:
             self._sampling = begin_samples(body, self._front.models, self._began_at, self._settle)
         except Exception as error:
-            self._send(reply_to(error))
+            self._send(reply_to(error, self._who()))
+
+    def _who(self) -> str:
+        return trace.who(self._id, self._traceparent)
 
     def _settle(self, answer: Any, error: BaseException | None) -> None:
         sampling, self._sampling = self._sampling, None
         assert sampling is not None
-        self._send(sampling.reply(answer) if error is None else reply_to(error))
+        self._send(sampling.reply(answer) if error is None else reply_to(error, self._who()))
         if self._arrived:
             self.flow.resume_reading()
             self._go_on()
@@ -139,6 +147,7 @@ class Wire(HttpToolsProtocol):
         closes = self._closes or reply.headers.get("connection") == "close"
         lines = [f"content-type: {reply.media_type}\r\ncontent-length: {len(reply.body)}"]
         lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        lines.append(f"x-request-id: {self._id}")
         if self._closes:
             lines.append("connection: close")
         head = "\r\n".join(lines).encode("latin-1")
@@ -158,21 +167,33 @@ class Wire(HttpToolsProtocol):
     def _body_is_late(self, seconds: float) -> None:
         self._closes = True
         self._began_at = time.monotonic() - seconds
+        self._id = trace.request_id(None)
         self._send(reply_to(BodyTimeout(NO_BODY.format(seconds))))
 
     def _count(self, code: int) -> None:
         metrics.child(metrics.requests, SAMPLES, code).inc()
-        metrics.child(metrics.request_seconds, SAMPLES).observe(time.monotonic() - self._began_at)
+        seconds = time.monotonic() - self._began_at
+        metrics.child(metrics.request_seconds, SAMPLES).observe(seconds)
+        self._front.spans.record(SAMPLES, "POST", code, seconds, self._traceparent)
 
 
-def length_here(data: bytes) -> tuple[int, int] | None:
-    """Bytes of the head, and of the body, of a request that is answered here; None for any other, or half a head."""
+class Head(Struct):
+    """What matters of a head that is answered here."""
+
+    bytes: int
+    body_bytes: int
+    request_id: str | None
+    traceparent: str | None
+
+
+def head_here(data: bytes) -> Head | None:
+    """The head of a request that is answered here; None for any other, or half a head."""
     end = data.find(b"\r\n\r\n") + 4
     return _read_head(data[:end]) if 4 <= end <= _MOST_HEAD_BYTES and data.startswith(_START) else None
 
 
 @lru_cache(1024)  # a client's requests have all but the same head
-def _read_head(head: bytes) -> tuple[int, int] | None:
+def _read_head(head: bytes) -> Head | None:
     if not _HEAD.fullmatch(head):
         return None
     lines = [line.partition(b":") for line in head[len(_START) : -4].split(b"\r\n")]
@@ -184,4 +205,10 @@ def _read_head(head: bytes) -> tuple[int, int] | None:
         return None
     if not JSON_TYPE.match(fields.get(b"content-type", b"application/json").decode("latin-1")):
         return None
-    return len(head), int(length)
+    id, parent = (fields.get(name) for name in (b"x-request-id", b"traceparent"))
+    return Head(
+        len(head),
+        int(length),
+        None if id is None else id.decode("latin-1"),
+        None if parent is None else parent.decode("latin-1"),
+    )

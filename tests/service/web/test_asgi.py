@@ -69,13 +69,14 @@ def test_a_reply_is_sent_whole_with_its_length():
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(send_reply(send, Reply(200, "text/plain", b"body", {"etag": '"1"'})))
+    asyncio.run(send_reply(send, Reply(200, "text/plain", b"body", {"etag": '"1"'}), "7"))
     start, body = sent
     assert (start["status"], body["body"]) == (200, b"body")
     assert dict(start["headers"]) == {
         b"content-type": b"text/plain",
         b"content-length": b"4",
         b"etag": b'"1"',
+        b"x-request-id": b"7",
     }
 
 
@@ -86,7 +87,7 @@ def test_a_reply_that_says_not_modified_declares_no_length():
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(send_reply(send, Reply(304, "image/png", b"", {"etag": '"1"'})))
+    asyncio.run(send_reply(send, Reply(304, "image/png", b"", {"etag": '"1"'}), "7"))
     assert b"content-length" not in dict(sent[0]["headers"])
 
 
