@@ -1,0 +1,79 @@
+"""POST /sample, for BentoML's own clients: the one route that BentoML answers, under our limits.
+
+`bentoml.SyncHTTPClient(url).sample(label="Sneaker", n=4)` is an ndarray uint8 [n, H, W, C]. Images travel as
+nested JSON lists, because those clients read nothing else: /v1/samples with format npy is many times quicker.
+"""
+
+import time
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from service.latents import MAX_SEED
+from service.models import Models
+from service.pixels import encoded
+from service.sampler import Label, SampleRequest, resolve
+from service.settings import Settings
+from service.web.asgi import CLIENT_GONE, ClientGone, Message, Receive, Reply, Scope, read_body, unless_client_goes
+from service.web.problems import reply_to
+from service.web.samples import address_headers, decode_request, require_json, timing_of
+
+SCHEMA = "/schema.json"
+"""Where BentoML's clients read which methods there are."""
+
+
+class BentoRequest(Struct, forbid_unknown_fields=True):
+    """The arguments of app.Ganserve.sample: BentoML would take a wrong type for a right one, and any field."""
+
+    model: str | None = None
+    label: Label | None = None
+    n: Annotated[int, Meta(ge=1)] = 1
+    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
+    truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    timeout: Annotated[float, Meta(gt=0)] | None = None
+
+
+_decoder = msgspec.json.Decoder(BentoRequest)
+
+
+async def checked(scope: Scope, receive: Receive, settings: Settings) -> Receive:
+    """A `receive` for BentoML, with a body that is fit for `sample`. Raises whatever is wrong with it.
+
+    BentoML itself reads bodies of any length, and multipart and pickles beside JSON.
+    """
+    require_json(scope)
+    body = await read_body(scope, receive, settings.max_body_bytes, settings.timeout_seconds)
+    decode_request(body, _decoder)
+    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return receive_again
+
+
+async def sample(models: Models, receive: Receive, asked: SampleRequest) -> Reply:
+    """The images as nested lists [n][H][W][C], or the problem that there is; raises nothing, or BentoML would word it.
+
+    receive: of a request whose body has been read.
+    """
+    longest = models.settings.timeout_seconds
+    deadline = time.monotonic() + (longest if asked.timeout is None else min(asked.timeout, longest))
+    try:
+        model = models.find(asked.model)
+        model.require_ready()
+        draw = resolve(asked, model, models.settings.max_images_per_request)
+        body = await unless_client_goes(receive, encoded(draw, deadline, "lists", _lists))
+        headers = address_headers(draw) | {"server-timing": timing_of(draw)}
+        return Reply(200, "application/json", body, headers)
+    except ClientGone:
+        return Reply(CLIENT_GONE, "text/plain")
+    except Exception as error:
+        return reply_to(error)
+
+
+def _lists(pixels: NDArray[np.uint8]) -> bytes:
+    return msgspec.json.encode(pixels.transpose(0, 2, 3, 1).tolist())

@@ -1,0 +1,152 @@
+"""BentoML's own clients against a real server; and what of BentoML's protocol stays refused."""
+
+import asyncio
+import io
+import pickle
+from http import HTTPStatus
+from typing import Any
+
+import bentoml
+import httpx
+import numpy as np
+import pytest
+from bentoml.exceptions import BentoMLException, NotFound, UnprocessableEntity
+
+from tests.system.serving import Server
+from tests.waiting import until
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with bentoml.SyncHTTPClient(server.url) as one:
+        yield one
+    one._temp_dir.cleanup()  # it leaves that to the garbage collector, with a warning
+
+
+def samples(server: Server, **fields: Any) -> np.ndarray:
+    return np.load(io.BytesIO(server.samples(format="npy", **fields).content), allow_pickle=False)
+
+
+def test_an_array_comes_back_with_the_pixels_of_samples(server, client):
+    array = client.sample(model="colour", label="Sneaker", n=5, seed=3, truncation=0.5)
+    assert (array.dtype, array.shape) == (np.uint8, (5, 16, 16, 3))
+    wanted = samples(server, model="colour", label="Sneaker", n=5, seed=3, truncation=0.5)
+    np.testing.assert_array_equal(array, wanted)
+
+
+def test_every_argument_has_a_default_and_labels_are_names_slugs_or_indexes(server, client):
+    assert client.sample().shape == (1, 8, 8, 1)
+    by_name, by_slug, by_index = (client.sample(label=label, seed=1) for label in ("Bag", "bag", 8))
+    np.testing.assert_array_equal(by_name, by_slug)
+    np.testing.assert_array_equal(by_name, by_index)
+    np.testing.assert_array_equal(client.sample(n=12, seed=5), samples(server, n=12, seed=5))
+    np.testing.assert_array_equal(client.sample("bare", None, 2, 7), samples(server, model="bare", n=2, seed=7))
+
+
+def test_the_asynchronous_client_shares_forward_passes(server):
+    async def ask() -> list[np.ndarray]:
+        async with bentoml.AsyncHTTPClient(server.url) as one:
+            arrays = await asyncio.gather(*(one.sample(model="slow", label=7, seed=seed) for seed in range(32)))
+        one._temp_dir.cleanup()
+        return arrays
+
+    before = server.metric("ganserve_forward_passes_total", model="slow")
+    arrays = asyncio.run(ask())
+    assert server.metric("ganserve_forward_passes_total", model="slow") - before < 32
+    np.testing.assert_array_equal(np.concatenate(arrays), samples(server, model="slow", label=7, seed=0, n=32))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "status", "says"),
+    [
+        ({"model": "none"}, NotFound, 404, "unknown_model"),
+        ({"label": "shoe"}, UnprocessableEntity, 422, "T-shirt/top, Trouser"),
+        ({"label": 10}, UnprocessableEntity, 422, "0 to 9"),
+        ({"label": 1.5}, UnprocessableEntity, 422, "label"),
+        ({"n": 0}, UnprocessableEntity, 422, ">= 1"),
+        ({"n": 257}, UnprocessableEntity, 422, "1 to 256"),
+        ({"n": "3"}, UnprocessableEntity, 422, "int"),
+        ({"seed": -1}, UnprocessableEntity, 422, ">= 0"),
+        ({"truncation": 2}, UnprocessableEntity, 422, "<= 1"),
+        ({"timeout": 1e-9}, BentoMLException, 504, "deadline_passed"),
+    ],
+)
+def test_a_mistake_is_an_exception_with_its_status_and_what_is_allowed(client, arguments, kind, status, says):
+    with pytest.raises(kind) as error:
+        client.sample(**arguments)
+    assert error.value.error_code == HTTPStatus(status)
+    assert says in str(error.value)
+
+
+def test_the_client_knows_which_arguments_there_are(client):
+    with pytest.raises(TypeError, match="colour"):
+        client.sample(colour="red")
+
+
+class Evil:
+    """Unpickled, it ends the process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import os
+
+        return os._exit, (3,)
+
+
+MULTIPART = "multipart/form-data; boundary=x"
+PART = b'--x\r\ncontent-disposition: form-data; name="n"\r\n\r\n1\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [("application/vnd.bentoml+pickle", pickle.dumps(Evil())), (MULTIPART, PART),
+     ("application/x-www-form-urlencoded", b"n=1"), ("application/octet-stream", b"{}")],
+)  # fmt: skip
+def test_what_bentoml_would_read_beside_json_is_refused(server, content_type, body):
+    with server.client() as http:
+        headers = {"content-type": content_type, "buffer-lengths": str(len(body))}
+        response = http.post("/sample", content=body, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+    assert server.samples().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("POST", "/sample", b'{"n": 1, "path": "/etc/passwd"}', 422, "invalid_field"),
+        ("POST", "/sample", b"{", 400, "not_json"),
+        ("POST", "/sample", b"[]", 422, "invalid_field"),
+        ("POST", "/sample", bytes(4 * 2**20 + 1), 413, "body_too_large"),
+        ("GET", "/sample", None, 405, "method_not_allowed"),
+        ("POST", "/schema.json", b"{}", 405, "method_not_allowed"),
+        ("POST", "/sample/submit", b"{}", 404, "unknown_route"),
+        ("GET", "/docs.json", None, 404, "unknown_route"),
+    ],
+)
+def test_a_request_by_hand_meets_the_same_limits(server, method, path, body, status, code):
+    with server.client() as http:
+        response = http.request(method, path, content=body)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+def test_a_reply_names_its_address_and_is_counted(server):
+    before = server.metric("ganserve_requests_total", route="/sample", code="200")
+    with server.client() as http:
+        headers = http.post("/sample", json={"label": 7, "n": 2, "seed": 5}).headers
+    assert (headers["ganserve-model"], headers["ganserve-labels"], headers["ganserve-seeds"]) == ("tiny", "7", "5-6")
+    assert server.metric("ganserve_requests_total", route="/sample", code="200") == before + 1
+
+
+def test_a_client_that_leaves_frees_its_place_in_the_queue(server):
+    async def play() -> None:
+        dropped = server.metric("ganserve_dropped_total", reason="disconnect")
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as http:
+            body = {"model": "slow", "n": 256}
+            asked = [asyncio.ensure_future(http.post("/sample", json=body)) for _ in range(2)]
+            await until(lambda: server.metric("ganserve_queue_images", model="slow") > 256)
+            for one in asked:
+                one.cancel()
+        await until(lambda: server.metric("ganserve_dropped_total", reason="disconnect") == dropped + 2)
+        await until(lambda: server.metric("ganserve_queue_images", model="slow") == 0)
+
+    asyncio.run(play())
