@@ -1,0 +1,138 @@
+"""What can go wrong between this client and a server.
+
+GanserveError
+├── Unreachable         no answer: refused, unknown host, broken off, or not in time
+├── UnexpectedAnswer    an answer, but not one of ganserve: another program, or a proxy's page
+└── Refused             the server's own no: status, code, detail and, where a field is at fault, field
+    ├── InvalidRequest  400, 405, 413, 415, 422 and any other 4xx
+    ├── NotAllowed      401, 403
+    ├── NotFound        404
+    ├── Busy            429, 503; after retries for as long as the timeout allows
+    ├── DeadlinePassed  408, 504
+    └── ServerFailed    500 and any other 5xx
+"""
+
+import email.utils
+import json
+import time
+from collections.abc import Mapping
+
+_MOST_TEXT = 300
+
+
+class GanserveError(Exception):
+    """Anything that this client raises on purpose; `code` is stable, the text is one line for people."""
+
+    code = "error"
+
+
+class Unreachable(GanserveError):
+    """There was no answer."""
+
+    code = "unreachable"
+
+
+class UnexpectedAnswer(GanserveError):
+    """There was an answer that ganserve does not give."""
+
+    code = "unexpected_answer"
+
+
+class Refused(GanserveError):
+    """The server said no. `code` is its own, as its /docs list them, or `http_<status>` where it gave none."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, field: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.retry_after_seconds = retry_after
+        """How long to wait before asking again; None where asking again is no use."""
+
+
+class InvalidRequest(Refused):
+    """The request can't be served as it stands."""
+
+
+class NotAllowed(Refused):
+    """The API key is missing, unknown, or not good for this."""
+
+
+class NotFound(Refused):
+    """There is no such model, version or route."""
+
+
+class Busy(Refused):
+    """Too much is waiting, or the model is not ready, and stayed so until the timeout."""
+
+
+class DeadlinePassed(Refused):
+    """The server gave up."""
+
+
+class ServerFailed(Refused):
+    """The request was fine; the server could not answer it."""
+
+
+_KINDS: dict[int, type[Refused]] = {
+    401: NotAllowed,
+    403: NotAllowed,
+    404: NotFound,
+    408: DeadlinePassed,
+    429: Busy,
+    503: Busy,
+    504: DeadlinePassed,
+}
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused:
+    """The error that an answer other than 2xx stands for. headers: names in lower case, or any case in httpx's."""
+    problem = _problem(body)
+    code = problem.get("code")
+    detail = problem.get("detail") or problem.get("title")
+    field = problem.get("field")
+    if not isinstance(detail, str):
+        detail = f"The server answered {status}"
+        if location := headers.get("location"):
+            detail += f", to be asked at {location}"
+        elif not problem and body and "html" not in headers.get("content-type", ""):
+            detail += f": {body[:_MOST_TEXT].decode(errors='replace')}"
+        else:
+            detail += "."
+    kind = _KINDS.get(status, ServerFailed if status >= 500 else InvalidRequest)
+    retry_after = _seconds(headers.get("retry-after")) if kind is Busy else None
+    return kind(
+        status,
+        code if isinstance(code, str) else f"http_{status}",
+        one_line(detail),
+        field if isinstance(field, str) else None,
+        retry_after,
+    )
+
+
+def one_line(text: str) -> str:
+    """Text of a server as one line that a terminal can be shown: no control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _problem(body: bytes) -> dict:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Retry-After, in seconds or as a date (RFC 9110, 10.2.3); a second where there is none that can be read."""
+    if retry_after is None:
+        return 1.0
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return 1.0

@@ -1,0 +1,30 @@
+import pytest
+
+from tests import generators
+from tests.generators import Tiny
+from tests.system.serving import serving
+
+MAX_IMAGES = 16
+"""Of one request: small, so that a few images already take several."""
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory):
+    """A grey, an RGB and an unconditional generator, behind one `bentoml serve`."""
+    files = {
+        "tiny": Tiny().file(),
+        "colour": Tiny(image=(3, 16, 16)).file(),
+        "bare": Tiny(classes=None).file(),
+    }
+    models = generators.folder(tmp_path_factory.mktemp("models"), files)
+    home = tmp_path_factory.mktemp("server") / "home"
+    with serving(
+        home, models=models, default_model="tiny", engine="onnxruntime", max_images_per_request=MAX_IMAGES
+    ) as one:
+        yield one
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_caller(monkeypatch):
+    for name in ("GANSERVE_URL", "GANSERVE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,359 @@
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+import ganserve
+from ganserve import Client
+from ganserve.errors import refusal
+from ganserve.server import server_url
+from tests.client.conftest import MAX_IMAGES
+from tests.system.serving import ROOT
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture
+def client(server):
+    with Client(server.url) as one:
+        yield one
+
+
+def of(handler: Handler, **options: Any) -> Client:
+    """A client of a server that answers as `handler` does."""
+    return Client("http://site", transport=httpx.MockTransport(handler), **options)
+
+
+def array(content: bytes) -> np.ndarray:
+    return np.load(io.BytesIO(content), allow_pickle=False)
+
+
+def drawn(request: httpx.Request) -> httpx.Response:
+    """What a server draws: the seed in every pixel."""
+    fields = json.loads(request.content)
+    first, n = fields.get("seed", 7), fields.get("n", 1)
+    images = np.broadcast_to((first + np.arange(n)).astype(np.uint8)[:, None, None, None], (n, 2, 2, 1))
+    buffer = io.BytesIO()
+    np.save(buffer, images)
+    headers = {
+        "ganserve-model": "made",
+        "ganserve-version": "1",
+        "ganserve-seeds": f"{first}-{first + n - 1}",
+        "ganserve-labels": "3",
+    }
+    return httpx.Response(200, headers=headers, content=buffer.getvalue())
+
+
+def problem(status: int, code: str, **headers: str) -> httpx.Response:
+    return httpx.Response(status, json={"code": code, "detail": f"It is {code}."}, headers=headers)
+
+
+def limits(most: int) -> httpx.Response:
+    n = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": most}, {"type": "null"}]}
+    return httpx.Response(200, json={"components": {"schemas": {"SampleRequest": {"properties": {"n": n}}}}})
+
+
+def test_samples_are_the_images_that_the_server_gives_with_their_labels_and_seeds(client, server):
+    got = client.sample(label="Sneaker", n=16, seed=1, truncation=0.7)
+    want = server.samples(label=7, n=16, seed=1, truncation=0.7, format="npy")
+    np.testing.assert_array_equal(got.images, array(want.content))
+    assert (got.images.dtype, got.images.shape) == (np.uint8, (16, 8, 8, 1))
+    assert got.labels.tolist() == [7] * 16
+    assert got.seeds.tolist() == list(range(1, 17))
+    assert (got.model, got.version) == ("tiny", want.headers["ganserve-version"])
+
+
+def test_more_images_than_one_request_may_ask_for_come_in_the_order_asked(client, server):
+    assert client.max_images() == MAX_IMAGES
+    arrived = []
+    got = client.sample(n=50, seed=5, model="colour", tell=arrived.append)
+    assert got.images.shape == (50, 16, 16, 3)
+    assert got.seeds.tolist() == list(range(5, 55))
+    assert got.labels.tolist() == [seed % 10 for seed in range(5, 55)]
+    assert sum(arrived) == 50
+    for i in (0, 15, 16, 31, 49):
+        alone = server.samples(seed=5 + i, model="colour", format="npy")
+        np.testing.assert_array_equal(got.images[i], array(alone.content)[0])
+
+
+def test_a_list_of_labels_is_cut_with_the_images(client, server):
+    labels = [*(["Bag", 3] * 10), np.int64(9)]
+    got = client.sample(labels, seed=np.int64(40))
+    assert got.labels.tolist() == [8, 3] * 10 + [9]
+    alone = server.samples(seed=60, label=9, format="npy")
+    np.testing.assert_array_equal(got.images[20], array(alone.content)[0])
+
+
+def test_many_z_without_a_label_have_the_classes_that_one_request_would_give_them(client, server):
+    z = np.random.default_rng(0).normal(size=(37, 8)).astype(np.float32)
+    got = client.sample(z=z)
+    assert got.seeds is None
+    assert got.labels.tolist() == [i % 10 for i in range(37)]
+    alone = server.samples(z=[z[36].astype(float).tolist()], label=6, format="npy")
+    np.testing.assert_array_equal(got.images[36], array(alone.content)[0])
+    np.testing.assert_array_equal(client.sample(z=z[36], label=6).images, got.images[36:])
+
+
+def test_an_unconditional_model_has_no_labels(client):
+    assert client.sample(model="bare", n=20).labels is None
+    assert client.sample(model="bare", z=np.zeros((20, 8))).labels is None
+
+
+def test_a_drawn_seed_is_told_and_goes_on_over_all_requests(client):
+    got = client.sample(n=40)
+    assert (np.diff(got.seeds) == 1).all()
+    np.testing.assert_array_equal(client.sample(n=40, seed=got.seeds[0]).images, got.images)
+
+
+def test_cards_say_what_is_served(client):
+    assert [card["id"] for card in client.models()] == ["bare", "colour", "tiny"]
+    card = client.model("tiny")
+    assert (card["z_dim"], card["classes"][7]) == (8, "Sneaker")
+    with pytest.raises(ganserve.NotFound):
+        client.model("../models")
+
+
+def test_frames_lead_from_one_seed_to_the_next(client):
+    frames = client.interpolate([1, 2, 3], steps=4, path="linear", label="Bag")
+    assert frames.images.shape == (7, 8, 8, 1)
+    assert frames.model == "tiny"
+    for i, seed in ((0, 1), (3, 2), (6, 3)):
+        np.testing.assert_array_equal(frames.images[i], client.sample("Bag", seed=seed).images[0])
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "code", "field", "says"),
+    [
+        ({"model": "none"}, ganserve.NotFound, "unknown_model", None, "there are: bare, colour, tiny"),
+        ({"label": "shoe"}, ganserve.InvalidRequest, "invalid_field", "label", "T-shirt/top"),
+        ({"n": 0}, ganserve.InvalidRequest, "invalid_field", "n", ">= 1"),
+        ({"n": 3, "label": [1, 2]}, ganserve.InvalidRequest, "invalid_field", "label", "must agree"),
+        ({"n": 40, "seed": 2**53 - 20}, ganserve.InvalidRequest, "invalid_field", "seed", "at most"),
+        ({"seed": 1, "z": np.zeros(8)}, ganserve.InvalidRequest, "invalid_field", "z", "exclude"),
+        ({"z": np.zeros((40, 3))}, ganserve.InvalidRequest, "invalid_field", "z", "z_dim is 8"),
+        ({"truncation": 2}, ganserve.InvalidRequest, "invalid_field", "truncation", "<= 1"),
+    ],
+)
+def test_what_the_server_refuses_is_raised_with_its_code_and_words(client, fields, kind, code, field, says):
+    with pytest.raises(kind, match=says) as caught:
+        client.sample(**fields)
+    assert (caught.value.code, caught.value.field) == (code, field)
+    assert str(caught.value) == caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "z", [np.zeros((2, 2, 2)), [[np.nan]], [["a"]], np.zeros((0, 8)), [[np.inf] * 8]], ids=str
+)
+def test_z_that_json_cannot_say_is_refused_here(z):
+    with pytest.raises(ValueError, match="finite numbers"):
+        of(drawn).sample(z=z)
+
+
+def test_a_full_server_is_asked_again_when_it_says():
+    answers = [
+        problem(429, "queue_full", **{"retry-after": "0"}),
+        problem(503, "draining", **{"retry-after": "0"}),
+    ]
+    waits = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return answers.pop(0) if answers else drawn(request)
+
+    got = of(handler, on_wait=lambda seconds, reason: waits.append(reason.code)).sample(seed=9)
+    assert got.images[0, 0, 0, 0] == 9
+    assert waits == ["queue_full", "draining"]
+
+
+def test_a_server_that_stays_full_past_the_timeout_is_not_waited_for():
+    asked = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return problem(429, "queue_full", **{"retry-after": "7"})
+
+    with pytest.raises(ganserve.Busy, match="It is queue_full") as caught:
+        of(handler, timeout=5).sample()
+    assert (caught.value.status, caught.value.retry_after_seconds, len(asked)) == (429, 7, 1)
+
+
+def test_retry_after_may_be_a_date():
+    when = formatdate(time.time() + 30, usegmt=True)
+    assert refusal(503, {"retry-after": when}, b"").retry_after_seconds == pytest.approx(30, abs=2)
+    assert refusal(503, {"retry-after": "soon"}, b"").retry_after_seconds == 1
+    assert refusal(503, {}, b"").retry_after_seconds == 1
+    assert refusal(500, {"retry-after": "1"}, b"").retry_after_seconds is None
+
+
+def test_a_connection_that_breaks_once_is_no_failure():
+    asked = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if len(asked) == 1:
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+        return drawn(request)
+
+    assert len(of(handler).sample().images) == 1
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (httpx.ConnectError("[Errno 111] Connection refused"), "http://site: .*refused"),
+        (httpx.ConnectTimeout(""), "no connection within 60 seconds"),
+        (httpx.ReadTimeout(""), "no answer within 60 seconds"),
+        (httpx.RemoteProtocolError("broken\x1b[31m\noff"), r"http://site: broken \[31m off\.$"),
+    ],
+)
+def test_no_answer_is_unreachable(failure, says):
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise failure
+
+    with pytest.raises(ganserve.Unreachable, match=says):
+        of(handler).models()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (httpx.Response(200, html="<h1>Welcome to nginx</h1>"), "text/html"),
+        (httpx.Response(200, content=b""), "0 bytes"),
+        (httpx.Response(200, content=drawn(httpx.Request("POST", "/", json={})).content), "name no model"),
+        (httpx.Response(200, headers={"ganserve-seeds": "x"}, content=drawn(httpx.Request("POST", "/", json={})).content), "seeds"),
+    ],
+)  # fmt: skip
+def test_an_answer_of_something_else_is_told_apart(answer, says):
+    with pytest.raises(ganserve.UnexpectedAnswer, match=f"not answer as ganserve does: .*{says}"):
+        of(lambda _: answer).sample()
+
+
+@pytest.mark.parametrize("document", [b"", b"[]", b'{"data": 5}', b'{"data": [1]}', b"[" * 100_000])
+def test_models_that_are_no_list_of_cards_are_an_unexpected_answer(document):
+    with pytest.raises(ganserve.UnexpectedAnswer):
+        of(lambda _: httpx.Response(200, content=document)).models()
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "code", "detail"),
+    [
+        (httpx.Response(502, html="<h1>Bad gateway</h1>"), ganserve.ServerFailed, "http_502", "The server answered 502."),
+        (httpx.Response(418, text="short\x1b[2J\nand stout"), ganserve.InvalidRequest, "http_418", "The server answered 418: short [2J and stout"),
+        (httpx.Response(301, headers={"location": "https://site/v1/models"}), ganserve.InvalidRequest, "http_301", "The server answered 301, to be asked at https://site/v1/models"),
+        (httpx.Response(401, json={"code": "no_key", "detail": "No key."}), ganserve.NotAllowed, "no_key", "No key."),
+        (httpx.Response(504, json={"code": "deadline_passed", "title": "Late"}), ganserve.DeadlinePassed, "deadline_passed", "Late"),
+        (httpx.Response(500, json=["?"]), ganserve.ServerFailed, "http_500", 'The server answered 500: ["?"]'),
+    ],
+)  # fmt: skip
+def test_every_refusal_has_a_kind_a_code_and_one_line(answer, kind, code, detail):
+    with pytest.raises(kind) as caught:
+        of(lambda _: answer).models()
+    assert (caught.value.status, caught.value.code, str(caught.value)) == (answer.status_code, code, detail)
+
+
+def test_all_requests_of_a_call_ask_for_the_version_that_answered_first():
+    models = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return limits(10)
+        models.append(json.loads(request.content).get("model"))
+        return drawn(request)
+
+    got = of(handler).sample(n=35)
+    assert models == [None, "made@1", "made@1", "made@1"]
+    assert got.seeds.tolist() == list(range(7, 42))
+    assert got.images[:, 0, 0, 0].tolist() == list(range(7, 42))
+
+
+def test_the_first_failure_of_many_requests_ends_them_all():
+    asked = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return limits(1)
+        asked.append(request)
+        return drawn(request) if len(asked) == 1 else problem(500, "engine_failed")
+
+    with pytest.raises(ganserve.ServerFailed, match="engine_failed"):
+        of(handler, connections=2).sample(n=1000)
+    assert len(asked) <= 3
+
+
+def test_without_an_api_description_the_usual_limit_is_kept():
+    sizes = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return problem(404, "unknown_route")
+        sizes.append(json.loads(request.content)["n"])
+        return drawn(request)
+
+    of(handler).sample(n=300)
+    assert sizes == [256, 44]
+
+
+def test_the_key_travels_as_a_bearer_token(monkeypatch, server):
+    seen = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("authorization"))
+        return drawn(request)
+
+    of(handler).sample()
+    of(handler, api_key="s3cret").sample()
+    monkeypatch.setenv("GANSERVE_API_KEY", "from-environment")
+    of(handler).sample()
+    assert seen == [None, "Bearer s3cret", "Bearer from-environment"]
+    with Client(server.url) as one:
+        assert len(one.sample().images) == 1, "a server without keys does not mind one"
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "clé"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(key):
+    with pytest.raises(ValueError, match="character") as caught:
+        Client(api_key=key)
+    assert key not in str(caught.value)
+
+
+def test_addresses_may_leave_out_http_and_have_a_path(monkeypatch):
+    paths = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        paths.append(str(request.url))
+        return drawn(request)
+
+    monkeypatch.setenv("GANSERVE_URL", "gpu-box:8000")
+    Client(transport=httpx.MockTransport(handler)).sample()
+    Client("https://host/gan/", transport=httpx.MockTransport(handler)).sample()
+    assert paths == ["http://gpu-box:8000/v1/samples", "https://host/gan/v1/samples"]
+
+
+@pytest.mark.parametrize(
+    "text", ["ftp://host", "http://", "http://host/?x=1", "http://a b", "http://u:p@host", "http://[::1"]
+)
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(ValueError, match="is no address"):
+        server_url(text)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+def test_a_timeout_is_a_number_of_seconds(timeout):
+    with pytest.raises(ValueError, match="above 0"):
+        Client(timeout=timeout)
+
+
+def test_the_client_needs_nothing_of_the_service_or_of_training():
+    script = "import sys, ganserve.__main__; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert {"ganserve", "httpx"} <= loaded, done.stderr
+    assert not loaded & {"service", "training", "bentoml", "msgspec", "onnx", "torch", "prometheus_client"}
