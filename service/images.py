@@ -42,6 +42,13 @@ def webp(image: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+    """image: uint8 [C, H, W], C 1 or 3; quality: 0 to 100, as libjpeg has it. Returns a JPEG of full colour resolution."""
+    buffer = io.BytesIO()
+    _pillow(image).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
 def npy(images: NDArray[np.uint8]) -> bytes:
     """images: uint8 [N, C, H, W]. Returns a .npy of uint8 [N, H, W, C], as image libraries expect."""
     buffer = io.BytesIO()
@@ -64,6 +71,37 @@ def grid(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.ui
         .transpose(2, 0, 3, 1, 4)
         .reshape(channels, rows * height, columns * width)
     )
+
+
+def strip(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The images side by side in one row. images: uint8 [N, C, H, W], N >= 1. Returns uint8 [C, H, N * W]."""
+    return grid(images, len(images))
+
+
+def gif(images: NDArray[np.uint8], frame_milliseconds: int) -> bytes:
+    """The images one after another, over and over, as an animated GIF.
+
+    Grey keeps every level; RGB gets the 256 colours that suit each frame best. A frame like the one before it
+    is not written: that one stays for longer.
+    images: uint8 [N, C, H, W], N >= 1. frame_milliseconds: rounded to GIF's hundredths of a second.
+    """
+    first, *rest = [_pillow(image) for image in images]
+    buffer = io.BytesIO()
+    duration = 10 * round(frame_milliseconds / 10)
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=duration, loop=0)
+    return buffer.getvalue()
+
+
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The image in another size: by nearest neighbour where both sides grow by whole factors, else by Lanczos (a = 3).
+
+    image: uint8 [C, H, W], C 1 or 3; height, width >= 1. Returns uint8 [C, height, width].
+    """
+    _, old_height, old_width = image.shape
+    if height % old_height == 0 and width % old_width == 0:
+        return image.repeat(height // old_height, axis=1).repeat(width // old_width, axis=2)
+    resized = _pillow(image).resize((width, height), Image.Resampling.LANCZOS)
+    return np.atleast_3d(np.asarray(resized)).transpose(2, 0, 1)
 
 
 def decode(file: bytes) -> NDArray[np.uint8]:

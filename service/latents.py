@@ -51,9 +51,12 @@ def latents(seeds: Iterable[int], z_dim: int) -> NDArray[np.float32]:
 
 
 class Seeded(Struct, frozen=True):
-    """The z of some seeds, not computed yet: a forward pass computes those of all its requests at once."""
+    """The z of some seeds, not computed yet: a forward pass computes those of all its requests at once.
 
-    seeds: range
+    seeds: in any order, and what slices like itself: a range, or a list.
+    """
+
+    seeds: Sequence[int]
     z_dim: int
     truncation: float = 1.0
 
@@ -93,3 +96,66 @@ def truncate(z: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:
     z: float32 [N, z_dim]. Returns float32 [N, z_dim]; z itself at 1.
     """
     return z if truncation == 1 else z * np.float32(truncation)
+
+
+def linear(z0: NDArray[np.float32], z1: NDArray[np.float32], t: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The straight line from z0 to z1 (Goodfellow et al. 2014, figure 3).
+
+    It is shorter in its middle than any z that the generator was trained on: half way between two independent
+    normals, by a factor of sqrt 2.
+    z0, z1: float32 [z_dim]; t: [N], in 0 to 1. Returns float32 [N, z_dim]: exactly z0 at 0, exactly z1 at 1.
+    """
+    a, b, t = z0.astype(np.float64), z1.astype(np.float64), t[:, None]
+    return ((1 - t) * a + t * b).astype(np.float32)
+
+
+def spherical(
+    z0: NDArray[np.float32], z1: NDArray[np.float32], t: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """The great circle from z0 to z1: slerp (Shoemake 1985), as White 2016 (arXiv:1609.04468) has it for z.
+
+    Between points of one length, all have that length, and equal steps of t are equal angles. Where there is no
+    one great circle it is the straight line: from or to 0, between parallel points, and between opposite ones,
+    where the line passes through 0.
+    z0, z1: float32 [z_dim]; t: [N], in 0 to 1. Returns float32 [N, z_dim]: exactly z0 at 0, exactly z1 at 1; inf
+    where float32 can't hold it.
+    """
+    a, b, t = z0.astype(np.float64), z1.astype(np.float64), t[:, None]
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    if not all(lengths):
+        return linear(z0, z1, t[:, 0])
+    u, v = a / lengths[0], b / lengths[1]
+    # Not arccos(u @ v), which loses half its digits where the two are nearly parallel.
+    angle = 2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))
+    if np.sin(angle) < 1e-6:
+        return linear(z0, z1, t[:, 0])
+    with np.errstate(over="ignore"):
+        z = np.sin((1 - t) * angle) / np.sin(angle) * a + np.sin(t * angle) / np.sin(angle) * b
+        return z.astype(np.float32)
+
+
+def mean(z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The average, steadier than one z alone (Radford et al. 2016, arXiv:1511.06434, section 6.3.2, who took three).
+
+    z: float32 [N, z_dim], N >= 1. Returns float32 [z_dim], some sqrt N times shorter than one z; z[0] itself for N=1.
+    """
+    return z.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def weighted_sum(z: NDArray[np.float32], weights: Sequence[float]) -> NDArray[np.float32]:
+    """Arithmetic on z: smiling woman - neutral woman + neutral man (Radford et al. 2016, section 6.3.2, figure 7).
+
+    z: float32 [N, z_dim]; weights: N, finite. Returns float32 [z_dim]; inf or NaN where float32 can't hold it.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (np.array(weights, np.float64)[:, None] * z).sum(axis=0).astype(np.float32)
+
+
+def at_typical_length(z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """z scaled to length sqrt(z_dim), near which all draws of a standard normal lie (White 2016).
+
+    Sums and averages are longer or shorter than anything that the generator was trained on.
+    z: float32 [z_dim], finite, not 0. Returns float32 [z_dim].
+    """
+    direction = z.astype(np.float64) / np.abs(z).max()
+    return (direction * (np.sqrt(len(z)) / np.linalg.norm(direction))).astype(np.float32)

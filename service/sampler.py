@@ -76,7 +76,7 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
         seeds = range(first, first + n)
         z = Seeded(seeds, contract.z_dim, request.truncation)
     else:
-        seeds, first, z = None, 0, truncate(_explicit_z(request, contract), request.truncation)
+        seeds, first, z = None, 0, truncate(explicit_z(request.z, contract), request.truncation)
     return Draw(model, seeds, _labels(request.label, n, first, contract), z)
 
 
@@ -137,13 +137,13 @@ def _count(request: SampleRequest, max_images: int) -> int:
     return n
 
 
-def _explicit_z(request: SampleRequest, contract: Contract) -> NDArray[np.float32]:
-    assert request.z is not None
-    for i, row in enumerate(request.z):
+def explicit_z(rows: list[list[float]], contract: Contract) -> NDArray[np.float32]:
+    """float32 [len(rows), z_dim], at least one row. Raises InvalidField."""
+    for i, row in enumerate(rows):
         if len(row) != contract.z_dim:
             raise InvalidField("z", f"z[{i}] has {len(row)} numbers; this model's z_dim is {contract.z_dim}.")
     with np.errstate(over="ignore"):
-        z = np.array(request.z, np.float32)
+        z = np.array(rows, np.float32)
     if not np.isfinite(z).all():
         raise InvalidField("z", "z holds a number that is not finite in float32.")
     return z

@@ -3,7 +3,7 @@
 import re
 import time
 from dataclasses import dataclass
-from typing import get_args
+from typing import TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -11,8 +11,10 @@ from service.errors import InvalidField, NotJson, UnsupportedType
 from service.images import MEDIA_TYPES
 from service.models import Models
 from service.request_queue import Request, Settle
-from service.sampler import Draw, Format, SampleRequest, begin, resolve, sample
+from service.sampler import Draw, SampleRequest, begin, resolve, sample
 from service.web.asgi import Call, Reply, Scope, header, read_body, unless_client_goes
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 _decoder = msgspec.json.Decoder(SampleRequest)
 JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.ASCII | re.IGNORECASE)
@@ -63,7 +65,7 @@ def begin_samples(body: bytes, models: Models, begun: float, settle: Settle) -> 
 def read_samples(body: bytes, models: Models, begun: float) -> Sampling:
     """What a body asks for. Raises whatever is wrong with it."""
     settings = models.settings
-    asked = decode_request(body)
+    asked = decode_request(body, _decoder)
     model = models.find(asked.model)
     model.require_ready()
     draw = resolve(asked, model, settings.max_images_per_request)
@@ -71,27 +73,37 @@ def read_samples(body: bytes, models: Models, begun: float) -> Sampling:
     return Sampling(asked, draw, begun + (longest if asked.timeout is None else min(asked.timeout, longest)))
 
 
-def decode_request(body: bytes) -> SampleRequest:
-    """Raises NotJson, or InvalidField with the field that the decoder names."""
+def decode_request(body: bytes, decoder: msgspec.json.Decoder[T], **parts: type[msgspec.Struct]) -> T:
+    """A body as the struct of `decoder`. Raises NotJson, or InvalidField with the field that the decoder names.
+
+    parts: the struct that a field's entries are made of, where they are structs.
+    """
     try:
-        return _decoder.decode(body or b"{}")
+        return decoder.decode(body or b"{}")
     except msgspec.ValidationError as error:
-        raise invalid_field(error) from None
+        raise invalid_field(error, decoder.type, **parts) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotJson(f"The body must be a JSON object: {error}") from None
 
 
-def invalid_field(error: msgspec.ValidationError) -> InvalidField:
+def invalid_field(
+    error: msgspec.ValidationError, kind: type[msgspec.Struct], **parts: type[msgspec.Struct]
+) -> InvalidField:
     """msgspec's `Expected `int`, got `str` - at `$.n`` -> the field and the rest."""
     text, _, path = str(error).partition(" - at `$")
-    unknown = re.search(r"unknown field `(.*)`", text)
-    if unknown:
-        allowed = ", ".join(SampleRequest.__struct_fields__)
-        return InvalidField(unknown[1][:64], f"There is no field '{unknown[1][:64]}'; allowed are {allowed}.")
-    field = path.strip("`.") or "body"
+    field = path.strip("`.")
+    inside = parts.get(field.partition("[")[0], kind)
+    within = f"{field}." if field else ""
+    if unknown := re.search(r"unknown field `(.*)`", text):
+        name, allowed = within + unknown[1][:64], ", ".join(inside.__struct_fields__)
+        return InvalidField(name, f"There is no field '{name}'; allowed are {allowed}.")
+    if missing := re.search(r"missing required field `(.*)`", text):
+        return InvalidField(within + missing[1], f"The field '{within}{missing[1]}' is missing.")
     if text.startswith("Invalid enum value"):
-        text += f"; allowed are {', '.join(get_args(Format))}"
-    return InvalidField(field, text + ".")
+        # Of `Literal[...]`, and of `Literal[...] | None`.
+        parts_of = [get_args(one) or (one,) for one in get_args(get_type_hints(inside).get(field))]
+        text += f"; allowed are {', '.join(one for part in parts_of for one in part if isinstance(one, str))}"
+    return InvalidField(field or "body", text + ".")
 
 
 def require_json(scope: Scope) -> None:
