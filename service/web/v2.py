@@ -1,0 +1,254 @@
+"""/v2: the KServe V2 protocol (Open Inference Protocol) over REST, as Triton's clients speak it.
+
+Versions are whole numbers there: ours in decimal; the hexadecimal one of /v1 is taken as well. The content
+type is not looked at, as in Triton, because its clients and curl send any or none.
+"""
+
+import asyncio
+import re
+import time
+import zlib
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from service import metrics
+from service.errors import (
+    BodyTooLarge,
+    GanserveError,
+    InvalidField,
+    NotJson,
+    RequestError,
+    UnknownModel,
+    UnsupportedType,
+)
+from service.latents import Seeded, truncate
+from service.models import Model
+from service.sampler import Draw
+from service.web import operations, v2_models
+from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
+from service.web.problems import reply_to
+from service.web.samples import timing_of
+from service.web.v2_tensors import InferParameters, read_inputs, read_outputs, read_request, write_response
+
+_JSON = "application/json"
+_EXTENSIONS = [
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+]
+_WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's names for RFC 1952 and RFC 1950
+
+
+class IndexRequest(Struct, forbid_unknown_fields=True):
+    ready: bool = False
+
+
+def is_here(path: str) -> bool:
+    """Whether errors at this path have this protocol's shape."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def error_reply(error: BaseException, who: str = "") -> Reply:
+    """The reply for any error: what problems.reply_to says, as `{"error": ...}`, and 400 where that says 422."""
+    reply = reply_to(error, who)
+    problem = msgspec.json.decode(reply.body)
+    reply.status = 400 if reply.status == 422 else reply.status
+    reply.headers["ganserve-error"] = problem["code"]
+    if isinstance(error, UnsupportedType):
+        reply.headers["accept-encoding"] = ", ".join(_WINDOWS)
+    return Reply(reply.status, _JSON, msgspec.json.encode({"error": problem["detail"]}), reply.headers)
+
+
+async def server_metadata(call: Call) -> Reply:
+    """GET /v2."""
+    return _json({"name": "ganserve", "version": "1", "extensions": _EXTENSIONS})
+
+
+async def live(call: Call) -> Reply:
+    """GET /v2/health/live: the event loop runs."""
+    return _json({"live": True})
+
+
+async def ready(call: Call) -> Reply:
+    """GET /v2/health/ready: as /readyz."""
+    status = (await operations.readyz(call)).status
+    return _json({"ready": status == 200}, status)
+
+
+async def model_ready(call: Call, model: str, version: str | None = None) -> Reply:
+    """GET /v2/models/{model}/ready."""
+    found = _find(call, model, version)
+    is_ready = found.state == "ready"
+    return _json({"name": found.name, "ready": is_ready}, 200 if is_ready else 503)
+
+
+async def model_metadata(call: Call, model: str, version: str | None = None) -> Reply:
+    """GET /v2/models/{model}."""
+    return _json(v2_models.metadata(_find_ready(call, model, version)))
+
+
+async def model_config(call: Call, model: str, version: str | None = None) -> Reply:
+    """GET /v2/models/{model}/config."""
+    return _json(v2_models.config(_find_ready(call, model, version), call.models.settings))
+
+
+async def stats(call: Call, model: str | None = None, version: str | None = None) -> Reply:
+    """GET /v2/models/stats, of every model that is ready, and /v2/models/{model}/stats."""
+    if model is None:
+        wanted = [one for one in call.models.values() if one.state == "ready"]
+    else:
+        wanted = [_find_ready(call, model, version)]
+    counted = await asyncio.to_thread(v2_models.counts)
+    return _json({"model_stats": [v2_models.stats(one, counted) for one in wanted]})
+
+
+async def infer(call: Call, model: str, version: str | None = None) -> Reply:
+    """POST /v2/models/{model}/infer."""
+    begun = time.monotonic()
+    settings = call.models.settings
+    body = await _body(call)
+    found = _find_ready(call, model, version)
+    assert found.batcher is not None
+    asked, binary = read_request(body, header(call.scope, b"inference-header-content-length"))
+    _require_same(found, asked.model_name, asked.model_version)
+    inputs = read_inputs(asked, binary, found.contract, settings.max_images_per_request)
+    in_binary = read_outputs(asked)
+    parameters = asked.parameters or InferParameters()
+    if inputs.z is None:
+        assert inputs.seeds is not None
+        z = Seeded(inputs.seeds, found.contract.z_dim, parameters.truncation)
+    else:
+        z = truncate(inputs.z, parameters.truncation)
+    longest = settings.timeout_seconds
+    deadline = begun + min(parameters.timeout / 1e6 or longest, longest)
+    coding = response_coding(header(call.scope, b"accept-encoding"))
+    draw = Draw(found, None, inputs.label, z)
+    finish = partial(_answer, draw, in_binary, asked.id, coding)
+    work = found.batcher.submit(found.line, z, inputs.label, deadline, finish, draw.timing)
+    try:
+        reply = await unless_client_goes(call.receive, work)
+    except GanserveError:
+        v2_models.note(found, "fail", begun)
+        raise
+    v2_models.note(found, "success", begun)
+    reply.headers["server-timing"] = timing_of(draw)
+    return reply
+
+
+async def index(call: Call) -> Reply:
+    """POST /v2/repository/index."""
+    body = await _body(call)
+    try:
+        asked = msgspec.json.decode(body or b"{}", type=IndexRequest)
+    except msgspec.ValidationError as error:
+        raise InvalidField("body", f"The body is no index request: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotJson(f"The body must be empty or a JSON object: {error}") from None
+    wanted = [one for one in call.models.values() if one.state == "ready" or not asked.ready]
+    return _json([v2_models.index_entry(one) for one in wanted])
+
+
+async def load_or_unload(call: Call, model: str) -> Reply:
+    """POST /v2/repository/models/{model}/load and /unload."""
+    _find(call, model, None)
+    raise RequestError(
+        "Models can't be loaded or unloaded by request: they are read from the server's folder when it starts."
+    )
+
+
+def inflate(body: bytes, coding: str | None, max_bytes: int) -> bytes:
+    """The body as it was before its content coding. Raises UnsupportedType, InvalidField, BodyTooLarge."""
+    coding = (coding or "identity").strip().lower()
+    if coding in ("identity", ""):
+        return body
+    if coding not in _WINDOWS:
+        raise UnsupportedType(
+            f"The content encoding is '{coding[:64]}'; allowed are gzip, deflate and identity."
+        )
+    stream = zlib.decompressobj(_WINDOWS[coding])
+    try:
+        inflated = stream.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise InvalidField("content-encoding", f"The body is not {coding}: {error}.") from None
+    if len(inflated) > max_bytes:
+        raise BodyTooLarge(f"The body inflates to more than the {max_bytes} bytes that are allowed.")
+    if not stream.eof or stream.unused_data:
+        raise InvalidField("content-encoding", f"The body is not one whole {coding} stream.")
+    return inflated
+
+
+def response_coding(accept_encoding: str | None) -> str | None:
+    """gzip, deflate or None: which the client likes best, and of equals the first, as Triton chooses."""
+    best, coding = 0.0, None
+    for part in (accept_encoding or "").lower().split(","):
+        name, _, parameter = part.partition(";")
+        weight = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", parameter)
+        quality = float(weight[1]) if weight else 1.0 if not parameter.strip() else 0.0
+        name = name.strip()
+        if name in (*_WINDOWS, "identity") and quality > best:
+            best, coding = quality, name
+    return None if coding == "identity" else coding
+
+
+def _answer(
+    draw: Draw, binary: bool, id: str | None, coding: str | None, pixels: NDArray[np.uint8]
+) -> Reply:
+    begun, model = time.monotonic(), draw.model
+    document, content = write_response(pixels, binary, model.name, v2_models.version(model), id)
+    headers = {
+        "ganserve-model": model.name,
+        "ganserve-version": model.version,
+        "ganserve-engine": model.engine.name,
+    }
+    if content:
+        headers["inference-header-content-length"] = str(len(document))
+    body = document + content
+    if coding:
+        stream = zlib.compressobj(1, wbits=_WINDOWS[coding])
+        body = stream.compress(body) + stream.flush()
+        headers["content-encoding"] = coding
+    draw.timing.encode_seconds = time.monotonic() - begun
+    metrics.child(metrics.encode_seconds, "tensor").observe(draw.timing.encode_seconds)
+    return Reply(200, "application/octet-stream" if content else _JSON, body, headers)
+
+
+async def _body(call: Call) -> bytes:
+    settings = call.models.settings
+    body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
+    return inflate(body, header(call.scope, b"content-encoding"), settings.max_body_bytes)
+
+
+def _find(call: Call, name: str, version: str | None) -> Model:
+    """Raises UnknownModel."""
+    model = call.models.find(name)
+    _require_same(model, None, version)
+    return model
+
+
+def _find_ready(call: Call, name: str, version: str | None) -> Model:
+    """Raises UnknownModel, NotReady."""
+    model = _find(call, name, version)
+    model.require_ready()
+    return model
+
+
+def _require_same(model: Model, name: str | None, version: str | None) -> None:
+    """Raises UnknownModel where a given name or version is not the model's."""
+    if name not in (None, model.name):
+        raise UnknownModel(f"The path names the model {model.name}, and the body '{name[:64]}'.")
+    known = (v2_models.version(model), model.version)
+    if version is not None and version not in known:
+        raise UnknownModel(f"Model {model.name} has version {known[0] or 'none'}, not '{version[:64]}'.")
+
+
+def _json(document: Any, status: int = 200) -> Reply:
+    headers = {} if status == 200 else {"cache-control": "no-store"}
+    return Reply(status, _JSON, msgspec.json.encode(document), headers)
