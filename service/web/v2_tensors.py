@@ -49,7 +49,7 @@ class InferInput(Struct, forbid_unknown_fields=True):
     shape: list[Annotated[int, Meta(ge=0)]]
     datatype: str
     parameters: InputParameters | None = None
-    data: Raw = Raw(b"null")
+    data: Raw = msgspec.field(default_factory=lambda: Raw(b"null"))  # a plain default has no JSON Schema
 
 
 class InferOutput(Struct, forbid_unknown_fields=True):
