@@ -10,7 +10,9 @@ import sys
 from typing import cast
 
 import bentoml
+import numpy as np
 import uvicorn.config
+from numpy.typing import NDArray
 
 from service.errors import SettingsError
 from service.settings import from_environment, unknown_names
@@ -53,10 +55,38 @@ class FrontedService(bentoml.Service):
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": [".*"]},
-    traffic={"timeout": settings.timeout_seconds},
+    # Of `sample` only, which keeps its deadline itself, and says so better.
+    traffic={"timeout": settings.timeout_seconds + 1},
 )
 class Ganserve:
     """Conditional samples from GAN generators."""
+
+    @bentoml.api
+    async def sample(
+        self,
+        ctx: bentoml.Context,
+        model: str | None = None,
+        label: int | str | None = None,
+        n: int = 1,
+        seed: int | None = None,
+        truncation: float = 1.0,
+        timeout: float | None = None,
+    ) -> NDArray[np.uint8]:
+        """n images as an array uint8 [n, height, width, channels], channels 1 (grey) or 3 (RGB).
+
+        The fields are those of POST /v1/samples. Without a label, image i has class (seed + i) mod K; without
+        a seed one is drawn, which the reply's ganserve-seeds header names.
+        """
+        from starlette.responses import Response
+
+        from service.sampler import SampleRequest
+        from service.web import bento
+
+        asked = SampleRequest(model, label, n, seed, truncation=truncation, timeout=timeout)
+        reply = await bento.sample(self.front.models, ctx.request.receive, asked)
+        ctx.response.status_code = reply.status  # or it would be 200
+        # The array's JSON, made off the event loop; BentoML would make it on it.
+        return cast(NDArray[np.uint8], Response(reply.body, reply.status, reply.headers, reply.media_type))
 
     @bentoml.on_startup
     async def start(self) -> None:

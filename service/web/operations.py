@@ -1,4 +1,4 @@
-"""What operators ask: alive, ready, metrics; and the pages that describe the rest."""
+"""What operators ask: alive, ready, metrics."""
 
 import asyncio
 from typing import Any
@@ -7,9 +7,6 @@ import msgspec
 
 from service import metrics
 from service.web.asgi import Call, Reply
-
-_HTML = "text/html; charset=utf-8"
-_SECURITY = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
 async def livez(call: Call) -> Reply:
@@ -40,32 +37,3 @@ async def get_metrics(call: Call) -> Reply:
     return Reply(
         200, metrics.CONTENT_TYPE, await asyncio.to_thread(metrics.exposition), {"cache-control": "no-store"}
     )
-
-
-async def docs(call: Call) -> Reply:
-    """GET /docs: Swagger UI, from the files that BentoML ships; nothing is asked of another host."""
-    return Reply(200, _HTML, _DOCS, _SECURITY)
-
-
-async def home(call: Call) -> Reply:
-    """GET /: to the description of the API."""
-    return Reply(307, "text/plain", b"", {"location": "/docs"})
-
-
-_DOCS = b"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>ganserve API</title>
-<link rel="stylesheet" href="/static_content/swagger-ui.css">
-<link rel="icon" href="data:,">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="/static_content/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", validatorUrl: null, deepLinking: true});
-</script>
-</body>
-</html>
-"""

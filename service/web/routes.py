@@ -8,7 +8,19 @@ from urllib.parse import unquote
 from service import metrics
 from service.errors import MethodNotAllowed, UnknownRoute
 from service.models import Models
-from service.web import addresses, cards, openapi, operations, samples, trace
+from service.web import (
+    addresses,
+    bento,
+    cards,
+    explore,
+    openai,
+    openapi,
+    operations,
+    pages,
+    samples,
+    trace,
+    v2,
+)
 from service.web.asgi import (
     CLIENT_GONE,
     AsgiApp,
@@ -27,17 +39,38 @@ Handler = Callable[..., Awaitable[Reply]]
 
 ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", samples.SAMPLES, samples.post_samples),
+    ("POST", "/v1/interpolations", explore.post_interpolations),
+    ("POST", "/v1/arithmetic", explore.post_arithmetic),
+    ("POST", openai.GENERATIONS, openai.post_generations),
     ("GET", "/v1/models", cards.list_models),
     ("GET", "/v1/models/{model}", cards.get_model),
     ("GET", "/v1/models/{model}/images/{file}", addresses.get_image),
     ("GET", "/v1/models/{model}/images/{label}/{file}", addresses.get_image),
+    ("GET", "/v2", v2.server_metadata),
+    ("GET", "/v2/health/live", v2.live),
+    ("GET", "/v2/health/ready", v2.ready),
+    ("GET", "/v2/models/stats", v2.stats),
+    ("GET", "/v2/models/{model}", v2.model_metadata),
+    ("GET", "/v2/models/{model}/ready", v2.model_ready),
+    ("GET", "/v2/models/{model}/config", v2.model_config),
+    ("GET", "/v2/models/{model}/stats", v2.stats),
+    ("POST", "/v2/models/{model}/infer", v2.infer),
+    ("GET", "/v2/models/{model}/versions/{version}", v2.model_metadata),
+    ("GET", "/v2/models/{model}/versions/{version}/ready", v2.model_ready),
+    ("GET", "/v2/models/{model}/versions/{version}/config", v2.model_config),
+    ("GET", "/v2/models/{model}/versions/{version}/stats", v2.stats),
+    ("POST", "/v2/models/{model}/versions/{version}/infer", v2.infer),
+    ("POST", "/v2/repository/index", v2.index),
+    ("POST", "/v2/repository/models/{model}/load", v2.load_or_unload),
+    ("POST", "/v2/repository/models/{model}/unload", v2.load_or_unload),
     ("GET", "/livez", operations.livez),
     ("GET", "/healthz", operations.livez),
     ("GET", "/readyz", operations.readyz),
     ("GET", "/metrics", operations.get_metrics),
     ("GET", "/openapi.json", openapi.get_document),
-    ("GET", "/docs", operations.docs),
-    ("GET", "/", operations.home),
+    ("GET", "/docs", pages.docs),
+    ("GET", "/", pages.home),
+    ("GET", "/playground/{file}", pages.get_file),
 ]
 
 _STATIC = "/static_content/"
@@ -62,6 +95,7 @@ class Front:
         self.spans = trace.Spans()
         self._bento_app = bento_app
         self._native = native
+        self._passed_on = native | {bento.SCHEMA} if native else native
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,8 +107,8 @@ class Front:
         traceparent = header(scope, b"traceparent")
         try:
             path = scope["path"]
-            if path in self._native or path.startswith(_STATIC):
-                route = path if path in self._native else _STATIC
+            if path in self._passed_on or path.startswith(_STATIC):
+                route = path if path in self._passed_on else _STATIC
                 code = await self._pass_on(scope, receive, send, id)
                 return
             (method, route, handler), parameters = _find(scope)
@@ -86,7 +120,7 @@ class Front:
         except ClientGone:
             code = CLIENT_GONE
         except Exception as error:
-            reply = reply_to(error, trace.who(id, traceparent))
+            reply = _in_shape(scope["path"])(error, trace.who(id, traceparent))
             code = reply.status
             await send_reply(send, reply, id)
         finally:
@@ -97,8 +131,12 @@ class Front:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, id: str) -> int:
         """Let BentoML answer, under our limits. Returns the status it sent."""
-        if scope["method"] == "POST":
-            samples.require_json(scope)
+        if scope["path"] in self._native:
+            if scope["method"] != "POST":
+                raise MethodNotAllowed(scope["method"], ["POST"])
+            receive = await bento.checked(scope, receive, self.models.settings)
+        elif scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(scope["method"], ["GET", "HEAD"])
         status = 500
 
         async def note_status(message) -> None:
@@ -110,6 +148,13 @@ class Front:
 
         await self._bento_app(scope, receive, note_status)
         return status
+
+
+def _in_shape(path: str) -> Callable[[BaseException, str], Reply]:
+    """What makes replies of errors at this path: each foreign protocol has a shape of its own."""
+    if v2.is_here(path):
+        return v2.error_reply
+    return openai.error_reply if openai.is_here(path) else reply_to
 
 
 def _find(scope: Scope) -> tuple[tuple[str, str, Handler], dict[str, str]]:

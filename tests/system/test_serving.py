@@ -73,7 +73,7 @@ def test_head_has_no_body_and_the_length_of_get(server):
         ("POST", "/v1/samples", b'{"timeout": 1e-9}', "application/json", 504, "deadline_passed"),
         ("POST", "/v1/samples", bytes(4 * 2**20 + 1), "application/json", 413, "body_too_large"),
         ("PUT", "/v1/samples", b"{}", "application/json", 405, "method_not_allowed"),
-        ("GET", "/schema.json", None, None, 404, "unknown_route"),
+        ("GET", "/docs.json", None, None, 404, "unknown_route"),
         ("GET", "/v1/models/%2e%2e%2f%2e%2e/images/1.png", None, None, 404, "unknown_model"),
     ],
 )  # fmt: skip

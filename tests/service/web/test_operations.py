@@ -53,14 +53,3 @@ def test_metrics_are_in_prometheus_text_format(site):
     response = site.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")
     assert "ganserve_requests" in {family.name for family in text_string_to_metric_families(response.text)}
-
-
-def test_the_home_page_leads_to_docs_that_load_nothing_from_elsewhere(site):
-    response = site.get("/")
-    assert (response.status_code, response.headers["location"]) == (307, "/docs")
-    page = site.get("/docs")
-    assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert "/openapi.json" in page.text
-    assert "http://" not in page.text
-    assert "https://" not in page.text
-    assert page.headers["x-content-type-options"] == "nosniff"

@@ -1,0 +1,133 @@
+// From A to B: a strip of frames, and a player.
+
+import { inspect } from "./inspect.js";
+import { dropZone, fill, find, milliseconds, plainCell, roving, say, source, words } from "./parts.js";
+import { Refusal, ask, imageAddress, newestWins, readAddress } from "./service.js";
+import { card, keep, nameOf, readSpot, spot, view } from "./view.js";
+
+const FRAME_MS = 90;
+const film = find("film");
+const settle = roving(film);
+const screen = find("screen");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+let frames = [];
+let playing = !still.matches;
+
+export function choose(end, image) {
+  view[end] = spot(image);
+  keep();
+}
+
+export function drawInterpolation() {
+  for (const end of ["a", "b"]) showEnd(end);
+  draw();
+}
+
+const draw = newestWins(async (signal) => {
+  const [a, b] = [readSpot(view.a), readSpot(view.b)];
+  const box = find("interpolate-words");
+  if (!a || !b) return;
+  const { model, path, steps, truncation } = view;
+  const label = a.slug == null ? {} : { label: [a.slug, b.slug] };
+  const wish = { model, seeds: [a.seed, b.seed], ...label, steps: Number(steps), path, truncation, format: "json" };
+  try {
+    const { answer, ms } = await ask("v1/interpolations", wish, signal);
+    if (model !== view.model) return;
+    words(box, null);
+    find("interpolate-latency").textContent = `${answer.images.length} frames in ${milliseconds(ms)}`;
+    show(answer.images);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    words(box, error);
+  }
+});
+
+function show(images) {
+  const model = card();
+  fill(
+    film,
+    images.map(({ image, label, z }, i) => ({
+      name: `Frame ${i + 1} of ${images.length}`,
+      file: `frame-${i + 1}.png`,
+      source: source(image),
+      label,
+      z,
+      open: (one) => inspect(one, model, 1, []),
+    })),
+    plainCell,
+  );
+  settle();
+  frames = [...film.querySelectorAll("img")];
+  find("frame").max = frames.length - 1;
+  Object.assign(screen, { width: model.image.width, height: model.image.height });
+  paint();
+}
+
+function showEnd(end) {
+  const at = readSpot(view[end]);
+  const picture = find(`slot-${end}`).querySelector("img");
+  picture.hidden = !at;
+  find(`slot-${end}`).querySelector("p").textContent = at ? nameOf(at) : "Drop an image here, or press its " + end.toUpperCase();
+  if (at) Object.assign(picture, { src: imageAddress(card(), at, view.truncation), alt: nameOf(at) });
+}
+
+function paint() {
+  const frame = frames[find("frame").value];
+  frames.forEach((one) => one.closest("li").classList.toggle("now", one === frame));
+  if (frame?.complete && frame.naturalWidth) screen.getContext("2d").drawImage(frame, 0, 0);
+  else frame?.addEventListener("load", paint, { once: true });
+}
+
+let begun = 0;
+function tick(now) {
+  if (!playing) return;
+  // There and back again; each end stays for three frames.
+  const last = frames.length - 1;
+  if (last > 0 && !find("interpolate").hidden) {
+    const way = Math.floor((now - begun) / FRAME_MS) % (2 * last + 6);
+    const at = way < last + 3 ? Math.min(way, last) : Math.max(2 * last + 3 - way, 0);
+    if (Number(find("frame").value) !== at) {
+      find("frame").value = at;
+      paint();
+    }
+  }
+  requestAnimationFrame(tick);
+}
+
+function setPlaying(wanted) {
+  playing = wanted;
+  find("play").textContent = playing ? "Pause" : "Play";
+  begun = performance.now() - find("frame").value * FRAME_MS;
+  if (playing) requestAnimationFrame(tick);
+}
+
+find("play").addEventListener("click", () => setPlaying(!playing));
+find("frame").addEventListener("input", () => {
+  setPlaying(false);
+  paint();
+});
+find("swap").addEventListener("click", () => {
+  [view.a, view.b] = [view.b, view.a];
+  keep();
+  drawInterpolation();
+  document.dispatchEvent(new Event("ends"));
+});
+for (const name of ["path", "steps"]) {
+  find(name).value = view[name];
+  find(name).addEventListener("change", (event) => {
+    view[name] = event.target.value;
+    keep();
+    drawInterpolation();
+  });
+}
+for (const end of ["a", "b"]) {
+  dropZone(find(`slot-${end}`), (text) => {
+    const found = readAddress(text);
+    if (!found) return words(find("interpolate-words"), new Refusal("That is no image of a seed.", "Drag one from the gallery."));
+    choose(end, readSpot(spot(found)));
+    drawInterpolation();
+    document.dispatchEvent(new Event("ends"));
+    say(`${nameOf(readSpot(view[end]))} is ${end.toUpperCase()}`);
+  });
+}
+setPlaying(playing);

@@ -1,0 +1,264 @@
+// The playground: controls and gallery. Whatever they change is drawn by the panel that is open.
+
+import { drawArithmetic, add } from "./arithmetic.js";
+import { drawComparison } from "./compare.js";
+import { inspect } from "./inspect.js";
+import { choose, drawInterpolation } from "./interpolate.js";
+import { copy, fill, find, make, milliseconds, pair, roving, say, source, tile, words } from "./parts.js";
+import { pulse } from "./pulse.js";
+import { Refusal, ask, imageAddress, newestWins } from "./service.js";
+import { card, cards, keep, nameOf, readSpot, setCards, shared, spot, view } from "./view.js";
+
+const PANELS = { interpolate: drawInterpolation, arithmetic: drawArithmetic, compare: drawComparison };
+// Which panels show something else when this moves.
+const TOUCHES = { seed: ["compare"], n: [], truncation: Object.keys(PANELS) };
+const EVERY = "Every class in turn";
+const AGAIN_MS = 2000;
+const gallery = find("gallery");
+const settle = roving(gallery);
+
+async function start() {
+  try {
+    setCards((await ask("v1/models")).answer.data);
+    // The refusal says where models were looked for.
+    if (!cards.length) await ask("v1/samples", {});
+    if (!cards.some((one) => one.state === "ready")) throw noneReady();
+  } catch (error) {
+    words(find("gallery-words"), error);
+    setTimeout(start, AGAIN_MS);
+    return;
+  }
+  words(find("gallery-words"), null);
+  if (card()?.state !== "ready") view.model = cards.find((one) => one.state === "ready").id;
+  showModels();
+  drawAll();
+  if (cards.some((one) => one.state === "loading")) setTimeout(watchLoading, AGAIN_MS);
+}
+
+function noneReady() {
+  const states = cards.map((one) => `${one.id} is ${one.state}${one.problem ? `: ${one.problem}` : ""}`);
+  return new Refusal("No model is ready.", `${states.join("; ")}. This page asks again every two seconds.`);
+}
+
+async function watchLoading() {
+  const found = await ask("v1/models").catch(() => null);
+  if (found) setCards(found.answer.data);
+  if (card()?.state !== "ready") return start();
+  showModels();
+  if (cards.some((one) => one.state === "loading")) setTimeout(watchLoading, AGAIN_MS);
+}
+
+function showModels() {
+  find("model").replaceChildren(
+    ...cards.map(({ id, state }) =>
+      make("option", { value: id, textContent: state === "ready" ? id : `${id} (${state})`, disabled: state !== "ready" }),
+    ),
+  );
+  find("model").value = view.model;
+  const { classes, slugs, image, z_dim, engine, version } = card();
+  const named = (classes ?? []).map((name, i) => make("option", { value: slugs[i], textContent: name }));
+  find("class").replaceChildren(make("option", { value: "", textContent: classes ? EVERY : "This model has no classes" }), ...named);
+  find("class").disabled = !classes;
+  if (!slugs?.includes(view.class)) view.class = "";
+  find("class").value = view.class;
+  const colour = image.channels === 1 ? "grey" : "RGB";
+  find("facts").textContent =
+    `${image.height} × ${image.width} ${colour}, z of ${z_dim} numbers. ${engine.name} ${engine.precision}, version ${version}.`;
+  document.body.classList.toggle("large", image.width > 48);
+}
+
+function drawAll() {
+  keep();
+  draw();
+  if (view.a && view.b) PANELS[view.tab]();
+}
+
+const draw = newestWins(async (signal) => {
+  const { model, seed, n, truncation } = view;
+  const wish = { model, seed, n, truncation, format: "json", ...(view.class && { label: view.class }) };
+  try {
+    const { answer, ms, parts } = await ask("v1/samples", wish, signal);
+    if (model !== view.model) return;
+    card().version = answer.version; // the service may have been started again, with another file
+    show(answer.images.map((image) => described(image, truncation)));
+    words(find("gallery-words"), null);
+    tellLatency(answer.images.length, ms, parts);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    gallery.classList.add("stale");
+    find("latency").textContent = find("parts").textContent = "";
+    words(find("gallery-words"), error);
+  }
+});
+
+function described({ label, seed, image }, truncation) {
+  const slug = label == null ? null : card().slugs[card().classes.indexOf(label)];
+  const [name, file] = [nameOf({ slug, seed }), `${slug ?? card().id}-${seed}.png`];
+  const href = imageAddress(card(), { slug, seed }, truncation);
+  return { name, file, href, slug, seed, truncation, label: slug, source: source(image) };
+}
+
+function show(images) {
+  gallery.classList.remove("stale");
+  fill(gallery, images, cell);
+  settle();
+  document.querySelector("link[rel=icon]").href = images[0].source;
+  if (!view.a || !view.b) {
+    const second = images.slice(1).find((one) => one.slug === images[0].slug) ?? images[1] ?? images[0];
+    view.a ||= spot(images[0]);
+    view.b ||= spot(second);
+    keep();
+    PANELS[view.tab]();
+  }
+  mark();
+}
+
+function cell() {
+  const { link, show } = tile();
+  const seed = make("span", { className: "seed" });
+  const ends = ["A", "B"].map((name) =>
+    make("button", { type: "button", className: `end ${name.toLowerCase()}`, textContent: name }),
+  );
+  const element = make("li", {}, link, make("div", { className: "foot" }, seed, ...ends));
+  return {
+    element,
+    show(image) {
+      show(image);
+      seed.textContent = image.seed;
+      for (const end of ends) end.ariaLabel = `${image.name} as ${end.textContent}`;
+    },
+  };
+}
+
+/** Show which images of the gallery are A and B. */
+function mark() {
+  for (const element of gallery.children) {
+    const here = spot(element.querySelector(".tile").image);
+    for (const end of element.querySelectorAll(".end")) {
+      const name = end.textContent.toLowerCase();
+      end.ariaPressed = String(here === view[name]);
+      element.classList.toggle(`is-${name}`, here === view[name]);
+    }
+  }
+}
+
+function tellLatency(count, ms, parts) {
+  const text = `${count} image${count === 1 ? "" : "s"} in ${milliseconds(ms)}`;
+  find("latency").textContent = text;
+  // Server-Timing: queue;dur=0.1, forward;dur=8, encode;dur=1
+  const inside = [...(parts ?? "").matchAll(/(\w+);dur=([\d.]+)/g)].map(([, name, dur]) => `${name} ${milliseconds(+dur)}`);
+  find("parts").textContent = inside.join(" · ");
+  say(text);
+}
+
+function setEnd(name, image) {
+  choose(name, image);
+  mark();
+  say(`${image.name} is ${name.toUpperCase()}`);
+  openTab("interpolate");
+}
+
+function open(image) {
+  inspect(image, card(), image.truncation, [
+    ["Use as A", (one) => setEnd("a", one)],
+    ["Use as B", (one) => setEnd("b", one)],
+    ...["first", "minus", "plus"].map((slot) => [`Add to ${slot}`, (one) => (add(slot, one.seed), openTab("arithmetic"))]),
+  ]);
+}
+
+function openTab(name) {
+  view.tab = name in PANELS ? name : "interpolate";
+  for (const tab of document.querySelectorAll("[role=tab]")) {
+    const chosen = tab.getAttribute("aria-controls") === view.tab;
+    tab.ariaSelected = String(chosen);
+    tab.tabIndex = chosen ? 0 : -1;
+    find(tab.getAttribute("aria-controls")).hidden = !chosen;
+  }
+  keep();
+  if (card()) PANELS[view.tab]();
+}
+
+// Every tile of the page opens, is dragged and is pressed alike.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest(".tile");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  (link.image.open ?? open)(link.image);
+});
+document.addEventListener("keydown", (event) => {
+  const link = document.activeElement?.closest?.(".tile");
+  if (event.key === " " && link) {
+    event.preventDefault();
+    link.click();
+  }
+});
+document.addEventListener("dragstart", (event) => {
+  const link = event.target.closest?.(".tile");
+  if (!link) return;
+  if (!link.image.href) return event.preventDefault();
+  const picture = link.querySelector("img");
+  event.dataTransfer.setData("text/uri-list", link.image.href);
+  event.dataTransfer.setData("text/plain", link.image.href);
+  event.dataTransfer.setDragImage(picture, picture.width / 2, picture.height / 2);
+});
+gallery.addEventListener("click", (event) => {
+  const end = event.target.closest(".end");
+  if (end) setEnd(end.textContent.toLowerCase(), end.closest("li").querySelector(".tile").image);
+});
+gallery.addEventListener("keydown", (event) => {
+  const element = event.target.closest("li");
+  if (element && "ab".includes(event.key.toLowerCase()) && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    setEnd(event.key.toLowerCase(), element.querySelector(".tile").image);
+  }
+});
+
+document.addEventListener("ends", mark);
+
+const tabs = document.querySelector("[role=tablist]");
+tabs.addEventListener("click", (event) => {
+  const tab = event.target.closest("[role=tab]");
+  if (tab) openTab(tab.getAttribute("aria-controls"));
+});
+tabs.addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!step) return;
+  const all = [...tabs.children];
+  const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
+  openTab(next.getAttribute("aria-controls"));
+  next.focus();
+});
+
+find("model").addEventListener("change", (event) => {
+  view.model = event.target.value;
+  showModels();
+  for (const end of ["a", "b"]) view[end] = spot(readSpot(view[end]));
+  drawAll();
+});
+find("class").addEventListener("change", (event) => {
+  view.class = event.target.value;
+  drawAll();
+});
+find("controls").addEventListener("submit", (event) => event.preventDefault());
+const setters = Object.fromEntries(
+  ["seed", "n", "truncation"].map((name) => [
+    name,
+    pair(name, (value) => {
+      view[name] = value;
+      if (!card()) return;
+      keep();
+      draw();
+      if (TOUCHES[name].includes(view.tab)) PANELS[view.tab]();
+    }),
+  ]),
+);
+for (const [name, set] of Object.entries(setters)) set(view[name]);
+find("shuffle").addEventListener("click", () => {
+  view.seed = Math.floor(Math.random() * 2 ** 32);
+  setters.seed(view.seed);
+  if (card()) drawAll();
+});
+find("share").addEventListener("click", (event) => copy(shared(), event.target));
+
+openTab(view.tab);
+start();
+pulse();

@@ -1,0 +1,99 @@
+// What the page asks of the service; what it refuses, in words.
+
+/** Relative, so that the page also works behind a proxy that puts a prefix in front. */
+export const address = (path) => new URL(path, document.baseURI).href;
+
+/** A no, for people: what happened, and what to do about it. */
+export class Refusal extends Error {
+  constructor(title, detail) {
+    super(detail);
+    this.title = title;
+  }
+}
+
+/** GET, or POST of `body`. Returns {answer, ms, parts}; throws Refusal, or AbortError. */
+export async function ask(path, body, signal) {
+  const options = body && {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  };
+  const begun = performance.now();
+  const reply = await reach(path, { ...options, signal });
+  if (!reply.ok) throw await refusal(reply);
+  const answer = await reply.json();
+  return { answer, ms: performance.now() - begun, parts: reply.headers.get("server-timing") };
+}
+
+export async function askText(path) {
+  const reply = await reach(path, {});
+  if (!reply.ok) throw await refusal(reply);
+  return reply.text();
+}
+
+async function reach(path, options) {
+  try {
+    return await fetch(address(path), options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal("The service does not answer", "It may have stopped, or be starting again. The next change asks anew.");
+  }
+}
+
+async function refusal(reply) {
+  const problem = await reply.json().catch(() => ({}));
+  const detail = problem.detail ?? "The answer had no explanation.";
+  return new Refusal(problem.title ?? `Status ${reply.status}`, detail);
+}
+
+/**
+ * A function that runs `work(signal)`, or has it run again once it is done: work looks itself at what is wished now.
+ * What runs is let finish, so that pictures move with a slider, unless it keeps the newest wish waiting for long.
+ */
+export function newestWins(work, patience = 250) {
+  let running = null;
+  let again = false;
+  let timer = 0;
+
+  async function run() {
+    running = new AbortController();
+    again = false;
+    try {
+      await work(running.signal);
+    } catch (error) {
+      if (error.name !== "AbortError") throw error;
+    } finally {
+      clearTimeout(timer);
+      running = null;
+      if (again) run();
+    }
+  }
+
+  return () => {
+    if (!running) return run();
+    if (!again) timer = setTimeout(() => running?.abort(), patience);
+    again = true;
+  };
+}
+
+/** The address of an image, which gives the same bytes for as long as this version is served. */
+export function imageAddress(card, { slug, seed }, truncation) {
+  const parts = [`${card.id}@${card.version}`, "images", ...(slug == null ? [] : [slug]), `${seed}.png`];
+  const path = parts.map((part) => encodeURIComponent(part).replace("%40", "@").replaceAll("'", "%27")).join("/");
+  return address(`v1/models/${path}${truncation === 1 ? "" : `?truncation=${truncation}`}`);
+}
+
+/** {model, slug, seed} of an image's address, wherever it was dragged from; null for any other text. */
+export function readAddress(text) {
+  const match = /\/v1\/models\/([^/@?#]+)(?:@\w+)?\/images\/(?:([^/?#]+)\/)?(\d+)\.(?:png|webp)/.exec(text);
+  return match && { model: decodeURIComponent(match[1]), slug: match[2] && decodeURIComponent(match[2]), seed: Number(match[3]) };
+}
+
+/** The sum of a metric over all its labels, from Prometheus' text format. */
+export function total(text, name) {
+  let sum = 0;
+  for (const line of text.split("\n")) {
+    if (line.startsWith(name) && " {".includes(line[name.length])) sum += Number(line.slice(line.lastIndexOf(" ") + 1));
+  }
+  return sum;
+}

@@ -1,0 +1,383 @@
+"""The playground, in a browser, as somebody uses it."""
+
+import base64
+import json
+import re
+import subprocess
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests import generators
+from tests.needs import needs
+from tests.system.chromium import chromium, where
+from tests.system.conftest import SMALL
+from tests.system.serving import ROOT, serving
+
+TIMEOUT_MS = 15_000
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The shipped model beside an RGB and an unconditional one; started before the browser."""
+    needs(where(), "chromium")
+    folder = generators.folder(
+        tmp_path_factory.mktemp("models"), {name: SMALL[name].file() for name in ("colour", "bare")}
+    )
+    (folder / "fashion-mnist").symlink_to(ROOT / "models" / "fashion-mnist")
+    with serving(tmp_path_factory.mktemp("playground") / "home", models=folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser(served):
+    expect.set_options(timeout=TIMEOUT_MS)
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def visit(browser, served):
+    """Opens the page. At the end: it asked no other host for anything, and the browser had nothing to complain of."""
+    contexts, requests, complaints = [], [], []
+
+    def open_(path="/#model=fashion-mnist", *, refusals=False, **options) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        contexts.append(context)
+        context.set_default_timeout(TIMEOUT_MS)
+        page = context.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+
+        def hear(message) -> None:
+            # The browser itself logs every answer of 400 and above.
+            if message.type in ("error", "warning") and not (
+                refusals and "Failed to load resource" in message.text
+            ):
+                complaints.append(message.text)
+
+        page.on("console", hear)
+        page.goto(served.url + path)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    hosts = {urlsplit(url).netloc for url in requests if not url.startswith("data:")}
+    assert hosts == {urlsplit(served.url).netloc}
+    assert complaints == []
+
+
+def tiles(page: Page):
+    return page.locator("#gallery .tile")
+
+
+def shown(page: Page, selector: str = "#gallery img") -> list[bytes]:
+    """The bytes of the pictures that are on the page."""
+    sources = page.locator(selector).evaluate_all("all => all.map(one => one.src)")
+    return [base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in sources]
+
+
+def drawn(server, **asked) -> list[bytes]:
+    """The same, as the service gives them to anybody."""
+    images = server.samples(model="fashion-mnist", format="json", **asked).json()["images"]
+    return [base64.b64decode(image["image"]) for image in images]
+
+
+def test_a_class_is_chosen_and_its_pictures_are_seen(visit, served):
+    page = visit()
+    expect(tiles(page)).to_have_count(40)
+    page.get_by_label("Class", exact=True).select_option(label="Sneaker")
+    expect(tiles(page).first).to_have_attribute("aria-label", "Sneaker, seed 0")
+    assert shown(page) == drawn(served, label="Sneaker", seed=0, n=40)
+    assert page.locator("#gallery img").first.evaluate("one => one.naturalWidth") == 28
+    expect(page.locator("#latency")).to_have_text(re.compile(r"40 images in [\d.]+ ms"))
+
+
+def test_the_gallery_follows_a_slider_and_the_last_position_wins(visit, served):
+    page = visit("/#model=fashion-mnist&class=bag&n=12&seed=5")
+    expect(tiles(page)).to_have_count(12)
+    before = shown(page)
+    slider = page.get_by_label("Truncation, as a slider")
+    slider.focus()
+    for _ in range(60):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator("#truncation")).to_have_value("0.4")
+    expect(tiles(page).first).to_have_attribute("href", re.compile(r"bag/5\.png\?truncation=0\.4$"))
+    assert shown(page) == drawn(served, label="bag", seed=5, n=12, truncation=0.4) != before
+
+
+def test_a_slow_answer_never_replaces_a_newer_one(visit, served):
+    page = visit("/#model=fashion-mnist&n=3")
+    expect(tiles(page)).to_have_count(3)
+    held = []
+    page.route("**/v1/samples", lambda route: held.append(route) if not held else route.continue_())
+    page.locator("#seed").fill("100")
+    page.locator("#seed").fill("200")
+    page.locator("#seed").fill("300")
+    expect(tiles(page).first).to_have_attribute("aria-label", re.compile("seed 300"))
+    assert shown(page) == drawn(served, seed=300, n=3)
+    assert json.loads(held[0].request.post_data)["seed"] == 100
+
+
+def test_two_images_make_an_interpolation_that_plays(visit):
+    page = visit("/#model=fashion-mnist&class=sneaker&n=20")
+    page.get_by_role("button", name="Sneaker, seed 3 as A").click()
+    page.get_by_role("button", name="Sneaker, seed 11 as B").click()
+    expect(page.locator("#slot-b p")).to_have_text("Sneaker, seed 11")
+    expect(page.locator("#film img")).to_have_count(16)
+    gallery = shown(page)
+    for place, image in (("first", gallery[3]), ("last", gallery[11])):
+        page.wait_for_function(
+            f"document.querySelector('#film li:{place}-child img').src.endsWith({_end(image)!r})"
+        )
+    page.wait_for_function("document.querySelector('#frame').value > 7")  # it plays by itself
+    page.get_by_role("button", name="Pause").click()
+    page.locator("#frame").fill("0")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('#frame').value > 4")
+
+
+def _end(png: bytes) -> str:
+    return base64.b64encode(png).decode()[-200:]
+
+
+def test_images_are_dragged_to_the_ends_and_into_a_sum(visit):
+    page = visit("/#model=fashion-mnist&class=dress&n=20")
+    page.get_by_label("Dress, seed 17", exact=True).drag_to(page.locator("#slot-a"))
+    expect(page.locator("#slot-a p")).to_have_text("Dress, seed 17")
+    page.get_by_role("tab", name="Arithmetic").click()
+    page.get_by_label("Dress, seed 12", exact=True).drag_to(page.locator("#slot-minus"))
+    expect(page.get_by_label("minus", exact=True)).to_have_value("4, 5, 6, 12")
+
+
+def test_a_copied_curl_command_gives_the_bytes_of_the_picture(visit, tmp_path):
+    page = visit("/#model=fashion-mnist&class=t-shirt-top&truncation=0.7&seed=21")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tiles(page).nth(2).click()
+    page.get_by_role("button", name="Copy curl").click()
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert "'" in command
+    assert "truncation=0.7" in command
+    subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True, timeout=30)
+    assert (tmp_path / "t-shirt-top-23.png").read_bytes() == shown(page)[2]
+
+
+def test_a_frame_between_two_seeds_can_be_asked_for_by_its_z(visit, tmp_path):
+    page = visit("/#model=fashion-mnist&a=coat%2F4&b=bag%2F8")
+    page.locator("#film .tile").nth(5).click()
+    command = page.get_by_label("curl", exact=True).inner_text()
+    assert '"z":[[' in command
+    subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True, timeout=30)
+    assert (tmp_path / "frame-6.png").read_bytes() == shown(page, "#film img")[5]
+
+
+def test_the_python_of_an_image_runs(visit):
+    page = visit("/#model=fashion-mnist&class=shirt&truncation=0.5")
+    tiles(page).first.click()
+    script = page.get_by_label("Python", exact=True).inner_text()
+    scope: dict = {}
+    exec(script, scope)
+    assert scope["images"].shape == (1, 28, 28, 1)
+
+
+def test_an_opened_image_shows_the_z_that_the_generator_got(visit, served):
+    page = visit("/#model=fashion-mnist&class=shirt&seed=9")
+    tiles(page).first.click()
+    z = json.loads(page.get_by_label("z", exact=True).inner_text())
+    asked = {"label": "shirt", "seed": 9, "format": "json", "include_z": True}
+    assert z == served.samples(**asked).json()["images"][0]["z"]
+    page.get_by_role("button", name="Add to plus").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_label("plus", exact=True)).to_have_value("7, 8, 9")
+
+
+def test_everything_is_done_with_the_keyboard_alone(visit):
+    page = visit()
+    expect(tiles(page)).to_have_count(40)
+
+    def tab_to(selector: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                assert ring != "none", f"{selector} shows that it has the focus"
+                return
+        raise AssertionError(f"Tab does not lead to {selector}")
+
+    tab_to("#class")
+    page.keyboard.type("Sandal")
+    expect(tiles(page).first).to_have_attribute("aria-label", "Sandal, seed 0")
+    tab_to("#seed-slider")
+    page.keyboard.press("ArrowRight")
+    expect(tiles(page).first).to_have_attribute("aria-label", "Sandal, seed 1")
+    tab_to("#gallery .tile")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("a")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("b")
+    expect(page.locator("#slot-a p")).to_have_text("Sandal, seed 2")
+    chosen = page.evaluate("document.activeElement.image.name")
+    expect(page.locator("#slot-b p")).to_have_text(chosen)
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name=chosen)
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert page.evaluate("document.activeElement.image.name") == chosen, "the focus is where it was"
+    tab_to("[role=tab]")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#result .tile")).to_have_count(1)
+    tab_to("#first")
+    page.keyboard.press("End")
+    page.keyboard.type(", 40")
+    expect(page).to_have_url(re.compile("first=1%2C\\+2%2C\\+3%2C\\+40"))
+
+
+def test_a_phone_needs_no_scrolling_sideways(visit):
+    page = visit("/#model=fashion-mnist", viewport={"width": 360, "height": 740}, has_touch=True)
+    expect(tiles(page)).to_have_count(12)
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        expect(page.get_by_role("tabpanel")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    tiles(page).first.click()
+    page.get_by_role("dialog").get_by_label("z", exact=True).wait_for()
+    box = page.get_by_role("dialog").bounding_box()
+    assert box
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    assert page.get_by_role("dialog").evaluate("one => one.scrollWidth <= one.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+CONTRAST = """
+selectors => selectors.map(selector => {
+  const light = colour => {
+    const [r, g, b] = colour.map(level => level / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const read = text => text.match(/[\\d.]+/g).map(Number);
+  const element = document.querySelector(selector);
+  let behind = element;
+  while (behind && read(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
+  const pair = [getComputedStyle(element).color, getComputedStyle(behind ?? document.documentElement).backgroundColor];
+  const [low, high] = pair.map(read).map(light).sort((a, b) => a - b);
+  return [selector, (high + 0.05) / (low + 0.05)];
+})
+"""
+LEGIBLE = [
+    *("h1", "h2", "label", "#model", "#facts", "#latency", "#parts", "#pulse dt", "#pulse dd", ".seed"),
+    *(".end.a", ".end.b", ".is-a .end.a", ".is-b .end.b", "nav a", "#theme", "#play", "#slot-a p"),
+    *("[role=tab][aria-selected=true]", "[role=tab][aria-selected=false]", "#gallery-words", ".words strong"),
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_is_legible_in_both_themes(visit, scheme):
+    page = visit(color_scheme=scheme, refusals=True)
+    expect(page.locator("#film img")).to_have_count(16)
+    page.locator("#seed").fill("-1")
+    expect(page.locator("#gallery-words")).to_be_visible()
+    background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background)[:3])) > 384) == (scheme == "light")
+    faint = {selector: ratio for selector, ratio in page.evaluate(CONTRAST, LEGIBLE) if ratio < 4.5}
+    assert faint == {}
+
+
+def test_the_theme_that_was_chosen_is_kept(visit):
+    page = visit(color_scheme="light")
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(paper)
+    page.get_by_role("button", name="Dark theme").click()
+    dark = page.evaluate(paper)
+    assert dark != light
+    page.reload()
+    expect(page.get_by_role("button", name="Light theme")).to_be_visible()
+    assert page.evaluate(paper) == dark
+
+
+def test_a_refusal_is_shown_in_words_and_goes_with_the_next_answer(visit, served):
+    page = visit(refusals=True)
+    expect(tiles(page)).to_have_count(40)
+    page.locator("#seed").fill("9007199254740992")
+    words = page.locator("#gallery-words")
+    expect(words).to_contain_text("A field is invalid")
+    expect(words).to_contain_text("9007199254740991")
+    page.locator("#seed").fill("4")
+    expect(words).to_be_hidden()
+    assert shown(page) == drawn(served, seed=4, n=40)
+    page.route("**/v1/samples", lambda route: route.abort())
+    page.locator("#seed").fill("5")
+    expect(words).to_contain_text("The service does not answer")
+
+
+def test_models_that_are_not_ready_are_told_and_waited_for(visit, served):
+    page = visit("/docs")
+    states = [{"id": "one", "state": "failed", "problem": "not an ONNX file"}, {"id": "two", "state": "loading"}]
+    page.route("**/v1/models", lambda route: route.fulfill(json={"object": "list", "data": states}))
+    page.goto(served.url)
+    words = page.locator("#gallery-words")
+    expect(words).to_contain_text("No model is ready")
+    expect(words).to_contain_text("one is failed: not an ONNX file; two is loading")
+    page.unroute("**/v1/models")
+    expect(tiles(page)).to_have_count(40)
+    expect(words).to_be_hidden()
+
+
+def test_models_of_other_kinds_are_drawn_and_compared(visit):
+    page = visit("/#model=bare")
+    expect(tiles(page).first).to_have_attribute("aria-label", "Seed 0")
+    expect(page.get_by_label("Class", exact=True)).to_be_disabled()
+    expect(page.locator("#film img")).to_have_count(16)
+    page.get_by_label("Model", exact=True).select_option("colour")
+    expect(tiles(page).first).to_have_attribute("aria-label", "T-shirt/top, seed 0")
+    expect(page.locator("#facts")).to_contain_text("16 × 16 RGB")
+    page.get_by_label("Class", exact=True).select_option(label="Bag")
+    page.get_by_role("tab", name="Compare models").click()
+    for model in ("bare", "colour", "fashion-mnist"):
+        expect(page.get_by_role("region", name=model).locator(".tile")).to_have_count(10)
+    expect(page.get_by_role("region", name="bare")).to_contain_text("has no class")
+    page.get_by_role("region", name="fashion-mnist").locator(".tile").nth(3).click()
+    expect(page.get_by_role("dialog", name="Bag, seed 3, by fashion-mnist")).to_be_visible()
+
+
+def test_a_sum_of_seeds_is_drawn_and_mistakes_in_it_are_told(visit):
+    page = visit("/#model=fashion-mnist&tab=arithmetic&sumClass=pullover")
+    expect(page.get_by_role("listitem").get_by_label("Pullover: first minus minus plus plus")).to_be_visible()
+    for slot in ("first", "minus", "plus"):
+        expect(page.locator(f"#slot-{slot} img")).to_be_visible()
+    before = shown(page, "#result img")
+    page.get_by_label("first", exact=True).fill("50, x")
+    expect(page.locator("#arithmetic-words")).to_contain_text("'x' in first")
+    page.get_by_label("first", exact=True).fill("50")
+    expect(page.locator("#arithmetic-words")).to_be_hidden()
+    page.wait_for_function(f"!document.querySelector('#result img').src.endsWith({_end(before[0])!r})")
+
+
+def test_a_link_shows_the_same_view_to_others(visit):
+    page = visit()
+    page.get_by_label("Class", exact=True).select_option(label="Coat")
+    page.locator("#seed").fill("77")
+    page.locator("#n").fill("7")
+    expect(page).to_have_url(re.compile("class=coat.*seed=77.*n=7"))
+    expect(tiles(page)).to_have_count(7)
+    other = visit("/" + page.url[page.url.index("#") :])
+    expect(tiles(other)).to_have_count(7)
+    assert shown(other) == shown(page)
+    expect(other.locator("#seed")).to_have_value("77")
+
+
+def test_the_live_strip_counts_what_the_service_does(visit):
+    page = visit()
+    rate = page.locator("[data-gauge=rate]")
+    expect(rate).to_have_text(re.compile(r"\d"))
+    page.locator("#seed").fill("1000")
+    page.wait_for_function("Number(document.querySelector('[data-gauge=batch]').textContent) >= 1")
+    expect(page.locator("[data-gauge=queue]")).to_have_text("0")
+
+
+def test_the_reference_is_shown_under_its_own_rules(visit):
+    page = visit("/docs")
+    expect(page.locator(".opblock").first).to_be_visible()
