@@ -19,6 +19,7 @@ SERVICE = [
         "web.v2",
         "web.v2_models",
         "web.v2_tensors",
+        "web.v2_messages",
         "web.clients_openapi",
         "web.openai",
         "web.bento",

@@ -33,7 +33,8 @@ from service.web import operations, v2_models
 from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
 from service.web.problems import reply_to
 from service.web.samples import timing_of
-from service.web.v2_tensors import InferParameters, read_inputs, read_outputs, read_request, write_response
+from service.web.v2_messages import InferParameters
+from service.web.v2_tensors import read_inputs, read_outputs, read_request, write_response
 
 _JSON = "application/json"
 _EXTENSIONS = [
@@ -198,9 +199,7 @@ def response_coding(accept_encoding: str | None) -> str | None:
     return None if coding == "identity" else coding
 
 
-def _answer(
-    draw: Draw, binary: bool, id: str | None, coding: str | None, pixels: NDArray[np.uint8]
-) -> Reply:
+def _answer(draw: Draw, binary: bool, id: str | None, coding: str | None, pixels: NDArray[np.uint8]) -> Reply:
     begun, model = time.monotonic(), draw.model
     document, content = write_response(pixels, binary, model.name, v2_models.version(model), id)
     headers = {

@@ -59,7 +59,13 @@ def config(model: Model, settings: Settings) -> dict[str, Any]:
     """Triton's ModelConfig as JSON. max_batch_size is the most images a request may ask for."""
     image = model.contract.image
     inputs = [
-        {"name": name, "data_type": f"TYPE_{datatype}", "format": "FORMAT_NONE", "dims": dims, "optional": True}
+        {
+            "name": name,
+            "data_type": f"TYPE_{datatype}",
+            "format": "FORMAT_NONE",
+            "dims": dims,
+            "optional": True,
+        }
         for name, datatype, dims in _inputs(model)
     ]
     output = {

@@ -19,7 +19,7 @@ from service.errors import (
     UnsupportedType,
 )
 from service.web.v2 import IndexRequest
-from service.web.v2_tensors import (
+from service.web.v2_messages import (
     InferInput,
     InferOutput,
     InferParameters,
@@ -157,7 +157,9 @@ def _operation(
     answers: dict[str, Any] = {}
     if schema is not None:
         answers["200"] = {"description": "As the protocol has it.", "content": _content(schema)}
-    for error in sorted({*errors, MethodNotAllowed, ServiceError}, key=lambda error: (error.status, error.code)):
+    for error in sorted(
+        {*errors, MethodNotAllowed, ServiceError}, key=lambda error: (error.status, error.code)
+    ):
         # As in v2.error_reply.
         status = str(400 if error.status == 422 else error.status)
         answer = answers.setdefault(

@@ -16,71 +16,18 @@ from service.contract import Contract
 from service.errors import InvalidField, NotJson
 from service.latents import MAX_SEED
 from service.sampler import label_index
+from service.web.v2_messages import (
+    InferInput,
+    InferOutput,
+    InferParameters,
+    InferRequest,
+    InferResponse,
+    InputParameters,
+    OutputParameters,
+    ResponseOutput,
+)
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-
-
-class InferParameters(Struct, forbid_unknown_fields=True):
-    """Of a request. `timeout` is in microseconds, and 0 is the server's own, as in Triton.
-
-    The last five are what Triton's clients may send to any model, and have no effect here.
-    """
-
-    truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    timeout: Annotated[int, Meta(ge=0)] = 0
-    binary_data_output: bool = False
-    priority: int = 0
-    sequence_id: int | str = 0
-    sequence_start: bool = False
-    sequence_end: bool = False
-    triton_enable_empty_final_response: bool = False
-
-
-class InputParameters(Struct, forbid_unknown_fields=True):
-    binary_data_size: Annotated[int, Meta(ge=0)] | None = None
-
-
-class OutputParameters(Struct, forbid_unknown_fields=True):
-    binary_data: bool | None = None
-
-
-class InferInput(Struct, forbid_unknown_fields=True):
-    name: str
-    shape: list[Annotated[int, Meta(ge=0)]]
-    datatype: str
-    parameters: InputParameters | None = None
-    data: Raw = msgspec.field(default_factory=lambda: Raw(b"null"))  # a plain default has no JSON Schema
-
-
-class InferOutput(Struct, forbid_unknown_fields=True):
-    name: str
-    parameters: OutputParameters | None = None
-
-
-class InferRequest(Struct, forbid_unknown_fields=True):
-    """The JSON object of an inference request; some clients repeat in it the model that the path names."""
-
-    inputs: list[InferInput]
-    id: str | None = None
-    parameters: InferParameters | None = None
-    outputs: list[InferOutput] | None = None
-    model_name: str | None = None
-    model_version: str | None = None
-
-
-class ResponseOutput(Struct, omit_defaults=True):
-    name: str
-    datatype: str
-    shape: list[int]
-    data: Raw | None = None
-    parameters: dict[str, int] | None = None
-
-
-class InferResponse(Struct, omit_defaults=True):
-    model_name: str
-    model_version: str
-    outputs: list[ResponseOutput]
-    id: str | None = None
 
 
 class Inputs(Struct):
@@ -273,7 +220,9 @@ def _agreed(tensors: dict[str, NDArray[Any]], contract: Contract) -> Inputs:
     z, seed, label = tensors.get("z"), tensors.get("seed"), tensors.get("label")
     if (z is None) == (seed is None):
         both = "is given with z: they exclude each other, since z is what a seed stands for" * (z is not None)
-        raise InvalidField("seed", f"The input 'seed' {both or 'is missing, and so is z: one of them is needed'}.")
+        raise InvalidField(
+            "seed", f"The input 'seed' {both or 'is missing, and so is z: one of them is needed'}."
+        )
     if z is not None and not np.isfinite(z).all():
         raise InvalidField("z", "z holds a number that is not finite in float32.")
     if seed is not None and (seed.min() < 0 or seed.max() > MAX_SEED):
@@ -287,14 +236,18 @@ def _agreed(tensors: dict[str, NDArray[Any]], contract: Contract) -> Inputs:
     if label is None:
         return Inputs(z, seeds, [first % count for first in (range(n) if seeds is None else seeds)])
     if len(label) != n:
-        raise InvalidField("label", f"label has {len(label)} entries and the other input {n}: they must agree.")
+        raise InvalidField(
+            "label", f"label has {len(label)} entries and the other input {n}: they must agree."
+        )
     if label.min() < 0 or label.max() >= count:
-        label_index(int(label.min() if label.min() < 0 else label.max()), contract)  # raises, listing the classes
+        label_index(
+            int(label.min() if label.min() < 0 else label.max()), contract
+        )  # raises, listing the classes
     return Inputs(z, seeds, label.tolist())
 
 
 def _invalid(error: msgspec.ValidationError) -> InvalidField:
-    """msgspec's `Expected `int`, got `str` - at `$.inputs[...].shape[...]`` -> the field and the rest."""
+    """msgspec's `Expected `int`, got `str` - at `$.inputs[0].shape[0]`` -> the field and the rest."""
     text, _, path = str(error).partition(" - at `$")
     path = path.strip("`.")
     if unknown := re.search(r"unknown field `(.*)`", text, re.DOTALL):

@@ -136,6 +136,8 @@ def test_the_asyncio_client_works_too(server):
             assert await client.get_model_repository_index()
             with pytest.raises(InferenceServerException, match="when it starts"):
                 await client.load_model("tiny")
-            return (await client.infer("tiny", inputs(seed=[9]))).as_numpy("image")
+            images = (await client.infer("tiny", inputs(seed=[9]))).as_numpy("image")
+            assert images is not None
+            return images
 
     np.testing.assert_array_equal(asyncio.run(play()), samples(server, seed=9))

@@ -142,7 +142,8 @@ def test_the_reply_names_request_model_and_version(site):
 
 
 @pytest.mark.parametrize(
-    "content_type", [None, "application/json", "application/octet-stream", "application/x-www-form-urlencoded"]
+    "content_type",
+    [None, "application/json", "application/octet-stream", "application/x-www-form-urlencoded"],
 )
 def test_the_content_type_does_not_matter(site, content_type):
     headers = {} if content_type is None else {"content-type": content_type}
@@ -188,7 +189,8 @@ def test_a_bomb_is_stopped_at_the_limit(site):
     exact = gzip.compress(body + b" " * (limit - len(body)))
     assert inflate(exact, "gzip", limit)[: len(body)] == body
     assert (
-        site.ask("POST", f"{TINY}/infer", content=exact, headers={"content-encoding": "gzip"}).status_code == 200
+        site.ask("POST", f"{TINY}/infer", content=exact, headers={"content-encoding": "gzip"}).status_code
+        == 200
     )
 
 

@@ -76,7 +76,13 @@ def test_without_a_label_the_seed_says_the_class():
 
 
 def test_nulls_are_as_good_as_nothing():
-    fields = {"id": None, "parameters": None, "outputs": None, "model_name": None, "model_version": None}
+    fields: dict[str, Any] = {
+        "id": None,
+        "parameters": None,
+        "outputs": None,
+        "model_name": None,
+        "model_version": None,
+    }
     assert read(tensor("seed", [1]) | {"parameters": None}, **fields).seeds == [1]
     seeds = np.array([5])
     assert read(binary("seed", seeds) | {"data": None}, after=seeds.tobytes()).seeds == [5]
@@ -98,9 +104,9 @@ def test_nulls_are_as_good_as_nothing():
         ([tensor("seed", [1], [])], "seed", "allowed is [n]"),
         ([tensor("seed", [1], [1, 1])], "seed", "[1, 1]; allowed is [n]"),
         ([tensor("seed", [1], [1] * 5000)], "seed", "allowed is [n]"),
-        ([tensor("seed", [1], [-1])], "inputs[...].shape[...]", ">= 0"),
-        ([tensor("seed", [1], [1.5])], "inputs[...].shape[...]", "int"),
-        ([tensor("seed", [1], 1)], "inputs[...].shape", "array"),
+        ([tensor("seed", [1], [-1])], "inputs[0].shape[0]", ">= 0"),
+        ([tensor("seed", [1], [1.5])], "inputs[0].shape[0]", "int"),
+        ([tensor("seed", [1], 1)], "inputs[0].shape", "array"),
         ([tensor("z", ROW, [8])], "z", "allowed is [n, 8]"),
         ([tensor("z", ROW[:7], [1, 7])], "z", "allowed is [n, 8]"),
         ([tensor("z", ROW[:7], [1, 8])], "z", "7 numbers; its shape [1, 8] has 8"),
@@ -128,10 +134,10 @@ def test_nulls_are_as_good_as_nothing():
         ([tensor("seed", shape=[1])], "seed", "no data"),
         ([tensor("seed", [1], parameters={"binary_data_size": 8})], "seed", "exclude each other"),
         ([tensor("seed", [1], parameters={"shared_memory_region": "r"})], "shared_memory_region", "binary_data_size"),
-        ([tensor("seed", [1], parameters={"binary_data_size": "8"})], "inputs[...].parameters.binary_data_size", "int"),
+        ([tensor("seed", [1], parameters={"binary_data_size": "8"})], "inputs[0].parameters.binary_data_size", "int"),
         ([tensor("seed", [1], extra=1)], "extra", "allowed are name, shape, datatype"),
-        ([{"name": "seed"}], "inputs[...]", "missing required field `shape`"),
-        ([7], "inputs[...]", "object"),
+        ([{"name": "seed"}], "inputs[0]", "missing required field `shape`"),
+        ([7], "inputs[0]", "object"),
     ],
 )  # fmt: skip
 def test_a_tensor_that_is_not_allowed_is_named_with_what_is(inputs, field, says):
@@ -194,7 +200,7 @@ def test_a_json_length_that_can_not_be_is_refused(length):
         ({"parameters": []}, "parameters", "object"),
         ({"id": 7}, "id", "str"),
         ({"inputs": {}}, "inputs", "array"),
-        ({"outputs": ["image"]}, "outputs[...]", "object"),
+        ({"outputs": ["image"]}, "outputs[0]", "object"),
         ({"outputs": [{"name": "image", "parameters": {"classification": 3}}]}, "classification", "binary_data"),
         ({"images": 1}, "images", "allowed are inputs, id"),
     ],
@@ -205,7 +211,9 @@ def test_a_field_that_is_not_allowed_is_named_with_what_is(fields, field, says):
     assert says in text
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"null1", b'{"inputs": [' + b"[" * 60_000, b'{"inputs": NaN}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b"null1", b'{"inputs": [' + b"[" * 60_000, b'{"inputs": NaN}']
+)
 def test_a_body_that_is_no_json_is_refused(body):
     with pytest.raises((NotJson, InvalidField)):
         read_request(body, None)
@@ -271,14 +279,16 @@ plausible_input = st.fixed_dictionaries(
     },
     optional={
         "data": st.lists(st.integers(-1, 11) | st.floats(allow_nan=False), max_size=16) | json_values,
-        "parameters": st.fixed_dictionaries({"binary_data_size": st.sampled_from([0, 8, 16, 32])}) | json_values,
+        "parameters": st.fixed_dictionaries({"binary_data_size": st.sampled_from([0, 8, 16, 32])})
+        | json_values,
     },
 )
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.fixed_dictionaries({"inputs": st.lists(plausible_input, max_size=3)}) | json_values, st.binary(max_size=64)
+    st.fixed_dictionaries({"inputs": st.lists(plausible_input, max_size=3)}) | json_values,
+    st.binary(max_size=64),
 )
 def test_whatever_comes_is_read_or_refused(body, after):
     head = json.dumps(body).encode()
