@@ -58,7 +58,7 @@ class ResponseOutput(Struct, omit_defaults=True):
     name: str
     datatype: str
     shape: list[int]
-    data: Raw | None = None
+    data: list[int] | None = None
     parameters: dict[str, int] | None = None
 
 
