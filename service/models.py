@@ -22,8 +22,8 @@ from service.settings import Settings
 log = logging.getLogger("bentoml.ganserve.models")
 
 FILE = "generator.onnx"
-# A request for one image waits for the pass that is running: 8 ms of its images, and never more than 64.
-SHORT_SECONDS = 0.008
+# A request for one image waits for the pass that is running: 4 ms of its images, and never more than 64.
+SHORT_SECONDS = 0.004
 MOST_IMAGES = 64
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

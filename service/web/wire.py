@@ -45,7 +45,7 @@ class Wire(HttpToolsProtocol):
         super().connection_made(transport)
         if self._front.models.settings.workers > 1:
             # uvloop takes every connection that is waiting: without a pause one worker gets most of a crowd.
-            time.sleep(0.0001)
+            time.sleep(0.0002)
 
     def data_received(self, data: bytes) -> None:
         self._arrived = self._arrived + data if self._arrived else data
