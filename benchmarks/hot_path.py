@@ -42,7 +42,8 @@ async def microseconds(folder: Path, at_once: int) -> float:
 
     models = Models(Settings(models=folder, engine="onnxruntime", threads=1, max_batch=max(8, at_once)))
     models.load()
-    config = uvicorn.Config(SimpleNamespace(models=models), interface="asgi3", ws="none", lifespan="off")
+    front: Any = SimpleNamespace(models=models)
+    config = uvicorn.Config(front, interface="asgi3", ws="none", lifespan="off")
     config.load()
     state = ServerState()
     state.default_headers = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]

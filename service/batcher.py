@@ -30,18 +30,20 @@ log = logging.getLogger("bentoml.ganserve.batcher")
 
 Outcome = tuple[Request, Any, BaseException | None]
 
-QUICK_SECONDS = 0.010  # a full pass that takes no longer may hold up the event loop
+QUICK_SECONDS = 0.015  # a full pass that takes no longer may hold up the event loop
 WAKING_SECONDS = 0.001  # a pass that takes less is over before another thread, woken for it, has begun
 
 
 class Line:
     """One model's place in a batcher: its engine, its queue, its metrics."""
 
-    def __init__(self, name: str, engine: Engine, max_batch: int, pass_seconds: float) -> None:
+    def __init__(
+        self, name: str, engine: Engine, max_batch: int, max_piece: int, pass_seconds: float
+    ) -> None:
         self.name = name
         self.engine = engine
         self.pass_seconds = pass_seconds
-        self.queue = RequestQueue(max_batch)
+        self.queue = RequestQueue(max_batch, max_piece)
         self.queue_images = metrics.queue_images.labels(name)
         self.queue_seconds = metrics.queue_seconds.labels(name)
         self.forward_seconds = metrics.forward_seconds.labels(name)
@@ -84,16 +86,24 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def add(self, name: str, engine: Engine, max_batch: int, pass_seconds: float = inf) -> Line:
+    def add(
+        self,
+        name: str,
+        engine: Engine,
+        max_batch: int,
+        pass_seconds: float = inf,
+        max_piece: int | None = None,
+    ) -> Line:
         """A line for `engine`, which must have at least as many lanes as this batcher.
 
+        max_piece: most images of one request in a pass; max_batch, if it is not given.
         pass_seconds: what a pass of max_batch images takes on one lane.
         """
         if len(engine.lanes) < self._lanes:
             raise ValueError(
                 f"{name}: {len(engine.lanes)} lanes, the batcher has {self._lanes}: this is a bug"
             )
-        line = Line(name, engine, max_batch, pass_seconds)
+        line = Line(name, engine, max_batch, max_piece or max_batch, pass_seconds)
         with self._lock:
             self._turn.append(line)
             slowest = max(line.pass_seconds for line in self._turn)
