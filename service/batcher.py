@@ -31,6 +31,7 @@ log = logging.getLogger("bentoml.ganserve.batcher")
 Outcome = tuple[Request, Any, BaseException | None]
 
 QUICK_SECONDS = 0.015  # a full pass that takes no longer may hold up the event loop
+MOST_TURNS = 64  # that a pass on the event loop gives way for, so that nobody's new connections can starve it
 WAKING_SECONDS = 0.001  # a pass that takes less is over before another thread, woken for it, has begun
 
 
@@ -72,6 +73,8 @@ class Batcher:
         self._loop_is_alone = False
         self._loop_in_pass = False
         self._pass_is_due = False
+        self._gives_way = False
+        self._turns_given = 0
         self._closing = False
         self._images_per_second = 0.0
         self._failures = itertools.count(1)
@@ -182,6 +185,10 @@ class Batcher:
             metrics.dropped.labels("disconnect").inc()
             self._leave(request)
 
+    def give_way(self) -> None:
+        """Let the event loop turn once more before its next pass."""
+        self._gives_way = True
+
     def drain(self) -> None:
         """Refuse new work; what was accepted is still answered."""
         with self._lock:
@@ -270,7 +277,13 @@ class Batcher:
 
     def _run_here(self, loop: asyncio.AbstractEventLoop) -> None:
         """One pass on the event loop's own thread; what is left goes to the others, or waits for the next."""
-        self._pass_is_due = False
+        if self._gives_way and self._turns_given < MOST_TURNS:
+            self._gives_way = False
+            self._turns_given += 1
+            loop.call_soon(self._run_here, loop)
+            return
+        self._pass_is_due = self._gives_way = False
+        self._turns_given = 0
         with self._lock:
             work = self._take(kept=0) if self._loop_is_lane else None
             if not self._loop_is_alone and any(line.queue for line in self._turn):
