@@ -11,7 +11,7 @@ SERVICE = [
     *("app", "preflight"),
     "web.wire",
     *("web.routes", "web.openapi", "web.samples", "web.operations", "web.problems", "web.asgi"),
-    *("sampler", "models", "golden", "batcher", "request_queue"),
+    *("sampler", "models", "golden", "batcher", "forward_pass", "request_queue"),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
     *("images", "latents", "contract", "metrics", "settings", "errors"),
 ]
