@@ -21,33 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
-from service.engines.engine import Engine, Forward
+from service.engines.engine import Engine
 from service.errors import DeadlinePassed, Draining, EngineFailed, QueueFull
-from service.latents import Seeded, rows_of
-from service.request_queue import Piece, Request, RequestQueue, Settle, Timing
+from service.forward_pass import Line, Outcome, compute, finish
+from service.latents import Seeded
+from service.request_queue import Piece, Request, Settle, Timing
 
 log = logging.getLogger("bentoml.ganserve.batcher")
 
-Outcome = tuple[Request, Any, BaseException | None]
-
-QUICK_SECONDS = 0.010  # a full pass that takes no longer may hold up the event loop
+QUICK_SECONDS = 0.015  # a full pass that takes no longer may hold up the event loop
+MOST_TURNS = 64  # that a pass on the event loop gives way for, so that nobody's new connections can starve it
 WAKING_SECONDS = 0.001  # a pass that takes less is over before another thread, woken for it, has begun
-
-
-class Line:
-    """One model's place in a batcher: its engine, its queue, its metrics."""
-
-    def __init__(self, name: str, engine: Engine, max_batch: int, pass_seconds: float) -> None:
-        self.name = name
-        self.engine = engine
-        self.pass_seconds = pass_seconds
-        self.queue = RequestQueue(max_batch)
-        self.queue_images = metrics.queue_images.labels(name)
-        self.queue_seconds = metrics.queue_seconds.labels(name)
-        self.forward_seconds = metrics.forward_seconds.labels(name)
-        self.forward_passes = metrics.forward_passes.labels(name)
-        self.batch_images = metrics.batch_images.labels(name)
-        self.images = metrics.images.labels(name)
 
 
 class Batcher:
@@ -70,6 +54,8 @@ class Batcher:
         self._loop_is_alone = False
         self._loop_in_pass = False
         self._pass_is_due = False
+        self._gives_way = False
+        self._turns_given = 0
         self._closing = False
         self._images_per_second = 0.0
         self._failures = itertools.count(1)
@@ -84,16 +70,24 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def add(self, name: str, engine: Engine, max_batch: int, pass_seconds: float = inf) -> Line:
+    def add(
+        self,
+        name: str,
+        engine: Engine,
+        max_batch: int,
+        pass_seconds: float = inf,
+        max_piece: int | None = None,
+    ) -> Line:
         """A line for `engine`, which must have at least as many lanes as this batcher.
 
+        max_piece: most images of one request in a pass; max_batch, if it is not given.
         pass_seconds: what a pass of max_batch images takes on one lane.
         """
         if len(engine.lanes) < self._lanes:
             raise ValueError(
                 f"{name}: {len(engine.lanes)} lanes, the batcher has {self._lanes}: this is a bug"
             )
-        line = Line(name, engine, max_batch, pass_seconds)
+        line = Line(name, engine, max_batch, max_piece or max_batch, pass_seconds)
         with self._lock:
             self._turn.append(line)
             slowest = max(line.pass_seconds for line in self._turn)
@@ -174,6 +168,10 @@ class Batcher:
         if request in self._accepted:
             metrics.dropped.labels("disconnect").inc()
             self._leave(request)
+
+    def give_way(self) -> None:
+        """Let the event loop turn once more before its next pass."""
+        self._gives_way = True
 
     def drain(self) -> None:
         """Refuse new work; what was accepted is still answered."""
@@ -263,7 +261,13 @@ class Batcher:
 
     def _run_here(self, loop: asyncio.AbstractEventLoop) -> None:
         """One pass on the event loop's own thread; what is left goes to the others, or waits for the next."""
-        self._pass_is_due = False
+        if self._gives_way and self._turns_given < MOST_TURNS:
+            self._gives_way = False
+            self._turns_given += 1
+            loop.call_soon(self._run_here, loop)
+            return
+        self._pass_is_due = self._gives_way = False
+        self._turns_given = 0
         with self._lock:
             work = self._take(kept=0) if self._loop_is_lane else None
             if not self._loop_is_alone and any(line.queue for line in self._turn):
@@ -313,52 +317,23 @@ class Batcher:
     ) -> None:
         """Compute, encode and settle; whatever goes wrong harms the requests of this batch only."""
         try:
-            done = self._forward(line, pieces, line.engine.wide if alone else line.engine.lanes[lane])
+            forward = line.engine.wide if alone else line.engine.lanes[lane]
+            done, seconds = compute(line, pieces, forward, self._lock)
+            self._learn_rate(sum(piece.stop - piece.start for piece in pieces), seconds)
         except Exception as error:
             settle(self._failed(line, pieces, error))
             return
         if self._encoders and done:
-            self._encoders.submit(lambda: settle(_finish(line, done)))
+            self._encoders.submit(lambda: settle(finish(line, done)))
         elif done:
-            settle(_finish(line, done))
+            settle(finish(line, done))
 
-    def _forward(self, line: Line, pieces: list[Piece], forward: Forward) -> list[Request]:
-        """One pass. Returns the requests that it completed."""
-        begun_at = time.monotonic()
-        z, label = _join(pieces)
-        images = forward(z, label)
-        ended_at = time.monotonic()
-        seconds = ended_at - begun_at
-        if len(images) != len(z):
-            raise RuntimeError(f"the engine gave {len(images)} images for {len(z)} latents")
-        line.forward_passes.inc()
-        line.forward_seconds.observe(seconds)
-        line.batch_images.observe(len(images))
-        done = []
-        offset = 0
-        for piece in pieces:
-            request, size = piece.request, piece.stop - piece.start
-            part = images[offset : offset + size]
-            offset += size
-            request.timing.forward_seconds = ended_at - request.begun_at
-            if size == request.n:
-                request.images = part
-                done.append(request)
-                continue
-            with self._lock:  # two lanes may bring pieces of one request
-                if request.images is None:
-                    request.images = np.empty((request.n, *part.shape[1:]), np.uint8)
-            request.images[piece.start : piece.stop] = part
-            with self._lock:
-                request.computed += size
-                if request.computed == request.n:
-                    done.append(request)
-        # An average over some 20 passes of a lane, for Retry-After.
-        rate = len(images) * self._lanes / max(seconds, 1e-6)
+    def _learn_rate(self, images: int, seconds: float) -> None:
+        """An average over some 20 passes of a lane, for Retry-After."""
+        rate = images * self._lanes / max(seconds, 1e-6)
         self._images_per_second += (
             0.05 * (rate - self._images_per_second) if self._images_per_second else rate
         )
-        return done
 
     def _failed(self, line: Line, pieces: list[Piece], error: Exception) -> list[Outcome]:
         number = next(self._failures)
@@ -382,27 +357,3 @@ class Batcher:
 
 
 _TOO_LATE = "The deadline passed before the images were ready."
-
-
-def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    z = rows_of([piece.z for piece in pieces])
-    labels = [
-        label
-        for piece in pieces
-        if piece.request.label is not None
-        for label in piece.request.label[piece.start : piece.stop]
-    ]
-    return z, np.array(labels, np.int64) if labels else None
-
-
-def _finish(line: Line, requests: list[Request]) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    line.images.inc(sum(request.n for request in requests))
-    for request in requests:
-        try:
-            line.queue_seconds.observe(request.timing.queue_seconds)
-            assert request.images is not None
-            outcomes.append((request, request.finish(request.images), None))
-        except Exception as error:
-            outcomes.append((request, None, error))
-    return outcomes

@@ -11,10 +11,10 @@ standard normal's 65,536 mid-point quantiles as float32, so |z| < 4.4.
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 MAX_SEED = 2**53 - 1  # the largest integer that JavaScript, and so any JSON client, holds exactly
@@ -50,7 +50,8 @@ def latents(seeds: Iterable[int], z_dim: int) -> NDArray[np.float32]:
     return QUANTILES[np.frombuffer(stream, "<u2")].reshape(-1, z_dim)
 
 
-class Seeded(Struct, frozen=True):
+@dataclass(slots=True)
+class Seeded:
     """The z of some seeds, not computed yet: a forward pass computes those of all its requests at once.
 
     seeds: in any order, and what slices like itself: a range, or a list.

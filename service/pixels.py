@@ -36,9 +36,7 @@ def _as_they_are(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels
 
 
-def _timed(
-    draw: Draw, format: str, encode: Callable[[NDArray[np.uint8]], T], pixels: NDArray[np.uint8]
-) -> T:
+def _timed(draw: Draw, format: str, encode: Callable[[NDArray[np.uint8]], T], pixels: NDArray[np.uint8]) -> T:
     begun = time.monotonic()
     answer = encode(pixels)
     draw.timing.encode_seconds = time.monotonic() - begun

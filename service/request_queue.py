@@ -70,10 +70,15 @@ class Piece:
 
 
 class RequestQueue:
-    """Requests of one model, in turn: a request larger than a piece goes back to the end after each piece."""
+    """Requests of one model, in turn: a request larger than a piece goes back to the end after each piece.
 
-    def __init__(self, max_batch: int) -> None:
+    So a pass is large where many ask, and small where one asks for much: who comes then waits for little.
+    """
+
+    def __init__(self, max_batch: int, max_piece: int) -> None:
+        """max_piece: most images of one request in a batch."""
         self.max_batch = max_batch
+        self.max_piece = max_piece
         self.waiting_images = 0
         self._requests: OrderedDict[int, Request] = OrderedDict()
 
@@ -99,13 +104,16 @@ class RequestQueue:
         pieces: list[Piece] = []
         expired: list[Request] = []
         room = self.max_batch
+        unfinished: Request | None = None
         while room and self._requests:
             request = next(iter(self._requests.values()))
+            if request is unfinished:  # all others have had their turn
+                break
             if request.deadline <= now:
                 self.discard(request)
                 expired.append(request)
                 continue
-            stop = min(request.n, request.begun + room)
+            stop = min(request.n, request.begun + min(room, self.max_piece))
             pieces.append(Piece(request, request.begun, stop))
             taken = stop - request.begun
             room -= taken
@@ -115,4 +123,5 @@ class RequestQueue:
                 del self._requests[id(request)]
             else:
                 self._requests.move_to_end(id(request))
+                unfinished = unfinished or request
         return pieces, expired

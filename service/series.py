@@ -41,7 +41,8 @@ async def render(series: Series, format: SeriesFormat, deadline: float, frame_mi
     width = len(series.seeds) * model.contract.image.width
     if format == "webp" and width > _WEBP_PIXELS:
         raise InvalidField(
-            "format", f"The row is {width} pixels wide; WebP has room for {_WEBP_PIXELS}: ask for another format."
+            "format",
+            f"The row is {width} pixels wide; WebP has room for {_WEBP_PIXELS}: ask for another format.",
         )
     assert model.batcher is not None
     pixels = await model.batcher.submit(model.line, draw.z, draw.label, deadline, _as_they_are, draw.timing)

@@ -49,7 +49,7 @@ class Settings:
     )
     max_batch: int = _setting(
         0,
-        "Most images in one forward pass; 0: on CPU 8, and up to 64 as long as a pass takes 8 ms at most; 64 on a GPU, where passes are padded to powers of two.",
+        "Most images in one forward pass; 0: on CPU 8, and up to 64 of several requests as long as a pass takes 12 ms at most; 64 on a GPU, where passes are padded to powers of two.",
         low=0,
         high=4096,
     )

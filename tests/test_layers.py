@@ -35,7 +35,7 @@ SERVICE = [
     ),
     *("paths", "arithmetic", "series"),
     *("pixels", "prompts"),
-    *("sampler", "models", "golden", "batcher", "request_queue"),
+    *("sampler", "models", "golden", "batcher", "forward_pass", "request_queue"),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
     *("images", "latents", "contract", "metrics", "settings", "errors"),
 ]

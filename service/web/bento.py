@@ -17,7 +17,16 @@ from service.models import Models
 from service.pixels import encoded
 from service.sampler import Label, SampleRequest, resolve
 from service.settings import Settings
-from service.web.asgi import CLIENT_GONE, ClientGone, Message, Receive, Reply, Scope, read_body, unless_client_goes
+from service.web.asgi import (
+    CLIENT_GONE,
+    ClientGone,
+    Message,
+    Receive,
+    Reply,
+    Scope,
+    read_body,
+    unless_client_goes,
+)
 from service.web.problems import reply_to
 from service.web.samples import address_headers, decode_request, require_json, timing_of
 

@@ -77,7 +77,12 @@ _ERRORS: tuple[type[RequestError | ServiceError], ...] = (
 
 
 def _operation(
-    summary: str, description: str, kinds: str, request: str, headers: dict[str, str], examples: dict[str, Any]
+    summary: str,
+    description: str,
+    kinds: str,
+    request: str,
+    headers: dict[str, str],
+    examples: dict[str, Any],
 ) -> dict[str, Any]:
     content: dict[str, Any] = {
         kind: {"schema": {"type": "string", "contentMediaType": kind}} for kind in kinds.split()

@@ -29,7 +29,9 @@ MOST_RESIZED_PIXELS = 16 * MOST_SIDE**2  # of one reply: OpenAI's largest, ten o
 
 _SIZE = re.compile(r"([1-9]\d{0,3})x([1-9]\d{0,3})", re.ASCII)
 # What a browser or curl sends. The header goes into addresses that others will open, so nothing else may.
-_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9._-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
+_HOST = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9._-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE
+)
 
 
 class GenerationRequest(Struct, forbid_unknown_fields=True):
@@ -160,7 +162,8 @@ def _picture(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:
     quality = 100 if asked.output_compression is None else asked.output_compression
     if quality < 100 and format != "jpeg":
         raise InvalidField(
-            "output_compression", f"{format} is lossless here: output_compression can be 100 only, or ask for jpeg."
+            "output_compression",
+            f"{format} is lossless here: output_compression can be 100 only, or ask for jpeg.",
         )
     if asked.size in (None, "auto"):
         return Picture(native.height, native.width, format, quality)
@@ -196,7 +199,9 @@ def _document(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
     return msgspec.json.encode(_generations(draw, picture, [{"b64_json": file} for file in files]))
 
 
-def _addressed(draw: Draw, picture: Picture, truncation: float, scope: Scope, native: ImageShape) -> Generations:
+def _addressed(
+    draw: Draw, picture: Picture, truncation: float, scope: Scope, native: ImageShape
+) -> Generations:
     """The reply with addresses that can be cached for ever; nothing is drawn before one is opened."""
     if (picture.height, picture.width) != (native.height, native.width) or picture.format == "jpeg":
         raise InvalidField(
@@ -206,7 +211,9 @@ def _addressed(draw: Draw, picture: Picture, truncation: float, scope: Scope, na
         )
     host = header(scope, b"host") or ""
     if not _HOST.fullmatch(host):
-        raise InvalidField("response_format", "An address needs a Host header with a host name, and a port if any.")
+        raise InvalidField(
+            "response_format", "An address needs a Host header with a host name, and a port if any."
+        )
     model = draw.model
     folder = f"{scope['scheme']}://{host}/v1/models/{model.name}@{model.version}/images/"
     if draw.label is not None:
@@ -218,7 +225,9 @@ def _addressed(draw: Draw, picture: Picture, truncation: float, scope: Scope, na
     )
 
 
-def _generations(draw: Draw, picture: Picture, contents: list[dict[str, bytes]] | list[dict[str, str]]) -> Generations:
+def _generations(
+    draw: Draw, picture: Picture, contents: list[dict[str, bytes]] | list[dict[str, str]]
+) -> Generations:
     model = draw.model
     classes = model.contract.classes
     understood = None if draw.label is None or classes is None else classes[draw.label[0]]

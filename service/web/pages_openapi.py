@@ -10,9 +10,7 @@ _CACHING = {"etag": "Of these bytes.", "cache-control": "To be asked for again e
 def _operation(
     summary: str, kinds: str, errors: tuple[type[RequestError | ServiceError], ...], *names: str
 ) -> dict[str, Any]:
-    headers = {
-        name: {"description": text, "schema": {"type": "string"}} for name, text in _CACHING.items()
-    }
+    headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in _CACHING.items()}
     answers: dict[str, Any] = {
         "200": {
             "description": "It asks no other host for anything.",

@@ -47,9 +47,12 @@ class Wire(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        # uvloop accepts one connection a turn; with a pass between, the last of a crowd would wait for as many passes.
+        if batcher := self._front.models.batcher:
+            batcher.give_way()
         if self._front.models.settings.workers > 1:
-            # uvloop takes every connection that is waiting: without a pause one worker gets most of a crowd.
-            time.sleep(0.0001)
+            # Without a pause one worker gets most of a crowd.
+            time.sleep(0.0002)
 
     def data_received(self, data: bytes) -> None:
         self._arrived = self._arrived + data if self._arrived else data

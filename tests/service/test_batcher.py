@@ -404,6 +404,24 @@ def test_an_event_loop_that_is_the_only_lane_answers_other_things_between_passes
         asyncio.run(play(one))
 
 
+def test_a_pass_on_the_event_loop_gives_way_but_not_for_ever():
+    async def play(one: Stage, turns_with_arrivals: int) -> int:
+        asked = one.ask(1)
+        turns = 0
+        while not asked.done():
+            if turns < turns_with_arrivals:
+                one.batcher.give_way()
+            turns += 1
+            await asyncio.sleep(0)
+        return turns
+
+    with stage(quick=True) as one:
+        one.gate.set()
+        at_once = asyncio.run(play(one, 0))
+        assert asyncio.run(play(one, 10)) >= at_once + 9
+        assert asyncio.run(play(one, 10**9)) < at_once + 100
+
+
 def test_two_lanes_of_which_one_is_the_event_loop_both_run():
     """The event loop leaves to a thread what does not fit its own pass, and no pass runs beside them."""
     running, most = [0], [0]

@@ -5,12 +5,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.request_queue import Request, RequestQueue
+from service.request_queue import Request, RequestQueue, Timing
 
 
 def request(n: int, deadline: float = 100.0) -> Request:
     nobody = cast(Any, None)
-    return Request(np.zeros((n, 2), np.float32), None, deadline, 0.0, nobody, nobody, nobody)
+    return Request(np.zeros((n, 2), np.float32), None, deadline, 0.0, nobody, nobody, nobody, Timing())
 
 
 def spans(pieces):
@@ -18,7 +18,7 @@ def spans(pieces):
 
 
 def test_small_requests_share_a_batch_in_the_order_of_arrival():
-    queue = RequestQueue(max_batch=8)
+    queue = RequestQueue(8, 8)
     first, second = request(3), request(4)
     queue.append(first)
     queue.append(second)
@@ -29,14 +29,14 @@ def test_small_requests_share_a_batch_in_the_order_of_arrival():
 
 
 def test_a_request_that_does_not_fit_is_cut():
-    queue = RequestQueue(max_batch=8)
+    queue = RequestQueue(8, 8)
     large = request(20)
     queue.append(large)
     assert [spans(queue.next_batch(0)[0]) for _ in range(4)] == [[(0, 8)], [(8, 16)], [(16, 20)], []]
 
 
 def test_a_request_for_one_image_waits_for_one_piece_of_a_large_one():
-    queue = RequestQueue(max_batch=8)
+    queue = RequestQueue(8, 8)
     queue.append(request(1000))
     queue.next_batch(0)
     small = request(1)
@@ -48,7 +48,7 @@ def test_a_request_for_one_image_waits_for_one_piece_of_a_large_one():
 
 
 def test_two_large_requests_take_turns():
-    queue = RequestQueue(max_batch=4)
+    queue = RequestQueue(4, 4)
     first, second = request(8), request(8)
     queue.append(first)
     queue.append(second)
@@ -56,8 +56,18 @@ def test_two_large_requests_take_turns():
     assert order == [first, second, first, second]
 
 
+def test_one_large_request_makes_small_passes_and_many_make_large_ones():
+    queue = RequestQueue(max_batch=32, max_piece=8)
+    queue.append(request(20))
+    assert [spans(queue.next_batch(0)[0]) for _ in range(3)] == [[(0, 8)], [(8, 16)], [(16, 20)]]
+    for _ in range(6):
+        queue.append(request(16))
+    sizes = [[stop - start for start, stop in spans(queue.next_batch(0)[0])] for _ in range(4)]
+    assert sizes == [[8] * 4, [8] * 4, [8] * 4, []]
+
+
 def test_an_expired_request_is_handed_back_and_never_computed():
-    queue = RequestQueue(max_batch=8)
+    queue = RequestQueue(8, 8)
     late, good = request(5, deadline=1), request(2, deadline=9)
     queue.append(late)
     queue.append(good)
@@ -68,7 +78,7 @@ def test_an_expired_request_is_handed_back_and_never_computed():
 
 
 def test_a_request_that_expires_half_way_is_not_continued():
-    queue = RequestQueue(max_batch=4)
+    queue = RequestQueue(4, 4)
     half = request(8, deadline=1)
     queue.append(half)
     assert spans(queue.next_batch(now=0)[0]) == [(0, 4)]
@@ -76,7 +86,7 @@ def test_a_request_that_expires_half_way_is_not_continued():
 
 
 def test_discarding_takes_out_what_has_not_begun_once():
-    queue = RequestQueue(max_batch=4)
+    queue = RequestQueue(4, 4)
     left = request(10)
     queue.append(left)
     queue.next_batch(0)
@@ -96,9 +106,9 @@ steps = st.lists(
 )
 
 
-@given(steps, st.integers(1, 9))
-def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch):
-    queue = RequestQueue(max_batch)
+@given(steps, st.integers(1, 9), st.integers(1, 9))
+def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch, max_piece):
+    queue = RequestQueue(max_batch, max_piece)
     requests: list[Request] = []
     travelled: Counter[int] = Counter()
     gone: set[int] = set()
@@ -110,8 +120,12 @@ def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch):
         assert all(late.deadline <= now for late in expired)
         size = sum(piece.stop - piece.start for piece in pieces)
         assert size <= max_batch
-        assert expired or size == min(max_batch, waiting), "an engine is idle while work waits"
+        whole = all(one.n - travelled[id(one)] <= max_piece for one in requests)
+        assert expired or size == min(max_batch, waiting) or not whole, "an engine is idle while work waits"
+        assert pieces or expired or not waiting
+        assert len({id(piece.request) for piece in pieces}) == len(pieces), "one piece a request"
         for piece in pieces:
+            assert piece.stop - piece.start <= max_piece
             assert id(piece.request) not in gone
             assert piece.start == travelled[id(piece.request)] < piece.stop
             travelled[id(piece.request)] = piece.stop

@@ -22,7 +22,9 @@ TINY = Tiny(z_dim=4)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    with loaded(tmp_path_factory.mktemp("models"), {"tiny": TINY.file()}, engine="onnxruntime", threads=1) as models:
+    with loaded(
+        tmp_path_factory.mktemp("models"), {"tiny": TINY.file()}, engine="onnxruntime", threads=1
+    ) as models:
         yield models  # fmt: skip
 
 

@@ -40,20 +40,26 @@ def test_every_argument_has_a_default_and_labels_are_names_slugs_or_indexes(serv
     np.testing.assert_array_equal(by_name, by_slug)
     np.testing.assert_array_equal(by_name, by_index)
     np.testing.assert_array_equal(client.sample(n=12, seed=5), samples(server, n=12, seed=5))
-    np.testing.assert_array_equal(client.sample("bare", None, 2, 7), samples(server, model="bare", n=2, seed=7))
+    np.testing.assert_array_equal(
+        client.sample("bare", None, 2, 7), samples(server, model="bare", n=2, seed=7)
+    )
 
 
 def test_the_asynchronous_client_shares_forward_passes(server):
     async def ask() -> list[np.ndarray]:
         async with bentoml.AsyncHTTPClient(server.url) as one:
-            arrays = await asyncio.gather(*(one.sample(model="slow", label=7, seed=seed) for seed in range(32)))
+            arrays = await asyncio.gather(
+                *(one.sample(model="slow", label=7, seed=seed) for seed in range(32))
+            )
         one._temp_dir.cleanup()
         return arrays
 
     before = server.metric("ganserve_forward_passes_total", model="slow")
     arrays = asyncio.run(ask())
     assert server.metric("ganserve_forward_passes_total", model="slow") - before < 32
-    np.testing.assert_array_equal(np.concatenate(arrays), samples(server, model="slow", label=7, seed=0, n=32))
+    np.testing.assert_array_equal(
+        np.concatenate(arrays), samples(server, model="slow", label=7, seed=0, n=32)
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +139,11 @@ def test_a_reply_names_its_address_and_is_counted(server):
     before = server.metric("ganserve_requests_total", route="/sample", code="200")
     with server.client() as http:
         headers = http.post("/sample", json={"label": 7, "n": 2, "seed": 5}).headers
-    assert (headers["ganserve-model"], headers["ganserve-labels"], headers["ganserve-seeds"]) == ("tiny", "7", "5-6")
+    assert (headers["ganserve-model"], headers["ganserve-labels"], headers["ganserve-seeds"]) == (
+        "tiny",
+        "7",
+        "5-6",
+    )
     assert server.metric("ganserve_requests_total", route="/sample", code="200") == before + 1
 
 

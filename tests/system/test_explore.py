@@ -23,7 +23,9 @@ def test_the_way_between_two_sneakers_plays_and_begins_and_ends_with_them(server
 
 
 def test_the_z_of_a_sum_draws_its_image_again(server):
-    terms = [{"weight": weight, "seeds": [seed, seed + 1, seed + 2]} for weight, seed in ((1, 1), (-1, 4), (1, 7))]
+    terms = [
+        {"weight": weight, "seeds": [seed, seed + 1, seed + 2]} for weight, seed in ((1, 1), (-1, 4), (1, 7))
+    ]
     with server.client() as client:
         reply = client.post(
             "/v1/arithmetic",

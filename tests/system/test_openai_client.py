@@ -68,7 +68,11 @@ def test_it_lists_the_models(client):
 def test_mistakes_are_its_own_exceptions(client):
     with pytest.raises(openai.BadRequestError) as bad:
         client.images.generate(model="tiny", prompt="a dog")
-    assert (bad.value.param, bad.value.code, bad.value.type) == ("prompt", "invalid_value", "invalid_request_error")
+    assert (bad.value.param, bad.value.code, bad.value.type) == (
+        "prompt",
+        "invalid_value",
+        "invalid_request_error",
+    )
     assert ", ".join(CLASSES) in str(bad.value)
     with pytest.raises(openai.NotFoundError) as unknown:
         client.images.generate(model="dall-e-3", prompt="bag")

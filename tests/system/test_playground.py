@@ -315,7 +315,10 @@ def test_a_refusal_is_shown_in_words_and_goes_with_the_next_answer(visit, served
 
 def test_models_that_are_not_ready_are_told_and_waited_for(visit, served):
     page = visit("/docs")
-    states = [{"id": "one", "state": "failed", "problem": "not an ONNX file"}, {"id": "two", "state": "loading"}]
+    states = [
+        {"id": "one", "state": "failed", "problem": "not an ONNX file"},
+        {"id": "two", "state": "loading"},
+    ]
     page.route("**/v1/models", lambda route: route.fulfill(json={"object": "list", "data": states}))
     page.goto(served.url)
     words = page.locator("#gallery-words")

@@ -6,9 +6,12 @@ import shlex
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from PIL import Image
 
+from benchmarks import summary
+from benchmarks.report import Run
 from service.settings import table
 from tests.system.serving import ROOT, serving
 from tests.training.tiny import command, write_folder
@@ -76,9 +79,19 @@ def test_the_settings_table_is_that_of_the_code():
     assert table() in README
 
 
+def test_the_speeds_are_those_that_were_measured():
+    (result,) = re.findall(r"\]\((benchmarks/results/serving-shipped\S+)\.md\)", README)
+    run = msgspec.json.decode((ROOT / f"{result}.json").read_bytes(), type=Run)
+    assert summary.table(run, "fashion-mnist") in README
+
+
 def test_the_figures_are_those_of_the_model_card():
     card = (ROOT / "models/fashion-mnist/README.md").read_text()
-    rows = [line for line in README.partition("## Figures")[2].splitlines() if line.startswith("| ")]
+    rows = [
+        line
+        for line in README.partition("## Figures")[2].partition("## Speed")[0].splitlines()
+        if line.startswith("| ")
+    ]
     assert len(rows) > 5
     assert [row for row in rows if row not in card] == []
 

@@ -16,7 +16,10 @@ def test_every_field_that_a_client_sends_is_described():
     for texts in FIELDS.values():
         for text in texts.values():
             assert len(text) > 20
-            assert set(re.findall(r"{(.*?)}", text)) <= {"settings.max_images_per_request", "settings.timeout_seconds"}
+            assert set(re.findall(r"{(.*?)}", text)) <= {
+                "settings.max_images_per_request",
+                "settings.timeout_seconds",
+            }
 
 
 @pytest.mark.parametrize("name", GENERATIONS["requestBody"]["content"]["application/json"]["examples"])

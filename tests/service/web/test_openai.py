@@ -44,7 +44,9 @@ def refused(response: httpx.Response, status: int, code: str, param: str | None 
     assert set(response.json()) == {"error"}
     assert set(error) == {"message", "type", "param", "code"}
     assert (response.status_code, error["code"], error["param"]) == (status, code, param), error
-    kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
+    kind = (
+        "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
+    )
     assert error["type"] == kind
     assert 10 < len(error["message"]) < 2500
     return error["message"]
@@ -76,7 +78,10 @@ def test_null_is_as_good_as_absent(site):
         ("model", "n", "size", "response_format", "output_format", "output_compression", "truncation", "timeout",
          "stream", "quality", "style", "background", "moderation", "user"),
     )  # fmt: skip
-    assert generated(site, prompt="bag", seed=1, **nothing)["data"] == generated(site, prompt="bag", seed=1)["data"]
+    assert (
+        generated(site, prompt="bag", seed=1, **nothing)["data"]
+        == generated(site, prompt="bag", seed=1)["data"]
+    )
     assert generated(site, prompt="bag", seed=None)["data"]
 
 
@@ -100,7 +105,10 @@ def test_an_unconditional_model_ignores_the_prompt(site, fields):
 
 @pytest.mark.parametrize("size", ["8x8", "auto"])
 def test_the_size_of_the_generator_has_its_own_pixels(site, size):
-    assert generated(site, prompt="bag", seed=3, size=size)["data"] == generated(site, prompt="bag", seed=3)["data"]
+    assert (
+        generated(site, prompt="bag", seed=3, size=size)["data"]
+        == generated(site, prompt="bag", seed=3)["data"]
+    )
 
 
 @pytest.mark.parametrize("model", ["tiny", "colour"])
@@ -140,7 +148,8 @@ def test_addresses_lead_to_the_images_and_are_cached_for_ever(site):
     document = generated(site, prompt="two t-shirts", n=2, seed=8, truncation=0.5, response_format="url")
     version = site.front.models["tiny"].version
     assert [one["url"] for one in document["data"]] == [
-        f"http://site/v1/models/tiny@{version}/images/t-shirt-top/{seed}.png?truncation=0.5" for seed in (8, 9)
+        f"http://site/v1/models/tiny@{version}/images/t-shirt-top/{seed}.png?truncation=0.5"
+        for seed in (8, 9)
     ]
     image = site.get(document["data"][1]["url"])
     assert "immutable" in image.headers["cache-control"]
@@ -149,18 +158,41 @@ def test_addresses_lead_to_the_images_and_are_cached_for_ever(site):
 
 
 def test_addresses_of_an_unconditional_model_and_of_webp(site):
-    (one,) = generated(site, model="bare", seed=8, response_format="url", output_format="webp", size="8x8")["data"]
+    (one,) = generated(site, model="bare", seed=8, response_format="url", output_format="webp", size="8x8")[
+        "data"
+    ]
     image = site.get(one["url"])
     assert (image.status_code, image.headers["content-type"]) == (200, "image/webp")
 
 
-@pytest.mark.parametrize("host", ["localhost:3000", "a.b-c.example", "127.0.0.1:80", "[::1]:3000", "xn--bcher-kva.example:65535"])
+@pytest.mark.parametrize(
+    "host", ["localhost:3000", "a.b-c.example", "127.0.0.1:80", "[::1]:3000", "xn--bcher-kva.example:65535"]
+)
 def test_addresses_have_the_host_of_the_request(site, host):
-    response = site.ask("POST", PATH, json={"prompt": "bag", "response_format": "url"}, headers={"host": host})
+    response = site.ask(
+        "POST", PATH, json={"prompt": "bag", "response_format": "url"}, headers={"host": host}
+    )
     assert response.json()["data"][0]["url"].startswith(f"http://{host}/v1/models/tiny@")
 
 
-@pytest.mark.parametrize("host", ["", "a/b", "a@b", "evil.example/path", "a b", "a:b", "a:123456", "-a", "<script>", "a\\b", "a?b", "a#b", "é"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "a/b",
+        "a@b",
+        "evil.example/path",
+        "a b",
+        "a:b",
+        "a:123456",
+        "-a",
+        "<script>",
+        "a\\b",
+        "a?b",
+        "a#b",
+        "é",
+    ],
+)
 def test_a_host_that_is_none_gets_no_addresses(site, host):
     headers = [(b"host", host.encode("latin-1"))]
     response = site.ask("POST", PATH, json={"prompt": "bag", "response_format": "url"}, headers=headers)
@@ -175,7 +207,9 @@ def test_what_has_no_address_is_refused_with_what_to_do(site, fields):
     assert "b64_json" in refused(response, 400, "invalid_value", "response_format")
 
 
-@pytest.mark.parametrize("fields", [{}, {"prompt": ""}, {"prompt": None}, {"prompt": "a dog"}, {"prompt": "a shirt and a dress"}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"prompt": ""}, {"prompt": None}, {"prompt": "a dog"}, {"prompt": "a shirt and a dress"}]
+)
 def test_a_prompt_that_names_no_one_class_lists_the_classes(site, fields):
     message = refused(generate(site, **fields), 400, "invalid_value", "prompt")
     assert ", ".join(CLASSES) in message
@@ -229,7 +263,11 @@ def test_every_other_refusal_has_openais_shape_too(site):
     refused(site.ask("POST", PATH, content=b"{"), 400, "not_json")
     refused(site.ask("POST", PATH, content=b"[]"), 400, "invalid_value")
     refused(site.ask("POST", PATH, content=bytes(limit + 1)), 413, "body_too_large")
-    refused(site.ask("POST", PATH, content=b"x", headers={"content-type": "text/plain"}), 415, "unsupported_media_type")
+    refused(
+        site.ask("POST", PATH, content=b"x", headers={"content-type": "text/plain"}),
+        415,
+        "unsupported_media_type",
+    )
     response = site.get(PATH)
     refused(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "POST"

@@ -1,0 +1,83 @@
+"""CPU time of a sample's way through the service's process, without sockets: what is left to save there.
+
+python -m benchmarks.hot_path FOLDER [REQUESTS]     FOLDER as GANSERVE_MODELS; requests that wait at once, 1 and 8
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+ROUNDS, PASSES = 10, 100
+
+
+class Transport:
+    """Where replies go: nowhere; they are counted."""
+
+    def __init__(self) -> None:
+        self.replies = 0
+
+    def write(self, reply: bytes) -> None:
+        self.replies += 1
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+
+async def microseconds(folder: Path, at_once: int) -> float:
+    """CPU microseconds a request on one thread, the forward pass included: the least of several rounds."""
+    import uvicorn
+    from uvicorn.server import ServerState
+
+    from service.models import Models
+    from service.settings import Settings
+    from service.web.wire import Wire
+
+    models = Models(Settings(models=folder, engine="onnxruntime", threads=1, max_batch=max(8, at_once)))
+    models.load()
+    front: Any = SimpleNamespace(models=models)
+    config = uvicorn.Config(front, interface="asgi3", ws="none", lifespan="off")
+    config.load()
+    state = ServerState()
+    state.default_headers = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]
+    transport = Transport()
+    wires = [Wire(config, state, {}, asyncio.get_running_loop()) for _ in range(at_once)]
+    for wire in wires:
+        wire.connection_made(transport)
+    best = float("inf")
+    for _ in range(ROUNDS):
+        begun = time.process_time()
+        for number in range(PASSES):
+            wanted = transport.replies + at_once
+            for i, wire in enumerate(wires):
+                wire.data_received(request(number * at_once + i))
+            while transport.replies < wanted:
+                await asyncio.sleep(0)
+        best = min(best, (time.process_time() - begun) / PASSES / at_once)
+    assert models.batcher is not None
+    models.batcher.close()
+    return 1e6 * best
+
+
+def request(seed: int) -> bytes:
+    """As wrk sends it."""
+    body = b'{"label": %d, "n": 1, "seed": %d, "format": "png"}' % (seed % 10, seed)
+    head = b"POST /v1/samples HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nContent-Type: application/json\r\n"
+    return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = (
+            folder  # as under BentoML; before service.metrics is imported
+        )
+        for at_once in map(int, sys.argv[2:] or (1, 8)):
+            cost = asyncio.run(microseconds(Path(sys.argv[1]), at_once))
+            print(f"{at_once} at once: {cost:.0f} us a request, forward pass included")

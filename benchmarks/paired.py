@@ -1,0 +1,47 @@
+"""Two ONNX files of the same contract, pass against pass on one thread: the ratio of their times.
+
+python -m benchmarks.paired OLD NEW [ENGINE]      ENGINE: onnxruntime (default) or openvino
+"""
+
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.raw_limit import ENGINES
+
+ROUNDS = 200
+BATCHES = (1, 8, 16)
+
+
+def ratio(passes: list, feed: dict) -> tuple[float, list[float]]:
+    """Median of new / old over rounds in which both ran, in random order; and the median ms of each."""
+    times: list[list[float]] = [[], []]
+    for _ in range(ROUNDS):
+        for which in random.sample((0, 1), 2):
+            begun = time.perf_counter()
+            passes[which](feed)
+            times[which].append(1000 * (time.perf_counter() - begun))
+    ratios = [new / old for old, new in zip(*times, strict=True)]
+    return statistics.median(ratios), [statistics.median(one) for one in times]
+
+
+def main(files: list[str], engine: str) -> None:
+    import numpy as np
+
+    from service.contract import parse
+    from service.latents import latents
+
+    contract = parse(Path(files[0]).read_bytes())
+    passes = [ENGINES[engine](file, "fp32", 1, 1)[0] for file in files]
+    for n in BATCHES:
+        feed = {"z": latents(range(n), contract.z_dim), "label": np.arange(n) % contract.class_count}
+        for run in passes:
+            run(feed)
+        middle, (old_ms, new_ms) = ratio(passes, feed)
+        print(f"{engine}, N={n}: {old_ms:.2f} -> {new_ms:.2f} ms, ratio {middle:.3f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:3], sys.argv[3] if len(sys.argv) > 3 else "onnxruntime")

@@ -1,0 +1,95 @@
+"""One forward pass: pieces of requests -> z and labels -> images -> the answers of the requests that it completes."""
+
+import time
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import metrics
+from service.engines.engine import Engine, Forward
+from service.latents import rows_of
+from service.request_queue import Piece, Request, RequestQueue
+
+Outcome = tuple[Request, Any, BaseException | None]
+
+
+class Line:
+    """One model's place in a batcher: its engine, its queue, its metrics."""
+
+    def __init__(
+        self, name: str, engine: Engine, max_batch: int, max_piece: int, pass_seconds: float
+    ) -> None:
+        self.name = name
+        self.engine = engine
+        self.pass_seconds = pass_seconds
+        self.queue = RequestQueue(max_batch, max_piece)
+        self.queue_images = metrics.queue_images.labels(name)
+        self.queue_seconds = metrics.queue_seconds.labels(name)
+        self.forward_seconds = metrics.forward_seconds.labels(name)
+        self.forward_passes = metrics.forward_passes.labels(name)
+        self.batch_images = metrics.batch_images.labels(name)
+        self.images = metrics.images.labels(name)
+
+
+def compute(line: Line, pieces: list[Piece], forward: Forward, lock: Lock) -> tuple[list[Request], float]:
+    """One pass. Returns the requests that it completed, and its seconds.
+
+    lock: held where two passes may bring pieces of one request. Raises whatever the engine raises, and
+    RuntimeError if it lost an image.
+    """
+    begun_at = time.monotonic()
+    z, label = _join(pieces)
+    images = forward(z, label)
+    ended_at = time.monotonic()
+    seconds = ended_at - begun_at
+    if len(images) != len(z):
+        raise RuntimeError(f"the engine gave {len(images)} images for {len(z)} latents")
+    line.forward_passes.inc()
+    line.forward_seconds.observe(seconds)
+    line.batch_images.observe(len(images))
+    done = []
+    offset = 0
+    for piece in pieces:
+        request, size = piece.request, piece.stop - piece.start
+        part = images[offset : offset + size]
+        offset += size
+        request.timing.forward_seconds = ended_at - request.begun_at
+        if size == request.n:
+            request.images = part
+            done.append(request)
+            continue
+        with lock:  # two lanes may bring pieces of one request
+            if request.images is None:
+                request.images = np.empty((request.n, *part.shape[1:]), np.uint8)
+        request.images[piece.start : piece.stop] = part
+        with lock:
+            request.computed += size
+            if request.computed == request.n:
+                done.append(request)
+    return done, seconds
+
+
+def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    z = rows_of([piece.z for piece in pieces])
+    labels = [
+        label
+        for piece in pieces
+        if piece.request.label is not None
+        for label in piece.request.label[piece.start : piece.stop]
+    ]
+    return z, np.array(labels, np.int64) if labels else None
+
+
+def finish(line: Line, requests: list[Request]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    line.images.inc(sum(request.n for request in requests))
+    for request in requests:
+        try:
+            line.queue_seconds.observe(request.timing.queue_seconds)
+            assert request.images is not None
+            outcomes.append((request, request.finish(request.images), None))
+        except Exception as error:
+            outcomes.append((request, None, error))
+    return outcomes
