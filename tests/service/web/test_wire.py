@@ -226,8 +226,9 @@ def test_the_wire_answers_as_asgi_does(wire, body):
 def test_what_is_not_plainly_a_sample_is_left_to_uvicorn(wire, odd):
     with by_asgi(wire) as seen:
         replies = wire.ask(odd)
-        assert [path.startswith("/v1/samples") for path in seen] in ([True], []), "[]: refused by its parser"
-    assert len(replies) <= 1
+    # Its parser refuses some, and closes; what it said may be lost with the connection.
+    refused_by_its_parser = [status for status, *_ in replies] in ([400], [])
+    assert seen == ["/v1/samples"] or refused_by_its_parser
 
 
 @pytest.mark.parametrize(
