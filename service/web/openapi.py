@@ -4,38 +4,33 @@ from typing import Any
 
 import msgspec
 
-from service.errors import (
-    BodyTimeout,
-    BodyTooLarge,
-    DeadlinePassed,
-    Draining,
-    EngineFailed,
-    InvalidField,
-    MethodNotAllowed,
-    NotJson,
-    NotReady,
-    QueueFull,
-    RequestError,
-    ServiceError,
-    UnknownModel,
-    UnknownRoute,
-    UnsupportedType,
-)
+from service.errors import MethodNotAllowed, RequestError, ServiceError, UnknownModel, UnknownRoute
 from service.sampler import JsonReply, SampleRequest
 from service.settings import Settings
+from service.web import clients_openapi, explore_openapi, pages_openapi, v2_openapi
 from service.web.asgi import Call, Reply
-from service.web.problems import MEDIA_TYPE, Problem
+from service.web.described import (
+    BODY_ERRORS,
+    LABELS_HEADER,
+    MODEL,
+    MODEL_HEADERS,
+    SAMPLING_ERRORS,
+    SEED,
+    TIMEOUT,
+    TRUNCATION,
+    Object,
+    answer,
+    body,
+    in_path,
+    json,
+    media,
+    operation,
+    problems,
+    reference,
+)
+from service.web.problems import Problem
 
-_REF = "#/components/schemas/{name}"
-_ADDRESS_HEADERS = {
-    "ganserve-model": "Model name.",
-    "ganserve-version": "Model version, 12 hex digits of the file's SHA-256.",
-    "ganserve-engine": "What ran the forward pass.",
-    "ganserve-seeds": "Seed of the image, or first-last; absent where z was given.",
-    "ganserve-labels": "Class index of all images, or one an image; absent for an unconditional model.",
-}
-_SAMPLING_ERRORS = (InvalidField, UnknownModel, QueueFull, EngineFailed, NotReady, Draining, DeadlinePassed)
-_BODY_ERRORS = (NotJson, BodyTimeout, BodyTooLarge, UnsupportedType)
+_PARTS = (explore_openapi, clients_openapi, v2_openapi, pages_openapi)
 
 
 async def get_document(call: Call) -> Reply:
@@ -43,158 +38,132 @@ async def get_document(call: Call) -> Reply:
     return Reply(200, "application/json", msgspec.json.encode(document(call.models.settings)))
 
 
-def document(settings: Settings) -> dict[str, Any]:
+def document(settings: Settings) -> Object:
     """OpenAPI 3.1, with the limits that `settings` give."""
-    (request, _, _), schemas = msgspec.json.schema_components(
-        [SampleRequest, JsonReply, Problem], ref_template=_REF
-    )
-    fields = schemas["SampleRequest"]["properties"]
-    for name, text in _FIELDS.items():
-        fields[name]["description"] = text.format(settings=settings)
-    fields["n"]["anyOf"][0]["maximum"] = settings.max_images_per_request
-    schemas["SampleRequest"]["examples"] = [{"label": "Sneaker", "n": 16, "seed": 1}]
-    png = {"schema": {"type": "string", "contentMediaType": "image/png"}}
-    webp = {"schema": {"type": "string", "contentMediaType": "image/webp"}}
-    npy = {"schema": {"type": "string", "contentMediaType": "application/x-npy"}}
-    images = {
-        "image/png": png,
-        "image/webp": webp,
-        "application/x-npy": npy,
-        "application/json": {"schema": {"$ref": _REF.format(name="JsonReply")}},
-    }
-    paths = {
-        "/v1/samples": {
-            "post": _operation(
-                "Conditional samples",
-                {"200": _answer("The images, in the format asked for.", images, _ADDRESS_HEADERS)},
-                _SAMPLING_ERRORS + _BODY_ERRORS,
-                body={"required": True, "content": {"application/json": {"schema": request}}},
-            )
-        },
-        "/v1/models": {"get": _operation("All models", {"200": _answer("OpenAI's list shape.", _JSON)}, ())},
-        "/v1/models/{model}": {
-            "get": _operation(
-                "A model's card", {"200": _answer("The card.", _JSON)}, (UnknownModel,), _path("model")
-            )
-        },
-        "/v1/models/{model}/images/{file}": {"get": _image_operation("file")},
-        "/v1/models/{model}/images/{label}/{file}": {"get": _image_operation("label", "file")},
-        "/livez": {"get": _operation("The process answers", {"200": _answer("Alive.", _TEXT)}, ())},
-        "/healthz": {"get": _operation("As /livez", {"200": _answer("Alive.", _TEXT)}, ())},
-        "/readyz": {
-            "get": _operation(
-                "Every model is loaded, warmed and golden-checked",
-                {
-                    "200": _answer("Ready.", _JSON),
-                    "503": _answer("Loading, failed or draining; says which.", _JSON),
-                },
-                (),
-            )
-        },
-        "/metrics": {"get": _operation("Prometheus metrics", {"200": _answer("Text format.", _TEXT)}, ())},
-        "/openapi.json": {"get": _operation("This document", {"200": _answer("OpenAPI 3.1.", _JSON)}, ())},
-        "/docs": {"get": _operation("This document, to read", {"200": _answer("A page.", _HTML)}, ())},
-        "/": {
-            "get": _operation("To /docs", {"307": _answer("See /docs.", headers={"location": "Where."})}, ())
-        },
-    }
+    structs = [SampleRequest, JsonReply, Problem, *(one for part in _PARTS for one in part.STRUCTS)]
+    _, schemas = msgspec.json.schema_components(structs, ref_template=reference("{name}")["$ref"])
+    fields = {SampleRequest.__name__: _FIELDS}
+    for part in _PARTS:
+        fields |= part.FIELDS
+    for struct, texts in fields.items():
+        for name, text in texts.items():
+            schemas[struct]["properties"][name]["description"] = text.format(settings=settings)
+    for schema in schemas.values():
+        _limit(schema.get("properties", {}).get("n"), settings.max_images_per_request)
+    paths = dict(_PATHS)
+    for part in _PARTS:
+        paths |= part.PATHS
     return {
         "openapi": "3.1.0",
-        "info": {"title": "ganserve", "version": "1", "description": _DESCRIPTION},
+        "info": {"title": "ganserve", "version": "1", "description": _DESCRIPTION.format(codes=_codes())},
         "paths": paths,
         "components": {"schemas": schemas},
     }
 
 
+def _codes() -> str:
+    """The errors as rows of a table."""
+    errors = {*SAMPLING_ERRORS, *BODY_ERRORS, UnknownRoute, MethodNotAllowed, RequestError, ServiceError}
+    rows = sorted((error.status, error.code, error.title) for error in errors)
+    return "\n".join(f"| {status} | `{code}` | {title} |" for status, code, title in rows)
+
+
+def _limit(n: Object | None, most: int) -> None:
+    """The server's limit on a field `n`, which the struct does not know."""
+    for kind in (n or {}).get("anyOf", [n] if n else []):
+        if kind.get("type") == "integer":
+            kind["maximum"] = most
+
+
 _DESCRIPTION = """Images from class-conditional generators. Every image has an address: image i of a request
 with seed s is the image of seed s+i, whatever it was batched with. Errors are RFC 9457 problem details;
-`code` is stable."""
+`code` is stable. Every reply has an `x-request-id`, the request's own if it sent one. Replies under /v2 and
+to OpenAI's and BentoML's clients have the shapes that those expect.
+
+| status | code | meaning |
+|---|---|---|
+{codes}"""
 
 _FIELDS = {
-    "model": "Model name, or name@version; by default the server's default model.",
+    "model": MODEL,
     "label": "Class name in any case, its slug, or its index; or a list of n of them. Absent: image i has class (seed + i) mod K.",
     "n": "How many images; by default as many as `label` or `z` has entries, else 1.",
-    "seed": "Seed of the first image; by default drawn below 2^32, and returned.",
+    "seed": SEED,
     "z": "n rows of z_dim numbers, instead of a seed.",
-    "truncation": "z is multiplied by it: less variety, more typical images.",
+    "truncation": TRUNCATION,
     "format": "`png` and `webp` give one image for n=1 and a grid for more; `npy` uint8 [n, H, W, C].",
     "include_z": "With format json: return the z that the generator got.",
-    "timeout": "Seconds until 504; at most the server's {settings.timeout_seconds}.",
+    "timeout": TIMEOUT,
 }
-_JSON = {"application/json": {"schema": {"type": "object"}}}
-_TEXT = {"text/plain": {"schema": {"type": "string"}}}
-_HTML = {"text/html": {"schema": {"type": "string"}}}
+_HEADERS = (
+    MODEL_HEADERS
+    | LABELS_HEADER
+    | {"ganserve-seeds": "Seed of the image, or first-last; absent where z was given."}
+)
+_OBJECT: Object = {"type": "object"}
+_CACHING = {"etag": "Of these bytes.", "cache-control": "Immutable."}
 
 
-def _image_operation(*names: str) -> dict[str, Any]:
-    images = {f"image/{kind}": {"schema": {"type": "string"}} for kind in ("png", "webp")}
-    caching = {"etag": "Of these bytes.", "cache-control": "Immutable."}
-    return _operation(
-        "The image of a seed",
+def _get(summary: str, answers: Object, errors: Any = (), **parts: Any) -> Object:
+    return {"get": operation(summary, answers | problems(errors), **parts)}
+
+
+def _image(**texts: str) -> Object:
+    answers = {
+        "200": answer(
+            "The image; only under {model}@{version}.", media("image/png", "image/webp"), _HEADERS | _CACHING
+        ),
+        "304": answer("The client's copy is good.", headers=_CACHING),
+        "307": answer("To the versioned address.", headers={"location": "The versioned address."}),
+    }
+    truncation = {
+        "name": "truncation",
+        "in": "query",
+        "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        "description": TRUNCATION,
+    }
+    parameters = [*in_path(model="Model name, or name@version.", **texts), truncation]
+    return _get("The image of a seed", answers, (*SAMPLING_ERRORS, UnknownRoute), parameters=parameters)
+
+
+_FILE = "A seed and .png or .webp."
+_PLAIN = media("text/plain")
+_PATHS: Object = {
+    "/v1/samples": {
+        "post": operation(
+            "Conditional samples",
+            {
+                "200": answer(
+                    "The images, in the format asked for.",
+                    media("image/png", "image/webp", "application/x-npy")
+                    | json(reference(JsonReply.__name__)),
+                    _HEADERS,
+                )
+            }
+            | problems(SAMPLING_ERRORS + BODY_ERRORS),
+            requestBody=body(
+                SampleRequest.__name__, sixteen_sneakers={"label": "Sneaker", "n": 16, "seed": 1}
+            ),
+        )
+    },
+    "/v1/models": _get("All models", {"200": answer("OpenAI's list shape.", json(_OBJECT))}),
+    "/v1/models/{model}": _get(
+        "A model's card",
+        {"200": answer("The card.", json(_OBJECT))},
+        (UnknownModel,),
+        parameters=in_path(model="Model name, or name@version."),
+    ),
+    "/v1/models/{model}/images/{file}": _image(file=_FILE),
+    "/v1/models/{model}/images/{label}/{file}": _image(label="Class slug, name or index.", file=_FILE),
+    "/livez": _get("The process answers", {"200": answer("Alive.", _PLAIN)}),
+    "/healthz": _get("As /livez", {"200": answer("Alive.", _PLAIN)}),
+    "/readyz": _get(
+        "Every model is loaded, warmed and golden-checked",
         {
-            "200": _answer("The image; only under {model}@{version}.", images, _ADDRESS_HEADERS | caching),
-            "304": _answer("The client's copy is good.", headers=caching),
-            "307": _answer("To the versioned address.", headers={"location": "The versioned address."}),
+            "200": answer("Ready.", json(_OBJECT)),
+            "503": answer("Loading, failed or draining; says which.", json(_OBJECT)),
         },
-        (*_SAMPLING_ERRORS, UnknownRoute),
-        [*_path("model", *names), _TRUNCATION],
-    )
-
-
-_TRUNCATION = {
-    "name": "truncation",
-    "in": "query",
-    "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-    "description": _FIELDS["truncation"],
+    ),
+    "/metrics": _get("Prometheus metrics", {"200": answer("Text format.", _PLAIN)}),
+    "/openapi.json": _get("This document", {"200": answer("OpenAPI 3.1.", json(_OBJECT))}),
 }
-_PATH_TEXTS = {
-    "model": "Model name, or name@version.",
-    "label": "Class slug, name or index.",
-    "file": "A seed and .png or .webp.",
-}
-
-
-def _path(*names: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": {"type": "string"},
-            "description": _PATH_TEXTS[name],
-        }
-        for name in names
-    ]
-
-
-def _operation(
-    summary: str,
-    answers: dict[str, Any],
-    errors: tuple[type[RequestError | ServiceError], ...],
-    parameters: list[dict[str, Any]] | None = None,
-    body: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    by_status: dict[int, list[str]] = {}
-    for error in (*errors, MethodNotAllowed, ServiceError):
-        by_status.setdefault(error.status, []).append(f"`{error.code}`: {error.title}.")
-    content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}
-    problems = {str(status): _answer(" ".join(texts), content) for status, texts in sorted(by_status.items())}
-    operation: dict[str, Any] = {"summary": summary, "responses": answers | problems}
-    if parameters:
-        operation["parameters"] = parameters
-    if body:
-        operation["requestBody"] = body
-    return operation
-
-
-def _answer(
-    description: str, content: dict[str, Any] | None = None, headers: dict[str, str] | None = None
-) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": description}
-    if content:
-        answer["content"] = content
-    if headers:
-        answer["headers"] = {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
-        }
-    return answer

@@ -2,21 +2,23 @@
 
 from typing import Any
 
-from service.errors import (
-    BodyTimeout,
-    BodyTooLarge,
-    DeadlinePassed,
-    Draining,
-    EngineFailed,
-    InvalidField,
-    MethodNotAllowed,
-    NotJson,
-    NotReady,
-    QueueFull,
-    RequestError,
-    ServiceError,
-    UnknownModel,
-    UnsupportedType,
+from service.errors import InvalidField, NotReady, RequestError, UnknownModel
+from service.web.described import (
+    BODY_ERRORS,
+    MODEL_HEADERS,
+    SAMPLING_ERRORS,
+    TEXT,
+    TRUNCATION,
+    Errors,
+    Object,
+    answer,
+    body,
+    in_path,
+    json,
+    media,
+    operation,
+    problems,
+    reference,
 )
 from service.web.v2 import IndexRequest
 from service.web.v2_messages import (
@@ -42,7 +44,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "model_version": "If it is given, that model's version.",
     },
     InferParameters.__name__: {
-        "truncation": "z is multiplied by it: less variety, more typical images.",
+        "truncation": TRUNCATION,
         "timeout": "Microseconds until 504, as in Triton; 0, or more than the server's {settings.timeout_seconds} seconds: the server's.",
         "binary_data_output": "Outputs come as bytes after the JSON object, unless their own binary_data says otherwise.",
         "priority": "Taken and without effect: all requests are equal.",
@@ -66,11 +68,8 @@ FIELDS: dict[str, dict[str, str]] = {
     IndexRequest.__name__: {"ready": "Only models that are ready."},
 }
 
-Errors = tuple[type[RequestError | ServiceError], ...]
 _READY: Errors = (UnknownModel, NotReady)
-_BODY: Errors = (NotJson, InvalidField, BodyTimeout, BodyTooLarge, UnsupportedType)
-_INFER: Errors = (*_READY, *_BODY, QueueFull, EngineFailed, Draining, DeadlinePassed)
-_TENSOR = {
+_TENSOR: Object = {
     "type": "object",
     "properties": {
         "name": {"type": "string"},
@@ -83,21 +82,20 @@ _TENSOR = {
 }
 
 
-def _object(**properties: Any) -> dict[str, Any]:
+def _object(**properties: Any) -> Object:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _list(items: Any) -> dict[str, Any]:
+def _list(items: Any) -> Object:
     return {"type": "array", "items": items}
 
 
-_TEXT = {"type": "string"}
 _TRUTH = {"type": "boolean"}
 _COUNT = {"type": "integer", "minimum": 0}
 _DURATION = _object(count=_COUNT, ns=_COUNT)
 _STATS = _object(
-    name=_TEXT,
-    version=_TEXT,
+    name=TEXT,
+    version=TEXT,
     last_inference={**_COUNT, "description": "Milliseconds since 1970 of the last /v2 inference."},
     inference_count={**_COUNT, "description": "Images answered, on all routes."},
     execution_count={**_COUNT, "description": "Forward passes, for all routes."},
@@ -113,36 +111,28 @@ _STATS = _object(
     ),
     batch_stats={"type": "array", "description": "Empty; /metrics has `ganserve_batch_images`."},
 )
-_RESPONSE = _object(model_name=_TEXT, model_version=_TEXT, outputs=_list(_TENSOR))
-_RESPONSE["properties"]["id"] = _TEXT
+_RESPONSE = _object(model_name=TEXT, model_version=TEXT, outputs=_list(_TENSOR))
+_RESPONSE["properties"]["id"] = TEXT
 _METADATA = _object(
-    name=_TEXT,
-    versions=_list(_TEXT),
-    platform=_TEXT,
+    name=TEXT,
+    versions=_list(TEXT),
+    platform=TEXT,
     inputs=_list(_TENSOR),
     outputs=_list(_TENSOR),
     parameters={"type": "object"},
 )
 _INDEX = _list(
     _object(
-        name=_TEXT,
-        version=_TEXT,
+        name=TEXT,
+        version=TEXT,
         state={"enum": ["READY", "LOADING", "UNAVAILABLE"]},
-        reason=_TEXT,
+        reason=TEXT,
     )
 )
-_BINARY = {"type": "string", "description": "A JSON object, and the tensors' bytes."}
+_BINARY = media(
+    "application/octet-stream", schema=TEXT | {"description": "A JSON object, and the tensors' bytes."}
+)
 _LENGTH = "Bytes of the JSON object, where bytes of tensors follow it."
-
-
-def _parameter(name: str, place: str, text: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": place,
-        "required": place == "path",
-        "schema": _TEXT,
-        "description": text,
-    }
 
 
 _PATH = {
@@ -152,45 +142,25 @@ _PATH = {
 
 
 def _operation(
-    summary: str, schema: dict[str, Any] | None, errors: Errors, path: str, text: str = ""
-) -> dict[str, Any]:
-    answers: dict[str, Any] = {}
-    if schema is not None:
-        answers["200"] = {"description": "As the protocol has it.", "content": _content(schema)}
-    for error in sorted(
-        {*errors, MethodNotAllowed, ServiceError}, key=lambda error: (error.status, error.code)
-    ):
-        # As in v2.error_reply.
-        status = str(400 if error.status == 422 else error.status)
-        answer = answers.setdefault(
-            status,
-            {
-                "description": "",
-                "content": _content(_object(error=_TEXT)),
-                "headers": {"ganserve-error": {"schema": _TEXT, "description": "The error's stable code."}},
-            },
-        )
-        answer["description"] = f"{answer['description']} `{error.code}`: {error.title}.".strip()
-    names = [name for name in _PATH if f"{{{name}}}" in path]
-    operation: dict[str, Any] = {"summary": summary, "responses": answers}
-    if text:
-        operation["description"] = text
-    if names:
-        operation["parameters"] = [_parameter(name, "path", _PATH[name]) for name in names]
-    return operation
+    summary: str, schema: Object | None, errors: Errors, path: str, text: str = "", **parts: Any
+) -> Object:
+    parameters = in_path(**{name: text for name, text in _PATH.items() if f"{{{name}}}" in path})
+    answers = {} if schema is None else {"200": answer("As the protocol has it.", json(schema))}
+    # As in v2.error_reply.
+    refused = problems(
+        errors,
+        json(_object(error=TEXT)),
+        {"ganserve-error": "The error's stable code."},
+        {error: (400, error.code) for error in (RequestError, InvalidField)},
+    )
+    return operation(summary, answers | refused, text, parameters=parameters, **parts)
 
 
-def _content(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
+def _header(name: str, text: str) -> Object:
+    return {"name": name, "in": "header", "required": False, "schema": TEXT, "description": text}
 
 
-def _infer(path: str) -> dict[str, Any]:
-    operation = _operation("Images, as a tensor", _RESPONSE, _INFER, path, _INFER_TEXT)
-    operation["parameters"] += [
-        _parameter("inference-header-content-length", "header", _LENGTH),
-        _parameter("content-encoding", "header", "`gzip` or `deflate`, of the body."),
-        _parameter("accept-encoding", "header", "`gzip` or `deflate`: the reply is compressed."),
-    ]
+def _infer(path: str) -> Object:
     example = {
         "id": "42",
         "inputs": [
@@ -199,26 +169,21 @@ def _infer(path: str) -> dict[str, Any]:
         ],
         "parameters": {"truncation": 0.7},
     }
-    reference = {"$ref": f"#/components/schemas/{InferRequest.__name__}"}
-    operation["requestBody"] = {
-        "required": True,
-        "content": {
-            "application/json": {"schema": reference, "examples": {"two sneakers": {"value": example}}},
-            "application/octet-stream": {"schema": _BINARY},
-        },
-    }
-    answer = operation["responses"]["200"]
-    answer["content"]["application/octet-stream"] = {"schema": _BINARY}
-    texts = {
+    asked = body(InferRequest.__name__, two_sneakers=example)
+    asked["content"] |= _BINARY
+    errors = (*SAMPLING_ERRORS, *BODY_ERRORS)
+    found = _operation("Images, as a tensor", None, errors, path, _INFER_TEXT, requestBody=asked)
+    found["parameters"] += [
+        _header("inference-header-content-length", _LENGTH),
+        _header("content-encoding", "`gzip` or `deflate`, of the body."),
+        _header("accept-encoding", "`gzip` or `deflate`: the reply is compressed."),
+    ]
+    headers = MODEL_HEADERS | {
         "inference-header-content-length": _LENGTH,
         "content-encoding": "`gzip` or `deflate`, if the request accepts it.",
-        "ganserve-model": "Model name.",
-        "ganserve-version": "Model version, 12 hex digits of the file's SHA-256.",
-        "ganserve-engine": "What ran the forward passes.",
-        "server-timing": "Milliseconds in the queue, in forward passes and in encoding.",
     }
-    answer["headers"] = {name: {"schema": _TEXT, "description": text} for name, text in texts.items()}
-    return operation
+    found["responses"]["200"] = answer("As the protocol has it.", json(_RESPONSE) | _BINARY, headers)
+    return found
 
 
 _INFER_TEXT = """Triton's binary tensor data extension is spoken in both directions. The content type is not looked
@@ -226,27 +191,32 @@ at. The images share forward passes and limits with those of /v1/samples. All th
 a 400, as the protocol has it."""
 
 
-def _of_model(path: str) -> dict[str, Any]:
-    is_ready = _operation(
-        "Whether a model is ready", _object(name=_TEXT, ready=_TRUTH), (UnknownModel,), f"{path}/ready"
-    )
-    is_ready["responses"]["503"] = {"description": "It is not.", "content": _content(_object(ready=_TRUTH))}
-    config = _operation("Triton's ModelConfig", {"type": "object"}, _READY, f"{path}/config")
-    stats = _operation("Statistics", _object(model_stats=_list(_STATS)), _READY, f"{path}/stats")
+def _readiness(summary: str, schema: Object, errors: Errors, path: str) -> Object:
+    found = _operation(summary, schema, errors, path)
+    found["responses"]["503"] = answer("Not ready.", json(_object(ready=_TRUTH)))
+    return {"get": found}
+
+
+def _get(summary: str, schema: Object, errors: Errors, path: str) -> Object:
+    return {"get": _operation(summary, schema, errors, path)}
+
+
+def _of_model(path: str) -> Object:
+    ready = _object(name=TEXT, ready=_TRUTH)
+    stats = _object(model_stats=_list(_STATS))
     return {
-        path: {"get": _operation("Inputs and outputs", _METADATA, _READY, path)},
-        f"{path}/ready": {"get": is_ready},
-        f"{path}/config": {"get": config},
-        f"{path}/stats": {"get": stats},
-        f"{path}/infer": {"post": _infer(f"{path}/infer")},
+        path: _get("Inputs and outputs", _METADATA, _READY, path),
+        f"{path}/ready": _readiness("Whether a model is ready", ready, (UnknownModel,), path),
+        f"{path}/config": _get("Triton's ModelConfig", {"type": "object"}, _READY, path),
+        f"{path}/stats": _get("Statistics", stats, _READY, path),
+        f"{path}/infer": {"post": _infer(path)},
     }
 
 
-def _repository() -> dict[str, Any]:
-    index = _operation("All models", _INDEX, _BODY, "/v2/repository/index")
-    reference = {"$ref": f"#/components/schemas/{IndexRequest.__name__}"}
-    index["requestBody"] = {"content": _content(reference)}
-    paths = {"/v2/repository/index": {"post": index}}
+def _repository() -> Object:
+    index = _operation("All models", _INDEX, (*BODY_ERRORS, InvalidField), "")
+    index["requestBody"] = {"content": json(reference(IndexRequest.__name__))}
+    paths: Object = {"/v2/repository/index": {"post": index}}
     for what in ("load", "unload"):
         path = f"/v2/repository/models/{{model}}/{what}"
         text = "Models are read from the server's folder when it starts."
@@ -254,22 +224,12 @@ def _repository() -> dict[str, Any]:
     return paths
 
 
-def _health() -> dict[str, Any]:
-    ready = _operation("As /readyz", _object(ready=_TRUTH), (), "")
-    ready["responses"]["503"] = {"description": "Not ready.", "content": _content(_object(ready=_TRUTH))}
-    server = _object(name=_TEXT, version=_TEXT, extensions=_list(_TEXT))
-    return {
-        "/v2": {"get": _operation("The server", server, (), "")},
-        "/v2/health/live": {"get": _operation("As /livez", _object(live=_TRUTH), (), "")},
-        "/v2/health/ready": {"get": ready},
-        "/v2/models/stats": {
-            "get": _operation("All models' statistics", _object(model_stats=_list(_STATS)), (), "")
-        },
-    }
-
-
-PATHS: dict[str, Any] = {
-    **_health(),
+_SERVER = _object(name=TEXT, version=TEXT, extensions=_list(TEXT))
+PATHS: Object = {
+    "/v2": _get("The server", _SERVER, (), ""),
+    "/v2/health/live": _get("As /livez", _object(live=_TRUTH), (), ""),
+    "/v2/health/ready": _readiness("As /readyz", _object(ready=_TRUTH), (), ""),
+    "/v2/models/stats": _get("All models' statistics", _object(model_stats=_list(_STATS)), (), ""),
     **_of_model("/v2/models/{model}"),
     **_of_model("/v2/models/{model}/versions/{version}"),
     **_repository(),

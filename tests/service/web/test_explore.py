@@ -28,7 +28,7 @@ SMALLEST = {INTERPOLATIONS: {"seeds": [1, 2]}, ARITHMETIC: {"terms": TERMS}}
 both = pytest.mark.parametrize("path", [INTERPOLATIONS, ARITHMETIC])
 
 
-def post(site: Site, path: str, **fields: Any) -> httpx.Response:
+def post(site: Site, path: str, /, **fields: Any) -> httpx.Response:
     return site.ask("POST", path, json=fields)
 
 
