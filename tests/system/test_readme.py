@@ -1,6 +1,7 @@
 """Every command of the README, as it stands there."""
 
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -51,12 +52,42 @@ def test_curl_commands_give_what_the_text_says(block, shipped, tmp_path):
     assert b'"code"' not in done.stdout
 
 
-def test_the_python_example_gives_the_array_that_its_comment_says(shipped, tmp_path):
-    (block,) = blocks("python", "urllib")
+@pytest.mark.parametrize("block", blocks("python", "localhost:3000"), ids=lambda block: block[:30])
+def test_python_examples_give_the_array_that_their_comment_says(block, shipped, tmp_path):
     script = block.replace("localhost:3000", f"127.0.0.1:{shipped.port}")
-    script += "\nprint(images.dtype, images.shape, len(labels))"
+    comment = re.search(r"# (\w+) (\[.*\])\n", block)
+    script += (
+        "\nassert all(__import__('base64').b64decode(png)[1:4] == b'PNG' for png in pngs) and len(pngs) == 4"
+        if comment is None
+        else "\nprint(images.dtype, list(images.shape))"
+    )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout == "uint8 (256, 28, 28, 1) 256\n", done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("" if comment is None else f"{comment[1]} {comment[2]}\n")
+
+
+def test_command_lines_of_the_client_work(shipped, tmp_path):
+    (block,) = blocks("sh", "ganserve sample")
+    done = subprocess.run(
+        [
+            "bash",
+            "-e",
+            "-c",
+            block.replace("ganserve ", f"{sys.executable} -m ganserve ").replace(
+                "--seconds 5", "--seconds 1"
+            ),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"GANSERVE_URL": shipped.url, "PYTHONPATH": str(ROOT)},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "fashion-mnist" in done.stdout
+    for name, size in {"grid.png": (112, 112), "way.gif": (28, 28)}.items():
+        with Image.open(tmp_path / name) as image:
+            assert image.size == size
 
 
 def test_a_folder_of_images_becomes_a_served_model(tmp_path, monkeypatch):
