@@ -92,6 +92,19 @@ encode_seconds = Histogram(
     "ganserve_encode_seconds", "Pixels to bytes, one reply.", ["format"], buckets=_SECONDS
 )
 batch_images = Histogram("ganserve_batch_images", "Images in one forward pass.", ["model"], buckets=_IMAGES)
+# As Triton's statistics have them; those of forward passes count all routes alike, as Triton's do too.
+infer_seconds = Histogram(
+    "ganserve_infer_seconds",
+    "A KServe V2 inference, from the request's head to the reply.",
+    ["model", "outcome"],
+    buckets=_SECONDS,
+)
+last_infer = Gauge(
+    "ganserve_last_infer_timestamp_seconds",
+    "When a KServe V2 inference was last answered, in seconds since 1970.",
+    ["model"],
+    multiprocess_mode="max",
+)
 
 queue_images = Gauge(
     "ganserve_queue_images", "Images waiting for a forward pass.", ["model"], multiprocess_mode="livesum"

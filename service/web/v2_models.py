@@ -3,26 +3,11 @@
 import time
 from typing import Any
 
-from prometheus_client import Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import metrics
 from service.models import Model
 from service.settings import Settings
-
-# Beside those of service.metrics, which count forward passes for all routes alike, as Triton's statistics do.
-infer_seconds = Histogram(
-    "ganserve_infer_seconds",
-    "A KServe V2 inference, from the request's head to the reply.",
-    ["model", "outcome"],
-    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
-)
-last_infer = Gauge(
-    "ganserve_last_infer_timestamp_seconds",
-    "When a KServe V2 inference was last answered, in seconds since 1970.",
-    ["model"],
-    multiprocess_mode="max",
-)
 
 _STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE"}
 Counts = dict[tuple[str, str, str], float]
@@ -115,8 +100,8 @@ def index_entry(model: Model) -> dict[str, str]:
 
 def note(model: Model, outcome: str, begun: float) -> None:
     """Count an inference. outcome: success or fail; begun: time.monotonic() seconds."""
-    metrics.child(infer_seconds, model.name, outcome).observe(time.monotonic() - begun)
-    metrics.child(last_infer, model.name).set(time.time())
+    metrics.child(metrics.infer_seconds, model.name, outcome).observe(time.monotonic() - begun)
+    metrics.child(metrics.last_infer, model.name).set(time.time())
 
 
 def counts() -> Counts:

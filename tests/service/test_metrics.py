@@ -18,6 +18,8 @@ NAMES = {
     "ganserve_forward_seconds": ("model",),
     "ganserve_encode_seconds": ("format",),
     "ganserve_batch_images": ("model",),
+    "ganserve_infer_seconds": ("model", "outcome"),
+    "ganserve_last_infer_timestamp_seconds": ("model",),
     "ganserve_queue_images": ("model",),
     "ganserve_refused_total": ("reason",),
     "ganserve_dropped_total": ("reason",),
