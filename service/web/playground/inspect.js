@@ -33,14 +33,14 @@ export async function inspect(image, card, truncation, uses) {
     find("inspect-texts").replaceChildren(
       make("p", { className: "hint", textContent: "It lies between seeds: its z is its address." }),
       copyable("curl", posted({ ...body, format: "png" }, image.file)),
-      copyable("Python", python(body)),
+      copyable("Python", python(body, card)),
     );
   } else {
     Object.assign(wish, { seed: image.seed, ...(truncation !== 1 && { truncation }) });
     find("inspect-texts").replaceChildren(
       copyable("Address", image.href),
-      copyable("curl", `curl -s ${quoted(image.href)} -o ${image.file}`),
-      copyable("Python", python(wish)),
+      copyable("curl", `curl -fsS ${quoted(image.href)} -o ${image.file}`),
+      copyable("Python", python(wish, card)),
     );
   }
   if (!dialog.open) dialog.showModal();
@@ -66,21 +66,23 @@ function copyable(title, text) {
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 function posted(body, file) {
-  return `curl -s ${quoted(address("v1/samples"))} -H 'content-type: application/json' -d ${quoted(JSON.stringify(body))} -o ${file}`;
+  return `curl -fsS ${quoted(address("v1/samples"))} -H 'content-type: application/json' -d ${quoted(JSON.stringify(body))} -o ${file}`;
 }
 
-function python(wish) {
-  // A JSON string of JSON is a Python string too, whatever stands in the names.
-  const body = JSON.stringify(JSON.stringify({ ...wish, format: "npy" }));
-  return `import io, urllib.request
+function python(wish, { image }) {
+  // Strings, numbers and lists are written in JSON as in Python, whatever stands in the names.
+  const fields = Object.entries({ ...wish, format: "npy" }).map(([name, value]) => `"${name}": ${JSON.stringify(value)}`);
+  return `import io, json, urllib.request
 import numpy as np
 
-body = ${body}
+body = {${fields.join(", ")}}
 request = urllib.request.Request(
-    ${JSON.stringify(address("v1/samples"))}, body.encode(), {"content-type": "application/json"}
+    ${JSON.stringify(address("v1/samples"))},
+    json.dumps(body).encode(),
+    {"content-type": "application/json"},
 )
 with urllib.request.urlopen(request) as reply:
-    images = np.load(io.BytesIO(reply.read()))  # uint8 [1, height, width, channels]`;
+    images = np.load(io.BytesIO(reply.read()))  # uint8 [1, ${image.height}, ${image.width}, ${image.channels}]`;
 }
 
 function bars(z) {

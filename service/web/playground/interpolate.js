@@ -2,8 +2,8 @@
 
 import { inspect } from "./inspect.js";
 import { dropZone, fill, find, milliseconds, plainCell, roving, say, source, words } from "./parts.js";
-import { Refusal, ask, imageAddress, newestWins, readAddress } from "./service.js";
-import { card, keep, nameOf, readSpot, spot, view } from "./view.js";
+import { Refusal, ask, newestWins, readAddress } from "./service.js";
+import { card, keep, nameOf, readSpot, setEnds, spot, view } from "./view.js";
 
 const FRAME_MS = 90;
 const film = find("film");
@@ -13,20 +13,14 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 let frames = [];
 let playing = !still.matches;
 
-export function choose(end, image) {
-  view[end] = spot(image);
-  keep();
-}
-
 export function drawInterpolation() {
-  for (const end of ["a", "b"]) showEnd(end);
+  for (const end of ["a", "b"]) find(`slot-${end}`).querySelector("p").textContent = nameOf(readSpot(view[end]));
   draw();
 }
 
 const draw = newestWins(async (signal) => {
   const [a, b] = [readSpot(view.a), readSpot(view.b)];
   const box = find("interpolate-words");
-  if (!a || !b) return;
   const { model, path, steps, truncation } = view;
   const label = a.slug == null ? {} : { label: [a.slug, b.slug] };
   const wish = { model, seeds: [a.seed, b.seed], ...label, steps: Number(steps), path, truncation, format: "json" };
@@ -58,17 +52,12 @@ function show(images) {
   );
   settle();
   frames = [...film.querySelectorAll("img")];
+  for (const [end, at] of [["a", 0], ["b", -1]]) {
+    Object.assign(find(`slot-${end}`).querySelector("img"), { hidden: false, src: frames.at(at).src });
+  }
   find("frame").max = frames.length - 1;
   Object.assign(screen, { width: model.image.width, height: model.image.height });
   paint();
-}
-
-function showEnd(end) {
-  const at = readSpot(view[end]);
-  const picture = find(`slot-${end}`).querySelector("img");
-  picture.hidden = !at;
-  find(`slot-${end}`).querySelector("p").textContent = at ? nameOf(at) : "Drop an image here, or press its " + end.toUpperCase();
-  if (at) Object.assign(picture, { src: imageAddress(card(), at, view.truncation), alt: nameOf(at) });
 }
 
 function paint() {
@@ -106,12 +95,7 @@ find("frame").addEventListener("input", () => {
   setPlaying(false);
   paint();
 });
-find("swap").addEventListener("click", () => {
-  [view.a, view.b] = [view.b, view.a];
-  keep();
-  drawInterpolation();
-  document.dispatchEvent(new Event("ends"));
-});
+find("swap").addEventListener("click", () => setEnds({ a: view.b, b: view.a }));
 for (const name of ["path", "steps"]) {
   find(name).value = view[name];
   find(name).addEventListener("change", (event) => {
@@ -124,9 +108,7 @@ for (const end of ["a", "b"]) {
   dropZone(find(`slot-${end}`), (text) => {
     const found = readAddress(text);
     if (!found) return words(find("interpolate-words"), new Refusal("That is no image of a seed.", "Drag one from the gallery."));
-    choose(end, readSpot(spot(found)));
-    drawInterpolation();
-    document.dispatchEvent(new Event("ends"));
+    setEnds({ [end]: spot(readSpot(spot(found))) });
     say(`${nameOf(readSpot(view[end]))} is ${end.toUpperCase()}`);
   });
 }

@@ -1,21 +1,20 @@
-// The playground: controls and gallery. Whatever they change is drawn by the panel that is open.
+// The playground: its controls. Whatever they change is drawn by the gallery and the panel that is open.
 
 import { drawArithmetic, add } from "./arithmetic.js";
 import { drawComparison } from "./compare.js";
+import { drawGallery, useAs } from "./gallery.js";
 import { inspect } from "./inspect.js";
-import { choose, drawInterpolation } from "./interpolate.js";
-import { copy, fill, find, make, milliseconds, pair, roving, say, source, tile, words } from "./parts.js";
+import { drawInterpolation } from "./interpolate.js";
+import { copy, find, make, pair, words } from "./parts.js";
 import { pulse } from "./pulse.js";
-import { Refusal, ask, imageAddress, newestWins } from "./service.js";
-import { card, cards, keep, nameOf, readSpot, setCards, shared, spot, view } from "./view.js";
+import { Refusal, ask } from "./service.js";
+import { card, cards, defaultEnds, keep, readSpot, setCards, shared, spot, view } from "./view.js";
 
 const PANELS = { interpolate: drawInterpolation, arithmetic: drawArithmetic, compare: drawComparison };
 // Which panels show something else when this moves.
 const TOUCHES = { seed: ["compare"], n: [], truncation: Object.keys(PANELS) };
 const EVERY = "Every class in turn";
 const AGAIN_MS = 2000;
-const gallery = find("gallery");
-const settle = roving(gallery);
 
 async function start() {
   try {
@@ -31,6 +30,7 @@ async function start() {
   words(find("gallery-words"), null);
   if (card()?.state !== "ready") view.model = cards.find((one) => one.state === "ready").id;
   showModels();
+  defaultEnds();
   drawAll();
   if (cards.some((one) => one.state === "loading")) setTimeout(watchLoading, AGAIN_MS);
 }
@@ -69,99 +69,14 @@ function showModels() {
 
 function drawAll() {
   keep();
-  draw();
-  if (view.a && view.b) PANELS[view.tab]();
-}
-
-const draw = newestWins(async (signal) => {
-  const { model, seed, n, truncation } = view;
-  const wish = { model, seed, n, truncation, format: "json", ...(view.class && { label: view.class }) };
-  try {
-    const { answer, ms, parts } = await ask("v1/samples", wish, signal);
-    if (model !== view.model) return;
-    card().version = answer.version; // the service may have been started again, with another file
-    show(answer.images.map((image) => described(image, truncation)));
-    words(find("gallery-words"), null);
-    tellLatency(answer.images.length, ms, parts);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    gallery.classList.add("stale");
-    find("latency").textContent = find("parts").textContent = "";
-    words(find("gallery-words"), error);
-  }
-});
-
-function described({ label, seed, image }, truncation) {
-  const slug = label == null ? null : card().slugs[card().classes.indexOf(label)];
-  const [name, file] = [nameOf({ slug, seed }), `${slug ?? card().id}-${seed}.png`];
-  const href = imageAddress(card(), { slug, seed }, truncation);
-  return { name, file, href, slug, seed, truncation, label: slug, source: source(image) };
-}
-
-function show(images) {
-  gallery.classList.remove("stale");
-  fill(gallery, images, cell);
-  settle();
-  document.querySelector("link[rel=icon]").href = images[0].source;
-  if (!view.a || !view.b) {
-    const second = images.slice(1).find((one) => one.slug === images[0].slug) ?? images[1] ?? images[0];
-    view.a ||= spot(images[0]);
-    view.b ||= spot(second);
-    keep();
-    PANELS[view.tab]();
-  }
-  mark();
-}
-
-function cell() {
-  const { link, show } = tile();
-  const seed = make("span", { className: "seed" });
-  const ends = ["A", "B"].map((name) =>
-    make("button", { type: "button", className: `end ${name.toLowerCase()}`, textContent: name }),
-  );
-  const element = make("li", {}, link, make("div", { className: "foot" }, seed, ...ends));
-  return {
-    element,
-    show(image) {
-      show(image);
-      seed.textContent = image.seed;
-      for (const end of ends) end.ariaLabel = `${image.name} as ${end.textContent}`;
-    },
-  };
-}
-
-/** Show which images of the gallery are A and B. */
-function mark() {
-  for (const element of gallery.children) {
-    const here = spot(element.querySelector(".tile").image);
-    for (const end of element.querySelectorAll(".end")) {
-      const name = end.textContent.toLowerCase();
-      end.ariaPressed = String(here === view[name]);
-      element.classList.toggle(`is-${name}`, here === view[name]);
-    }
-  }
-}
-
-function tellLatency(count, ms, parts) {
-  const text = `${count} image${count === 1 ? "" : "s"} in ${milliseconds(ms)}`;
-  find("latency").textContent = text;
-  // Server-Timing: queue;dur=0.1, forward;dur=8, encode;dur=1
-  const inside = [...(parts ?? "").matchAll(/(\w+);dur=([\d.]+)/g)].map(([, name, dur]) => `${name} ${milliseconds(+dur)}`);
-  find("parts").textContent = inside.join(" · ");
-  say(text);
-}
-
-function setEnd(name, image) {
-  choose(name, image);
-  mark();
-  say(`${image.name} is ${name.toUpperCase()}`);
-  openTab("interpolate");
+  drawGallery();
+  PANELS[view.tab]();
 }
 
 function open(image) {
   inspect(image, card(), image.truncation, [
-    ["Use as A", (one) => setEnd("a", one)],
-    ["Use as B", (one) => setEnd("b", one)],
+    ["Use as A", (one) => useAs("a", one)],
+    ["Use as B", (one) => useAs("b", one)],
     ...["first", "minus", "plus"].map((slot) => [`Add to ${slot}`, (one) => (add(slot, one.seed), openTab("arithmetic"))]),
   ]);
 }
@@ -201,18 +116,7 @@ document.addEventListener("dragstart", (event) => {
   event.dataTransfer.setData("text/plain", link.image.href);
   event.dataTransfer.setDragImage(picture, picture.width / 2, picture.height / 2);
 });
-gallery.addEventListener("click", (event) => {
-  const end = event.target.closest(".end");
-  if (end) setEnd(end.textContent.toLowerCase(), end.closest("li").querySelector(".tile").image);
-});
-gallery.addEventListener("keydown", (event) => {
-  const element = event.target.closest("li");
-  if (element && "ab".includes(event.key.toLowerCase()) && !event.ctrlKey && !event.metaKey && !event.altKey) {
-    setEnd(event.key.toLowerCase(), element.querySelector(".tile").image);
-  }
-});
-
-document.addEventListener("ends", mark);
+document.addEventListener("ends", () => openTab("interpolate"));
 
 const tabs = document.querySelector("[role=tablist]");
 tabs.addEventListener("click", (event) => {
@@ -246,7 +150,7 @@ const setters = Object.fromEntries(
       view[name] = value;
       if (!card()) return;
       keep();
-      draw();
+      drawGallery();
       if (TOUCHES[name].includes(view.tab)) PANELS[view.tab]();
     }),
   ]),

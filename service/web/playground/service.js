@@ -41,9 +41,12 @@ async function reach(path, options) {
 }
 
 async function refusal(reply) {
-  const problem = await reply.json().catch(() => ({}));
-  const detail = problem.detail ?? "The answer had no explanation.";
-  return new Refusal(problem.title ?? `Status ${reply.status}`, detail);
+  const { title, field, detail } = await reply.json().catch(() => ({}));
+  const text = (detail ?? "The answer had no explanation.")
+    .replace(/`int(?: \| null)?`/, "a whole number")
+    .replace(/`float(?: \| null)?`/, "a number");
+  const named = !field || text.includes(field.split(/[.[]/)[0]);
+  return new Refusal(title ?? `Status ${reply.status}`, named ? text : `${field}: ${text}`);
 }
 
 /**

@@ -34,6 +34,22 @@ export function shared() {
   return `${location.href.split("#")[0]}#${new URLSearchParams(there)}`;
 }
 
+/** Change `a`, `b` or both; whoever shows them hears of it. */
+export function setEnds(ends) {
+  Object.assign(view, ends);
+  keep();
+  document.dispatchEvent(new Event("ends"));
+}
+
+/** Where none were chosen: the first two images of one class. */
+export function defaultEnds() {
+  const apart = view.class ? 1 : (card().slugs?.length ?? 1);
+  const first = view.seed >= 0 && Number.isSafeInteger(view.seed + apart) ? view.seed : 0;
+  const at = (seed) => spot(readSpot(view.class ? `${view.class}/${seed}` : String(seed)));
+  view.a ||= at(first);
+  view.b ||= at(first + apart);
+}
+
 // A link to another view of this page, opened in this tab.
 addEventListener("hashchange", () => location.reload());
 
