@@ -1,6 +1,7 @@
 """Every setting, read from GANSERVE_* and validated before anything starts."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -14,6 +15,8 @@ PREFIX = "GANSERVE_"
 # Kubernetes injects these into every pod beside a Service named `ganserve`; clients read GANSERVE_URL.
 _FOREIGN_NAMES = {"GANSERVE_URL", "GANSERVE_PORT", "GANSERVE_SERVICE_HOST"}
 _FOREIGN_PREFIXES = ("GANSERVE_SERVICE_PORT", "GANSERVE_PORT_")
+
+_PUBLIC_URL = re.compile(r"https?://[\w.\-\[\]:]+(?:/[\w.~\-/]*)?", re.ASCII)
 
 
 def _setting(default: Any, text: str, **bounds: Any) -> Any:
@@ -72,8 +75,17 @@ class Settings:
     drain_seconds: float = _setting(
         5.0, "After SIGTERM: how long requests are still answered while `/readyz` says 503.", low=0, high=3600
     )
+    public_url: str = _setting(
+        "",
+        "What addresses in replies begin with, as `https://images.example.com`. Empty: the scheme and the `Host` of the request; `X-Forwarded-Proto` counts from proxies that uvicorn's `FORWARDED_ALLOW_IPS` names (`127.0.0.1`), `X-Forwarded-Host` never.",
+    )
 
     def __post_init__(self) -> None:
+        if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
+            raise SettingsError(
+                f"GANSERVE_PUBLIC_URL is '{self.public_url}': it must be http:// or https://, a host, a port and "
+                "a path if any, and no more."
+            )
         if self.max_images_per_request > self.max_queue_images:
             raise SettingsError(
                 f"GANSERVE_MAX_IMAGES_PER_REQUEST is {self.max_images_per_request}: it can be at most "
@@ -122,9 +134,8 @@ def table() -> str:
     for setting in fields(Settings):
         choices = setting.metadata.get("choices")
         allowed = f" One of {', '.join(f'`{c}`' for c in choices)}." if choices else ""
-        rows.append(
-            f"| `{PREFIX}{setting.name.upper()}` | `{setting.default}` | {setting.metadata['text']}{allowed} |"
-        )
+        default = "" if setting.default == "" else f"`{setting.default}`"
+        rows.append(f"| `{PREFIX}{setting.name.upper()}` | {default} | {setting.metadata['text']}{allowed} |")
     return "\n".join(rows)
 
 

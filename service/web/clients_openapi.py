@@ -33,7 +33,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "model": MODEL,
         "n": "How many images, 1 to {settings.max_images_per_request}; by default 1.",
         "size": "`auto`, or WIDTHxHEIGHT with the aspect ratio of the generator's own size and sides of at most 1024: nearest neighbour for whole factors, else Lanczos. In sizes not its own, a reply has at most 16,777,216 pixels. By default the generator's own.",
-        "response_format": "`b64_json`, the default for every model, or `url`: addresses of single images that can be cached for ever, in the generator's own size, as png or webp. An address has the host of the request.",
+        "response_format": "`b64_json`, the default for every model, or `url`: addresses of single images that can be cached for ever, in the generator's own size, as png or webp, at the server's public URL or the host of the request.",
         "output_format": "`png`, the default; `webp`, lossless; or `jpeg`.",
         "output_compression": "Quality of a jpeg, 0 to 100; by default 100, which is all that png and webp have.",
         "seed": f"Ours. {SEED} Image i has seed + i.",
@@ -44,7 +44,9 @@ FIELDS: dict[str, dict[str, str]] = {
         "style": _IGNORED,
         "background": _IGNORED,
         "moderation": _IGNORED,
+        "complexity": _IGNORED,
         "user": _IGNORED,
+        "safety_identifier": _IGNORED,
     },
     BentoRequest.__name__: {
         "model": MODEL,

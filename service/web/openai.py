@@ -18,7 +18,7 @@ from service.errors import InvalidField, QueueFull, RequestError, UnknownModel
 from service.latents import MAX_SEED
 from service.pixels import encoded
 from service.sampler import Draw, SampleRequest, resolve
-from service.web.asgi import Call, Reply, Scope, header, read_body, unless_client_goes
+from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
 from service.web.problems import reply_to
 from service.web.samples import address_headers, decode_request, require_json, timing_of
 
@@ -53,7 +53,9 @@ class GenerationRequest(Struct, forbid_unknown_fields=True):
     style: str | None = None
     background: str | None = None
     moderation: str | None = None
+    complexity: str | None = None
     user: str | None = None
+    safety_identifier: str | None = None
 
 
 class GeneratedImage(Struct, omit_defaults=True):
@@ -123,11 +125,12 @@ async def post_generations(call: Call) -> Reply:
     draw = resolve(sample, model, settings.max_images_per_request)
     picture = _picture(asked, contract.image, sample.n or 1)
     if asked.response_format == "url":
-        addressed = _addressed(draw, picture, truncation, call.scope, contract.image)
-        return Reply(200, "application/json", msgspec.json.encode(addressed), address_headers(draw))
+        addressed = _addressed(draw, picture, truncation, _origin(call))
+        return Reply(200, "application/json", addressed, address_headers(draw))
     longest = settings.timeout_seconds
     deadline = begun + (longest if asked.timeout is None else min(asked.timeout, longest))
-    work = encoded(draw, deadline, picture.format, partial(_document, draw, picture))
+    pixels = (sample.n or 1) * picture.height * picture.width
+    work = encoded(draw, deadline, picture.format, pixels, partial(_drawn, draw, picture))
     document = await unless_client_goes(call.receive, work)
     headers = address_headers(draw) | {"server-timing": timing_of(draw)}
     return Reply(200, "application/json", document, headers)
@@ -188,52 +191,56 @@ def _allowed(native: ImageShape) -> str:
     )
 
 
-def _document(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
+def _origin(call: Call) -> str:
+    """What addresses begin with. Raises InvalidField for a Host header that is none."""
+    if public_url := call.models.settings.public_url:
+        return public_url.rstrip("/")
+    host = header(call.scope, b"host") or ""
+    if not _HOST.fullmatch(host):
+        raise InvalidField(
+            "response_format", "An address needs a Host header with a host name, and a port if any."
+        )
+    return f"{call.scope['scheme']}://{host}"
+
+
+def _drawn(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
     """The reply with the images in it. pixels: uint8 [n, C, H, W]."""
     encode: Callable[[NDArray[np.uint8]], bytes] = {
         "png": images.png,
         "webp": images.webp,
         "jpeg": partial(images.jpeg, quality=picture.quality),
     }[picture.format]
-    files = [encode(images.resize(image, picture.height, picture.width)) for image in pixels]
-    return msgspec.json.encode(_generations(draw, picture, [{"b64_json": file} for file in files]))
+    reply = _reply(draw, picture)
+    for one, image in zip(reply.data, pixels, strict=True):
+        one.b64_json = encode(images.resize(image, picture.height, picture.width))
+    return msgspec.json.encode(reply)
 
 
-def _addressed(
-    draw: Draw, picture: Picture, truncation: float, scope: Scope, native: ImageShape
-) -> Generations:
+def _addressed(draw: Draw, picture: Picture, truncation: float, origin: str) -> bytes:
     """The reply with addresses that can be cached for ever; nothing is drawn before one is opened."""
+    model = draw.model
+    native = model.contract.image
     if (picture.height, picture.width) != (native.height, native.width) or picture.format == "jpeg":
         raise InvalidField(
             "response_format",
             f"An address is of a png or webp of {native.width}x{native.height}, not of a {picture.format} of "
             f"{picture.size}: ask for b64_json, or for no other size and format.",
         )
-    host = header(scope, b"host") or ""
-    if not _HOST.fullmatch(host):
-        raise InvalidField(
-            "response_format", "An address needs a Host header with a host name, and a port if any."
-        )
-    model = draw.model
-    folder = f"{scope['scheme']}://{host}/v1/models/{model.name}@{model.version}/images/"
+    folder = f"{origin}/v1/models/{model.name}@{model.version}/images/"
     if draw.label is not None:
         folder += f"{quote(model.contract.slugs[draw.label[0]])}/"
     query = "" if truncation == 1 else f"?truncation={truncation!r}"
-    assert draw.seeds is not None
-    return _generations(
-        draw, picture, [{"url": f"{folder}{seed}.{picture.format}{query}"} for seed in draw.seeds]
-    )
+    reply = _reply(draw, picture)
+    for one in reply.data:
+        one.url = f"{folder}{one.seed}.{picture.format}{query}"
+    return msgspec.json.encode(reply)
 
 
-def _generations(
-    draw: Draw, picture: Picture, contents: list[dict[str, bytes]] | list[dict[str, str]]
-) -> Generations:
+def _reply(draw: Draw, picture: Picture) -> Generations:
+    """The reply, with neither images nor addresses in it yet."""
     model = draw.model
     classes = model.contract.classes
     understood = None if draw.label is None or classes is None else classes[draw.label[0]]
     assert draw.seeds is not None
-    data = [
-        GeneratedImage(seed, revised_prompt=understood, **content)
-        for seed, content in zip(draw.seeds, contents, strict=True)
-    ]
+    data = [GeneratedImage(seed, revised_prompt=understood) for seed in draw.seeds]
     return Generations(int(time.time()), data, picture.size, picture.format, model.name, model.version)

