@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from bentoml.exceptions import BentoMLException, NotFound, UnprocessableEntity
 
-from tests.system.serving import Server
+from tests import generators
+from tests.generators import Tiny
+from tests.system.serving import Server, serving
 from tests.waiting import until
 
 with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # two of BentoML's own
@@ -163,3 +165,12 @@ def test_a_client_that_leaves_frees_its_place_in_the_queue(server):
         await until(lambda: server.metric("ganserve_queue_images", model="slow") == 0)
 
     asyncio.run(play())
+
+
+def test_past_the_servers_deadline_the_refusal_is_ours_and_not_bentomls(tmp_path):
+    models = generators.folder(tmp_path / "models", {"slow": Tiny(burn=128, golden_samples=1).file()})
+    settings = {"models": models, "engine": "onnxruntime", "timeout_seconds": 0.3}
+    with serving(tmp_path / "home", **settings) as server, server.client() as http:
+        response = http.post("/sample", json={"n": 256})
+        assert (response.status_code, response.json()["code"]) == (504, "deadline_passed")
+        assert http.post("/sample", json={}).status_code == 200

@@ -1,6 +1,8 @@
 """The openai package, as it comes, against a real server."""
 
+import asyncio
 import base64
+import inspect
 import io
 
 import numpy as np
@@ -8,6 +10,7 @@ import openai
 import pytest
 from PIL import Image
 
+from service.web.openai import GenerationRequest
 from tests.generators import CLASSES
 
 
@@ -55,6 +58,41 @@ def test_addresses_lead_to_the_images(server, client):
         image = server.get(one.url)
         assert "immutable" in image.headers["cache-control"]
         assert image.content == server.samples(label="dress", seed=one.seed).content
+
+
+def test_behind_a_proxy_addresses_have_its_scheme_and_the_host_it_passes_on(client):
+    def address(**headers: str) -> str:
+        reply = client.images.generate(
+            model="tiny", prompt="Dress", response_format="url", extra_headers=headers
+        )
+        return reply.data[0].url
+
+    assert address(**{"Host": "a.example", "X-Forwarded-Proto": "https"}).startswith("https://a.example/v1/")
+    assert "evil" not in address(**{"X-Forwarded-Host": "evil.example"})
+
+
+def test_the_asynchronous_client_shares_forward_passes(server):
+    async def ask() -> list[openai.types.ImagesResponse]:
+        async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0) as one:
+            prompts = [one.images.generate(model="slow", prompt="two bags", n=2) for _ in range(16)]
+            return await asyncio.gather(*prompts)
+
+    before = server.metric("ganserve_forward_passes_total", model="slow")
+    replies = asyncio.run(ask())
+    assert [len(one.data or []) for one in replies] == [2] * 16
+    assert server.metric("ganserve_forward_passes_total", model="slow") - before < 16
+
+
+def test_every_argument_that_it_has_is_a_field_or_refused_on_purpose(client):
+    arguments = set(inspect.signature(client.images.generate).parameters)
+    ways_to_send = {"extra_headers", "extra_query", "extra_body", "timeout"}
+    refused = {
+        "partial_images",
+        "frame_count",
+        "frame_duration_ms",
+        "svg",
+    }  # of streams, animations, drawings
+    assert arguments - ways_to_send - refused <= set(GenerationRequest.__struct_fields__)
 
 
 def test_it_lists_the_models(client):
