@@ -5,36 +5,10 @@
     with Client("http://localhost:3000") as client:
         images = client.sample(label="Sneaker", n=16, seed=1).images  # uint8 [16, H, W, C]
 
-It needs httpx and numpy, and its command line (`ganserve --help`) click, rich and pillow: neither the service nor
-the training package.
+Neither this nor its command line, `ganserve --help`, needs the service or the training package.
 """
 
 from ganserve.client import Client, Frames, Samples
-from ganserve.errors import (
-    Busy,
-    DeadlinePassed,
-    GanserveError,
-    InvalidRequest,
-    NotAllowed,
-    NotFound,
-    Refused,
-    ServerFailed,
-    UnexpectedAnswer,
-    Unreachable,
-)
+from ganserve.errors import GanserveError, Refused, UnexpectedAnswer, Unreachable
 
-__all__ = [
-    "Busy",
-    "Client",
-    "DeadlinePassed",
-    "Frames",
-    "GanserveError",
-    "InvalidRequest",
-    "NotAllowed",
-    "NotFound",
-    "Refused",
-    "Samples",
-    "ServerFailed",
-    "UnexpectedAnswer",
-    "Unreachable",
-]
+__all__ = ["Client", "Frames", "GanserveError", "Refused", "Samples", "UnexpectedAnswer", "Unreachable"]

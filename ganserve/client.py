@@ -17,6 +17,8 @@ from ganserve.together import together
 DEFAULT_TIMEOUT_SECONDS = 60.0  # longer than the server's own, whose answer says more
 _USUAL_MAX_IMAGES = 256  # a server's, unless it was set otherwise
 
+SAMPLES, INTERPOLATIONS = "/v1/samples", "/v1/interpolations"
+
 Label = str | int
 
 
@@ -48,7 +50,7 @@ class Client:
 
     url: by default GANSERVE_URL, else http://localhost:3000; a path before /v1 is kept.
     api_key: by default GANSERVE_API_KEY; sent as `Authorization: Bearer`.
-    timeout: seconds that one request may take, waiting and asking again after 429 and 503 included.
+    timeout: seconds to wait for the answer to one request, asking again after 429 and 503 included.
     connections: how many requests of one call may be under way at a time.
     on_wait: told the seconds and the reason before a pause.
 
@@ -97,21 +99,19 @@ class Client:
         tell: called with how many more images have arrived.
         """
         rows = None if z is None else checked_z(z).tolist()
-        label = _plain(label)
-        listed = [len(given) for given in (label, rows) if isinstance(given, list)]
+        fields = given(model=model, label=_plain(label), seed=_plain(seed), n=n, z=rows)
+        fields |= {"truncation": truncation, "format": "npy"}
+        listed = [len(fields[name]) for name in ("label", "z") if isinstance(fields.get(name), list)]
         count = n if n is not None else next(iter(listed), 1)
-        # What does not agree is left whole, for the server to say so.
+        # Lists that do not agree are left whole, for the server to say so.
         agreed = count > 1 and all(length == count for length in listed)
         size = min(count, self.max_images()) if agreed else count
-        fields = _given(model=model, label=label, seed=_plain(seed), n=n)
-        fields |= {"truncation": truncation, "format": "npy"}
-        if rows is not None:
-            fields["z"] = rows
-        if size == count:
-            whole = self._samples(fields)
-            (tell or _nothing)(len(whole.images))
-            return whole
-        return self._in_pieces(fields, count, size, tell or _nothing)
+        tell = tell or (lambda count: None)
+        if size < count:
+            return self._in_pieces(fields, count, size, tell)
+        whole = self._samples(fields)
+        tell(len(whole.images))
+        return whole
 
     def models(self) -> list[dict[str, Any]]:
         """The card of every model, also of those that are loading or failed."""
@@ -139,20 +139,18 @@ class Client:
 
         What is not given is the server's choice: its /docs say which, and the limits.
         """
-        fields = _given(steps=steps, path=path, label=_plain(label), loop=loop or None, model=model)
+        fields = given(steps=steps, path=path, label=_plain(label), loop=loop or None, model=model)
         fields |= {"seeds": _plain(seeds), "truncation": truncation, "format": "npy"}
-        response = self.post("/v1/interpolations", fields)
+        response = self.post(INTERPOLATIONS, fields)
         return Frames(self._array(response), *self.origin(response))
 
     def max_images(self) -> int:
         """The most images of one request, as the server's API description has it; asked for once."""
         if self._max_images is None:
             try:
-                n = self._json("/openapi.json")["components"]["schemas"]["SampleRequest"]["properties"]["n"]
-                self._max_images = next(
-                    int(form["maximum"]) for form in (n, *n.get("anyOf", ())) if "maximum" in form
-                )
-            except (Refused, LookupError, TypeError, AttributeError, StopIteration):
+                fields = self._json("/openapi.json")["components"]["schemas"]["SampleRequest"]["properties"]
+                self._max_images = int(fields["n"]["anyOf"][0]["maximum"])
+            except (Refused, UnexpectedAnswer, LookupError, TypeError):
                 self._max_images = _USUAL_MAX_IMAGES  # a gateway may keep the description to itself
         return self._max_images
 
@@ -166,43 +164,43 @@ class Client:
         """The first piece says which model, version and seed the others are to be of."""
 
         def part(begin: int) -> dict[str, Any]:
-            piece = fields | {"n": min(size, count - begin)}
+            piece: dict[str, Any] = fields | {"n": min(size, count - begin)}
             for name in ("label", "z"):
                 if isinstance(piece.get(name), list):
                     piece[name] = piece[name][begin : begin + size]
             return piece
 
+        def ask(begin: int) -> Samples:
+            piece = part(begin) | {"model": address}
+            if first.seeds is not None:
+                piece["seed"] = int(first.seeds[0]) + begin
+            return self._samples(piece)
+
         first = self._samples(part(0))
+        tell(len(first.images))
         address = f"{first.model}@{first.version}"
-        images = np.empty((count, *first.images.shape[1:]), np.uint8)
-        labels = None if first.labels is None else np.empty(count, np.int64)
-        seeds = None if first.seeds is None else first.seeds[0] + np.arange(count)
-        if seeds is None and labels is not None and "label" not in fields:
+        if first.seeds is None and first.labels is not None and "label" not in fields:
             # Without seeds image i has class i mod K, which a later piece would count from its own first image.
             class_count = len(self.model(address)["classes"])
             fields = fields | {"label": [i % class_count for i in range(count)]}
-
-        def ask(begin: int) -> Samples:
-            piece = part(begin) | {"model": address}
-            if seeds is not None:
-                piece["seed"] = int(seeds[begin])
-            return self._samples(piece)
-
-        def place(begin: int, piece: Samples) -> None:
-            if piece.images.shape[1:] != images.shape[1:] or (piece.labels is None) != (labels is None):
-                raise self._not_ganserve("one part of the answer is of another kind than the first")
-            images[begin : begin + size] = piece.images
-            if labels is not None:
-                labels[begin : begin + size] = piece.labels
-            tell(len(piece.images))
-
-        place(0, first)
+        by_begin = {0: first}
         for begin, piece in together(ask, range(size, count, size), self._connections):
-            place(begin, piece)
-        return Samples(images, labels, seeds, first.model, first.version)
+            by_begin[begin] = piece
+            tell(len(piece.images))
+        pieces = [by_begin[begin] for begin in sorted(by_begin)]
+        images = np.concatenate([piece.images for piece in pieces])
+        labels = [piece.labels for piece in pieces if piece.labels is not None]
+        seeds = [piece.seeds for piece in pieces if piece.seeds is not None]
+        return Samples(
+            images,
+            np.concatenate(labels) if labels else None,
+            np.concatenate(seeds) if seeds else None,
+            first.model,
+            first.version,
+        )
 
     def _samples(self, fields: dict[str, Any]) -> Samples:
-        response = self.post("/v1/samples", fields)
+        response = self.post(SAMPLES, fields)
         images = self._array(response)
         n = len(images)
         try:
@@ -246,7 +244,8 @@ class Client:
         return UnexpectedAnswer(one_line(f"{self.server.url} does not answer as ganserve does: {what}."))
 
 
-def _given(**fields: Any) -> dict[str, Any]:
+def given(**fields: Any) -> dict[str, Any]:
+    """Those that are not None: the others are the server's choice."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -264,7 +263,3 @@ def checked_z(z: ArrayLike) -> NDArray[np.float64]:
     if rows.ndim != 2 or not len(rows) or rows.dtype.kind not in "fiu" or not np.isfinite(rows).all():
         raise ValueError(f"z is {rows.dtype} {list(rows.shape)}: it must be finite numbers [n, z_dim].")
     return rows.astype(np.float64)
-
-
-def _nothing(count: int) -> None:
-    pass

@@ -1,26 +1,45 @@
-"""HTTP/1.1 for a load: one connection on bare streams.
+"""HTTP/1.1 for a load: one connection, and httptools, which parses in C.
 
-httpx takes about as long over a request as a fast server, and would measure itself.
+A client library would measure itself: a request takes 60 us of a core here, 180 in aiohttp, 7,000 in httpx with 64
+connections.
 """
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
 
+import httptools
 import httpx
 
-
-class Answer(NamedTuple):
-    status: int
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    body: bytes
+_READ_BYTES = 2**18
+_trusted = cache(httpx.create_ssl_context)  # reading the certificates takes some 20 ms
 
 
 class Broken(Exception):
-    """The connection could not be made, or ended under a request."""
+    """The connection could not be made, or ended before the answer did."""
+
+
+class NotHttp(Exception):
+    """The answer is no HTTP/1."""
+
+
+class Answer:
+    """What the parser has told of an answer so far; names of headers in lower case."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.is_complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, part: bytes) -> None:
+        self.body += part
+
+    def on_message_complete(self) -> None:
+        self.is_complete = True
 
 
 class Connection:
@@ -53,7 +72,7 @@ class Connection:
             self._streams = None
 
     async def exchange(self, body: bytes) -> Answer:
-        """The answer to a body. Raises Broken; ValueError for an answer that is no HTTP."""
+        """The answer to a body. Raises Broken; NotHttp."""
         fresh = self._streams is None
         if fresh:
             await self.open()
@@ -61,14 +80,14 @@ class Connection:
             return await self._exchange(body)
         except (OSError, EOFError) as error:
             self.close()
-            # A server closes idle connections, perhaps just now. Only a connection of this very request is its own fault.
-            if fresh or (isinstance(error, asyncio.IncompleteReadError) and error.partial):
+            # A server closes idle connections, perhaps just now; one that was made for this request it need not.
+            if fresh:
                 raise Broken(str(error)) from error
             return await self.exchange(body)
-        except asyncio.LimitOverrunError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.close()
-            raise ValueError("a line of the answer has no end") from None
-        except BaseException:  # cancelled, or no HTTP: what else arrives would be the next request's answer
+            raise NotHttp(str(error)) from error
+        except asyncio.CancelledError:  # what arrives later would be taken for the next request's answer
             self.close()
             raise
 
@@ -76,34 +95,14 @@ class Connection:
         assert self._streams
         reader, writer = self._streams
         writer.write(self._head + b"%d\r\n\r\n" % len(body) + body)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        start, *lines = head[:-4].split("\r\n")
-        version, _, rest = start.partition(" ")
-        if not version.startswith("HTTP/1."):
-            raise ValueError("the answer is no HTTP/1")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        if "content-length" in headers:
-            content = await reader.readexactly(int(headers["content-length"]))
-        elif headers.get("transfer-encoding", "").lower() == "chunked":
-            content = await _chunks(reader)
-        else:
-            content = await reader.read()
+        answer = Answer()
+        parser = httptools.HttpResponseParser(answer)
+        while not answer.is_complete:
+            part = await reader.read(_READ_BYTES)
+            if not part:
+                raise EOFError("the connection ended before the answer did")
+            parser.feed_data(part)
+        answer.status = parser.get_status_code()
+        if not parser.should_keep_alive():
             self.close()
-        if headers.get("connection", "").lower() == "close" or version == "HTTP/1.0":
-            self.close()
-        return Answer(int(rest[:3]), headers, content)
-
-
-@cache  # reading the certificates takes some 20 ms
-def _trusted() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
-async def _chunks(reader: asyncio.StreamReader) -> bytes:
-    content = b""
-    while size := int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16):
-        content += await reader.readexactly(size)
-        await reader.readexactly(2)
-    while await reader.readuntil(b"\r\n") != b"\r\n":  # trailers
-        pass
-    return content
+        return answer

@@ -3,13 +3,7 @@
 GanserveError
 ├── Unreachable         no answer: refused, unknown host, broken off, or not in time
 ├── UnexpectedAnswer    an answer, but not one of ganserve: another program, or a proxy's page
-└── Refused             the server's own no: status, code, detail and, where a field is at fault, field
-    ├── InvalidRequest  400, 405, 413, 415, 422 and any other 4xx
-    ├── NotAllowed      401, 403
-    ├── NotFound        404
-    ├── Busy            429, 503; after retries for as long as the timeout allows
-    ├── DeadlinePassed  408, 504
-    └── ServerFailed    500 and any other 5xx
+└── Refused             the server's own no: its status, code, words and, where a field is at fault, field
 """
 
 import email.utils
@@ -21,71 +15,32 @@ _MOST_TEXT = 300
 
 
 class GanserveError(Exception):
-    """Anything that this client raises on purpose; `code` is stable, the text is one line for people."""
-
-    code = "error"
+    """Anything that this client raises on purpose; its text is one line for people."""
 
 
 class Unreachable(GanserveError):
     """There was no answer."""
 
-    code = "unreachable"
-
 
 class UnexpectedAnswer(GanserveError):
     """There was an answer that ganserve does not give."""
 
-    code = "unexpected_answer"
-
 
 class Refused(GanserveError):
-    """The server said no. `code` is its own, as its /docs list them, or `http_<status>` where it gave none."""
+    """The server said no; a busy one only after it was asked again for as long as the timeout allows.
+
+    code: the server's own and stable, as its /docs list them, or `http_<status>` where it gave none.
+    retry_after_seconds: how long to wait before asking again; None where that is no use.
+    """
 
     def __init__(
-        self, status: int, code: str, detail: str, field: str | None = None, retry_after: float | None = None
+        self, status: int, code: str, detail: str, field: str | None, retry_after_seconds: float | None
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
-        self.detail = detail
         self.field = field
-        self.retry_after_seconds = retry_after
-        """How long to wait before asking again; None where asking again is no use."""
-
-
-class InvalidRequest(Refused):
-    """The request can't be served as it stands."""
-
-
-class NotAllowed(Refused):
-    """The API key is missing, unknown, or not good for this."""
-
-
-class NotFound(Refused):
-    """There is no such model, version or route."""
-
-
-class Busy(Refused):
-    """Too much is waiting, or the model is not ready, and stayed so until the timeout."""
-
-
-class DeadlinePassed(Refused):
-    """The server gave up."""
-
-
-class ServerFailed(Refused):
-    """The request was fine; the server could not answer it."""
-
-
-_KINDS: dict[int, type[Refused]] = {
-    401: NotAllowed,
-    403: NotAllowed,
-    404: NotFound,
-    408: DeadlinePassed,
-    429: Busy,
-    503: Busy,
-    504: DeadlinePassed,
-}
+        self.retry_after_seconds = retry_after_seconds
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused:
@@ -102,14 +57,12 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused:
             detail += f": {body[:_MOST_TEXT].decode(errors='replace')}"
         else:
             detail += "."
-    kind = _KINDS.get(status, ServerFailed if status >= 500 else InvalidRequest)
-    retry_after = _seconds(headers.get("retry-after")) if kind is Busy else None
-    return kind(
+    return Refused(
         status,
         code if isinstance(code, str) else f"http_{status}",
         one_line(detail),
         field if isinstance(field, str) else None,
-        retry_after,
+        _seconds(headers.get("retry-after")) if status in (429, 503) else None,
     )
 
 

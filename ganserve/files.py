@@ -14,40 +14,36 @@ from ganserve.client import Client, Samples
 
 @dataclass(frozen=True)
 class Output:
-    """What -o asks for. path: None for a name that the result decides, and for stdout."""
+    """What -o asks for. path: None for stdout."""
 
+    path: Path | None
     format: str
-    path: Path | None = None
-    stdout: bool = False
     folder: bool = False
     force: bool = False
 
-    @property
-    def is_named_by_result(self) -> bool:
-        return self.folder or (self.path is None and not self.stdout)
-
     def write(self, files: Mapping[str, bytes]) -> list[Path]:
-        """Write each under its name, or one under the name that -o gave. Returns where; nothing for stdout."""
-        if self.stdout:
-            stream = click.get_binary_stream("stdout")
+        """Write each under its name into the folder, or the one named "" to what -o names. Returns where.
+
+        A file is whole or not there. Raises UsageError for one that exists; OSError, with its name.
+        """
+        if self.path is None:
             for content in files.values():
-                stream.write(content)
-            stream.flush()
+                sys.stdout.buffer.write(content)
+            sys.stdout.flush()
             return []
+        paths = {self.path / name: content for name, content in files.items()}
         if self.folder:
-            assert self.path
-            paths = {self.path / name: content for name, content in files.items()}
-        else:
-            paths = {self.path or Path(name): content for name, content in files.items()}
-        try:
-            if self.folder and self.path:
-                self.path.mkdir(parents=True, exist_ok=True)
-            self.refuse_existing(list(paths))
-            for path, content in paths.items():
-                with path.open("wb" if self.force else "xb") as file:
-                    file.write(content)
-        except OSError as error:
-            raise click.ClickException(f"{error.filename}: {error.strerror}.") from None
+            self.path.mkdir(parents=True, exist_ok=True)
+        self.refuse_existing(list(paths))
+        for path, content in paths.items():
+            part = path.with_name(f"{path.name}.part")
+            try:
+                part.write_bytes(content)
+                part.replace(path)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            finally:
+                part.unlink(missing_ok=True)
         return list(paths)
 
     def refuse_existing(self, paths: Sequence[Path]) -> None:
@@ -58,26 +54,22 @@ class Output:
             raise click.UsageError(f"{taken[0]}{others}: --force overwrites.")
 
 
-def output(
-    path: str | None, format: str | None, force: bool, formats: Sequence[str], folders: bool
-) -> Output:
+def output(path: str, format: str | None, force: bool, formats: Sequence[str], folders: bool) -> Output:
     """What -o and --format mean, checked before anything is asked of a server. Raises UsageError."""
     default = format or formats[0]
-    if path is None:
-        return Output(default, force=force)
     if path == "-":
         if sys.stdout.isatty():
             raise click.UsageError(
                 f"-o -: this would write {default} bytes to the terminal; redirect stdout."
             )
-        return Output(default, stdout=True)
+        return Output(None, default)
     file = Path(path)
     if folders and (path.endswith(("/", os.sep)) or file.is_dir()):
         if default == "npy":
             raise click.UsageError(f"-o {path}: a folder gets one picture an image; npy is one file.")
         if file.exists() and not file.is_dir():
             raise click.UsageError(f"-o {path}: it is a file, not a folder.")
-        return Output(default, file, folder=True, force=force)
+        return Output(file, default, folder=True, force=force)
     if file.is_dir():
         raise click.UsageError(f"-o {path}: it is a folder; name a file.")
     suffix = file.suffix.lower().removeprefix(".")
@@ -91,14 +83,9 @@ def output(
         raise click.UsageError(f"-o {path} and --format {format} say two things.")
     if not file.parent.is_dir():
         raise click.UsageError(f"-o {path}: there is no folder {file.parent}.")
-    asked = Output(suffix, file, force=force)
+    asked = Output(file, suffix, force=force)
     asked.refuse_existing([file])
     return asked
-
-
-def safe(name: object) -> str:
-    """A name that a server gave, as a part of a file's name: it can't lead to another folder."""
-    return re.sub(r"[^\w.-]", "_", str(name)).lstrip(".")[:64] or "_"
 
 
 def image_names(client: Client, drawn: Samples) -> list[str]:
@@ -106,16 +93,7 @@ def image_names(client: Client, drawn: Samples) -> list[str]:
     ends = [f"z{i}" for i in range(len(drawn.images))] if drawn.seeds is None else drawn.seeds.tolist()
     if drawn.labels is None:
         return [str(end) for end in ends]
-    slugs = client.model(f"{drawn.model}@{drawn.version}").get("slugs")
-    known = slugs if isinstance(slugs, list) else []
-    classes = [safe(known[i]) if 0 <= i < len(known) else str(i) for i in drawn.labels.tolist()]
+    slugs = client.model(f"{drawn.model}@{drawn.version}")["slugs"]
+    # What a server calls a class can't lead to another folder.
+    classes = [re.sub(r"[^\w-]", "_", slugs[label]) for label in drawn.labels]
     return [f"{name}-{end}" for name, end in zip(classes, ends, strict=True)]
-
-
-def sheet_name(names: Sequence[str]) -> str:
-    """`sneaker-1` of one image, `sneaker-1-to-16` of one class, `1-to-16` of several."""
-    if len(names) == 1:
-        return names[0]
-    classes = {name.rpartition("-")[0] for name in names}
-    first = names[0] if len(classes) == 1 else names[0].rpartition("-")[2]
-    return f"{first}-to-{names[-1].rpartition('-')[2]}"

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,8 +26,8 @@ class Server:
         on_wait: Callable[[float, Refused], None] | None,
         transport: httpx.BaseTransport | None,
     ) -> None:
-        if not 0 < timeout < float("inf"):
-            raise ValueError(f"timeout is {timeout}: it must be a number of seconds above 0.")
+        if not 0 < timeout <= 86_400:
+            raise ValueError(f"timeout is {timeout:g}: it must be seconds above 0, and a day at most.")
         self.url = server_url(url or os.environ.get("GANSERVE_URL") or DEFAULT_URL)
         self.headers = _headers(api_key or os.environ.get("GANSERVE_API_KEY"))
         self.timeout = timeout
@@ -56,7 +57,8 @@ class Server:
                 if may_break and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
                     may_break = False
                     continue
-                raise Unreachable(f"{self.url}: {one_line(str(error)) or type(error).__name__}.") from None
+                reason = re.sub(r"^\[Errno -?\d+\] ", "", one_line(str(error))) or type(error).__name__
+                raise Unreachable(f"{self.url} can't be reached: {reason.rstrip('.')}.") from None
             if response.is_success:
                 return response
             error = refusal(response.status_code, response.headers, response.content)

@@ -9,24 +9,24 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from ganserve.errors import one_line
+from ganserve.errors import Refused, one_line
 
 _PIPE_COLUMNS = 200  # a table in a pipe is not broken into narrower columns
+_stderr = Console(stderr=True)  # one, so that a line goes above a bar and not into it
 
 
 @contextmanager
-def bar(total: float, *columns: TextColumn) -> Iterator[tuple[Progress, TaskID]]:
-    """A progress bar on stderr, if that is a terminal; of images, if `columns` do not say of what else."""
-    shown = columns or (MofNCompleteColumn(), TextColumn("images"))
+def bar(total: float, text: str) -> Iterator[tuple[Progress, TaskID]]:
+    """A progress bar on stderr, if that is a terminal. text: rich's template of what stands beside it."""
     progress = Progress(
         BarColumn(),
-        *shown,
+        TextColumn(text),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=_stderr,
         disable=not sys.stderr.isatty(),
         transient=True,
         auto_refresh=False,  # it would have a thread of its own, in the way of a load's clock
@@ -37,28 +37,23 @@ def bar(total: float, *columns: TextColumn) -> Iterator[tuple[Progress, TaskID]]
         yield progress, task
 
 
-def say(facts: dict[str, Any], written: list[Path], as_json: bool, folder: Path | None = None) -> None:
+def tell_wait(seconds: float, reason: Refused) -> None:
+    """On a terminal: why nothing happens."""
+    if sys.stderr.isatty():
+        _stderr.print(Text(f"Waiting {seconds:.0f} s: {reason}"), style="dim", soft_wrap=True)
+
+
+def say(where: object, what: str, facts: dict[str, Any], files: list[Path], as_json: bool) -> None:
     """What was written where; nothing if stdout has the images."""
     if as_json:
-        click.echo(json.dumps(facts | {"files": [str(path) for path in written]}))
-    elif written:
-        of = "" if facts["seeds"] is None else f", {spans(facts['seeds'])}"
-        many = "" if facts["images"] == 1 else "s"
-        what = f"{facts['images']} image{many} of {facts['model']}@{facts['version']}{of}"
-        click.echo(f"{folder or written[0]}: {one_line(what)}")
-
-
-def spans(seeds: list[int]) -> str:
-    """`seed 7`, `seeds 1 to 16`, or `seeds 3, 1, 2` where they do not follow each other."""
-    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[0] + len(seeds))):
-        return f"seeds {seeds[0]} to {seeds[-1]}"
-    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        click.echo(json.dumps(facts | {"files": [str(path) for path in files]}))
+    elif files:
+        click.echo(one_line(f"{where}: {what} of {facts['model']}@{facts['version']}"))
 
 
 def show_models(cards: list[dict[str, Any]]) -> None:
     """A line a model, and why the others are not served."""
-    heads = ("model", "version", "state", "classes", "image", "z", "engine", "precision", "batch")
-    show(heads, [_line(card) for card in cards])
+    show(("model", "version", "state", "classes", "image", "z", "engine"), [_line(card) for card in cards])
     for card in cards:
         if problem := card.get("problem"):
             click.echo(one_line(f"{card.get('id')}: {problem}"))
@@ -67,29 +62,23 @@ def show_models(cards: list[dict[str, Any]]) -> None:
 def show_load(facts: dict[str, Any]) -> None:
     due = "" if facts["rate"] is None else f", {facts['rate']:g} requests/s due"
     load = f"{facts['loop']} loop, {facts['connections']} connections{due}, n {facts['n']}, {facts['format']}"
-    click.echo(one_line(f"{facts['model']} at {facts['url']}: {load}, {facts['seconds']:.1f} s"))
-    latency, errors = facts["latency_ms"], facts["errors"]
-    heads = [*(f"{name} ms" for name in latency), "requests/s", "images/s", "answered", "errors"]
-    figures = [
-        *("-" if value is None else f"{value:,.2f}" for value in latency.values()),
-        *(f"{facts[f'{what}_per_second']:,.1f}" for what in ("requests", "images")),
-        f"{facts['answered']:,}",
-        f"{sum(errors.values()):,}",
-    ]
-    show(heads, [figures], justify="right")
-    if errors:
-        click.echo(f"errors: {named(errors)}")
+    click.echo(one_line(f"{facts['model']} at {facts['url']}: {load}"))
+    show(("latency", "ms"), [(name, f"{ms:,.2f}") for name, ms in facts["latency_ms"].items()])
+    speed = f"{facts['requests_per_second']:,.1f} requests/s, {facts['images_per_second']:,.1f} images/s"
+    click.echo(f"{facts['answered']:,} answered in {facts['seconds']:.1f} s: {speed}")
+    if facts["errors"]:
+        click.echo(f"errors: {named(facts['errors'])}")
 
 
 def named(errors: dict[str, int]) -> str:
     return ", ".join(f"{one_line(code)} {count:,}" for code, count in errors.items())
 
 
-def show(heads: Sequence[str], lines: Sequence[Sequence[object]], justify: Any = "left") -> None:
+def show(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
     """A table on stdout, whole; a server's text in it is text and no markup."""
     table = Table(box=None)
     for head in heads:
-        table.add_column(head, justify=justify)
+        table.add_column(head, justify="right" if head == "ms" else "left", overflow="fold")
     for line in lines:
         table.add_row(*(Text(one_line(str(text))) for text in line))
     width = None if sys.stdout.isatty() else _PIPE_COLUMNS
@@ -107,5 +96,5 @@ def _line(card: dict[str, Any]) -> list[object]:
         len(classes) or "-",
         "x".join(sides) or "-",
         card.get("z_dim", "-"),
-        *(engine.get(fact, "-") for fact in ("name", "precision", "max_batch")),
+        f"{engine['name']} {engine['precision']}" if engine else "-",
     ]

@@ -38,6 +38,10 @@ TRAINING = [
     *("networks.residual", "networks.layers", "dataset", "losses", "penalties", "augment", "ema"),
     *("files", "settings", "errors"),
 ]
+CLIENT = [
+    *("__main__", "options", "terminal", "files", "pictures"),
+    *("bench", "connection", "client", "together", "server", "errors"),
+]
 # `models` and `settings`: export ends by loading its file with the code that will serve it.
 SHARED = {"contract", "latents", "golden", "images", "engines", "errors", "models", "settings"}
 
@@ -67,7 +71,9 @@ def inside(package: str) -> dict[str, set[str]]:
     return {module: {owner(name) for name in names} - {"", package} for module, names in modules.items()}
 
 
-@pytest.mark.parametrize(("package", "order"), [("service", SERVICE), ("training", TRAINING)])
+@pytest.mark.parametrize(
+    ("package", "order"), [("service", SERVICE), ("training", TRAINING), ("ganserve", CLIENT)]
+)
 def test_a_file_imports_only_files_below_it(package, order):
     modules = inside(package)
     files = {module for module in modules if (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()}
@@ -81,16 +87,21 @@ def test_a_file_imports_only_files_below_it(package, order):
     assert upward == []
 
 
-@pytest.mark.parametrize("package", ["service", "training"])
+@pytest.mark.parametrize("package", ["service", "training", "ganserve"])
 def test_no_file_imports_itself_through_others(package):
     assert list(TopologicalSorter(inside(package)).static_order())
 
 
-def test_the_service_runs_without_torch_and_training():
+def test_the_service_runs_without_torch_training_and_the_client():
+    others = {"torch", "torchvision", "training", "ganserve", "tests"}
     for module, names in imports("service").items():
-        assert not {name.split(".")[0] for name in names} & {"torch", "torchvision", "training", "tests"}, (
-            module
-        )
+        assert not {name.split(".")[0] for name in names} & others, module
+
+
+def test_the_client_needs_nothing_of_the_service_and_of_training():
+    others = {"bentoml", "msgspec", "onnx", "onnxruntime", "service", "torch", "training", "tests"}
+    for module, names in imports("ganserve").items():
+        assert not {name.split(".")[0] for name in names} & others, module
 
 
 def test_training_knows_the_files_of_the_service_and_nothing_of_requests():

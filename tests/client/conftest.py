@@ -26,5 +26,5 @@ def server(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_caller(monkeypatch):
-    for name in ("GANSERVE_URL", "GANSERVE_API_KEY"):
+    for name in ("GANSERVE_URL", "GANSERVE_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)

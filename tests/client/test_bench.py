@@ -8,23 +8,21 @@ from typing import Any
 
 import pytest
 
-from ganserve.bench import Plan, Result, load
+from ganserve.bench import Load
 from ganserve.server import Server
 
 Answer = Callable[[BaseHTTPRequestHandler, int], None]
 
 
-def plan(url: str, *, rate: float | None = None, timeout: float = 20, **options: Any) -> Plan:
-    fields = options.pop("fields", {"n": 1, "format": "png"})
-    server = Server(url, None, timeout, 1, None, None)
-    return Plan(server, fields, **{"connections": 1, "seconds": 0.3, "rate": rate, **options})
-
-
-def run(plan: Plan) -> Result:
+def load(url: str, *, timeout: float = 20, **options: Any) -> Load:
+    """A load that has run."""
+    options = {"fields": {"n": 1, "format": "png"}, "connections": 1, "seconds": 0.3, **options}
+    one = Load(Server(url, None, timeout, 1, None, None), **options)
     told = []
-    result = load(plan, lambda seconds, _: told.append(seconds))
-    assert told[-1] == plan.seconds
-    return result
+    one.run(told.append)
+    assert told
+    assert told == sorted(told)
+    return one
 
 
 @contextmanager
@@ -34,6 +32,7 @@ def answering(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # it would hold back every answer for 40 ms
 
         def do_POST(self) -> None:
             bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
@@ -50,10 +49,12 @@ def answering(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             server.shutdown()
 
 
-def image(to: BaseHTTPRequestHandler, number: int = 0, **headers: str) -> None:
+def image(to: BaseHTTPRequestHandler, number: int = 0, connection: str = "", length: int = 3) -> None:
     to.send_response(200)
-    for name, value in {"ganserve-model": "made", "content-length": "3", **headers}.items():
-        to.send_header(name, value)
+    to.send_header("ganserve-model", "made")
+    to.send_header("content-length", str(length))
+    if connection:
+        to.send_header("connection", connection)
     to.end_headers()
     to.wfile.write(b"png")
 
@@ -71,25 +72,26 @@ def test_a_closed_loop_counts_what_the_server_counts(server):
 
     before = counted()
     fields = {"n": 4, "format": "webp", "model": "colour", "label": "Bag"}
-    result = run(plan(server.url, connections=4, fields=fields))
+    result = load(server.url, connections=4, fields=fields)
     assert result.errors == {}
     assert len(result.latencies) >= 4
     assert result.images == 4 * len(result.latencies) == counted() - before
-    levels = list(result.percentiles().values())
+    levels = list(result.quantiles().values())
     assert levels == sorted(levels)
     assert 0 < levels[0] <= levels[-1] == pytest.approx(max(result.latencies) * 1000)
-    assert result.seconds >= 0.3
+    assert result.lasted_seconds >= 0.3
 
 
 def test_an_open_loop_asks_as_often_as_it_was_told(server):
-    result = run(plan(server.url, rate=100, seconds=0.5, connections=8))
-    assert (result.requests, result.errors) == (50, {})
-    assert result.seconds >= 0.49
+    result = load(server.url, rate=100, seconds=0.5, connections=8)
+    facts = result.facts()
+    assert (facts["requests"], facts["answered"], facts["errors"]) == (50, 50, {})
+    assert facts["requests_per_second"] <= 100
 
 
 def test_every_request_has_another_seed():
     with answering(image) as (url, bodies):
-        run(plan(url, fields={"n": 3, "format": "png"}, seed=10, rate=50, seconds=0.2))
+        load(url, fields={"n": 3, "format": "png"}, seed=10, rate=50, seconds=0.2)
     assert [body["seed"] for body in bodies] == [10 + 3 * k for k in range(10)]
     assert all(body["n"] == 3 for body in bodies)
 
@@ -101,9 +103,9 @@ def test_a_stall_is_seen_by_all_that_were_due_in_it_in_an_open_loop_only():
         image(to)
 
     with answering(stall) as (url, _):
-        opened = run(plan(url, rate=100, seconds=0.5)).percentiles()
+        opened = load(url, rate=100, seconds=0.5).quantiles()
     with answering(stall) as (url, _):
-        closed = run(plan(url, seconds=0.5)).percentiles()
+        closed = load(url, seconds=0.5).quantiles()
     assert opened["max"] >= 400
     assert closed["max"] >= 400
     assert opened["p50"] > 100, "forty of fifty were due while the server stood still"
@@ -122,7 +124,7 @@ def test_refusals_are_counted_by_their_code_and_are_no_latency():
             refuse(to, 200, b"Welcome")
 
     with answering(some) as (url, _):
-        result = run(plan(url, rate=100, seconds=0.2, fields={"n": 5, "format": "npy"}))
+        result = load(url, rate=100, seconds=0.2, fields={"n": 5, "format": "npy"})
     assert len(result.latencies) == 5
     assert result.images == 25
     assert result.errors == {"queue_full": 5, "http_502": 5, "unexpected_answer": 5}
@@ -130,12 +132,16 @@ def test_refusals_are_counted_by_their_code_and_are_no_latency():
 
 def test_what_is_not_answered_in_time_is_counted_and_the_run_ends():
     gate = threading.Event()
-    with answering(lambda to, number: gate.wait(20) and None) as (url, _):
-        result = run(plan(url, rate=100, seconds=0.2, timeout=0.15))
+
+    def never(to: BaseHTTPRequestHandler, number: int) -> None:
+        gate.wait(20)
+
+    with answering(never) as (url, _):
+        result = load(url, rate=100, seconds=0.2, timeout=0.15)
         gate.set()
     assert result.errors == {"timeout": 20}
-    assert result.seconds < 2
-    assert result.percentiles() == dict.fromkeys(("p50", "p90", "p99", "p99.9", "max"))
+    assert result.lasted_seconds < 2
+    assert result.quantiles() == {}
 
 
 def test_a_connection_that_the_server_closed_is_made_anew():
@@ -148,26 +154,31 @@ def test_a_connection_that_the_server_closed_is_made_anew():
 
     for answer in (then_close, say_so):
         with answering(answer) as (url, _):
-            result = run(plan(url, rate=100, seconds=0.1))
+            result = load(url, rate=100, seconds=0.1)
         assert (len(result.latencies), result.errors) == (10, {})
 
 
-def test_chunked_answers_and_those_that_end_with_the_connection_are_read():
+def test_chunked_answers_are_read():
     def chunked(to: BaseHTTPRequestHandler, number: int) -> None:
         to.send_response(200)
         to.send_header("ganserve-model", "made")
-        if number % 2:
-            to.send_header("transfer-encoding", "chunked")
-            to.end_headers()
-            to.wfile.write(b"2;x=y\r\npn\r\n1\r\ng\r\n0\r\ntrailer: x\r\n\r\n")
-        else:
-            to.end_headers()
-            to.wfile.write(b"png")
-            to.close_connection = True
+        to.send_header("transfer-encoding", "chunked")
+        to.end_headers()
+        to.wfile.write(b"2;x=y\r\npn\r\n1\r\ng\r\n0\r\ntrailer: x\r\n\r\n")
 
     with answering(chunked) as (url, _):
-        result = run(plan(url, rate=100, seconds=0.1))
+        result = load(url, rate=100, seconds=0.1)
     assert (len(result.latencies), result.errors) == (10, {})
+
+
+def test_an_answer_that_is_cut_off_is_no_answer():
+    def cut(to: BaseHTTPRequestHandler, number: int) -> None:
+        image(to, length=100)
+        to.close_connection = True
+
+    with answering(cut) as (url, _):
+        result = load(url, rate=100, seconds=0.1)
+    assert (result.latencies, result.errors) == ([], {"unreachable": 10})
 
 
 @pytest.mark.parametrize(
@@ -179,20 +190,21 @@ def test_what_is_no_http_is_an_unexpected_answer(bytes_):
         to.close_connection = True
 
     with answering(babble) as (url, _):
-        result = run(plan(url, rate=50, seconds=0.1))
+        result = load(url, rate=50, seconds=0.1)
     assert result.errors == {"unexpected_answer": 5}
 
 
 def test_a_server_that_is_not_there_is_not_asked_without_pause():
     with answering(image) as (url, _):
         pass
-    result = run(plan(url, seconds=0.25, connections=2))
+    result = load(url, seconds=0.25, connections=2)
     assert result.latencies == []
     assert 2 <= result.errors["unreachable"] <= 8
 
 
 def test_percentiles_are_latencies_that_there_were():
-    result = Result(latencies=[k / 1000 for k in range(1, 2001)])
-    assert result.percentiles() == pytest.approx(
+    latencies = [k / 1000 for k in range(1, 2001)]
+    result = Load(Server(None, None, 1, 1, None, None), {"n": 1}, 1, 1, latencies=latencies)
+    assert result.quantiles() == pytest.approx(
         {"p50": 1000, "p90": 1800, "p99": 1980, "p99.9": 1998, "max": 2000}
     )

@@ -1,7 +1,5 @@
 import io
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -16,7 +14,6 @@ from ganserve import Client
 from ganserve.errors import refusal
 from ganserve.server import server_url
 from tests.client.conftest import MAX_IMAGES
-from tests.system.serving import ROOT
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -117,8 +114,9 @@ def test_cards_say_what_is_served(client):
     assert [card["id"] for card in client.models()] == ["bare", "colour", "tiny"]
     card = client.model("tiny")
     assert (card["z_dim"], card["classes"][7]) == (8, "Sneaker")
-    with pytest.raises(ganserve.NotFound):
+    with pytest.raises(ganserve.Refused) as caught:
         client.model("../models")
+    assert caught.value.code == "unknown_model"
 
 
 def test_frames_lead_from_one_seed_to_the_next(client):
@@ -130,23 +128,22 @@ def test_frames_lead_from_one_seed_to_the_next(client):
 
 
 @pytest.mark.parametrize(
-    ("fields", "kind", "code", "field", "says"),
+    ("fields", "status", "code", "field", "says"),
     [
-        ({"model": "none"}, ganserve.NotFound, "unknown_model", None, "there are: bare, colour, tiny"),
-        ({"label": "shoe"}, ganserve.InvalidRequest, "invalid_field", "label", "T-shirt/top"),
-        ({"n": 0}, ganserve.InvalidRequest, "invalid_field", "n", ">= 1"),
-        ({"n": 3, "label": [1, 2]}, ganserve.InvalidRequest, "invalid_field", "label", "must agree"),
-        ({"n": 40, "seed": 2**53 - 20}, ganserve.InvalidRequest, "invalid_field", "seed", "at most"),
-        ({"seed": 1, "z": np.zeros(8)}, ganserve.InvalidRequest, "invalid_field", "z", "exclude"),
-        ({"z": np.zeros((40, 3))}, ganserve.InvalidRequest, "invalid_field", "z", "z_dim is 8"),
-        ({"truncation": 2}, ganserve.InvalidRequest, "invalid_field", "truncation", "<= 1"),
+        ({"model": "none"}, 404, "unknown_model", None, "there are: bare, colour, tiny"),
+        ({"label": "shoe"}, 422, "invalid_field", "label", "T-shirt/top"),
+        ({"n": 0}, 422, "invalid_field", "n", ">= 1"),
+        ({"n": 3, "label": [1, 2]}, 422, "invalid_field", "label", "must agree"),
+        ({"n": 40, "seed": 2**53 - 20}, 422, "invalid_field", "seed", "at most"),
+        ({"seed": 1, "z": np.zeros(8)}, 422, "invalid_field", "z", "exclude"),
+        ({"z": np.zeros((40, 3))}, 422, "invalid_field", "z", "z_dim is 8"),
+        ({"truncation": 2}, 422, "invalid_field", "truncation", "<= 1"),
     ],
 )
-def test_what_the_server_refuses_is_raised_with_its_code_and_words(client, fields, kind, code, field, says):
-    with pytest.raises(kind, match=says) as caught:
+def test_what_the_server_refuses_is_raised_with_its_code_and_words(client, fields, status, code, field, says):
+    with pytest.raises(ganserve.Refused, match=says) as caught:
         client.sample(**fields)
-    assert (caught.value.code, caught.value.field) == (code, field)
-    assert str(caught.value) == caught.value.detail
+    assert (caught.value.status, caught.value.code, caught.value.field) == (status, code, field)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +176,7 @@ def test_a_server_that_stays_full_past_the_timeout_is_not_waited_for():
         asked.append(request)
         return problem(429, "queue_full", **{"retry-after": "7"})
 
-    with pytest.raises(ganserve.Busy, match="It is queue_full") as caught:
+    with pytest.raises(ganserve.Refused, match="It is queue_full") as caught:
         of(handler, timeout=5).sample()
     assert (caught.value.status, caught.value.retry_after_seconds, len(asked)) == (429, 7, 1)
 
@@ -208,10 +205,16 @@ def test_a_connection_that_breaks_once_is_no_failure():
 @pytest.mark.parametrize(
     ("failure", "says"),
     [
-        (httpx.ConnectError("[Errno 111] Connection refused"), "http://site: .*refused"),
+        (
+            httpx.ConnectError("[Errno 111] Connection refused"),
+            "^http://site can't be reached: Connection refused.$",
+        ),
         (httpx.ConnectTimeout(""), "no connection within 60 seconds"),
         (httpx.ReadTimeout(""), "no answer within 60 seconds"),
-        (httpx.RemoteProtocolError("broken\x1b[31m\noff"), r"http://site: broken \[31m off\.$"),
+        (
+            httpx.RemoteProtocolError("broken\x1b[31m\noff"),
+            r"^http://site can't be reached: broken \[31m off\.$",
+        ),
     ],
 )
 def test_no_answer_is_unreachable(failure, says):
@@ -243,18 +246,18 @@ def test_models_that_are_no_list_of_cards_are_an_unexpected_answer(document):
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "code", "detail"),
+    ("answer", "code", "detail"),
     [
-        (httpx.Response(502, html="<h1>Bad gateway</h1>"), ganserve.ServerFailed, "http_502", "The server answered 502."),
-        (httpx.Response(418, text="short\x1b[2J\nand stout"), ganserve.InvalidRequest, "http_418", "The server answered 418: short [2J and stout"),
-        (httpx.Response(301, headers={"location": "https://site/v1/models"}), ganserve.InvalidRequest, "http_301", "The server answered 301, to be asked at https://site/v1/models"),
-        (httpx.Response(401, json={"code": "no_key", "detail": "No key."}), ganserve.NotAllowed, "no_key", "No key."),
-        (httpx.Response(504, json={"code": "deadline_passed", "title": "Late"}), ganserve.DeadlinePassed, "deadline_passed", "Late"),
-        (httpx.Response(500, json=["?"]), ganserve.ServerFailed, "http_500", 'The server answered 500: ["?"]'),
+        (httpx.Response(502, html="<h1>Bad gateway</h1>"), "http_502", "The server answered 502."),
+        (httpx.Response(418, text="short\x1b[2J\nand stout"), "http_418", "The server answered 418: short [2J and stout"),
+        (httpx.Response(301, headers={"location": "https://site/v1/models"}), "http_301", "The server answered 301, to be asked at https://site/v1/models"),
+        (httpx.Response(401, json={"code": "no_key", "detail": "No key."}), "no_key", "No key."),
+        (httpx.Response(504, json={"code": "deadline_passed", "title": "Late"}), "deadline_passed", "Late"),
+        (httpx.Response(500, json=["?"]), "http_500", 'The server answered 500: ["?"]'),
     ],
 )  # fmt: skip
-def test_every_refusal_has_a_kind_a_code_and_one_line(answer, kind, code, detail):
-    with pytest.raises(kind) as caught:
+def test_every_refusal_has_a_code_and_one_line(answer, code, detail):
+    with pytest.raises(ganserve.Refused) as caught:
         of(lambda _: answer).models()
     assert (caught.value.status, caught.value.code, str(caught.value)) == (answer.status_code, code, detail)
 
@@ -270,6 +273,7 @@ def test_all_requests_of_a_call_ask_for_the_version_that_answered_first():
 
     got = of(handler).sample(n=35)
     assert models == [None, "made@1", "made@1", "made@1"]
+    assert got.seeds is not None
     assert got.seeds.tolist() == list(range(7, 42))
     assert got.images[:, 0, 0, 0].tolist() == list(range(7, 42))
 
@@ -283,7 +287,7 @@ def test_the_first_failure_of_many_requests_ends_them_all():
         asked.append(request)
         return drawn(request) if len(asked) == 1 else problem(500, "engine_failed")
 
-    with pytest.raises(ganserve.ServerFailed, match="engine_failed"):
+    with pytest.raises(ganserve.Refused, match="engine_failed"):
         of(handler, connections=2).sample(n=1000)
     assert len(asked) <= 3
 
@@ -345,15 +349,7 @@ def test_what_is_no_address_is_refused(text):
         server_url(text)
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
-def test_a_timeout_is_a_number_of_seconds(timeout):
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), 1e300])
+def test_a_timeout_is_seconds_above_0_and_no_more_than_a_day(timeout):
     with pytest.raises(ValueError, match="above 0"):
         Client(timeout=timeout)
-
-
-def test_the_client_needs_nothing_of_the_service_or_of_training():
-    script = "import sys, ganserve.__main__; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    loaded = set(done.stdout.split())
-    assert {"ganserve", "httpx"} <= loaded, done.stderr
-    assert not loaded & {"service", "training", "bentoml", "msgspec", "onnx", "torch", "prometheus_client"}
