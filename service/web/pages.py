@@ -17,9 +17,12 @@ _FILES = {path.name: path.read_bytes() for path in sorted(_FOLDER.iterdir()) if 
 _CONTENT = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _SECURITY = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 _PLAYGROUND = _SECURITY | {"content-security-policy": _CONTENT}
-# Swagger UI writes styles into its markup, and sends what is tried out from forms.
+# Swagger UI writes styles into its markup, sends what is tried out from forms, and shows the images of the
+# answers from memory.
 _REFERENCE = _SECURITY | {
-    "content-security-policy": _CONTENT.replace("form-action 'none'", "form-action 'self'")
+    "content-security-policy": _CONTENT.replace("form-action 'none'", "form-action 'self'").replace(
+        "img-src 'self' data:", "img-src 'self' data: blob:"
+    )
     + "; style-src 'self' 'unsafe-inline'"
 }
 
@@ -56,13 +59,13 @@ _DOCS = b"""<!DOCTYPE html>
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>ganserve API</title>
-<link rel="stylesheet" href="/static_content/swagger-ui.css">
+<link rel="stylesheet" href="static_content/swagger-ui.css">
 <link rel="icon" href="data:,">
 </head>
 <body>
 <div id="swagger-ui"></div>
-<script src="/static_content/swagger-ui-bundle.js"></script>
-<script src="/playground/docs.js"></script>
+<script src="static_content/swagger-ui-bundle.js"></script>
+<script src="playground/docs.js"></script>
 </body>
 </html>
 """

@@ -1,13 +1,16 @@
 """The playground, in a browser, as somebody uses it."""
 
 import base64
+import io
 import json
 import re
 import subprocess
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from tests import generators
@@ -45,7 +48,8 @@ def visit(browser, served):
 
     def open_(path="/#model=fashion-mnist", *, refusals=False, answers=None, **options) -> Page:
         """refusals: answers of 400 and above are expected. answers: pattern of addresses -> JSON instead of the service's."""
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        still: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
+        context = browser.new_context(**still | options)
         contexts.append(context)
         context.set_default_timeout(TIMEOUT_MS)
         page = context.new_page()
@@ -68,7 +72,7 @@ def visit(browser, served):
     yield open_
     for context in contexts:
         context.close()
-    hosts = {urlsplit(url).netloc for url in requests if not url.startswith("data:")}
+    hosts = {urlsplit(url).netloc for url in requests if not url.startswith(("data:", "blob:"))}
     assert hosts == {urlsplit(served.url).netloc}
     assert complaints == []
 
@@ -130,7 +134,7 @@ def test_a_slow_answer_never_replaces_a_newer_one(visit, served):
 
 
 def test_two_images_make_an_interpolation_that_plays(visit):
-    page = visit("/#model=fashion-mnist&class=sneaker&n=20")
+    page = visit("/#model=fashion-mnist&class=sneaker&n=20", reduced_motion="no-preference")
     page.get_by_role("button", name="Sneaker, seed 3 as A").click()
     page.get_by_role("button", name="Sneaker, seed 11 as B").click()
     expect(page.locator("#slot-b p")).to_have_text("Sneaker, seed 11")
@@ -389,6 +393,15 @@ def test_the_live_strip_counts_what_the_service_does(visit):
     expect(page.locator("[data-gauge=queue]")).to_have_text("0")
 
 
-def test_the_reference_is_shown_under_its_own_rules(visit):
-    page = visit("/docs")
-    expect(page.locator(".opblock").first).to_be_visible()
+def test_the_reference_is_read_and_tried_out_under_its_own_rules(visit, served):
+    page = visit("/docs#queue_full")  # the type of a problem
+    expect(page.get_by_role("row", name="queue_full")).to_be_in_viewport()
+    samples = page.locator(".opblock", has=page.locator("[data-path='/v1/samples']"))
+    samples.locator(".opblock-summary-control").click()
+    samples.get_by_role("button", name="Try it out").click()
+    asked = json.loads(samples.locator("textarea").input_value())
+    samples.get_by_role("button", name="Execute").click()
+    picture = samples.locator(".response-col_description img")
+    expect(picture).to_have_js_property("complete", True)
+    with Image.open(io.BytesIO(served.samples(**asked).content)) as grid:
+        assert picture.evaluate("one => [one.naturalWidth, one.naturalHeight]") == list(grid.size)

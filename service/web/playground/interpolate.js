@@ -67,27 +67,24 @@ function paint() {
   else frame?.addEventListener("load", paint, { once: true });
 }
 
-let begun = 0;
-function tick(now) {
-  if (!playing) return;
-  // There and back again; each end stays for three frames.
+let way = 0; // there and back again; each end stays for three frames
+let timer = 0;
+function tick() {
   const last = frames.length - 1;
-  if (last > 0 && !find("interpolate").hidden) {
-    const way = Math.floor((now - begun) / FRAME_MS) % (2 * last + 6);
-    const at = way < last + 3 ? Math.min(way, last) : Math.max(2 * last + 3 - way, 0);
-    if (Number(find("frame").value) !== at) {
-      find("frame").value = at;
-      paint();
-    }
+  if (last > 0 && !find("interpolate").hidden && !document.hidden) {
+    way = (way + 1) % (2 * last + 6);
+    find("frame").value = way < last + 3 ? Math.min(way, last) : Math.max(2 * last + 3 - way, 0);
+    paint();
   }
-  requestAnimationFrame(tick);
+  timer = setTimeout(tick, FRAME_MS);
 }
 
 function setPlaying(wanted) {
   playing = wanted;
   find("play").textContent = playing ? "Pause" : "Play";
-  begun = performance.now() - find("frame").value * FRAME_MS;
-  if (playing) requestAnimationFrame(tick);
+  clearTimeout(timer);
+  way = Number(find("frame").value);
+  if (playing) timer = setTimeout(tick, FRAME_MS);
 }
 
 find("play").addEventListener("click", () => setPlaying(!playing));
