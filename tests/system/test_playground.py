@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 import subprocess
 from functools import partial
 from typing import Any
@@ -167,6 +168,7 @@ def test_images_are_dragged_to_the_ends_and_into_a_sum(visit):
 
 
 def test_a_copied_curl_command_gives_the_bytes_of_the_picture(visit, tmp_path):
+    needs(shutil.which("curl"), "curl")
     page = visit("/#model=fashion-mnist&class=t-shirt-top&truncation=0.7&seed=21")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     tiles(page).nth(2).click()
@@ -179,6 +181,7 @@ def test_a_copied_curl_command_gives_the_bytes_of_the_picture(visit, tmp_path):
 
 
 def test_a_frame_between_two_seeds_can_be_asked_for_by_its_z(visit, tmp_path):
+    needs(shutil.which("curl"), "curl")
     page = visit("/#model=fashion-mnist&a=coat%2F4&b=bag%2F8")
     page.locator("#film .tile").nth(5).click()
     command = page.get_by_label("curl", exact=True).inner_text()
