@@ -66,7 +66,8 @@ class Ganserve:
         self,
         ctx: bentoml.Context,
         model: str | None = None,
-        label: int | str | None = None,
+        # BentoML's schema knows the first of the types only; every label can be text.
+        label: str | int | None = None,
         n: int = 1,
         seed: int | None = None,
         truncation: float = 1.0,

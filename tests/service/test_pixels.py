@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from service import pixels
 from service.engines.fake import FakeEngine
 from service.errors import DeadlinePassed, EngineFailed, QueueFull
 from service.models import Models
-from service.pixels import MOST_PIXELS, encoded
+from service.pixels import LARGE, LARGE_PIXELS, SMALL, encoded
 from service.sampler import SampleRequest, resolve
 from tests.generators import Tiny
 from tests.service.loaded import loaded
@@ -61,27 +60,45 @@ def test_an_encoder_gets_all_images_in_a_thread_of_its_own(models):
     assert threads[0].startswith("pixels")
 
 
-def test_more_than_is_made_in_some_seconds_is_refused_before_it_is_drawn(models):
+@pytest.mark.parametrize(("encoders", "cost"), [(SMALL, 1), (LARGE, LARGE_PIXELS + 1)])
+def test_more_than_is_made_in_some_seconds_is_refused_before_it_is_drawn(models, encoders, cost, monkeypatch):
+    monkeypatch.setattr(encoders, "most_pixels", cost)
+
     async def play() -> None:
         held = Held()
-        first = asyncio.ensure_future(answer(models, held, cost=MOST_PIXELS))
+        first = asyncio.ensure_future(answer(models, held, cost=cost))
         await until(held.begun.is_set)
         before = refused()
         with pytest.raises(QueueFull) as error:
-            await answer(models, len)
+            await answer(models, len, cost=cost)
         assert error.value.retry_after_seconds >= 1
         assert refused() == before + 1
         assert models.batcher is not None
         assert models.batcher.accepted_images == 0
         held.go_on.set()
         assert await first == "held"
-        assert await answer(models, len) == 3
+        assert await answer(models, len, cost=cost) == 3
 
     asyncio.run(play())
 
 
 def test_one_answer_alone_may_be_of_any_size(models):
-    assert asyncio.run(answer(models, len, cost=2 * MOST_PIXELS)) == 3
+    assert asyncio.run(answer(models, len, cost=2 * LARGE.most_pixels)) == 3
+
+
+def test_small_answers_do_not_wait_for_large_ones(models):
+    async def play() -> None:
+        held = Held()
+        large = [
+            asyncio.ensure_future(answer(models, held, cost=LARGE_PIXELS + 1))
+            for _ in range(LARGE.threads._max_workers + 1)
+        ]
+        await until(held.begun.is_set)
+        assert await answer(models, len, cost=LARGE_PIXELS) == 3
+        held.go_on.set()
+        assert await asyncio.gather(*large) == ["held"] * len(large)
+
+    asyncio.run(play())
 
 
 def test_whatever_goes_wrong_leaves_room_for_the_next(models):
@@ -90,18 +107,18 @@ def test_whatever_goes_wrong_leaves_room_for_the_next(models):
 
     async def play() -> None:
         with pytest.raises(ZeroDivisionError):
-            await answer(models, fails, cost=MOST_PIXELS)
+            await answer(models, fails, cost=LARGE.most_pixels)
         with pytest.raises(EngineFailed):
-            await answer(models, len, cost=MOST_PIXELS, label=9)
+            await answer(models, len, cost=LARGE.most_pixels, label=9)
         held = Held()
         with pytest.raises(DeadlinePassed):
-            await answer(models, held, cost=MOST_PIXELS, seconds=0.2)
-        cancelled = asyncio.ensure_future(answer(models, held, cost=MOST_PIXELS))
-        await until(lambda: pixels._under_way)
+            await answer(models, held, cost=LARGE.most_pixels, seconds=0.2)
+        cancelled = asyncio.ensure_future(answer(models, held, cost=LARGE.most_pixels))
+        await until(lambda: LARGE.pixels)
         cancelled.cancel()
         with pytest.raises(asyncio.CancelledError):
             await cancelled
         held.go_on.set()
-        assert await answer(models, len, cost=MOST_PIXELS) == 3
+        assert await answer(models, len, cost=LARGE.most_pixels) == 3
 
     asyncio.run(play())

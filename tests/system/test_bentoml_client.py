@@ -89,7 +89,10 @@ def test_a_mistake_is_an_exception_with_its_status_and_what_is_allowed(client, a
     assert says in str(error.value)
 
 
-def test_the_client_knows_which_arguments_there_are(client):
+def test_the_client_knows_which_arguments_there_are_and_what_comes_back(client):
+    (sample,) = client.endpoints.values()
+    assert sample.input["properties"]["label"]["type"] == "string"
+    assert sample.output == {"type": "tensor", "format": "numpy-array", "dtype": "uint8"}
     with pytest.raises(TypeError, match="colour"):
         client.sample(colour="red")
 
