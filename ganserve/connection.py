@@ -103,6 +103,6 @@ class Connection:
                 raise EOFError("the connection ended before the answer did")
             parser.feed_data(part)
         answer.status = parser.get_status_code()
-        if not parser.should_keep_alive():
+        if answer.headers.get("connection", "").lower() == "close":
             self.close()
         return answer

@@ -144,6 +144,18 @@ def test_what_is_not_answered_in_time_is_counted_and_the_run_ends():
     assert result.quantiles() == {}
 
 
+def test_a_connection_is_used_again():
+    ports = set()
+
+    def note(to: BaseHTTPRequestHandler, number: int) -> None:
+        ports.add(to.client_address[1])
+        image(to)
+
+    with answering(note) as (url, bodies):
+        load(url, seconds=0.1, connections=2)
+    assert len(ports) == 2 < len(bodies)
+
+
 def test_a_connection_that_the_server_closed_is_made_anew():
     def then_close(to: BaseHTTPRequestHandler, number: int) -> None:
         image(to)
