@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.system.chromium import chromium
 from tests.system.serving import serving
 
-VIEW = "#n=40&truncation=0.8&tab=interpolate&a=sneaker%2F7&b=ankle-boot%2F29"
+VIEW = "#n=40&truncation=0.8&tab=interpolate&a=bag%2F8&b=bag%2F38"
 
 
 def main(file: str) -> None:
@@ -15,9 +15,10 @@ def main(file: str) -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 1000}, color_scheme="dark")
         page.goto(f"{server.url}/{VIEW}")
         page.locator("#film img").nth(15).wait_for()
-        # The live strip has something to show once there was work for a few of its seconds.
-        for seed in range(6):
-            page.locator("#seed").fill(str(100 * (5 - seed)))
+        # The live strip has something to show once there was work for half its minute.
+        for second in range(30, -1, -1):
+            for step in range(second * 7 % 5 + 1):
+                page.locator("#seed").fill(str(second * (step + 1)))
             page.wait_for_timeout(900)
         page.get_by_role("button", name="Pause").click()
         page.locator("#frame").fill("6")

@@ -183,6 +183,7 @@ def test_a_copied_curl_command_gives_the_bytes_of_the_picture(visit, tmp_path):
 def test_a_frame_between_two_seeds_can_be_asked_for_by_its_z(visit, tmp_path):
     needs(shutil.which("curl"), "curl")
     page = visit("/#model=fashion-mnist&a=coat%2F4&b=bag%2F8")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()  # still, as this visitor wishes
     page.locator("#film .tile").nth(5).click()
     command = page.get_by_label("curl", exact=True).inner_text()
     assert '"z":[[' in command
