@@ -1,7 +1,6 @@
 """Images that belong together in an order: computed like any others, answered as a row, an animation, npy or JSON."""
 
-import asyncio
-import time
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -9,8 +8,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from service import images, metrics
-from service.errors import DeadlinePassed, InvalidField
+from service import images
+from service.errors import InvalidField
+from service.pixels import encoded
 from service.sampler import Draw, JsonImage, JsonReply
 
 SeriesFormat = Literal["png", "webp", "gif", "npy", "json"]
@@ -34,43 +34,21 @@ class Series(Struct):
 async def render(series: Series, format: SeriesFormat, deadline: float, frame_milliseconds: int) -> bytes:
     """The images as bytes of `format`.
 
-    Raises InvalidField for a row that is too wide for WebP, before anything is queued; what Batcher.submit raises.
+    Raises InvalidField for a row that is too wide for WebP, before anything is queued; what `encoded` raises.
     """
-    draw = series.draw
-    model = draw.model
-    width = len(series.seeds) * model.contract.image.width
+    image = series.draw.model.contract.image
+    width = len(series.seeds) * image.width
     if format == "webp" and width > _WEBP_PIXELS:
         raise InvalidField(
             "format",
             f"The row is {width} pixels wide; WebP has room for {_WEBP_PIXELS}: ask for another format.",
         )
-    assert model.batcher is not None
-    pixels = await model.batcher.submit(model.line, draw.z, draw.label, deadline, _as_they_are, draw.timing)
-    # Not on the thread of the pass, which may be the event loop's: 256 frames take many times as long as a pass.
-    try:
-        async with asyncio.timeout(deadline - time.monotonic()):
-            return await asyncio.to_thread(_encode_timed, series, pixels, format, frame_milliseconds)
-    except TimeoutError:
-        metrics.dropped.labels("deadline").inc()
-        raise DeadlinePassed("The deadline passed before the images were encoded.") from None
-
-
-def _as_they_are(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return pixels
-
-
-def _encode_timed(
-    series: Series, pixels: NDArray[np.uint8], format: SeriesFormat, frame_milliseconds: int
-) -> bytes:
-    begun = time.monotonic()
-    encoded = _encode(series, pixels, format, frame_milliseconds)
-    series.draw.timing.encode_seconds = time.monotonic() - begun
-    metrics.child(metrics.encode_seconds, format).observe(series.draw.timing.encode_seconds)
-    return encoded
+    encode = partial(_encode, series, format, frame_milliseconds)
+    return await encoded(series.draw, deadline, format, width * image.height, encode)
 
 
 def _encode(
-    series: Series, pixels: NDArray[np.uint8], format: SeriesFormat, frame_milliseconds: int
+    series: Series, format: SeriesFormat, frame_milliseconds: int, pixels: NDArray[np.uint8]
 ) -> bytes:
     if format == "png":
         return images.png(images.strip(pixels))
