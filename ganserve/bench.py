@@ -140,12 +140,9 @@ class Load:
         """One request, counted; whether there was an answer to it."""
         body = json.dumps(self.fields | {"seed": self.seed}).encode()
         self.seed += self.fields["n"]
-        left = due + self.server.timeout - time.monotonic()
         try:
-            # What waited for a connection until its time was up is not sent any more, so that a run has an end.
-            if left <= 0:
-                raise TimeoutError
-            async with asyncio.timeout(left):
+            # From when it was due too, so that a run has an end: one that waited behind another has little time left.
+            async with asyncio.timeout(due + self.server.timeout - time.monotonic()):
                 code = _code(await connection.exchange(body))
         except TimeoutError:
             code = "timeout"

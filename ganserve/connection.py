@@ -1,7 +1,7 @@
 """HTTP/1.1 for a load: one connection, and httptools, which parses in C.
 
-A client library would measure itself: a request takes 60 us of a core here, 180 in aiohttp, 7,000 in httpx with 64
-connections.
+A client library would measure itself: with 64 connections aiohttp takes more than twice as much of a core for a
+request, httpx a hundred times.
 """
 
 import asyncio

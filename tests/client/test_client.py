@@ -1,5 +1,6 @@
 import io
 import json
+import threading
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -263,15 +264,23 @@ def test_every_refusal_has_a_code_and_one_line(answer, code, detail):
 
 
 def test_all_requests_of_a_call_ask_for_the_version_that_answered_first():
-    models = []
+    models, arrived, all_others = [], [], threading.Event()
 
     def handler(request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
             return limits(10)
-        models.append(json.loads(request.content).get("model"))
+        fields = json.loads(request.content)
+        models.append(fields.get("model"))
+        if fields.get("seed") == 17:  # the second piece comes last
+            assert all_others.wait(20)
         return drawn(request)
 
-    got = of(handler).sample(n=35)
+    def tell(count: int) -> None:
+        arrived.append(count)
+        if sum(arrived) == 25:
+            all_others.set()
+
+    got = of(handler).sample(n=35, tell=tell)
     assert models == [None, "made@1", "made@1", "made@1"]
     assert got.seeds is not None
     assert got.seeds.tolist() == list(range(7, 42))
