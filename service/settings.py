@@ -12,8 +12,8 @@ from service.errors import SettingsError
 
 PREFIX = "GANSERVE_"
 
-# Kubernetes injects these into every pod beside a Service named `ganserve`; clients read GANSERVE_URL.
-_FOREIGN_NAMES = {"GANSERVE_URL", "GANSERVE_PORT", "GANSERVE_SERVICE_HOST"}
+# Kubernetes injects these into every pod beside a Service named `ganserve`; the client reads the first two.
+_FOREIGN_NAMES = {"GANSERVE_URL", "GANSERVE_API_KEY", "GANSERVE_PORT", "GANSERVE_SERVICE_HOST"}
 _FOREIGN_PREFIXES = ("GANSERVE_SERVICE_PORT", "GANSERVE_PORT_")
 
 _PUBLIC_URL = re.compile(r"https?://[\w.\-\[\]:]+(?:/[\w.~\-/]*)?", re.ASCII)
