@@ -61,7 +61,13 @@ def test_python_examples_give_the_array_that_their_comment_says(block, shipped, 
         if comment is None
         else "\nprint(images.dtype, list(images.shape))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ("" if comment is None else f"{comment[1]} {comment[2]}\n")
 
