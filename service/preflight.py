@@ -4,6 +4,7 @@ import socket
 import sys
 
 from service.errors import SettingsError
+from service.keys import keyring
 from service.settings import from_environment
 
 
@@ -11,6 +12,7 @@ def problem(host: str, port: str) -> str | None:
     """Why the service can't be started there, in one line; None if it can."""
     try:
         settings = from_environment()
+        keyring(settings)
     except SettingsError as error:
         return str(error)
     if not port.isdigit() or not 0 < int(port) < 65536:

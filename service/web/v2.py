@@ -128,6 +128,7 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
         z = Seeded(inputs.seeds, found.contract.z_dim, parameters.truncation)
     else:
         z = truncate(inputs.z, parameters.truncation)
+    call.take(len(z))
     longest = settings.timeout_seconds
     deadline = begun + min(parameters.timeout / 1e6 or longest, longest)
     coding = response_coding(header(call.scope, b"accept-encoding"))
