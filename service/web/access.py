@@ -36,7 +36,10 @@ def scope_of(route: str) -> Scope | None:
     """What a key must be for, by the route's pattern; None where none is needed."""
     if route in OPEN:
         return None
-    return next((scope for begin, scope in _SCOPES if route.startswith(begin)), "admin")
+    for begin, scope in _SCOPES:
+        if route.startswith(begin):
+            return scope
+    return "admin"
 
 
 def enter(keyring: Keyring, route: str, credential: str | None) -> Charge | None:

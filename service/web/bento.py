@@ -69,10 +69,12 @@ async def checked(scope: Scope, receive: Receive, settings: Settings) -> Receive
     return receive_again
 
 
-async def sample(models: Models, scope: Scope, receive: Receive, asked: SampleRequest) -> Reply:
+async def sample(
+    models: Models, receive: Receive, asked: SampleRequest, charge: Charge | None = None
+) -> Reply:
     """The images as nested lists [n][H][W][C], or the problem that there is; raises nothing, or BentoML would word it.
 
-    scope, receive: of a request whose body has been read; CHARGE in its scope is what it takes of its key's quotas.
+    receive: of a request whose body has been read. charge: of its API key, where keys are configured.
     """
     longest = models.settings.timeout_seconds
     deadline = time.monotonic() + (longest if asked.timeout is None else min(asked.timeout, longest))
@@ -80,7 +82,6 @@ async def sample(models: Models, scope: Scope, receive: Receive, asked: SampleRe
         model = models.find(asked.model)
         model.require_ready()
         draw = resolve(asked, model, models.settings.max_images_per_request)
-        charge: Charge | None = scope.get(CHARGE)
         if charge is not None:
             charge.take(len(draw.z), time.monotonic())
         pixels = (asked.n or 1) * model.contract.image.height * model.contract.image.width

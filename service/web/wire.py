@@ -16,7 +16,7 @@ from service.errors import BodyTimeout
 from service.keys import Charge
 from service.web import trace
 from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
-from service.web.limits import LimitedProtocol
+from service.web.limits import MOST_FIELDS, LimitedProtocol
 from service.web.problems import reply_to
 from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
 
@@ -201,7 +201,7 @@ def head_here(data: bytes) -> Head | None:
 
 
 # A client's requests have all but the same head. None has a secret in it.
-_heads: dict[bytes, Head | None] = {}
+_heads: dict[bytes, Head] = {}
 
 
 def _new_head(head: bytes) -> Head | None:
@@ -216,7 +216,8 @@ def _new_head(head: bytes) -> Head | None:
             credential = f"Bearer {credential}"
         return replace(rest, bytes=len(head), credential=credential)
     found = _read_head(head)
-    if not _SECRET.search(head):
+    # What could not be read might be a secret's second half.
+    if found is not None and not _SECRET.search(head):
         if len(_heads) >= _MOST_HEADS:
             _heads.clear()
         _heads[head] = found
@@ -229,7 +230,11 @@ def _read_head(head: bytes) -> Head | None:
     lines = [line.partition(b":") for line in head[len(_START) : -4].split(b"\r\n")]
     fields = {name.lower(): value.strip(b" \t") for name, _, value in lines}
     length = fields.get(b"content-length", b"")
-    if len(fields) < len(lines) or fields.keys() & _LEFT_TO_UVICORN or not length.isdigit():
+    if (
+        not len(lines) == len(fields) < MOST_FIELDS
+        or fields.keys() & _LEFT_TO_UVICORN
+        or not length.isdigit()
+    ):
         return None
     if fields.get(b"connection", b"keep-alive").lower() != b"keep-alive" or len(length) > 9:
         return None
