@@ -87,7 +87,8 @@ def test_files_that_break_the_contract_are_reported_and_the_others_served(tmp_pa
 def test_a_file_that_is_not_that_of_its_card_is_refused_and_one_without_a_card_is_served_unverified(
     tmp_path, caplog
 ):
-    generators.folder(tmp_path, {name: FILE for name in ("named", "other", "mangled", "silent", "bare")})
+    files: dict[str, bytes] = dict.fromkeys(("named", "other", "mangled", "silent", "bare"), FILE)
+    generators.folder(tmp_path, files)
     row = contract.card_row(FILE)
     cards = {
         "named": row,
