@@ -1,10 +1,11 @@
 """uvicorn's HTTP/1.1 connection, with limits on what it would hold without end: URL, header fields, trailers.
 
-Bodies have their own limit, in `asgi.read_body`.
+Bodies have their own limit, in `asgi.read_body`. What asks for another protocol is answered in this one.
 """
 
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service import metrics
@@ -38,7 +39,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._held_bytes += len(data)
-        super().data_received(data)
+        self._feed(data)
         if self.reads and self._held_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(HeadTooLarge(_HEAD))
 
@@ -66,7 +67,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_is_read = True
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._held_bytes = 0
@@ -74,7 +76,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.reads = False
-        super().on_message_complete()
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """The parser gave up, of itself or because a limit was passed."""
@@ -93,6 +96,35 @@ class LimitedProtocol(HttpToolsProtocol):
         head = "\r\n".join(lines).encode("latin-1")
         default = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
         self.transport.write(b"".join((STATUS_LINE[reply.status], default, head, b"\r\n\r\n", reply.body)))
+
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        rest = memoryview(data)
+        try:
+            while rest:
+                try:
+                    self.parser.feed_data(rest)
+                    return
+                except httptools.HttpParserUpgrade as upgrade:
+                    rest = rest[upgrade.args[0] :]
+                    self._read_without_upgrade()
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _read_without_upgrade(self) -> None:
+        """Read the head again, as one that asks for no other protocol (RFC 9110, section 7.8).
+
+        The parser takes what follows such a head for the other protocol's, and uvicorn would take a body that comes
+        in the next packet for a request. Java's client asks for HTTP/2 in this way by default.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("a tunnel")
+        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(fields)))
 
     def _refuse(self, error: RequestError) -> None:
         # While an earlier request is being answered, this answer would be taken for its.

@@ -114,6 +114,38 @@ def test_trailers_do_not_pass_for_headers(wire):
     assert [status for status, *_ in replies] == [200]
 
 
+ASKS = b"connection: upgrade, http2-settings\r\nhttp2-settings: AAMAAABkAAQAAP__\r\nupgrade: %b\r\n"
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.0"])
+def test_what_asks_for_another_protocol_is_answered_in_this_one_body_and_all(wire, protocol):
+    plain = request(b'{"seed": 3, "n": 2}')
+    asking = plain.replace(b"host: wire\r\n", b"host: wire\r\n" + ASKS % protocol)
+    head, body = asking[: -len(b'{"seed": 3, "n": 2}')], b'{"seed": 3, "n": 2}'
+    (expected,) = wire.ask(plain)
+    for parts in (
+        (asking,),
+        (head, body),
+        (asking[:30], asking[30:-5], asking[-5:]),
+        (asking + plain,),
+        (plain + asking,),
+    ):
+        assert wire.ask(*parts) == [expected] * b"".join(parts).count(b"POST")
+
+
+def test_no_body_behind_an_upgrade_is_taken_for_a_request(wire):
+    hidden = get(url=b"/hidden")
+    for start in (b"GET /livez", b"POST /v1/samples"):
+        head = b"%b HTTP/1.1\r\nhost: a\r\n%bcontent-length: %d\r\n\r\n" % (start, ASKS % b"h2c", len(hidden))
+        for parts in ((head, hidden), (head + hidden,)):
+            assert [status for status, *_ in wire.ask(*parts)] in ([200], [400])
+
+
+def test_thousands_of_upgrades_in_a_packet_are_no_more_than_as_many_requests(wire):
+    one = b"GET /livez HTTP/1.1\r\nhost: a\r\n" + ASKS % b"h2c" + b"\r\n"
+    assert [status for status, *_ in wire.ask(one * 1500)] == [200] * 1500
+
+
 def test_an_earlier_requests_answer_is_not_mistaken(wire):
     """Whoever sends a bad head behind a good request gets no second answer in the first one's place."""
     for _ in range(5):
