@@ -28,26 +28,30 @@ MOST_GROWTH_BYTES = 200 * 2**20
 
 @pytest.fixture(scope="module")
 def target(small_models, tmp_path_factory):
-    """A server whose only worker is to be the same at the end, and hardly larger."""
+    """A server with one worker."""
     home = tmp_path_factory.mktemp("target") / "home"
     with serving(home, models=small_models, default_model="tiny", engine="fake") as one:
-        one.good = one.samples(seed=7).content  # what `unharmed` compares with
-        one.worker = {process.pid for process in one.workers()}
-        before = memory(one)
         yield one
-        assert memory(one) - before < MOST_GROWTH_BYTES
+
+
+@pytest.fixture(scope="module")
+def well(target):
+    """What it answers, and the processes that it is, before anything; which are not much larger at the end."""
+    picture, processes = target.samples(seed=7).content, target.workers()
+    before = memory(processes)
+    yield picture, processes
+    assert memory(processes) - before < MOST_GROWTH_BYTES
 
 
 @pytest.fixture(autouse=True)
-def unharmed(target):
+def unharmed(target, well):
     """After every attack."""
     yield
-    assert target.samples(seed=7).content == target.good
-    assert {process.pid for process in target.workers()} == target.worker
+    assert (target.samples(seed=7).content, target.workers()) == well
 
 
-def memory(server) -> int:
-    return sum(psutil.Process(pid).memory_info().rss for pid in server.worker)
+def memory(processes: set[psutil.Process]) -> int:
+    return sum(process.memory_info().rss for process in processes)
 
 
 def refused(reply: httpx.Response, *statuses: int) -> httpx.Response:
