@@ -15,10 +15,12 @@ SERVICE = [
     *("web.v2_openapi", "web.v2", "web.v2_models", "web.v2_tensors", "web.v2_messages"),
     *(
         "web.described",
+        "web.access",
         "web.operations",
         "web.addresses",
         "web.cards",
         "web.samples",
+        "web.limits",
         "web.trace",
         "web.problems",
         "web.asgi",
@@ -27,7 +29,7 @@ SERVICE = [
     *("pixels", "prompts"),
     *("sampler", "models", "golden", "batcher", "forward_pass", "request_queue"),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
-    *("images", "latents", "contract", "metrics", "settings", "errors"),
+    *("images", "latents", "contract", "keys", "quota", "metrics", "settings", "errors"),
 ]
 TRAINING = [
     *("__main__", "export", "evaluate", "card", "report", "generated", "onnx_graph", "folding", "presets"),
