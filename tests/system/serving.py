@@ -68,7 +68,7 @@ class Server:
             self.process = subprocess.Popen(
                 [str(argument).format(port=self.port) for argument in arguments] or command(self.port, bento),
                 cwd=folder,
-                env=environment(home, settings) | variables,
+                env=environment(home, settings) | dict(variables),
                 stdout=log,
                 stderr=log,
             )
