@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deploy import images
 from tests.needs import program
@@ -40,7 +41,9 @@ def test_the_image_holds_the_service_and_neither_training_nor_tests(context):
 def test_the_image_stands_on_a_pinned_base_as_somebody_without_rights(context):
     bases = [rest.split()[0] for rest in images.of(context, "FROM")]
     assert all(images.PINNED.fullmatch(base) for base in bases), bases
-    assert images.of(context, "USER") == ["1034:1034"]
+    pod = yaml.safe_load((ROOT / "deploy/kubernetes/base/deployment.yaml").read_text())["spec"]["template"]
+    user = pod["spec"]["securityContext"]["runAsUser"]
+    assert images.of(context, "USER") == [f"{user}:{user}"]
     last = [name for name, _ in images.instructions(context)]
     assert last.index("USER") > max(i for i, name in enumerate(last) if name in ("RUN", "COPY"))
     assert not [rest for rest in images.of(context, "COPY") if "--chown" in rest], "its own code is read-only"
