@@ -83,6 +83,11 @@ class Balancer:
         except httpx.TransportError:
             return False
 
+    def busy(self) -> int:
+        """Requests that have arrived and are not answered, this one apart."""
+        status = httpx.get(f"http://127.0.0.1:{self.status_port}/status", trust_env=False).text
+        return int(status.partition("Writing: ")[2].split()[0]) - 1
+
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, timeout=60, **options)
 
