@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -22,6 +22,8 @@ from tests.system.serving import ROOT, free_port
 from tests.waiting import wait_until
 
 SEEDS = 16
+# Between a client's requests: some 500 requests a second of all clients, and cores left for replicas that start.
+PAUSE_SECONDS = 0.01
 
 
 def server_lines(ports: Sequence[int]) -> str:
@@ -148,28 +150,32 @@ class Load:
         await asyncio.gather(*(self._one(number) for number in range(self.clients)))
 
     async def _one(self, number: int) -> None:
-        # Bare streams: httpx would need both cores for itself.
-        seed, closed = number, True
-        while not self._stopped:
-            if closed:
-                reader, writer = await asyncio.open_connection("127.0.0.1", self.balancer.port)
-            seed = (seed + 1) % SEEDS
-            body = b'{"seed": %d}' % seed
-            writer.write(
-                b"POST /v1/samples HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
-            )
+        seed = number
+        while not (self._stopped or self.lost):
+            # Bare streams: httpx would need both cores for itself.
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.balancer.port)
             try:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0])
-                image = await reader.readexactly(length)
+                closed = False  # nginx closes a connection after so many requests, and says so
+                while not (closed or self._stopped or self.lost):
+                    seed = (seed + 1) % SEEDS
+                    closed = await self._ask(seed, reader, writer)
+                    await asyncio.sleep(PAUSE_SECONDS)
             except (asyncio.IncompleteReadError, ConnectionError) as error:
                 self.lost.append(f"seed {seed}: {error!r}")
-                return
-            if int(head.split()[1]) != 200 or image != self._right[seed]:
-                self.lost.append(f"seed {seed}: {head.decode()} {image[:200]!r}")
-                return
-            self.answered += 1
-            closed = b"connection: close" in head  # after keepalive_requests
-            if closed or self._stopped:
+            finally:
                 writer.close()
-                await writer.wait_closed()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
+
+    async def _ask(self, seed: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One image. Returns whether nginx closes the connection after it."""
+        body = b'{"seed": %d}' % seed
+        writer.write(b"POST /v1/samples HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0])
+        image = await reader.readexactly(length)
+        if int(head.split()[1]) == 200 and image == self._right[seed]:
+            self.answered += 1
+        else:
+            self.lost.append(f"seed {seed}: {head.decode()} {image[:200]!r}")
+        return b"connection: close" in head

@@ -88,12 +88,10 @@ def prometheus(folder: Path, target: int) -> Iterator[Prometheus]:
 def asked(server, tmp_path_factory):
     """A Prometheus that has seen the service at work."""
     with prometheus(tmp_path_factory.mktemp("prometheus"), server.port) as one:
-        wait_until(lambda: one.query("ganserve_ready"))
-        for seed in range(20):
-            server.samples(seed=seed, n=4)
         server.samples(seed=1, n=64, model="slow", timeout=0.05)
-        seen = 'ganserve_requests_total{job="ganserve", route="/v1/samples"}'
-        wait_until(lambda: one.query(f"sum(increase({seen}[1m])) > 0"))
+        # A rate is seen between two visits, so requests come until there is one.
+        rate = 'sum(increase(ganserve_images_total{job="ganserve", model="tiny"}[1m])) > 0'
+        wait_until(lambda: server.samples(n=4) and one.query(rate))
         yield one
 
 

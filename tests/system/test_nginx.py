@@ -79,7 +79,7 @@ def its_share(nginx: Balancer, load: Load, replica: Replica) -> float:
     """What part the replica answers once it answers again. nginx tries it every few seconds."""
     nginx.logged()
     wait_until(lambda: load.lost or asked(nginx.logged())[replica.port, "200"])
-    load.more(1000)
+    load.more(500)
     assert load.lost == []
     return shares(nginx)[replica.port]
 
@@ -92,7 +92,7 @@ def test_a_replica_that_is_not_ready_is_left_out_until_it_is(nginx, replicas, tm
     replica.wait("/readyz", 503)
     with Load(nginx) as load:
         wait_until(lambda: load.lost or asked(nginx.logged())[replica.port, "503"])
-        load.more(1000)
+        load.more(500)
         counted = asked(nginx.logged())
         assert counted[replica.port, "200"] == 0
         assert counted[replica.port, "503"] < 100, "it is only tried now and then"
@@ -105,7 +105,7 @@ def test_a_replica_that_is_not_ready_is_left_out_until_it_is(nginx, replicas, tm
 
 def test_requests_are_shared_between_the_replicas(nginx, replicas):
     with Load(nginx) as load:
-        load.more(1000)
+        load.more(500)
     assert load.lost == []
     counted = shares(nginx)
     assert all(counted[replica.port] > LEAST_SHARE for replica in replicas), counted
