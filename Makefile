@@ -9,7 +9,7 @@ SSL_KEYFILE ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test check format dev bench constraints clean
+.PHONY: help serve test check format dev bench image image-cuda constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, SSL_CERTFILE=, SSL_KEYFILE=, GANSERVE_*)"
@@ -18,6 +18,7 @@ help:
 	@echo "make format  apply the format"
 	@echo "make dev     install training and test tools into .venv-dev"
 	@echo "make bench   measure the service and its peers on this machine (BENCH=--help, BENCH=--quick)"
+	@echo "make image   build the container image ganserve:latest (IMAGE=); make image-cuda: for NVIDIA GPUs"
 	@echo "make clean   remove the environments"
 
 # One home an instance: BentoML deletes the metric files in it at every start. No balancer stands in
@@ -46,12 +47,27 @@ dev: .venv-dev/.installed
 bench: .venv/.installed
 	@.venv/bin/python -m benchmarks $(BENCH)
 
-# The versions of the environments as they are: constraints.txt for `make`, requirements.lock for the bento.
+image: BENTOFILE = bentofile.yaml
+image: IMAGE ?= ganserve:latest
+image-cuda: BENTOFILE = bentofile.cuda.yaml
+image-cuda: IMAGE ?= ganserve-cuda:latest
+
+# `containerize` from the folder of temporary files, or it refuses its own: https://github.com/bentoml/BentoML/issues/5566
+image image-cuda: .venv/.installed
+	@export BENTOML_HOME=$(CURDIR)/.bentoml/images; mkdir -p $$BENTOML_HOME; \
+		tag=$$(.venv/bin/bentoml build -f $(BENTOFILE) -o tag) || exit 1; \
+		cd $${TMPDIR:-/tmp} && $(CURDIR)/.venv/bin/bentoml containerize $${tag#__tag__:} -t $(IMAGE)
+
+# The versions of the environments as they are: constraints.txt for `make`, requirements.lock and requirements.cuda.lock
+# for the images.
 constraints: .venv/.installed .venv-dev/.installed
 	@{ head -n 1 constraints.txt; .venv-dev/bin/pip freeze --exclude-editable | sed 's/^onnxruntime-gpu==\(.*\)/onnxruntime==\1\n&/; s/+cpu$$//'; } > constraints.new
 	@mv constraints.new constraints.txt
-	@{ head -n 1 requirements.lock; .venv/bin/pip freeze --exclude-editable | sed 's/^onnxruntime-gpu==\(.*\)/onnxruntime-gpu==\1; platform_machine == "x86_64"\nonnxruntime==\1; platform_machine != "x86_64"/'; } > requirements.new
+	@{ head -n 1 requirements.lock; .venv/bin/pip freeze --exclude-editable | sed 's/^onnxruntime-gpu==/onnxruntime==/'; } > requirements.new
 	@mv requirements.new requirements.lock
+	@{ head -n 1 requirements.cuda.lock; grep -vE '^(#|openvino)' requirements.lock | sed 's/^onnxruntime==/onnxruntime-gpu[cuda,cudnn]==/' | \
+		.venv-dev/bin/uv pip compile --quiet --no-header --no-annotate --only-binary :all: --python-version 3.11 --python-platform x86_64-manylinux_2_28 -; } > requirements.new
+	@mv requirements.new requirements.cuda.lock
 
 clean:
 	rm -rf .venv .venv-dev .bentoml benchmarks/.venvs benchmarks/.models
