@@ -58,9 +58,15 @@ class Settings:
     )
     max_queue_images: int = _setting(
         8192,
-        "Images accepted and not yet answered, a worker; past it requests get 429.",
+        "Images accepted and not yet answered, a worker; past it requests get 429. Of several models each keeps a part for itself.",
         low=1,
         high=10_000_000,
+    )
+    max_wait_seconds: float = _setting(
+        10.0,
+        "Longest that a request may be expected to wait for its first forward pass; past it requests get 429.",
+        low=0.001,
+        high=3600,
     )
     max_images_per_request: int = _setting(256, "Largest `n` of one request.", low=1, high=100_000)
     max_body_bytes: int = _setting(

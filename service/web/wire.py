@@ -129,6 +129,8 @@ class Wire(HttpToolsProtocol):
     def _begin(self, body: bytes) -> None:
         self._began_at = time.monotonic()
         try:
+            if batcher := self._front.models.batcher:  # before the body is read: in a flood most come here
+                batcher.admission.check_any()
             self._sampling = begin_samples(body, self._front.models, self._began_at, self._settle)
         except Exception as error:
             self._send(reply_to(error, self._who()))
