@@ -65,7 +65,8 @@ class Admission:
         if self._lines:
             metrics.child(metrics.refused, "queue_full").inc()
             raise QueueFull(
-                f"{self.accepted_images} images are waiting, and no more can.", self._retry_seconds(self._lines[0])
+                f"{self.accepted_images} images are waiting, and no more can.",
+                self._retry_seconds(self._lines[0]),
             )
 
     def _room(self, line: Line) -> int:

@@ -209,8 +209,6 @@ class Batcher:
 
     def _check_deadlines(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.monotonic() + 0.001  # the event loop's clock ticks in milliseconds
-        self._settle(
-            [(one, None, DeadlinePassed(TOO_LATE)) for one in self._accepted if one.deadline <= now]
-        )
+        self._settle([(one, None, DeadlinePassed(TOO_LATE)) for one in self._accepted if one.deadline <= now])
         if self._accepted:
             self._watch_deadline(loop, min(one.deadline for one in self._accepted), now)

@@ -3,6 +3,7 @@
 GanserveError
 ├── RequestError            the client can mend it
 │   ├── NotJson             400 not_json
+│   ├── LocalOnly           403 local_only          for the machine's own programs
 │   ├── UnknownRoute        404 unknown_route
 │   ├── UnknownModel        404 unknown_model
 │   ├── MethodNotAllowed    405 method_not_allowed
@@ -39,6 +40,14 @@ class RequestError(GanserveError):
 class NotJson(RequestError):
     code = "not_json"
     title = "The body is not JSON"
+
+
+class LocalOnly(RequestError):
+    """Of routes that change the service itself."""
+
+    status = 403
+    code = "local_only"
+    title = "Only from the machine itself"
 
 
 class UnknownRoute(RequestError):

@@ -50,9 +50,7 @@ class Work(NamedTuple):
 class Lanes:
     """Lanes take the models that have work by turns, each as long as the others: a model whose passes are long has fewer."""
 
-    def __init__(
-        self, count: int, encode_threads: int, settle: Callable[[Sequence[Outcome]], None]
-    ) -> None:
+    def __init__(self, count: int, encode_threads: int, settle: Callable[[Sequence[Outcome]], None]) -> None:
         """settle: called on the event loop with what has come of requests."""
         self.count = count
         self.passes: dict[int, Pass] = {}
@@ -192,7 +190,9 @@ class Lanes:
         began = time.monotonic()
         self.passes[lane] = Pass(line.name, began)
         try:
-            done = compute(line, pieces, line.engine.wide if work.alone else line.engine.lanes[lane], self._lock)
+            done = compute(
+                line, pieces, line.engine.wide if work.alone else line.engine.lanes[lane], self._lock
+            )
         except Exception as error:
             settle(self._failed(line, pieces, error))
         else:

@@ -42,6 +42,7 @@ class Call:
     receive: Receive
     models: Models
     draining: bool
+    drain: Callable[[], None]
 
 
 class ClientGone(Exception):

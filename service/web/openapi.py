@@ -4,7 +4,14 @@ from typing import Any
 
 import msgspec
 
-from service.errors import MethodNotAllowed, RequestError, ServiceError, UnknownModel, UnknownRoute
+from service.errors import (
+    LocalOnly,
+    MethodNotAllowed,
+    RequestError,
+    ServiceError,
+    UnknownModel,
+    UnknownRoute,
+)
 from service.sampler import JsonReply, SampleRequest
 from service.settings import Settings
 from service.web import clients_openapi, explore_openapi, pages_openapi, v2_openapi
@@ -63,7 +70,8 @@ def document(settings: Settings) -> Object:
 
 def _codes() -> str:
     """The errors as rows of a table."""
-    errors = {*SAMPLING_ERRORS, *BODY_ERRORS, UnknownRoute, MethodNotAllowed, RequestError, ServiceError}
+    routes = (UnknownRoute, MethodNotAllowed, LocalOnly, RequestError, ServiceError)
+    errors = {*SAMPLING_ERRORS, *BODY_ERRORS, *routes}
     rows = sorted((error.status, error.code, error.title) for error in errors)
     return "\n".join(f"| {status} | `{code}` | {title} |" for status, code, title in rows)
 
@@ -165,5 +173,13 @@ _PATHS: Object = {
         },
     ),
     "/metrics": _get("Prometheus metrics", {"200": answer("Text format.", _PLAIN)}),
+    "/v1/admin/drain": {
+        "post": operation(
+            "Drain and end",
+            {"202": answer("Not ready from now on; ends after the grace period.", json(_OBJECT))}
+            | problems((LocalOnly,)),
+            "What SIGTERM does, for a preStop hook or a script on the same machine: `python -m service.drain`.",
+        )
+    },
     "/openapi.json": _get("This document", {"200": answer("OpenAPI 3.1.", json(_OBJECT))}),
 }

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service import metrics
 from service.errors import BodyTimeout
@@ -18,6 +18,7 @@ from service.web import trace
 from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
 from service.web.problems import reply_to
 from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
+from service.web.timeouts import TimedProtocol
 
 _START = b"POST %b HTTP/1.1\r\n" % SAMPLES.encode()
 # Stricter than HTTP, so that no two readers can disagree: whatever else is left to uvicorn's parser.
@@ -27,7 +28,7 @@ _MOST_HEAD_BYTES = 8192
 _MOST_HELD_BYTES = 65536
 
 
-class Wire(HttpToolsProtocol):
+class Wire(TimedProtocol):
     """One connection. Requests are answered one after another, in the order in which they came."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
@@ -40,7 +41,6 @@ class Wire(HttpToolsProtocol):
         self._uvicorn_reads = False
         self._closes = False
         self._body_timer: asyncio.TimerHandle | None = None
-        self._answered_at = 0.0
         self._began_at = 0.0
         self._id = ""
         self._traceparent: str | None = None
@@ -90,12 +90,8 @@ class Wire(HttpToolsProtocol):
         else:
             self._closes = True
 
-    def timeout_keep_alive_handler(self) -> None:
-        idle = self.loop.time() - self._answered_at
-        if self._sampling is not None or self._arrived or idle < self.timeout_keep_alive:
-            self._rearm(max(0.001, self.timeout_keep_alive - idle))
-        else:
-            super().timeout_keep_alive_handler()
+    def is_answering(self) -> bool:
+        return self._sampling is not None or self._body_timer is not None or super().is_answering()
 
     def _go_on(self) -> None:
         """Begin the requests that have arrived whole, until one has to wait."""
@@ -161,13 +157,7 @@ class Wire(HttpToolsProtocol):
         if closes:
             self.transport.close()
             return
-        self._answered_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._rearm(self.timeout_keep_alive)
-
-    def _rearm(self, seconds: float) -> None:
-        # One timer a connection, which looks when the last answer was; not one a request.
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+        self.answered_at = self.loop.time()
 
     def _body_is_late(self, seconds: float) -> None:
         self._closes = True

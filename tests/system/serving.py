@@ -5,9 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -48,15 +49,28 @@ class Server:
     """One `bentoml serve` and everything that it starts."""
 
     def __init__(
-        self, home: Path, settings: dict[str, Any], bento: str | None = None, folder: Path = ROOT
+        self,
+        home: Path,
+        settings: dict[str, Any],
+        bento: str | None = None,
+        folder: Path = ROOT,
+        *,
+        port: int = 0,
+        arguments: Sequence[str | Path] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.port = free_port()
+        """arguments: another command than `bentoml serve`, `{port}` in it filled in. variables: of its environment."""
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = home / "serve.log"
         home.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command(self.port, bento), cwd=folder, env=environment(home, settings), stdout=log, stderr=log
+                [str(argument).format(port=self.port) for argument in arguments] or command(self.port, bento),
+                cwd=folder,
+                env=environment(home, settings) | dict(variables),
+                stdout=log,
+                stderr=log,
             )
         self._tree: set[psutil.Process] = set()
 
@@ -126,10 +140,21 @@ def serving(
     status: int = 200,
     bento: str | None = None,
     folder: Path = ROOT,
+    port: int = 0,
+    arguments: Sequence[str | Path] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
     **settings: Any,
 ) -> Iterator[Server]:
     """A server that has come to answer `until` with `status`; at the end it is stopped, and leaves nothing behind."""
-    server = Server(home, {"drain_seconds": 0, **settings}, bento, folder)
+    server = Server(
+        home,
+        {"drain_seconds": 0, **settings},
+        bento,
+        folder,
+        port=port,
+        arguments=arguments,
+        variables=variables,
+    )
     try:
         wait_until(lambda: server.answers(until, status), seconds=60)
         yield server
