@@ -5,6 +5,7 @@ GanserveError
 │   ├── NotJson             400 not_json
 │   ├── InvalidKey          401 invalid_api_key     keys are configured, and this is none of them
 │   ├── MissingScope        403 missing_scope       the key is good, but not for this
+│   ├── LocalOnly           403 local_only          for the machine's own programs
 │   ├── UnknownRoute        404 unknown_route
 │   ├── UnknownModel        404 unknown_model
 │   ├── MethodNotAllowed    405 method_not_allowed
@@ -69,6 +70,14 @@ class MissingScope(RequestError):
     def __init__(self, message: str, challenge: str) -> None:
         super().__init__(message)
         self.challenge = challenge
+
+
+class LocalOnly(RequestError):
+    """Of routes that change the service itself, where no keys are configured."""
+
+    status = 403
+    code = "local_only"
+    title = "Only from the machine itself"
 
 
 class UnknownRoute(RequestError):

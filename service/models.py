@@ -184,7 +184,13 @@ class Models(Mapping[str, Model]):
                 lanes = len(model.engine.lanes)
                 # On CPU a lane is a core, and encodes what it computed; an accelerator must not wait for that.
                 encode_threads = available_cpus() if model.engine.buckets else 0
-                self.batcher = Batcher(lanes, self.settings.max_queue_images, encode_threads)
+                self.batcher = Batcher(
+                    lanes,
+                    self.settings.max_queue_images,
+                    encode_threads,
+                    most_request_images=self.settings.max_images_per_request,
+                    max_wait_seconds=self.settings.max_wait_seconds,
+                )
             model.serve(self.batcher)
             log.info(
                 "model %s@%s ready in %.2f s; %s; %s",

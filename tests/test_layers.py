@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SERVICE = [
-    *("app", "preflight"),
+    *("app", "preflight", "drain"),
     "web.wire",
     *("web.routes", "web.openapi", "web.pages_openapi", "web.pages"),
     *("web.explore_openapi", "web.explore", "web.clients_openapi", "web.openai", "web.bento"),
@@ -21,15 +21,26 @@ SERVICE = [
         "web.cards",
         "web.samples",
         "web.limits",
+        "web.timeouts",
         "web.trace",
         "web.problems",
         "web.asgi",
     ),
     *("paths", "arithmetic", "series"),
     *("pixels", "prompts"),
-    *("sampler", "models", "golden", "batcher", "forward_pass", "request_queue"),
+    *(
+        "sampler",
+        "models",
+        "golden",
+        "watchdog",
+        "batcher",
+        "lanes",
+        "admission",
+        "forward_pass",
+        "request_queue",
+    ),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
-    *("images", "latents", "contract", "keys", "quota", "metrics", "settings", "errors"),
+    *("images", "latents", "contract", "keys", "quota", "metrics", "metric_files", "settings", "errors"),
 ]
 TRAINING = [
     *("__main__", "export", "evaluate", "card", "report", "generated", "onnx_graph", "folding", "presets"),

@@ -44,6 +44,7 @@ class Call:
     receive: Receive
     models: Models
     draining: bool
+    drain: Callable[[], None]
     charge: Charge | None = None
     """Of the API key, where keys are configured."""
 

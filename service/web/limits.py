@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 connection, with limits on what it would hold without end: URL, header fields, trailers.
+"""A connection with limits on what it would hold without end: URL, header fields, trailers.
 
 Bodies have their own limit, in `asgi.read_body`. What asks for another protocol is answered in this one.
 """
@@ -6,13 +6,14 @@ Bodies have their own limit, in `asgi.read_body`. What asks for another protocol
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service import metrics
 from service.errors import HeadTooLarge, RequestError, UrlTooLong
 from service.web import trace
 from service.web.asgi import Reply
 from service.web.problems import problem
+from service.web.timeouts import TimedProtocol
 
 MOST_URL_BYTES = 8192
 MOST_HEAD_BYTES = 65536
@@ -23,7 +24,7 @@ _HEAD = (
 )
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(TimedProtocol):
     """What goes past a limit is answered with 414 or 431, and the connection is closed."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:

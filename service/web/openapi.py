@@ -7,6 +7,7 @@ import msgspec
 from service.errors import (
     HeadTooLarge,
     InvalidKey,
+    LocalOnly,
     MethodNotAllowed,
     MissingScope,
     RequestError,
@@ -103,7 +104,7 @@ def _limit(n: Object | None, most: int) -> None:
 
 _REFUSALS = (InvalidKey, MissingScope)
 _OF_CONNECTIONS = (UrlTooLong, HeadTooLarge)
-_OF_ROUTES = (UnknownRoute, MethodNotAllowed, RequestError, ServiceError)
+_OF_ROUTES = (UnknownRoute, MethodNotAllowed, LocalOnly, RequestError, ServiceError)
 _SCHEMES: Object = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
@@ -201,5 +202,13 @@ _PATHS: Object = {
         },
     ),
     "/metrics": _get("Prometheus metrics", {"200": answer("Text format.", _PLAIN)}),
+    "/v1/admin/drain": {
+        "post": operation(
+            "Drain and end",
+            {"202": answer("Not ready from now on; ends after the grace period.", json(_OBJECT))}
+            | problems((LocalOnly,)),
+            "What SIGTERM does, for a preStop hook or a script on the same machine: `python -m service.drain`.",
+        )
+    },
     "/openapi.json": _get("This document", {"200": answer("OpenAPI 3.1.", json(_OBJECT))}),
 }

@@ -1,12 +1,18 @@
-"""What operators ask: alive, ready, metrics."""
+"""What operators ask: alive, ready, metrics, drain."""
 
 import asyncio
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import msgspec
 
 from service import metrics
-from service.web.asgi import Call, Reply
+from service.errors import LocalOnly
+from service.web.asgi import Call, Reply, Scope, header
+
+DRAIN = "/v1/admin/drain"
+# What says that somebody else asks: through a proxy on this machine, or from a page in its browser.
+_OF_OTHERS = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via", b"origin")
 
 
 async def livez(call: Call) -> Reply:
@@ -37,3 +43,27 @@ async def get_metrics(call: Call) -> Reply:
     return Reply(
         200, metrics.CONTENT_TYPE, await asyncio.to_thread(metrics.exposition), {"cache-control": "no-store"}
     )
+
+
+async def post_drain(call: Call) -> Reply:
+    """POST /v1/admin/drain: what SIGTERM does. Asked again, it changes nothing."""
+    if call.charge is None:  # no keys are configured; with them, the key has the scope
+        require_local(call.scope)
+    call.drain()
+    settings = call.models.settings
+    body = {"draining": True, "grace_seconds": settings.drain_seconds}
+    return Reply(202, "application/json", msgspec.json.encode(body), {"cache-control": "no-store"})
+
+
+def require_local(scope: Scope) -> None:
+    """Raises LocalOnly unless a program on this machine asks, and not on behalf of somebody elsewhere."""
+    host = (scope.get("client") or ("",))[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        local = False
+    else:
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        local = (mapped or address).is_loopback
+    if not local or any(header(scope, name) is not None for name in _OF_OTHERS):
+        raise LocalOnly("Only a program on the machine itself may ask this, and not through a proxy.")

@@ -69,6 +69,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/healthz", operations.livez),
     ("GET", "/readyz", operations.readyz),
     ("GET", "/metrics", operations.get_metrics),
+    ("POST", operations.DRAIN, operations.post_drain),
     ("GET", "/openapi.json", openapi.get_document),
     ("GET", "/docs", pages.docs),
     ("GET", "/", pages.home),
@@ -99,6 +100,8 @@ class Front:
         origins = models.settings.origins
         self._app: AsgiApp = access.cors(self._answer, origins) if origins else self._answer
         self.draining = False
+        self.end: Callable[[], None] | None = None
+        """Ends the server as SIGTERM does; None where nobody started one."""
         self.spans = trace.Spans()
         self._bento_app = bento_app
         self._native = native
@@ -130,7 +133,9 @@ class Front:
             charge = self.enter(route, access.credential(scope))
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
-            reply = await handler(Call(scope, receive, self.models, self.draining, charge), **parameters)
+            reply = await handler(
+                Call(scope, receive, self.models, self.draining, self.drain, charge), **parameters
+            )
             code = reply.status
             await send_reply(send, reply, id)
         except ClientGone:
@@ -146,6 +151,16 @@ class Front:
             if charge is not None:
                 charge.settle(code)
             self.spans.record(route, scope["method"], code, seconds, traceparent)
+
+    def stop_being_ready(self) -> None:
+        self.draining = True
+        metrics.ready.set(0)
+
+    def drain(self) -> None:
+        """Not ready from now on; still answering for the grace period; then the server ends."""
+        self.stop_being_ready()
+        if self.end is not None:
+            self.end()
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, id: str) -> int:
         """Let BentoML answer, under our limits. Returns the status it sent."""
