@@ -79,13 +79,12 @@ def _guarded(operation: Object) -> Object:
     """As it is where keys are configured."""
     # A refusal has the shape that the route's protocol has for them all.
     shape = {name: part for name, part in operation["responses"]["405"].items() if name != "description"}
-    refusals = {
-        str(error.status): {"description": f"`{error.code}`: {error.title}."} | shape for error in _REFUSALS
-    }
-    return operation | {
-        "security": _SECURITY,
-        "responses": dict(sorted((operation["responses"] | refusals).items())),
-    }
+    answers = dict(operation["responses"])
+    for error in _REFUSALS:
+        before = answers.get(str(error.status), {}).get("description", "")
+        text = f"{before} `{error.code}`: {error.title}.".strip()
+        answers[str(error.status)] = {"description": text} | shape
+    return operation | {"security": _SECURITY, "responses": dict(sorted(answers.items()))}
 
 
 def _codes() -> str:
