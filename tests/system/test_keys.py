@@ -1,6 +1,9 @@
 """API keys, quotas and TLS at a real server, as clients meet them."""
 
+import re
+import shutil
 import ssl
+import subprocess
 import warnings
 from typing import Any
 
@@ -15,7 +18,7 @@ from ganserve.errors import NotAllowed
 from service.web.routes import ROUTES
 from tests.needs import needs
 from tests.system.chromium import chromium, where
-from tests.system.serving import serving
+from tests.system.serving import ROOT, free_port, serving
 from tests.waiting import wait_until
 
 with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # two of BentoML's own
@@ -191,3 +194,61 @@ def test_no_log_and_no_answer_holds_a_key(kept, client):
                 said += reply.text + repr(reply.headers)
     assert not any(key in said + kept.log for key in (SAMPLE, METRICS, SLOW, "wrong-0123456789abcdef"))
     assert "API keys: shop, slow, prometheus" in kept.log
+
+
+def test_a_cache_that_asks_first_keeps_images_for_those_who_have_a_key(kept, tmp_path):
+    """The nginx of docs/security.md, as it stands there."""
+    needs(shutil.which("nginx"), "nginx")
+    (recipe,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs/security.md").read_text(), re.DOTALL)
+    port = free_port()
+    recipe = recipe.replace("http://ganserve", f"https://127.0.0.1:{kept.port}")
+    temporary = "".join(
+        f"{kind}_temp_path {tmp_path};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; events {{}} http {{ access_log off; {temporary}"
+        f"proxy_cache_path {tmp_path}/cache keys_zone=images:1m; server {{ listen 127.0.0.1:{port}; {recipe} }} }}"
+    )
+    nginx = subprocess.Popen(["nginx", "-c", tmp_path / "nginx.conf", "-e", tmp_path / "error.log"])
+    try:
+        path = f"/v1/models/tiny@{kept_version(kept)}/images/bag/7.png"
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+
+            def ask(key: str | None = None) -> httpx.Response:
+                return http.get(path, headers={} if key is None else bearer(key))
+
+            wait_until(lambda: answers(ask))
+            first = ask(SAMPLE)
+            drawn = images_drawn(kept)
+            assert ask(SAMPLE).content == first.content
+            assert [ask(key).status_code for key in (None, "wrong-0123456789abcdef", METRICS)] == [
+                401,
+                401,
+                403,
+            ]
+            assert ask().headers["www-authenticate"].startswith("Bearer")
+            assert images_drawn(kept) == drawn, "the second came from nginx"
+    finally:
+        nginx.terminate()
+        nginx.wait()
+
+
+def kept_version(kept) -> str:
+    return get(kept, "/v1/models/tiny", SAMPLE).json()["version"]
+
+
+def images_drawn(kept) -> str:
+    (line,) = re.findall(r'ganserve_images_total\{model="tiny"\} .*', get(kept, "/metrics", METRICS).text)
+    return line
+
+
+def get(kept, path: str, key: str) -> httpx.Response:
+    with kept.client(headers=bearer(key)) as client:
+        return client.get(path)
+
+
+def answers(ask) -> bool:
+    try:
+        return ask().status_code == 401
+    except httpx.ConnectError:
+        return False
