@@ -58,6 +58,9 @@ class FileValue:
     def get(self) -> float:
         return self._value
 
+    def get_exemplar(self) -> None:
+        """None: the files have no place for one."""
+
 
 class ValueFile:
     """A file of doubles by key: int32 bytes used, 4 bytes nothing; then of each entry int32 length of its key, the key
