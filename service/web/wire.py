@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from service import metrics
 from service.errors import BodyTimeout
@@ -196,16 +195,16 @@ _heads: dict[bytes, Head] = {}
 
 
 def _new_head(head: bytes) -> Head | None:
-    credentials = _CREDENTIAL.findall(head)
-    if credentials:
-        rest = head_here(_CREDENTIAL.sub(b"", head)) if len(credentials) == 1 else None
-        if rest is None:
+    if match := _CREDENTIAL.search(head):
+        rest = head_here(head[: match.start()] + head[match.end() :])
+        if rest is None or rest.credential is not None:
             return None
-        name, value = credentials[0]
-        credential = value.strip(b" \t").decode("latin-1")
-        if name[:1] in b"xX":
+        credential = match[2].strip(b" \t").decode("latin-1")
+        if match[1][0] in b"xX":
             credential = f"Bearer {credential}"
-        return replace(rest, bytes=len(head), credential=credential)
+        return Head(
+            len(head), rest.body_bytes, rest.request_id, rest.traceparent, rest.has_origin, credential
+        )
     found = _read_head(head)
     # What could not be read might be a secret's second half.
     if found is not None and not _SECRET.search(head):
