@@ -21,7 +21,7 @@ from service.errors import DeadlinePassed, Draining
 from service.forward_pass import Line, Outcome
 from service.lanes import TOO_LATE, Lanes, Pass
 from service.latents import Seeded
-from service.request_queue import Request, Settle, Timing
+from service.request_queue import Request, RequestQueue, Settle, Timing
 
 log = logging.getLogger("bentoml.ganserve.batcher")
 
@@ -73,17 +73,20 @@ class Batcher:
         max_batch: int,
         pass_seconds: float = inf,
         max_piece: int | None = None,
+        shared_piece: int | None = None,
     ) -> Line:
         """A line for `engine`, which must have at least as many lanes as this batcher.
 
-        max_piece: most images of one request in a pass; max_batch, if it is not given.
+        max_piece: most images of one request in a pass; max_batch, if it is not given. shared_piece: as
+        RequestQueue has it.
         pass_seconds: what a pass of max_batch images takes on one lane.
         """
         if len(engine.lanes) < self._lanes.count:
             raise ValueError(
                 f"{name}: {len(engine.lanes)} lanes, the batcher has {self._lanes.count}: this is a bug"
             )
-        line = Line(name, engine, max_batch, max_piece or max_batch, pass_seconds)
+        queue = RequestQueue(max_batch, max_piece or max_batch, shared_piece)
+        line = Line(name, engine, queue, pass_seconds)
         self.admission.add(line)
         self._lanes.add(line)
         return line

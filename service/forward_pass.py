@@ -19,10 +19,8 @@ Outcome = tuple[Request, Any, BaseException | None]
 class Line:
     """One model's place in a batcher: its engine, its queue, its metrics, and what it has had of the lanes."""
 
-    def __init__(
-        self, name: str, engine: Engine, max_batch: int, max_piece: int, pass_seconds: float
-    ) -> None:
-        """pass_seconds: what a pass of max_batch images takes; infinite where that was not measured."""
+    def __init__(self, name: str, engine: Engine, queue: RequestQueue, pass_seconds: float) -> None:
+        """pass_seconds: what a pass of queue.max_batch images takes; infinite where that was not measured."""
         self.name = name
         self.engine = engine
         self.pass_seconds = pass_seconds
@@ -32,7 +30,7 @@ class Line:
         """Accepted and not yet answered. Read and written on the event loop."""
         self.turn = 0.0
         """Seconds on the lanes that it was charged for; whoever has least is next (start-time fair queueing)."""
-        self.queue = RequestQueue(max_batch, max_piece)
+        self.queue = queue
         self.queue_images = metrics.queue_images.labels(name)
         self.queue_seconds = metrics.queue_seconds.labels(name)
         self.forward_seconds = metrics.forward_seconds.labels(name)

@@ -70,7 +70,8 @@ class Lanes:
         self._turns_given = 0
         self._closing = False
         self._failures = itertools.count(1)
-        self._encoders = ThreadPoolExecutor(encode_threads, "encode") if encode_threads else None
+        self._lanes_encode = not encode_threads
+        self._encoders = ThreadPoolExecutor(encode_threads or 1, "encode")
         self._threads = [
             threading.Thread(target=self._run_thread, name=f"lane-{lane}", daemon=True)
             for lane in range(count)
@@ -82,7 +83,7 @@ class Lanes:
         with self._lock:
             self._lines.append(line)
             slowest = max(line.pass_seconds for line in self._lines)
-            self._loop_is_lane = not self._encoders and slowest <= QUICK_SECONDS
+            self._loop_is_lane = self._lanes_encode and slowest <= QUICK_SECONDS
             self._loop_is_alone = self._loop_is_lane and slowest < WAKING_SECONDS
             self._work.notify_all()
 
@@ -120,8 +121,7 @@ class Lanes:
         self.drain()
         for thread in self._threads:
             thread.join()
-        if self._encoders:
-            self._encoders.shutdown()
+        self._encoders.shutdown()
 
     def _run_thread(self) -> None:
         while True:
@@ -196,15 +196,23 @@ class Lanes:
         except Exception as error:
             settle(self._failed(line, pieces, error))
         else:
-            if self._encoders and done:
-                self._encoders.submit(lambda: settle(finish(line, done)))
-            elif done:
-                settle(finish(line, done))
+            self._finish(line, done, settle)
         del self.passes[lane]
         seconds = time.monotonic() - began
         with self._lock:
             line.charge(seconds - work.charged_seconds)
             line.learn(sum(piece.stop - piece.start for piece in pieces), seconds)
+
+    def _finish(self, line: Line, done: list[Request], settle: Callable[[Sequence[Outcome]], None]) -> None:
+        """Encode and settle: here, but for answers so large that whoever waits for the lane would notice."""
+        if self._lanes_encode:
+            large = [request for request in done if request.n > line.queue.max_piece]
+            if small := [request for request in done if request.n <= line.queue.max_piece]:
+                settle(finish(line, small))
+        else:
+            large = done
+        if large:
+            self._encoders.submit(lambda: self._settle_there(finish(line, large)))
 
     def _failed(self, line: Line, pieces: list[Piece], error: Exception) -> list[Outcome]:
         number = next(self._failures)

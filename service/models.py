@@ -27,6 +27,7 @@ CARD = "README.md"
 # loop holds up everything else.
 SHORT_SECONDS = 0.012
 MOST_IMAGES = 64
+AROUND_SECONDS = 0.0006
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -85,7 +86,8 @@ class Model:
             return
         self.batcher = batcher
         piece = min(self.max_batch, self.engine.max_batch)
-        self.line = batcher.add(self.name, self.engine, self.max_batch, self.pass_seconds, piece)
+        shared = None if self.engine.buckets else self._shared_piece(piece)
+        self.line = batcher.add(self.name, self.engine, self.max_batch, self.pass_seconds, piece, shared)
         self.state = "ready"
         engine = self.engine
         metrics.model_info.labels(
@@ -126,6 +128,11 @@ class Model:
             self.engine.lanes[0](z, label)
             best = min(best, time.monotonic() - begun)
         return best
+
+    def _shared_piece(self, most: int) -> int:
+        """Images that take about as long as one and what is around its pass do: who asks for one waits for them."""
+        image_seconds = self.pass_seconds / self.max_batch
+        return min(most, 2 + int(AROUND_SECONDS / max(image_seconds, 1e-6)))
 
     def _inputs(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
         contract = self.contract

@@ -136,6 +136,84 @@ def test_models_take_turns():
         asyncio.run(play(one))
 
 
+def test_models_have_equal_time_on_the_lanes_whatever_their_passes_take():
+    """One whose passes take ten times as long has a tenth of the passes, and holds up the other no longer than that."""
+
+    async def play() -> None:
+        passes: list[str] = []
+        batcher = Batcher(1, 10_000)
+        lines = {}
+        for name, seconds in (("long", 0.03), ("short", 0.003)):
+            engine = FakeEngine(
+                CONTRACT, pass_seconds=seconds, on_pass=lambda size, name=name: passes.append(name)
+            )
+            lines[name] = batcher.add(name, engine, 8, seconds)
+        asked = [asyncio.ensure_future(submit(batcher, lines["long"], 0, n=8)) for _ in range(20)]
+        asked += [asyncio.ensure_future(submit(batcher, lines["short"], 0, n=8)) for _ in range(200)]
+        await until(lambda: passes.count("long") == 10)
+        assert 40 < passes.count("short") < 160
+        batcher.drain()
+        await asyncio.gather(*asked)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(play())
+
+
+def test_a_model_that_was_idle_has_saved_up_nothing():
+    async def play() -> None:
+        passes: list[str] = []
+        batcher = Batcher(1, 10_000)
+        lines = {}
+        for name in ("busy", "late"):
+            engine = FakeEngine(
+                CONTRACT, pass_seconds=0.003, on_pass=lambda size, name=name: passes.append(name)
+            )
+            lines[name] = batcher.add(name, engine, 8, 0.02)
+        asked = [asyncio.ensure_future(submit(batcher, lines["busy"], 0, n=8)) for _ in range(60)]
+        await until(lambda: len(passes) == 20)
+        asked += [asyncio.ensure_future(submit(batcher, lines["late"], 0, n=8)) for _ in range(20)]
+        await asyncio.gather(*asked)
+        first = passes.index("late")
+        assert 5 <= passes[first : first + 20].count("busy") <= 15
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(play())
+
+
+def test_a_pass_that_runs_can_be_seen_and_one_that_has_ended_can_not():
+    async def play(one: Stage) -> None:
+        asked = one.ask(1)
+        await until(lambda: one.passes)
+        (running,) = one.batcher.passes()
+        assert running.model == "fake"
+        assert 0 <= time.monotonic() - running.began < 10
+        one.gate.set()
+        await asked
+        await until(lambda: not one.batcher.passes())
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_a_large_answer_is_encoded_beside_the_lanes_and_a_small_one_on_its_lane():
+    async def play(one: Stage) -> None:
+        where: dict[int, str] = {}
+
+        def finish(pixels: np.ndarray) -> bytes:
+            where[len(pixels)] = threading.current_thread().name
+            return b""
+
+        one.gate.set()
+        for n in (8, 9):
+            z = latents(range(n), CONTRACT.z_dim)
+            await one.batcher.submit(one.line, z, [0] * n, time.monotonic() + 30, finish)
+        assert where[8] == "lane-0"
+        assert where[9].startswith("encode")
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
 def test_admission_counts_images_and_refuses_before_queueing():
     async def play(one: Stage) -> None:
         before = refused("queue_full")
@@ -477,7 +555,8 @@ def check_interleaving(engine: Engine, asked: list, max_batch: int, pass_seconds
     async def play() -> None:
         tasks = []
         for seed, n, label, cancelled, gives_way in asked:
-            tasks.append(asyncio.ensure_future(submit(batcher, line, seed, n, label)))
+            # What `pass_seconds` claims is not what it takes.
+            tasks.append(asyncio.ensure_future(submit(batcher, line, seed, n, label, seconds=10_000)))
             for _ in range(gives_way):
                 await asyncio.sleep(0)
             if cancelled:
