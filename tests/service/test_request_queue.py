@@ -10,7 +10,9 @@ from service.request_queue import Request, RequestQueue, Timing
 
 def request(n: int, deadline: float = 100.0, accepted_at: float = 0.0) -> Request:
     nobody = cast(Any, None)
-    return Request(np.zeros((n, 2), np.float32), None, deadline, accepted_at, nobody, nobody, nobody, Timing())
+    return Request(
+        np.zeros((n, 2), np.float32), None, deadline, accepted_at, nobody, nobody, nobody, Timing()
+    )
 
 
 def spans(pieces):

@@ -37,12 +37,6 @@ def test_every_setting_is_read_from_its_variable():
         "GANSERVE_CORS_ORIGINS": "https://a.example.com, http://localhost:8080",
     }
     assert from_environment(environ) == Settings(
-<<<<<<< HEAD
-        Path("/somewhere/else"), "faces", "openvino", "bf16", 2, 3, 16, 5000, 1000, 2048, 2.5, 0,
-        "https://images.example.com/gan", "/run/secrets/keys.toml", "shop:0123456789abcdef",
-        "https://a.example.com, http://localhost:8080",
-    )  # fmt: skip
-=======
         models=Path("/somewhere/else"),
         default_model="faces",
         engine="fake",
@@ -60,8 +54,10 @@ def test_every_setting_is_read_from_its_variable():
         watchdog_seconds=0,
         fake_faults="/tmp/faults",
         public_url="https://images.example.com/gan",
+        api_keys_file="/run/secrets/keys.toml",
+        api_keys="shop:0123456789abcdef",
+        cors_origins="https://a.example.com, http://localhost:8080",
     )
->>>>>>> faults
     assert len(environ) == len(fields(Settings)), "a new setting belongs in this test"
 
 
@@ -110,7 +106,6 @@ def test_a_request_that_could_never_be_accepted_can_not_be_configured():
         from_environment({"GANSERVE_MAX_QUEUE_IMAGES": "100"})
 
 
-<<<<<<< HEAD
 def test_origins_are_listed_with_commas():
     assert Settings().origins == []
     assert Settings(cors_origins="*").origins == ["*"]
@@ -120,11 +115,11 @@ def test_origins_are_listed_with_commas():
 
 def test_keys_are_in_no_printed_settings():
     assert "hunter2" not in repr(Settings(api_keys="shop:hunter2hunter2hunter2"))
-=======
+
+
 def test_faults_can_only_be_made_by_the_fake_engine():
     with pytest.raises(SettingsError, match="only `fake` makes faults"):
         from_environment({"GANSERVE_FAKE_FAULTS": "/tmp/faults"})
->>>>>>> faults
 
 
 def test_an_unknown_name_is_a_warning_with_the_nearest_setting():

@@ -74,7 +74,11 @@ def test_the_command_drains_and_clients_that_do_nothing_keep_nobody_waiting(slow
     accepted = slow.samples(seed=1)
     begun = time.monotonic()
     told = subprocess.run(
-        [sys.executable, "-m", "service.drain", slow.url], cwd=ROOT, capture_output=True, text=True, timeout=20
+        [sys.executable, "-m", "service.drain", slow.url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
     )
     assert told.returncode == 0, told.stderr
     assert '"draining":true' in told.stdout
@@ -84,7 +88,11 @@ def test_the_command_drains_and_clients_that_do_nothing_keep_nobody_waiting(slow
     for connection in connections:
         connection.close()
     nobody = subprocess.run(
-        [sys.executable, "-m", "service.drain", slow.url], cwd=ROOT, capture_output=True, text=True, timeout=20
+        [sys.executable, "-m", "service.drain", slow.url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
     )
     assert nobody.returncode == 1
     assert "not drained" in nobody.stderr
