@@ -16,8 +16,9 @@ SERVICE = [
     *("images", "latents", "contract", "metrics", "settings", "errors"),
 ]
 TRAINING = [
-    *("__main__", "export", "evaluate", "card", "report", "generated", "onnx_graph", "folding", "presets"),
-    *("loop", "guard", "board", "samples", "alarms", "progress", "label_check"),
+    *("__main__", "compare", "export", "evaluate", "card", "report", "generated", "onnx_graph"),
+    *("folding", "presets"),
+    *("budget", "loop", "guard", "board", "samples", "alarms", "progress", "label_check"),
     *("quality.comparison", "quality.judging", "quality.judge", "quality.coverage", "quality.kernel"),
     *("quality.frechet", "quality.inception_score", "quality.nearest"),
     *("formats", "idx", "image_folder", "packed", "checkpoint", "step", "state", "device"),

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Run:
     # Images between two sample grids, each with its look for mode collapse.
     tensorboard: bool = True
     # Whether scalars and grids go to TensorBoard too.
+    on_checkpoint: Callable[[int], None] = lambda images_seen: None
+    # Called after each checkpoint, with the images seen.
 
 
 class Interrupted(Exception):
@@ -89,6 +92,7 @@ def train(settings: Settings, run: Run, dataset: Dataset, console: Console) -> N
                     check_weights(state)
                     words = Header(settings, dataset.spec, state.images_seen, dataset.fingerprint)
                     save_state(run.folder, words, state)
+                    run.on_checkpoint(state.images_seen)
                 if stopping:
                     raise Interrupted
                 if ending or crossed(run.samples_every, before, state.images_seen):
