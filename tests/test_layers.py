@@ -22,7 +22,8 @@ TRAINING = [
     *("quality.comparison", "quality.judging", "quality.judge", "quality.coverage", "quality.kernel"),
     *("quality.frechet", "quality.inception_score", "quality.nearest"),
     *("formats", "idx", "image_folder", "packed", "checkpoint", "step", "state", "device"),
-    *("networks.residual", "networks.layers", "dataset", "losses", "penalties", "augment", "ema"),
+    *("networks.mlp", "networks.dcgan", "networks.autoencoder", "networks.sagan", "networks.residual"),
+    *("networks.layers", "dataset", "losses", "penalties", "augment", "ema"),
     *("files", "settings", "errors"),
 ]
 # `models` and `settings`: export ends by loading its file with the code that will serve it.

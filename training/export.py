@@ -122,14 +122,15 @@ def build(trained: TrainedGenerator, name: str) -> tuple[onnx.ModelProto, Contra
     """The graph, and what the file will say of itself. Raises UserError unless the two draw the same pictures."""
     spec, forward = trained.spec, torch_forward(trained)
     graph = to_graph(trained)
-    labels = [i % spec.classes for i in range(max(GOLDEN_SAMPLES, min(spec.classes, 16)))]
+    seeds = range(max(GOLDEN_SAMPLES, min(spec.classes, 16)))
+    labels = None if trained.class_names is None else [seed % spec.classes for seed in seeds]
     contract = Contract(
         schema=SCHEMA,
         name=name,
         z_dim=trained.settings.z_dim,
-        classes=list(spec.class_names),
+        classes=None if trained.class_names is None else list(trained.class_names),
         image=ImageShape(spec.channels, spec.height, spec.width),
-        golden=golden.make(forward, trained.settings.z_dim, range(len(labels)), labels),
+        golden=golden.make(forward, trained.settings.z_dim, seeds, labels),
         training=training_facts(trained, graph),
     )
     check_parity(write(graph, contract), contract, forward)
