@@ -20,6 +20,7 @@ TRAINING = [
     *("folding", "presets"),
     *("budget", "loop", "guard", "board", "samples", "alarms", "progress", "label_check"),
     *("quality.comparison", "quality.judging", "quality.judge", "quality.coverage", "quality.kernel"),
+    *("quality.intra_class", "quality.diversity", "quality.parzen"),
     *("quality.frechet", "quality.inception_score", "quality.nearest"),
     *("formats", "idx", "image_folder", "packed", "checkpoint", "step", "state", "device"),
     *("networks.mlp", "networks.dcgan", "networks.autoencoder", "networks.sagan", "networks.residual"),

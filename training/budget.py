@@ -44,6 +44,7 @@ class Speed:
 
     def __init__(self, settings: Settings, dataset: Dataset, device: torch.device) -> None:
         autocast, _ = choose_precision(settings.precision, device)
+        dataset = dataset if settings.conditional else dataset.as_one_class()
         batches = real_batches(dataset, settings.seed, settings.batch, device)
         # So long that the learning rate never falls.
         endless = replace(settings, images=10**12)

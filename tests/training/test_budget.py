@@ -25,6 +25,12 @@ def test_speed_is_images_by_seconds_of_the_clock(monkeypatch):
     assert speeds["ns-r1"] == pytest.approx(3 * 4 * 4 / (3 * 1.5), rel=0.3)
 
 
+def test_the_speed_of_a_system_without_classes_is_measured_without_them(monkeypatch):
+    ticking(monkeypatch, 10)
+    settings = settings_of("gan", batch=4, width=8, z_dim=8)
+    assert images_per_second({"gan": settings}, squares(), CPU, budget_seconds=1)["gan"] > 0
+
+
 def test_seconds_spent_outlive_the_process(monkeypatch, tmp_path):
     ticking(monkeypatch, 10)
     first = Spent(tmp_path, CPU)
