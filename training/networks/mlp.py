@@ -32,9 +32,9 @@ class Generator(nn.Module):
         self.shape = (spec.channels, spec.height, spec.width)
         self.embed = nn.Embedding(spec.classes, settings.label_dim) if settings.conditional else None
         condition_dim = settings.z_dim + (settings.label_dim if settings.conditional else 0)
-        self.hidden1 = nn.Linear(condition_dim, settings.width)
-        self.hidden2 = nn.Linear(settings.width, settings.width)
-        self.to_pixels = nn.Linear(settings.width, math.prod(self.shape))
+        self.hidden1 = uniform(nn.Linear(condition_dim, settings.width), 0.05)
+        self.hidden2 = uniform(nn.Linear(settings.width, settings.width), 0.05)
+        self.to_pixels = uniform(nn.Linear(settings.width, math.prod(self.shape)), 0.05)
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         """z: float32 [N, z_dim]. label: int64 [N].
@@ -54,17 +54,24 @@ class Discriminator(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(spec.classes, settings.label_dim) if settings.conditional else None
         seen = spec.channels * spec.height * spec.width + (settings.label_dim if settings.conditional else 0)
-        self.hidden1 = nn.Linear(seen, MAXOUT_UNITS * MAXOUT_PIECES)
-        self.hidden2 = nn.Linear(MAXOUT_UNITS, MAXOUT_UNITS * MAXOUT_PIECES)
-        self.linear = nn.Linear(MAXOUT_UNITS, 1)
+        self.hidden1 = uniform(nn.Linear(seen, MAXOUT_UNITS * MAXOUT_PIECES), 0.005)
+        self.hidden2 = uniform(nn.Linear(MAXOUT_UNITS, MAXOUT_UNITS * MAXOUT_PIECES), 0.005)
+        self.linear = uniform(nn.Linear(MAXOUT_UNITS, 1), 0.005)
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         """image: float32 [N, C, H, W] in [-1, 1]. label: int64 [N]. Returns logits, float32 [N]."""
-        x = image.flatten(1)
+        x = (image.flatten(1) + 1) / 2
         x = x if self.embed is None else torch.cat([x, self.embed(label)], dim=1)
         x = maxout(self.hidden1(F.dropout(x, 0.2, self.training)))
         x = maxout(self.hidden2(F.dropout(x, 0.5, self.training)))
         return self.linear(F.dropout(x, 0.5, self.training)).float()[:, 0]
+
+
+def uniform(layer: nn.Linear, limit: float) -> nn.Linear:
+    """Weights ~ U(-limit, limit), bias 0."""
+    nn.init.uniform_(layer.weight, -limit, limit)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def maxout(x: Tensor) -> Tensor:
