@@ -16,7 +16,7 @@ SERVICE = [
     *("images", "latents", "contract", "metrics", "settings", "errors"),
 ]
 TRAINING = [
-    *("__main__", "compare", "export", "evaluate", "card", "report", "generated", "onnx_graph"),
+    *("__main__", "compare", "export", "evaluate", "card", "report", "reference", "generated", "onnx_graph"),
     *("folding", "presets"),
     *("budget", "loop", "guard", "board", "samples", "alarms", "progress", "label_check"),
     *("quality.comparison", "quality.judging", "quality.judge", "quality.coverage", "quality.kernel"),
