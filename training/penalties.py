@@ -43,9 +43,14 @@ def wgan_gp(
 
 @torch.no_grad()
 def clip_weights(critic: nn.Module, limit: float) -> None:
-    """Every weight to [-limit, limit], after each update (Algorithm 1, line 7): a crude bound on the slope."""
-    for weight in critic.parameters():
-        weight.clamp_(-limit, limit)
+    """Every weight to [-limit, limit], after each update (Algorithm 1, line 7): a crude bound on the slope.
+
+    But for the embedded classes: they are input, not slope, and so small they would be lost beside the image.
+    """
+    for layer in critic.modules():
+        if not isinstance(layer, nn.Embedding):
+            for weight in layer.parameters(recurse=False):
+                weight.clamp_(-limit, limit)
 
 
 def image_gradient(logits_of: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

@@ -73,9 +73,11 @@ def test_gradient_of_the_gradient_penalty_meets_finite_differences() -> None:
     assert torch.autograd.gradcheck(penalty, (weight,))
 
 
-def test_clipped_weights_are_within_the_limit_and_the_others_unchanged() -> None:
-    critic = nn.Linear(2, 1)
-    critic.load_state_dict({"weight": torch.tensor([[0.5, -0.004]]), "bias": torch.tensor([-3.0])})
-    clip_weights(critic, 0.01)
-    assert critic.weight.flatten().tolist() == pytest.approx([0.01, -0.004])
-    assert critic.bias.tolist() == pytest.approx([-0.01])
+def test_clipped_weights_are_within_the_limit_and_classes_are_told_as_before() -> None:
+    linear, classes = nn.Linear(2, 1), nn.Embedding(2, 2)
+    linear.load_state_dict({"weight": torch.tensor([[0.5, -0.004]]), "bias": torch.tensor([-3.0])})
+    nn.init.ones_(classes.weight)
+    clip_weights(nn.ModuleList([linear, classes]), 0.01)
+    assert linear.weight.flatten().tolist() == pytest.approx([0.01, -0.004])
+    assert linear.bias.tolist() == pytest.approx([-0.01])
+    assert (classes.weight == 1).all()
