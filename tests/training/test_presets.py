@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import onnx
@@ -109,7 +110,7 @@ def test_began_follows_its_balance_and_reports_its_convergence() -> None:
     trainer, state, _ = start(replace(narrow("began"), balance_rate=10.0))
     figures = [train_step(trainer, state) for _ in range(5)]
     assert 0 <= float(state.balance) <= 1
-    for before, after in zip(figures, figures[1:], strict=False):
+    for before, after in pairwise(figures):
         drift = 0.5 * float(after["D(x)"]) - float(after["loss/G"])
         want = min(max(float(before["balance/k"]) + 10.0 * drift, 0), 1)
         assert float(after["balance/k"]) == pytest.approx(want, abs=1e-5)
