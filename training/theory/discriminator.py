@@ -1,6 +1,7 @@
 """The discriminator of a fixed generator on the line: what training reaches, and what is optimal."""
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ def optimal(p_data: Density, p_g: Density, x: Points) -> Points:
     return real / (real + fake)
 
 
+@cache
 def fitted(p_data: Density, p_g: Density, seed: int) -> nn.Module:
     """A small network that descends `discriminator_loss` on draws of both until it gets no better.
 
@@ -35,7 +37,9 @@ def fitted(p_data: Density, p_g: Density, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         network = nn.Sequential(nn.Linear(1, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 1)).double()
     # All draws in every step and a line search: what is left is the draws' error, not the descent's.
-    optimiser = torch.optim.LBFGS(network.parameters(), max_iter=100, history_size=20, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        network.parameters(), max_iter=100, history_size=20, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> Tensor:
         optimiser.zero_grad()
@@ -73,7 +77,9 @@ def value(network: nn.Module, p_data: Density, p_g: Density) -> float:
     return integral(integrand, [p_data, p_g])
 
 
-def value_on_draws(network: nn.Module, p_data: Density, p_g: Density, rng: np.random.Generator) -> tuple[float, float]:
+def value_on_draws(
+    network: nn.Module, p_data: Density, p_g: Density, rng: np.random.Generator
+) -> tuple[float, float]:
     """The same as a mean over new draws, and its standard error."""
     logs = [
         nn.functional.logsigmoid(sign * network(column(density.rvs(DRAWS, rng))))[:, 0].numpy()

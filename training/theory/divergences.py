@@ -6,15 +6,33 @@ A density is a frozen continuous distribution of scipy.stats.
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.special import rel_entr
 
 Points = NDArray[np.float64]
 
-QUANTILES = (0.0, 1e-16, 1e-12, 1e-8, 1e-4, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1 - 1e-4, 1 - 1e-8, 1 - 1e-12, 1.0)
+QUANTILES = (
+    0.0,
+    1e-16,
+    1e-12,
+    1e-8,
+    1e-4,
+    0.01,
+    0.1,
+    0.3,
+    0.5,
+    0.7,
+    0.9,
+    0.99,
+    1 - 1e-4,
+    1 - 1e-8,
+    1 - 1e-12,
+    1.0,
+)
 PANELS, NODES = 8, 20
 # So many between two neighbouring quantiles, and so many points in each: 1e-9 for what is smooth,
 # 1e-5 where |F - G| has a kink.
@@ -30,6 +48,15 @@ class Density(Protocol):
     def isf(self, q: Any) -> Any: ...
     def support(self) -> tuple[float, float]: ...
     def rvs(self, size: int, random_state: np.random.Generator) -> Points: ...
+
+
+def gaussian(mean: float, deviation: float) -> Density:
+    return cast(Density, stats.norm(mean, deviation))
+
+
+def uniform(start: float, width: float) -> Density:
+    """On [start, start + width]."""
+    return cast(Density, stats.uniform(start, width))
 
 
 def kullback_leibler(p: Density, q: Density) -> float:
@@ -72,7 +99,9 @@ def integral(f: Callable[[Points], Points], densities: list[Density]) -> float:
     Gauss-Legendre between the densities' own quantiles, so that a narrow peak far away is not missed.
     """
     marks = np.unique([quantile(density, share) for density in densities for share in QUANTILES])
-    edges = np.concatenate([np.linspace(a, b, PANELS, endpoint=False) for a, b in pairwise(marks)] + [marks[-1:]])
+    edges = np.concatenate(
+        [np.linspace(a, b, PANELS, endpoint=False) for a, b in pairwise(marks)] + [marks[-1:]]
+    )
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     middles, halves = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
     x = middles[:, None] + halves[:, None] * nodes

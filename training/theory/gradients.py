@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from training.losses import (
@@ -18,7 +17,7 @@ from training.losses import (
     wasserstein_generator_loss,
 )
 from training.penalties import wgan_gp
-from training.theory.divergences import integral
+from training.theory.divergences import gaussian, integral
 
 DRAWS = 20_000
 APART = 2.0
@@ -51,7 +50,7 @@ def expected_gradients(shift: float) -> tuple[float, float]:
 
     Goodfellow et al. 2014, Eq. 1 and section 3, differentiated for this D*.
     """
-    p_data, p_g = stats.norm(0, 1), stats.norm(shift, 1)
+    p_data, p_g = gaussian(0, 1), gaussian(shift, 1)
 
     def accepted(x: np.ndarray) -> np.ndarray:
         """p_g(x) D*(x)"""
@@ -77,7 +76,9 @@ def while_the_critic_learns(seed: int, steps: int, every: int) -> dict[str, Curv
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         D, critic = network(), network()
-    optimisers = [torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, betas=(0.0, 0.9)) for net in (D, critic)]
+    optimisers = [
+        torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, betas=(0.0, 0.9)) for net in (D, critic)
+    ]
     curves: dict[str, Curve] = {"saturating": [], "non-saturating": [], "Wasserstein": []}
     for step in range(steps + 1):
         real, z = torch.rand(2, BATCH, 1, generator=rng).unbind()
@@ -90,7 +91,9 @@ def while_the_critic_learns(seed: int, steps: int, every: int) -> dict[str, Curv
             )
             for curve, found in zip(curves.values(), measured, strict=True):
                 curve.append((step, found))
-        penalty = wgan_gp(lambda images: critic(images.flatten(1)), *(x[..., None, None] for x in (real, fake)), rng)
+        penalty = wgan_gp(
+            lambda images: critic(images.flatten(1)), real[..., None, None], fake[..., None, None], rng
+        )
         losses = (
             discriminator_loss(D(real), D(fake)),
             wasserstein_critic_loss(critic(real), critic(fake)) + GP_WEIGHT * penalty,
@@ -110,5 +113,9 @@ def gradient(loss: GeneratorLoss, D: nn.Module, z: Tensor) -> float:
 
 def network() -> nn.Module:
     return nn.Sequential(
-        nn.Linear(1, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, 1)
+        nn.Linear(1, HIDDEN),
+        nn.LeakyReLU(0.2),
+        nn.Linear(HIDDEN, HIDDEN),
+        nn.LeakyReLU(0.2),
+        nn.Linear(HIDDEN, 1),
     )

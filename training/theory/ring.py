@@ -5,7 +5,8 @@ The densities of Metz et al. 2017 (arXiv 1611.02163, figure 2), of a size at whi
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -22,41 +23,45 @@ FEWEST = SAMPLES // MODES // 5
 # Samples that make a mode reached: a fifth of its share. Of the data's own draws a mode has 247 +- 15.
 
 
+WIDTH, Z_DIM, BATCH = 64, 2, 128
+LEARNING_RATE, BETAS = 3e-3, (0.0, 0.99)
+# Adam's, for all recipes alike.
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """What a run descends. lr, beta1, beta2: Adam's, of both networks unless said otherwise."""
+    """What a run descends: a row of LOSSES, and what bounds the slope of D."""
 
     loss: str
-    d_steps: int = 1
     weight_clip: float = 0.0
     gp_weight: float = 0.0
     r1_gamma: float = 0.0
     r2_gamma: float = 0.0
-    lr_g: float = 3e-3
-    lr_d: float = 3e-3
-    beta1: float = 0.0
-    beta2: float = 0.99
-    batch: int = 128
-    z_dim: int = 2
-    width: int = 64
-
-    def with_slow_discriminator(self) -> "Recipe":
-        """The same with a D that learns ten times slower than G."""
-        return replace(self, lr_d=self.lr_d / 10)
 
 
 # fmt: off
 RECIPES = {
-    "minimax":             Recipe("minimax"),
-    "non-saturating":      Recipe("non_saturating"),
-    "least squares":       Recipe("least_squares"),
-    "Wasserstein, clipped": Recipe("wasserstein", d_steps=5, weight_clip=0.1),
-    "Wasserstein, GP":     Recipe("wasserstein", d_steps=5, gp_weight=0.1),
-    "hinge":               Recipe("hinge"),
-    "non-saturating, R1":  Recipe("non_saturating", r1_gamma=0.02),
+    "minimax":              Recipe("minimax"),
+    "non-saturating":       Recipe("non_saturating"),
+    "least squares":        Recipe("least_squares"),
+    "hinge":                Recipe("hinge"),
+    "Wasserstein, clipped": Recipe("wasserstein", weight_clip=0.1),
+    "Wasserstein, GP":      Recipe("wasserstein", gp_weight=0.1),
+    "non-saturating, R1":   Recipe("non_saturating", r1_gamma=0.02),
     "relativistic, R1, R2": Recipe("relativistic", r1_gamma=0.02, r2_gamma=0.02),
 }
 # fmt: on
+
+
+@dataclass(frozen=True)
+class Pace:
+    """D's learning rate over G's, and D's updates for each of G's."""
+
+    lr_ratio: float
+    d_steps: int
+
+
+KEEPS_UP, FALLS_BEHIND, CATCHES_UP = Pace(1.0, 1), Pace(0.1, 1), Pace(0.1, 5)
 
 
 class Networks(nn.Module):
@@ -65,10 +70,12 @@ class Networks(nn.Module):
     def __init__(self, sizes: Sequence[int], draws: Sequence[torch.Generator]) -> None:
         super().__init__()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        for fan_in, fan_out in pairwise(sizes):
             # He et al. 2015, save for the last layer, which no activation follows.
             std = math.sqrt((2 if fan_out != sizes[-1] else 1) / fan_in)
-            self.weights.append(torch.stack([std * torch.randn(fan_in, fan_out, generator=rng) for rng in draws]))
+            self.weights.append(
+                torch.stack([std * torch.randn(fan_in, fan_out, generator=rng) for rng in draws])
+            )
             self.biases.append(torch.zeros(len(draws), 1, fan_out))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,15 +85,15 @@ class Networks(nn.Module):
         return x
 
 
-def trained(recipe: Recipe, steps: int, seeds: Sequence[int]) -> Tensor:
+def trained(recipe: Recipe, pace: Pace, steps: int, seeds: Sequence[int]) -> Tensor:
     """Points of the generators after so many updates of G: float32 [seeds, SAMPLES, 2]."""
     draws = [torch.Generator().manual_seed(seed) for seed in seeds]
     shares = torch.Generator().manual_seed(seeds[0])
-    G = Networks([recipe.z_dim, recipe.width, recipe.width, 2], draws)
-    D = Networks([2, recipe.width, recipe.width, 1], draws)
-    betas = (recipe.beta1, recipe.beta2)
-    optimiser_g = torch.optim.Adam(G.parameters(), lr=recipe.lr_g, betas=betas, fused=True)
-    optimiser_d = torch.optim.Adam(D.parameters(), lr=recipe.lr_d, betas=betas, fused=True)
+    G, D = Networks([Z_DIM, WIDTH, WIDTH, 2], draws), Networks([2, WIDTH, WIDTH, 1], draws)
+    optimiser_g, optimiser_d = (
+        torch.optim.Adam(network.parameters(), lr=lr, betas=BETAS, fused=True)
+        for network, lr in ((G, LEARNING_RATE), (D, pace.lr_ratio * LEARNING_RATE))
+    )
     loss = LOSSES[recipe.loss]
 
     def logits_of(images: Tensor) -> Tensor:
@@ -94,10 +101,10 @@ def trained(recipe: Recipe, steps: int, seeds: Sequence[int]) -> Tensor:
         return D(images.reshape(len(seeds), -1, 2)).flatten()
 
     for _ in range(steps):
-        for _ in range(recipe.d_steps):
+        for _ in range(pace.d_steps):
             with torch.no_grad():
-                fake = as_images(G(latents(recipe, recipe.batch, draws)))
-            real = as_images(ring(recipe.batch, draws))
+                fake = as_images(G(latents(BATCH, draws)))
+            real = as_images(ring(BATCH, draws))
             objective = loss.discriminator(logits_of(real), logits_of(fake))
             if recipe.r1_gamma > 0:
                 objective = objective + recipe.r1_gamma / 2 * r1(logits_of, real)
@@ -109,12 +116,12 @@ def trained(recipe: Recipe, steps: int, seeds: Sequence[int]) -> Tensor:
             if recipe.weight_clip > 0:
                 clip_weights(D, recipe.weight_clip)
         D.requires_grad_(False)
-        real_logits = (logits_of(as_images(ring(recipe.batch, draws))),) if loss.relativistic else ()
-        fake_logits = logits_of(as_images(G(latents(recipe, recipe.batch, draws))))
+        real_logits = (logits_of(as_images(ring(BATCH, draws))),) if loss.relativistic else ()
+        fake_logits = logits_of(as_images(G(latents(BATCH, draws))))
         descend(optimiser_g, loss.generator(*real_logits, fake_logits) * len(seeds))
         D.requires_grad_(True)
     with torch.no_grad():
-        return G(latents(recipe, SAMPLES, draws))
+        return G(latents(SAMPLES, draws))
 
 
 def descend(optimiser: torch.optim.Optimizer, objective: Tensor) -> None:
@@ -124,8 +131,8 @@ def descend(optimiser: torch.optim.Optimizer, objective: Tensor) -> None:
     optimiser.step()
 
 
-def latents(recipe: Recipe, count: int, draws: Sequence[torch.Generator]) -> Tensor:
-    return torch.stack([torch.randn(count, recipe.z_dim, generator=rng) for rng in draws])
+def latents(count: int, draws: Sequence[torch.Generator]) -> Tensor:
+    return torch.stack([torch.randn(count, Z_DIM, generator=rng) for rng in draws])
 
 
 def as_images(points: Tensor) -> Tensor:
