@@ -13,6 +13,7 @@ LATE_COMMANDS = {
     "evaluate": "training.evaluate:evaluate_command",
     "export": "training.export:export_command",
     "compare": "training.compare:compare_command",
+    "theory": "training.theory.command:theory_command",
 }
 
 
@@ -33,6 +34,7 @@ class Commands(click.Group):
         rows += [("evaluate", "Measure a generator's quality, beside the real-vs-real floor.")]
         rows += [("export", "Write a run's generator as the ONNX file that the service loads.")]
         rows += [("compare", "Train presets under an equal budget and measure them side by side.")]
+        rows += [("theory", "Compute the claims of docs/theory.md where the truth is known.")]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
