@@ -39,9 +39,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "began": _PLAIN | {"network": "autoencoder", "width": 32, "conditional": False, "loss": "began",
                        "balance_gamma": 0.5, "balance_rate": 0.001,
                        "lr_g": 5e-4, "lr_d": 5e-4, "beta1": 0.5, "beta2": 0.999, "batch": 16},
-    # Zhang et al. 2019: two time scales, D's four times G's as theirs, both 5 times as fast.
+    # Zhang et al. 2019: two time scales, D's four times G's as theirs, both 5 times as fast; they had batches of 256.
     "sagan": _PLAIN | {"network": "sagan", "width": 32, "loss": "hinge",
-                       "lr_g": 5e-4, "lr_d": 2e-3, "beta1": 0.0, "beta2": 0.9, "batch": 64},
+                       "lr_g": 5e-4, "lr_d": 2e-3, "beta1": 0.0, "beta2": 0.9, "batch": 32},
     # The shipped recipe: non-saturating loss, exact R1 every 8 updates, one high learning rate.
     "ns-r1": {"network": "residual", "width": 32, "attention": True, "loss": "non_saturating", "d_steps": 1,
               "r1_gamma": 0.2, "r1_gamma_end": 0.04, "r1_every": 8,
