@@ -1,29 +1,43 @@
-"""Presets side by side: trained under one budget, measured by one judge, in one table and one picture.
+"""Presets side by side: trained under one budget, measured by one judge, in one table and one picture."""
 
-Everything lies in one folder, a piece at a time and each written whole, so that the same command goes on
-after any stop: `comparison.json` (the budget), `plans/PRESET.json` (the images that it buys), `runs/PRESET-SEED/`
-(a training run, its `spent.json`, and `failed.json` if it stopped itself).
-"""
-
-import json
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import cache as once
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
 from rich.console import Console
+from rich.progress import Progress
+from threadpoolctl import threadpool_limits
 
 from training.alarms import TrainingFailed
-from training.budget import Spent, images_per_second, unit
+from training.budget import Spent
+from training.checkpoint import FILE_NAME
+from training.compare_folder import (
+    comparison_so_far,
+    failure,
+    failure_file,
+    model_folder,
+    read_json,
+    result_file,
+    run_folder,
+    write_json,
+)
+from training.compare_pictures import picture, real_samples, samples, with_nearest
+from training.compare_plan import begin, budget_of, parsed, planned
+from training.compare_table import tables
 from training.dataset import Dataset
 from training.device import choose_device
-from training.errors import UserError
+from training.evaluate import cache_folder, judges_of
 from training.files import write_atomically
 from training.formats import load
+from training.generated import open_model
 from training.loop import Interrupted, Run, say, train
-from training.presets import PRESETS, settings_of
+from training.measure import measure
+from training.quality.judging import JUDGES, JudgeSettings
+from training.reference import MIN_IMAGES, Reference, reference
 from training.settings import Settings
 
 CHECKPOINTS, LOOKS = 30, 8
@@ -57,6 +71,25 @@ CHECKPOINTS, LOOKS = 30, 8
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
+@click.option(
+    "--judge",
+    type=click.Choice(list(JUDGES)),
+    default="residual",
+    show_default=True,
+    help="Classifier in whose features images are compared.",
+)
+@click.option(
+    "--judge-images", type=click.IntRange(1), help="Another length of the judge's training, in images."
+)
+@click.option(
+    "--evaluate-images",
+    "count",
+    type=click.IntRange(MIN_IMAGES),
+    default=10_000,
+    show_default=True,
+    help="Generated images that are measured, and as many real ones; fewer where the data set has fewer.",
+)
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of trained judges.")
 def compare_command(
     data: Path,
     presets: str | None,
@@ -65,8 +98,12 @@ def compare_command(
     out: Path,
     device: str,
     threads: int,
+    judge: str,
+    judge_images: int | None,
+    count: int,
+    cache: Path | None,
 ) -> None:
-    """Train presets under an equal budget, one after the other.
+    """Train presets under an equal budget and measure them, one after the other.
 
     Stop it in any way; the same command goes on, and does nothing twice. More presets may join later,
     or in a second process at the same time.
@@ -76,102 +113,34 @@ def compare_command(
     wanted = parsed(presets)
     where = choose_device(device)
     dataset = load(data)
+    settings = judges_of([judge], None, judge_images)
+
+    @once
+    def real() -> Reference:
+        say(console, "The judge and the floors, once ...")
+        with Progress(console=console) as progress:
+            return reference(dataset, settings, cache or cache_folder(), progress, count)
+
     try:
-        with_budget(out, budget_of(minutes, images), dataset, where)
+        begin(out, budget_of(minutes, images), dataset, where)
         plans = planned(out, list(wanted), dataset, where, console)
-        train_all(out, wanted, plans, dataset, device, console)
+        runs = [(name, seed) for name, seeds in wanted.items() for seed in range(seeds)]
+        for place, (name, seed) in enumerate(runs, 1):
+            say(console, f"\n[{place}/{len(runs)}] {name}, seed {seed}")
+            train_one(out, replace(plans[name], seed=seed), dataset, device, console)
+            with threadpool_limits(threads):
+                measure_one(out, name, seed, real, settings[0], count, console)
+        write_pictures(out, dataset)
     except (Interrupted, KeyboardInterrupt):
         say(console, f"Stopped. The same command goes on from what is in {out}.")
         sys.exit(130)
-
-
-def parsed(presets: str | None) -> dict[str, int]:
-    """`"dcgan,cgan:3"` -> {"dcgan": 1, "cgan": 3}: the seeds of each. Raises UserError."""
-    if presets is None:
-        return dict.fromkeys(PRESETS, 1)
-    wanted = {}
-    for word in presets.split(","):
-        name, _, seeds = word.strip().partition(":")
-        settings_of(name)
-        if not (seeds or "1").isdecimal() or int(seeds or "1") < 1:
-            raise UserError(f"--presets {word}: behind the colon stands a number of seeds, 1 or more")
-        wanted[name] = int(seeds or "1")
-    return wanted
-
-
-def budget_of(minutes: float | None, images: int | None) -> dict[str, float]:
-    """{"minutes": M} or {"images": N}. Raises UserError."""
-    if (minutes is None) == (images is None):
-        raise UserError("give the budget of each run, either --minutes or --images")
-    return {"minutes": minutes} if minutes is not None else {"images": images or 0}
-
-
-def with_budget(out: Path, budget: dict[str, float], dataset: Dataset, device: torch.device) -> None:
-    """Begin a comparison in this folder, or see that it is the same one. Raises UserError."""
-    words = {
-        "budget": budget,
-        "unit": unit(device),
-        "threads": torch.get_num_threads(),
-        "dataset": dataset.name,
-        "data_fingerprint": dataset.fingerprint,
-    }
-    file = out / "comparison.json"
-    if not file.exists():
-        write_json(file, words)
-    was = read_json(file)
-    if differing := [
-        f"{name} ({was.get(name)}, now {words[name]})" for name in words if was.get(name) != words[name]
-    ]:
-        raise UserError(f"{out} holds another comparison: {', '.join(differing)}. Give another --out.")
-
-
-def planned(
-    out: Path, presets: list[str], dataset: Dataset, device: torch.device, console: Console
-) -> dict[str, Settings]:
-    """The settings of each preset's runs: the budget in images, decided once and kept in plans/."""
-    budget = read_json(out / "comparison.json")["budget"]
-    new = {name: settings_of(name) for name in presets if not plan_file(out, name).exists()}
-    if "images" in budget:
-        plans = {name: {"images": budget["images"]} for name in new}
-    elif new:
-        seconds = 60 * budget["minutes"]
-        say(console, f"Measuring the training speed of {', '.join(new)} ...")
-        speeds = images_per_second(new, dataset, device, seconds)
-        plans = {
-            name: {
-                "images": max(new[name].batch, round(speed * seconds)),
-                "images_per_second": round(speed, 2),
-            }
-            for name, speed in speeds.items()
-        }
-    else:
-        plans = {}
-    for name, plan in plans.items():
-        write_json(plan_file(out, name), plan)
-        speed = f" at {plan['images_per_second']:,.0f} images/s" if "images_per_second" in plan else ""
-        say(console, f"{name}: {plan['images']:,} images{speed}")
-    return {name: settings_of(name, images=read_json(plan_file(out, name))["images"]) for name in presets}
-
-
-def train_all(
-    out: Path,
-    wanted: dict[str, int],
-    plans: dict[str, Settings],
-    dataset: Dataset,
-    device: str,
-    console: Console,
-) -> None:
-    """Every run to its end, or to the alarm that stopped it. Raises Interrupted."""
-    runs = [(name, seed) for name, seeds in wanted.items() for seed in range(seeds)]
-    for place, (name, seed) in enumerate(runs, 1):
-        say(console, f"\n[{place}/{len(runs)}] {name}, seed {seed}")
-        train_one(out, replace(plans[name], seed=seed), dataset, device, console)
+    say(console, f"\n{out}: table.md, table.json, samples.png, nearest.png, and models/ with each system")
 
 
 def train_one(out: Path, settings: Settings, dataset: Dataset, device: str, console: Console) -> None:
     folder = run_folder(out, settings.preset, settings.seed)
-    if (folder / "failed.json").exists():
-        say(console, f"It stopped itself: {read_json(folder / 'failed.json')['reason']}")
+    if reason := failure(out, settings.preset, settings.seed).get("reason"):
+        say(console, f"It stopped itself: {reason}")
         return
     if Spent.read(folder)[0] >= settings.images:
         say(console, "Trained.")
@@ -191,24 +160,45 @@ def train_one(out: Path, settings: Settings, dataset: Dataset, device: str, cons
             # Killed after the last checkpoint, before its note.
             spent.note(settings.images)
     except TrainingFailed as error:
-        write_json(folder / "failed.json", {"reason": str(error)})
+        write_json(failure_file(out, settings.preset, settings.seed), {"reason": str(error)})
         say(console, f"It stopped itself: {error}")
 
 
-def run_folder(out: Path, preset: str, seed: int) -> Path:
-    return out / "runs" / f"{preset}-{seed}"
+def measure_one(
+    out: Path,
+    preset: str,
+    seed: int,
+    real: Callable[[], Reference],
+    judge: JudgeSettings,
+    count: int,
+    console: Console,
+) -> None:
+    """Export and measure a run that has ended, once, and write the table anew."""
+    run, file = run_folder(out, preset, seed), result_file(out, preset, seed)
+    by = {"judge": asdict(judge), "images": count, "images_seen": Spent.read(run)[0]}
+    done = file.exists() and read_json(file)["measured_by"] == by
+    if not done and (run / FILE_NAME).exists():
+        beside = real()
+        say(console, "Measuring ...")
+        with Progress(console=console) as progress:
+            found = measure(run, model_folder(out, preset, seed), beside, count, progress)
+        write_json(file, found | failure(out, preset, seed) | {"measured_by": by})
+    comparison = comparison_so_far(out)
+    write_json(out / "table.json", comparison)
+    write_atomically(out / "table.md", (tables(comparison) + "\n").encode())
 
 
-def plan_file(out: Path, preset: str) -> Path:
-    return out / "plans" / f"{preset}.json"
-
-
-def write_json(file: Path, document: dict[str, Any]) -> None:
-    write_atomically(file, (json.dumps(document, indent=2) + "\n").encode())
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from error
+def write_pictures(out: Path, dataset: Dataset) -> None:
+    """Of the first seed of each system: a row of samples each, and the same with the training images like them."""
+    rows = [("real, held out", real_samples(dataset))]
+    for run in comparison_so_far(out)["runs"]:
+        model = model_folder(out, run["preset"], 0)
+        if run["seed"] == 0 and model.exists():
+            source = open_model(model, "onnxruntime", "fp32", threads=1)
+            rows.append(
+                (run["preset"] if source.classes else f"{run['preset']}, no classes", samples(source))
+            )
+    together = len(rows)
+    write_atomically(out / "samples.png", picture(rows, dataset.class_names, together))
+    beside = with_nearest(rows, dataset)
+    write_atomically(out / "nearest.png", picture(beside, dataset.class_names, together=2))

@@ -7,7 +7,6 @@ Theirs convolve at full resolution too; here the first layer halves and the last
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -24,7 +23,7 @@ def build_discriminator(settings: Settings, spec: ImageSpec) -> "Discriminator":
 
 
 class Decoder(nn.Module):
-    """Code -> image."""
+    """Code -> image. Its last layer is linear, as theirs: behind a tanh, G once at all white never came back."""
 
     def __init__(self, settings: Settings, spec: ImageSpec) -> None:
         super().__init__()
@@ -38,9 +37,8 @@ class Decoder(nn.Module):
         self.to_image = he(UpsampledConv(width, spec.channels), gain=1.0)
 
     def forward(self, code: Tensor) -> Tensor:
-        """code: float32 [N, z_dim]. Returns float32 [N, C, H, W] in [-1, 1]."""
-        x = self.layers(self.project(code).unflatten(1, self.base))
-        return torch.tanh(self.to_image(x).float())
+        """code: float32 [N, z_dim]. Returns float32 [N, C, H, W], about [-1, 1]."""
+        return self.to_image(self.layers(self.project(code).unflatten(1, self.base))).float()
 
 
 class Generator(nn.Module):
@@ -51,7 +49,7 @@ class Generator(nn.Module):
         self.decoder = Decoder(settings, spec)
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
-        """z: float32 [N, z_dim]. Returns float32 [N, C, H, W] in [-1, 1]."""
+        """z: float32 [N, z_dim]. Returns float32 [N, C, H, W], about [-1, 1]: clipped where they become pixels."""
         return self.decoder(z)
 
 

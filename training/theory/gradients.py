@@ -4,6 +4,7 @@ The generator is G(z) = theta + z, so that its only weight says how far it is fr
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -66,6 +67,7 @@ def vanishing_bound(shift: float) -> float:
     return shift * float(np.exp(-(shift**2) / 8)) / 2
 
 
+@cache
 def while_the_critic_learns(seed: int, steps: int, every: int) -> dict[str, Curve]:
     """|d loss / d theta| at a fixed G far from the data, as its discriminator or critic gets better.
 
