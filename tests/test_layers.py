@@ -16,7 +16,18 @@ SERVICE = [
     *("images", "latents", "contract", "metrics", "settings", "errors"),
 ]
 TRAINING = [
-    *("__main__", "compare", "export", "evaluate", "card", "report", "reference", "generated", "onnx_graph"),
+    *(
+        "__main__",
+        "compare",
+        "compare_plan",
+        "compare_folder",
+        "compare_pictures",
+        "compare_table",
+        "measure",
+    ),
+    *("theory.command", "theory.plots", "theory.figures", "theory.ring", "theory.gradients"),
+    *("theory.discriminator", "theory.divergences", "documents"),
+    *("export", "evaluate", "card", "report", "reference", "generated", "onnx_graph"),
     *("folding", "presets"),
     *("budget", "loop", "guard", "board", "samples", "alarms", "progress", "label_check"),
     *("quality.comparison", "quality.judging", "quality.judge", "quality.coverage", "quality.kernel"),

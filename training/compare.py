@@ -23,13 +23,13 @@ from training.compare_folder import (
     read_json,
     result_file,
     run_folder,
-    write_json,
 )
 from training.compare_pictures import picture, real_samples, samples, with_nearest
 from training.compare_plan import begin, budget_of, parsed, planned
 from training.compare_table import tables
 from training.dataset import Dataset
 from training.device import choose_device
+from training.documents import save_json
 from training.evaluate import cache_folder, judges_of
 from training.files import write_atomically
 from training.formats import load
@@ -160,7 +160,7 @@ def train_one(out: Path, settings: Settings, dataset: Dataset, device: str, cons
             # Killed after the last checkpoint, before its note.
             spent.note(settings.images)
     except TrainingFailed as error:
-        write_json(failure_file(out, settings.preset, settings.seed), {"reason": str(error)})
+        save_json(failure_file(out, settings.preset, settings.seed), {"reason": str(error)})
         say(console, f"It stopped itself: {error}")
 
 
@@ -182,9 +182,9 @@ def measure_one(
         say(console, "Measuring ...")
         with Progress(console=console) as progress:
             found = measure(run, model_folder(out, preset, seed), beside, count, progress)
-        write_json(file, found | failure(out, preset, seed) | {"measured_by": by})
+        save_json(file, found | failure(out, preset, seed) | {"measured_by": by})
     comparison = comparison_so_far(out)
-    write_json(out / "table.json", comparison)
+    save_json(out / "table.json", comparison)
     write_atomically(out / "table.md", (tables(comparison) + "\n").encode())
 
 
