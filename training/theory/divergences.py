@@ -15,24 +15,8 @@ from scipy.special import rel_entr
 
 Points = NDArray[np.float64]
 
-QUANTILES = (
-    0.0,
-    1e-16,
-    1e-12,
-    1e-8,
-    1e-4,
-    0.01,
-    0.1,
-    0.3,
-    0.5,
-    0.7,
-    0.9,
-    0.99,
-    1 - 1e-4,
-    1 - 1e-8,
-    1 - 1e-12,
-    1.0,
-)
+TAIL = 1e-16
+QUANTILES = np.array([1e-12, 1e-8, 1e-4, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1 - 1e-4, 1 - 1e-8, 1 - 1e-12])
 PANELS, NODES = 4, 20
 # So many between two neighbouring quantiles, and so many points in each: 1e-9 for what is smooth,
 # 1e-5 where |F - G| has a kink.
@@ -97,7 +81,7 @@ def integral(f: Callable[[Points], Points], densities: list[Density]) -> float:
 
     Gauss-Legendre between the densities' own quantiles, so that a narrow peak far away is not missed.
     """
-    marks = np.unique([quantile(density, share) for density in densities for share in QUANTILES])
+    marks = np.unique(np.concatenate([quantiles(density) for density in densities]))
     edges = np.concatenate(
         [np.linspace(a, b, PANELS, endpoint=False) for a, b in pairwise(marks)] + [marks[-1:]]
     )
@@ -107,11 +91,9 @@ def integral(f: Callable[[Points], Points], densities: list[Density]) -> float:
     return float(halves @ (f(x.ravel()).reshape(x.shape) @ weights))
 
 
-def quantile(density: Density, share: float) -> float:
-    """Where so much of the mass lies to the left; the ends of an infinite support are cut at 1e-16."""
+def quantiles(density: Density) -> Points:
+    """Where the mass to the left is 0, QUANTILES and 1; the ends of an infinite support are cut at TAIL."""
     lowest, highest = density.support()
-    if share == 0:
-        return lowest if math.isfinite(lowest) else density.ppf(1e-16)
-    if share == 1:
-        return highest if math.isfinite(highest) else density.isf(1e-16)
-    return density.ppf(share)
+    first = lowest if math.isfinite(lowest) else density.ppf(TAIL)
+    last = highest if math.isfinite(highest) else density.isf(TAIL)
+    return np.array([first, *density.ppf(QUANTILES), last])
