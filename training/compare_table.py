@@ -127,7 +127,7 @@ def cost_table(systems: dict[str, list[dict[str, Any]]]) -> str:
             [
                 title(name, runs),
                 f"{images:,.0f}",
-                f"{seconds / 60:.1f}",
+                f"{seconds / 60:.3g}",
                 f"{images / seconds:,.0f}" if seconds else "-",
                 f"{runs[0]['parameters']:,}",
                 f"{runs[0]['multiply_adds']:,}",
@@ -151,9 +151,10 @@ def remarks(systems: dict[str, list[dict[str, Any]]]) -> list[str]:
             f"-: {', '.join(f'`{name}`' for name in unconditional)} "
             f"{'are' if len(unconditional) > 1 else 'is'} not told the class, so that figures of classes do not apply."
         )
+    # The first sentence of the reason: what follows is advice to whoever trains.
     stopped = [
         f"- `{run['preset']}`, seed {run['seed']}, stopped itself"
-        f"{'; measured is its last checkpoint' if 'figures' in run else ''}: {run['reason']}"
+        f"{'; measured is its last checkpoint' if 'figures' in run else ''}: {run['reason'].partition('. ')[0].rstrip('.')}."
         for run in runs
         if run.get("reason")
     ]

@@ -12,7 +12,7 @@ from training.quality.frechet import Features
 PAIRS = 100
 # Of each class, as Odena et al. take.
 SCALES = 3
-# 28 pixels halve to 14 and 7: the usual five would need 161.
+# 28 pixels halve to 14 and 7: the usual five need more than 160.
 EXPONENTS = (0.0448, 0.2856, 0.3001)
 # Of the first three scales (Wang et al. 2003, section 3.2); divided by their sum below.
 _BATCH_PAIRS = 500

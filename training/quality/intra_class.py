@@ -11,7 +11,7 @@ def intra_class_frechet_distance(
 ) -> float:
     """The mean over classes of the Fréchet distance between a class's real and generated images.
 
-    Miyato and Koyama 2018 (arXiv 1802.05637, section 4.1): "intra FID". It sees what the distance over all
+    Miyato and Koyama 2018 (arXiv 1802.05637): "intra FID". It sees what the distance over all
     classes is nearly blind to: classes that are mixed up, or each shrunk to a few images.
 
     real, fake: [N, F] and [M, F]; labels: [N] and [M], what each should be. Only classes with two images or

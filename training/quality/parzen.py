@@ -4,8 +4,8 @@ Goodfellow et al. 2014 (arXiv 1406.2661), section 5 and Table 1, after Breuleux 
 width sigma around each of 10,000 samples, sigma chosen on validation images, mean and standard error over
 test images, pixels in [0, 1]. It is here because the first systems were judged by it. It says little of
 what images look like: in so many dimensions no number of samples is enough, one sigma serves sharp and
-blurred directions alike, and samples of k-means' centres outdo real images (Theis et al. 2016,
-arXiv 1511.01844, section 3.2).
+blurred directions alike, and centres found by k-means outdo real images (Theis et al. 2016,
+arXiv 1511.01844, whose advice is to avoid it).
 """
 
 from dataclasses import dataclass
