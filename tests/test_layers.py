@@ -25,6 +25,8 @@ TRAINING = [
         "compare_table",
         "measure",
     ),
+    *("studies.command", "studies.discriminator_steps", "studies.inception_score", "studies.truncation"),
+    *("studies.latent_space", "studies.study"),
     *("theory.command", "theory.plots", "theory.figures", "theory.ring", "theory.gradients"),
     *("theory.discriminator", "theory.divergences", "documents"),
     *("export", "evaluate", "card", "report", "reference", "generated", "onnx_graph"),

@@ -14,6 +14,7 @@ LATE_COMMANDS = {
     "export": "training.export:export_command",
     "compare": "training.compare:compare_command",
     "theory": "training.theory.command:theory_command",
+    "study": "training.studies.command:study_command",
 }
 
 
@@ -35,6 +36,7 @@ class Commands(click.Group):
         rows += [("export", "Write a run's generator as the ONNX file that the service loads.")]
         rows += [("compare", "Train presets under an equal budget and measure them side by side.")]
         rows += [("theory", "Compute the claims of docs/theory.md where the truth is known.")]
+        rows += [("study", "Run one experiment of docs/studies.md.")]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
