@@ -14,8 +14,8 @@ from service.contract import parse
 from service.models import FILE
 from tests.training.test_resume import alive, commands
 from tests.training.tiny import TINY_PRESET, command, write_npz
+from training import budget, measure
 from training import compare as compare_module
-from training import measure
 from training.checkpoint import FILE_NAME
 from training.presets import PRESETS
 
@@ -48,7 +48,7 @@ def compare(folder: Path, presets: str, *options: object):
 
 def test_killed_and_resumed_runs_end_as_if_trained_alone_and_never_stopped(tmp_path: Path, tiny: str):
     data, out = write_npz(tmp_path / "stripes.npz", count=180), tmp_path / "out"
-    options = ["--data", data, "--presets", "tiny:2", "--images", 48, "--out", out]
+    options = ["--data", data, "--presets", "tiny:2", "--images", 32, "--out", out]
     first, second = (out / "runs" / f"tiny-{seed}" for seed in (0, 1))
 
     def spent(run: Path) -> float:
@@ -65,25 +65,25 @@ def test_killed_and_resumed_runs_end_as_if_trained_alone_and_never_stopped(tmp_p
             os.kill(pid, signal.SIGKILL)
             assert processes.wait() == -signal.SIGKILL
 
-        kill_when(lambda: spent(first) > 0)
-        assert spent(first) < 48
-        kill_when(lambda: spent(second) > 0)
+        # While the first is measured, then while the second trains.
+        kill_when(lambda: spent(first) >= 32)
         result = out / "results" / "tiny-0.json"
+        assert not result.exists()
+        kill_when(lambda: spent(second) > 0)
+        assert spent(second) < 32
         done = [file.stat().st_mtime_ns for file in (first / FILE_NAME, result)]
-        kill_when(lambda: spent(second) >= 48)
-        assert not (out / "results" / "tiny-1.json").exists()
     finished = command("compare", *options, "--cache", tmp_path / "judges", *SHORT)
     assert finished.exit_code == 0, finished.output
     assert [file.stat().st_mtime_ns for file in (first / FILE_NAME, result)] == done, "nothing is done twice"
 
     for seed, run in enumerate((first, second)):
         alone = tmp_path / f"alone-{seed}"
-        trained = command("train", "--data", data, "--preset", "tiny", "--images", 48, "--seed", seed,
+        trained = command("train", "--data", data, "--preset", "tiny", "--images", 32, "--seed", seed,
                           "--run", alone, "--threads", 1, "--no-tensorboard")  # fmt: skip
         assert trained.exit_code == 0, trained.output
         assert (run / FILE_NAME).read_bytes() == (alone / FILE_NAME).read_bytes()
     runs = json.loads((out / "table.json").read_text())["runs"]
-    assert [(run["preset"], run["seed"], run["images"]) for run in runs] == [("tiny", 0, 48), ("tiny", 1, 48)]
+    assert [(run["preset"], run["seed"], run["images"]) for run in runs] == [("tiny", 0, 32), ("tiny", 1, 32)]
     assert all(run["seconds"] > 0 for run in runs)
     assert "| `tiny`, 2 seeds |" in (out / "table.md").read_text()
 
@@ -117,11 +117,17 @@ def test_systems_with_and_without_classes_stand_side_by_side(tmp_path: Path, tin
     before = [file.stat().st_mtime_ns for file in results]
     assert "Measuring" not in compare(tmp_path, "tiny,blind", *BUDGET).output
     assert [file.stat().st_mtime_ns for file in results] == before, "nothing is measured twice"
-    assert "Measuring" in compare(tmp_path, "tiny", *BUDGET, "--evaluate-images", 20).output
-    assert json.loads(results[0].read_text())["evaluated_images"] == 20
+    asked = []
+    monkeypatch.setattr(compare_module, "reference", lambda *arguments: None)
+    monkeypatch.setattr(
+        compare_module, "measure", lambda *arguments: asked.append(arguments[3]) or runs["tiny"]
+    )
+    assert compare(tmp_path, "tiny", *BUDGET, "--evaluate-images", 20).exit_code == 0
+    assert asked == [20], "another measure is another result"
 
 
-def test_minutes_buy_images_by_the_measured_speed_once(tmp_path: Path, tiny: str, unmeasured):
+def test_minutes_buy_images_by_the_measured_speed_once(tmp_path: Path, tiny: str, unmeasured, monkeypatch):
+    monkeypatch.setattr(budget, "LEAST_SECONDS", 0.2)
     assert compare(tmp_path, tiny, "--minutes", 0.01).exit_code == 0
     plan = json.loads((tmp_path / "out" / "plans" / "tiny.json").read_text())
     assert plan["images"] == pytest.approx(0.6 * plan["images_per_second"], abs=1)
