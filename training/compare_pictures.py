@@ -16,7 +16,7 @@ COLUMNS = 10
 # Of an unconditional system, and the most classes shown.
 SHOWN_PIXELS = 56
 # Smaller images are enlarged by a whole factor up to about this side.
-LEFT, TOP, GAP, FONT_SIZE = 150, 18, 6, 12
+LEFT, TOP, GAP, FONT_SIZE = 130, 16, 6, 10
 
 Row = tuple[str, NDArray[np.uint8]]
 # A title, and images, uint8 [N, C, H, W].
