@@ -56,7 +56,7 @@ PROGRAMS = {
 @click.option(
     "--updates",
     type=click.IntRange(discriminator_steps.STOPS * 5),
-    default=8000,
+    default=3000,
     show_default=True,
     help="Of both networks, in each run of discriminator-steps.",
 )

@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from service.latents import latents
 from training.alarms import check_finite
 from training.checkpoint import FILE_NAME, Header, read, restore, save_state
-from training.dataset import real_batches, to_uint8
+from training.dataset import real_batches
 from training.documents import number, table
 from training.files import write_atomically
 from training.presets import settings_of
 from training.quality.frechet import frechet_distance
+from training.samples import sample, settled
 from training.settings import Settings
 from training.state import State, new_state
 from training.step import Trainer, train_step
@@ -33,8 +33,11 @@ KS = (1, 4)
 STOPS = 10
 # In a run, evenly spaced, each with its measurement.
 POINTS = "points.json"
-CHANGES = {"batch": 32, "width": 256, "optimiser": "adam", "lr_g": 2e-4, "lr_d": 2e-4, "precision": "fp32"}
-# Of the preset `gan`: with its SGD at 0.1, four updates of D for each of G's ended in NaN.
+CHANGES = {
+    "width": 16, "attention": False, "r1_gamma": 0.0, "r1_gamma_end": 0.0, "ema_half_life": 0.0, "lr_constant": 1.0,
+    "precision": "fp32",
+}  # fmt: skip
+# Of the preset `ns-r1`: narrower, and of its recipe nothing but the loss, which is that of 2014.
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def run(study: Study, picture: Path) -> dict[str, Any]:
     runs = {k: [asdict(point) for point in trained(study, k, held_out, done)] for k in KS}
     found = {
         "floor": floor,
+        "settings": CHANGES,
         "updates": study.updates,
         "images": study.count,
         "runs": {str(k): points for k, points in runs.items()},
@@ -72,8 +76,8 @@ def trained(
     study: Study, k: int, held_out: NDArray[np.float32], done: Callable[[int], None]
 ) -> Iterator[Point]:
     """The points of one run, as they come; those of an earlier process first."""
-    settings = settings_of("gan", d_steps=k, **CHANGES)
-    dataset = study.dataset.as_one_class()
+    settings = settings_of("ns-r1", d_steps=k, **CHANGES)
+    dataset = study.dataset
     # A name that another budget, sample or setting does not share.
     folder = study.work / f"k{k}-{study.updates}-updates-{study.count}-images"
     state, points = begin(folder, new_state(settings, dataset.spec, torch.device("cpu")))
@@ -88,7 +92,7 @@ def trained(
             done(k + 1)
         means = {name: float(np.mean([one[name] for one in figures])) for name in ("loss/G", "loss/D")}
         check_finite(means, state.images_seen)
-        distance = frechet_distance(held_out, study.judge(images_of(state, settings, study.count)).features)
+        distance = frechet_distance(held_out, study.judge(images_of(state, settings, study)).features)
         points.append(Point(updates, updates // (k + 1), means["loss/G"], means["loss/D"], distance))
         # The points first: killed in between, the stop is trained for again and its point replaced.
         write_atomically(folder / POINTS, json.dumps([asdict(point) for point in points]).encode())
@@ -110,11 +114,11 @@ def begin(folder: Path, state: State) -> tuple[State, list[Point]]:
     ]
 
 
-@torch.inference_mode()
-def images_of(state: State, settings: Settings, count: int) -> NDArray[np.uint8]:
-    """Seeds 0 to count - 1 of the generator as it is: uint8 [count, C, H, W]."""
-    z = torch.from_numpy(latents(range(count), settings.z_dim))
-    return to_uint8(state.G(z, torch.zeros(count, dtype=torch.int64)))
+def images_of(state: State, settings: Settings, study: Study) -> NDArray[np.uint8]:
+    """Seed i of class i mod K: uint8 [study.count, C, H, W]."""
+    generator = settled(state.average, settings, study.dataset.spec)
+    labels = (seed % study.dataset.spec.classes for seed in range(study.count))
+    return sample(generator, settings.z_dim, range(study.count), labels)
 
 
 def correlation(points: list[dict[str, Any]]) -> float:

@@ -52,13 +52,12 @@ def collapsed(study: Study) -> Sample:
     """Of each class the training image that the judge is surest of, again and again: image i has class i mod K."""
     images, labels = study.training.images, study.training.labels
     assert labels is not None
-    probabilities = study.judge(images).probabilities
+    probabilities, classes = study.judge(images).probabilities, np.unique(labels)
     best = [
-        np.flatnonzero(labels == label)[probabilities[labels == label, label].argmax()]
-        for label in range(len(study.dataset.class_names))
+        np.flatnonzero(labels == label)[probabilities[labels == label, label].argmax()] for label in classes
     ]
-    classes = np.arange(study.count) % len(best)
-    return Sample(images[best][classes], classes)
+    turns = np.arange(study.count) % len(classes)
+    return Sample(images[best][turns], classes[turns])
 
 
 def draw(samples: dict[str, Sample], found: dict[str, Any], picture: Path) -> None:

@@ -60,7 +60,7 @@ def walk(study: Study, rng: np.random.Generator) -> tuple[dict[str, Any], Images
     }
     figures = {
         "whole": float(whole.mean()),
-        "largest_step": float((steps.max(axis=1) / whole).mean()),
+        "largest_step": float(steps.max(axis=1).mean() / whole.mean()),
         "middles": {
             name: {
                 "norm": float(np.linalg.norm(z, axis=1).mean()),
