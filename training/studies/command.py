@@ -109,7 +109,6 @@ def study_command(
             for split in ((dataset.test_images, dataset.test_labels), (dataset.images, dataset.labels))
         )
         study = Study(dataset, judge, held_out, training, source, updates, work, progress)
-        out.mkdir(parents=True, exist_ok=True)
         found = program.run(study, out / f"{name}.png")
     found |= {"machine": machine(), "dataset": dataset.name, "judge": asdict(settings)}
     save_json(out / f"{name}.json", found)

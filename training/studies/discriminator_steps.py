@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from training.alarms import check_finite
 from training.checkpoint import FILE_NAME, Header, read, restore, save_state
 from training.dataset import real_batches
-from training.documents import number, table
+from training.documents import number, save_picture, table
 from training.files import write_atomically
 from training.presets import settings_of
 from training.quality.frechet import frechet_distance
@@ -139,7 +139,7 @@ def draw(found: dict[str, Any], picture: Path) -> None:
     right.set(title="The generator's loss", xlabel="updates of both networks", ylabel="-E log D(G(z)), nats")
     left.legend(fontsize=7)
     right.legend(fontsize=7)
-    figure.savefig(picture, dpi=100)
+    save_picture(figure, picture)
 
 
 def block(found: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from service.images import grid
-from training.documents import number, table
+from training.documents import number, save_picture, table
 from training.generated import images_of
 from training.quality.comparison import Sample, in_pixels, judged, look, recognisable
 from training.studies.study import Program, Study, show
@@ -78,7 +78,7 @@ def draw(samples: dict[str, Sample], found: dict[str, Any], picture: Path) -> No
             right.annotate(
                 f"{value:.2f}", (value, place), xytext=(3, -3), textcoords="offset points", fontsize=8
             )
-    figure.savefig(picture, dpi=80)
+    save_picture(figure, picture, dpi=80)
 
 
 def block(found: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.images import grid
 from service.latents import latents
-from training.documents import number, table
+from training.documents import number, save_picture, table
 from training.studies.study import Program, Study, show
 
 Latents = NDArray[np.float32]
@@ -160,7 +160,7 @@ def draw(walks: Images, sums: Images, picture: Path) -> None:
     )
     right.tick_params(length=0, labelsize=7)
     right.set(title="Sums of latents")
-    figure.savefig(picture, dpi=100)
+    save_picture(figure, picture)
 
 
 def block(found: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.images import grid
 from service.latents import latents, truncate
-from training.documents import number, table
+from training.documents import number, save_picture, table
 from training.quality.comparison import Sample, judged, look, recognisable
 from training.studies.study import Program, Study, show
 
@@ -92,7 +92,7 @@ def draw(found: dict[str, Any], samples: NDArray[np.uint8], picture: Path) -> No
         [side * (row + 0.5) for row in range(len(SHOWN))], [str(level) for level in SHOWN]
     )
     panels["samples"].set(title="The same seeds at four truncations", ylabel="truncation")
-    figure.savefig(picture, dpi=80)
+    save_picture(figure, picture, dpi=80)
 
 
 def block(found: dict[str, Any]) -> str:

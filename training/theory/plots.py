@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from training.documents import save_picture
 from training.theory import discriminator, gradients
 from training.theory.divergences import gaussian, jensen_shannon, kullback_leibler, uniform, wasserstein
 from training.theory.figures import CRITIC_EVERY, CRITIC_STEPS, EQUAL, ERRORS, LOG_2, LOG_4, PAIRS
 from training.theory.ring import RADIUS
 
-DPI = 100
 SHOWN = 300
 # Points of a generator in a panel.
 COLOURS = {"saturating": "tab:red", "non-saturating": "tab:blue", "Wasserstein": "tab:green"}
@@ -29,7 +29,7 @@ def optimal_discriminator(file: Path, seed: int) -> None:
         axes.plot(x, discriminator.output(discriminator.fitted(p, q, seed), x), "r--", label="D trained")
         axes.set(title=name, xlabel="x", ylabel="probability, or density", ylim=(0, 1.05))
         axes.legend(fontsize=7)
-    save(figure, file)
+    save_picture(figure, file)
 
 
 def value_at_optimum(file: Path, seed: int) -> None:
@@ -56,7 +56,7 @@ def value_at_optimum(file: Path, seed: int) -> None:
         )
     axes.set(title="Data N(0, 1), generator N(θ, 1)", xlabel="θ", ylabel="V(D, G), nats", ylim=(-1.5, 0.15))
     axes.legend(fontsize=7, loc="center right")
-    save(figure, file)
+    save_picture(figure, file)
 
 
 def divergences(file: Path) -> None:
@@ -71,7 +71,7 @@ def divergences(file: Path) -> None:
     axes.annotate("log 2", (-4, LOG_2), xytext=(0, 3), textcoords="offset points", fontsize=7, color="grey")
     axes.set(title="p = N(0, 1), q = N(θ, 2²)", xlabel="θ", ylabel="nats", ylim=(0, 5))
     axes.legend(fontsize=7)
-    save(figure, file)
+    save_picture(figure, file)
 
 
 def supports_apart(file: Path) -> None:
@@ -86,7 +86,7 @@ def supports_apart(file: Path) -> None:
     axes.plot(0, 0, "o", color="tab:purple", label="KL(p ‖ q), nats: 0 at θ = 0, else ∞")
     axes.set(title="p uniform on [0, 1], q on [θ, 1 + θ]", xlabel="θ", ylabel="distance from p to q")
     axes.legend(fontsize=7)
-    save(figure, file)
+    save_picture(figure, file)
 
 
 def vanishing_gradient(file: Path, seeds: tuple[int, ...]) -> None:
@@ -111,7 +111,7 @@ def vanishing_gradient(file: Path, seeds: tuple[int, ...]) -> None:
         ylim=(1e-10, 1e3),
     )
     right.legend(fontsize=7)
-    save(figure, file)
+    save_picture(figure, file)
 
 
 def ring(file: Path, data: Tensor, points: dict[str, dict[str, Tensor]]) -> None:
@@ -128,13 +128,8 @@ def ring(file: Path, data: Tensor, points: dict[str, dict[str, Tensor]]) -> None
         across[0].set_ylabel(pace, fontsize=7)
     for axes, recipe in zip(grid[0], recipes, strict=True):
         axes.set_title(recipe, fontsize=7)
-    save(figure, file)
+    save_picture(figure, file)
 
 
 def row(figure: Figure, count: int) -> list[Axes]:
     return list(figure.subplots(1, count, squeeze=False)[0])
-
-
-def save(figure: Figure, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=DPI)
