@@ -43,12 +43,28 @@ SERVICE = [
     *("images", "latents", "contract", "keys", "quota", "metrics", "metric_files", "settings", "errors"),
 ]
 TRAINING = [
-    *("__main__", "export", "evaluate", "card", "report", "generated", "onnx_graph", "folding", "presets"),
-    *("loop", "guard", "board", "samples", "alarms", "progress", "label_check"),
+    *(
+        "__main__",
+        "compare",
+        "compare_plan",
+        "compare_folder",
+        "compare_pictures",
+        "compare_table",
+        "measure",
+    ),
+    *("studies.command", "studies.discriminator_steps", "studies.inception_score", "studies.truncation"),
+    *("studies.latent_space", "studies.study"),
+    *("theory.command", "theory.plots", "theory.figures", "theory.ring", "theory.gradients"),
+    *("theory.discriminator", "theory.divergences", "documents"),
+    *("export", "evaluate", "card", "report", "reference", "generated", "onnx_graph"),
+    *("folding", "presets"),
+    *("budget", "loop", "guard", "board", "samples", "alarms", "progress", "label_check"),
     *("quality.comparison", "quality.judging", "quality.judge", "quality.coverage", "quality.kernel"),
+    *("quality.intra_class", "quality.diversity", "quality.parzen"),
     *("quality.frechet", "quality.inception_score", "quality.nearest"),
     *("formats", "idx", "image_folder", "packed", "checkpoint", "step", "state", "device"),
-    *("networks.residual", "networks.layers", "dataset", "losses", "penalties", "augment", "ema"),
+    *("networks.mlp", "networks.dcgan", "networks.autoencoder", "networks.sagan", "networks.residual"),
+    *("networks.layers", "dataset", "losses", "penalties", "augment", "ema"),
     *("files", "settings", "errors"),
 ]
 CLIENT = [

@@ -1,4 +1,4 @@
-"""The command line: `python -m training prepare | train | sample | evaluate | export`."""
+"""The command line: `python -m training prepare | train | sample | evaluate | export | compare`."""
 
 import sys
 from importlib import import_module
@@ -9,7 +9,13 @@ import click
 
 # torch takes seconds to import: only the commands that need it do so, in their own body.
 
-LATE_COMMANDS = {"evaluate": "training.evaluate:evaluate_command", "export": "training.export:export_command"}
+LATE_COMMANDS = {
+    "evaluate": "training.evaluate:evaluate_command",
+    "export": "training.export:export_command",
+    "compare": "training.compare:compare_command",
+    "theory": "training.theory.command:theory_command",
+    "study": "training.studies.command:study_command",
+}
 
 
 class Commands(click.Group):
@@ -28,6 +34,9 @@ class Commands(click.Group):
         rows = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
         rows += [("evaluate", "Measure a generator's quality, beside the real-vs-real floor.")]
         rows += [("export", "Write a run's generator as the ONNX file that the service loads.")]
+        rows += [("compare", "Train presets under an equal budget and measure them side by side.")]
+        rows += [("theory", "Compute the claims of docs/theory.md where the truth is known.")]
+        rows += [("study", "Run one experiment of docs/studies.md.")]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

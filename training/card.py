@@ -52,7 +52,7 @@ def card(contract: Contract, file: bytes, origin: dict[str, Any], about_data: st
     parts = [
         f"# {contract.name}",
         _what(contract),
-        _samples(origin),
+        _samples(contract, origin),
         _facts(contract, file),
         f"## Data and licence\n\n{about_data or ABOUT_DATA.get(contract.training['dataset'], _UNKNOWN_DATA)}",
         _training(contract),
@@ -97,17 +97,23 @@ def _what(contract: Contract) -> str:
     )
 
 
-def _samples(origin: dict[str, Any]) -> str:
+def _samples(contract: Contract, origin: dict[str, Any]) -> str:
+    what = (
+        "One class a row, in the order below; a column is one z: seeds 0 to 9"
+        if contract.classes
+        else f"Seeds 0 to {COLUMNS**2 - 1}, row by row"
+    )
     return (
-        f"![Samples]({SAMPLES})\n\nOne class a row, in the order below; a column is one z: seeds 0 to 9, no truncation, "
+        f"![Samples]({SAMPLES})\n\n{what}, no truncation, "
         f"through `generator.onnx` on {origin['engine']} in {origin['precision']}."
     )
 
 
 def _facts(contract: Contract, file: bytes) -> str:
     training = contract.training
+    label = "; label, an index into the classes" if contract.classes else ""
     rows = {
-        "input": f"z, {contract.z_dim} numbers, standard normal; label, an index into the classes",
+        "input": f"z, {contract.z_dim} numbers, standard normal{label}",
         "output": f"uint8 {contract.image.channels} x {contract.image.height} x {contract.image.width}",
         "classes": ", ".join(contract.classes or ("none",)),
         "parameters": f"{training['parameters']:,}",
@@ -136,13 +142,14 @@ def _quality(contract: Contract) -> str:
         return "## Figures\n\nNot evaluated: it was exported without `--data`."
     judges = " ".join(f"--judge {verdict['judge']['architecture']}" for verdict in quality["verdicts"])
     origin = quality["origin"]
+    seeds = f"seed i of class i mod {contract.class_count}" if contract.classes else "seed i"
     command = (
         f"python -m training evaluate --model models/{contract.name} --data data/{quality['dataset']} "
         f"--images {quality['images']} {judges}"
     )
     return (
         f"## Figures\n\nOf the served file on {origin['engine']} in {origin['precision']}: {quality['images']:,} images, "
-        f"seed i of class i mod {contract.class_count or 1}, no truncation, against {quality['images']:,} real images "
+        f"{seeds}, no truncation, against {quality['images']:,} real images "
         f"that were held out of training (split: {quality['split']}). The floor is what as many real training "
         "images reach in the generated ones' place; for the Inception Score, the class accuracy and the nearest "
         "training image it is that of the held-out images. The judges are classifiers of the data set, trained "

@@ -41,12 +41,17 @@ class TrainedGenerator:
     settings: the training configuration: preset, z_dim, seed, ... (`to_json` for metadata).
     spec: the data set's name, channels, height, width and class names.
     images_seen: real images that the discriminator had seen.
+    class_names: those that it can be asked for; None if it is unconditional.
     """
 
     generator: nn.Module
     settings: Settings
     spec: ImageSpec
     images_seen: int
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        return self.spec.class_names if self.settings.conditional else None
 
 
 def load_generator(path: Path) -> TrainedGenerator:
@@ -86,6 +91,7 @@ def save_state(run: Path, header: Header, state: State) -> None:
     for name, optimiser in (("optimiser_g", state.optimiser_g), ("optimiser_d", state.optimiser_d)):
         for index, values in optimiser.state_dict()["state"].items():
             tensors |= {f"{name}.{index}.{key}": value.contiguous() for key, value in values.items()}
+    tensors["balance"] = state.balance
     words = {
         "format": FORMAT,
         "torch": torch.__version__,
@@ -101,6 +107,8 @@ def restore(tensors: dict[str, Tensor], state: State) -> None:
     """Put a checkpoint's tensors into a new state of the same settings."""
     for name, module in (("G", state.G), ("D", state.D), ("average", state.average)):
         module.load_state_dict(part(tensors, name))
+    if "balance" in tensors:  # not in checkpoints from before BEGAN
+        state.balance = tensors["balance"].to(state.balance.device)
     for name, optimiser in (("optimiser_g", state.optimiser_g), ("optimiser_d", state.optimiser_d)):
         document = optimiser.state_dict()
         parameters = optimiser.param_groups[0]["params"]

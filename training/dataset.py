@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -37,6 +37,13 @@ class Dataset:
     def spec(self) -> ImageSpec:
         _, channels, height, width = self.images.shape
         return ImageSpec(self.name, channels, height, width, self.class_names)
+
+    def as_one_class(self) -> "Dataset":
+        """The same images without their labels: for systems that are not told the class."""
+        nothing = np.zeros_like
+        return replace(
+            self, class_names=("image",), labels=nothing(self.labels), test_labels=nothing(self.test_labels)
+        )
 
     @cached_property
     def fingerprint(self) -> int:

@@ -21,10 +21,15 @@ def update(average: nn.Module, generator: nn.Module, keep: float) -> None:
     """average <- keep * average + (1 - keep) * generator, for weights; buffers are not averaged.
 
     The batch norms' running statistics belong to the weights they were seen with; an average
-    of them belongs to none: see `settle_batch_norm`.
+    of them belongs to none: see `settle_batch_norm`. A spectral norm's vectors are copied: they are
+    close to those of the averaged weights, and settling brings them closer.
     """
     for kept, new in zip(average.parameters(), generator.parameters(), strict=True):
         kept.lerp_(new, 1 - keep)
+    vectors = dict(generator.named_buffers())
+    for name, kept in average.named_buffers():
+        if ".parametrizations." in f".{name}":
+            kept.copy_(vectors[name])
 
 
 @torch.no_grad()

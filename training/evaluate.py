@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
@@ -21,17 +20,16 @@ from training.formats import load
 from training.generated import Source, images_of, open_model, open_run
 from training.quality.comparison import (
     Figure,
-    Sample,
+    beside,
     class_accuracies,
-    class_accuracy,
-    figures,
+    in_pixels,
+    judged,
     look,
     memorisation,
 )
-from training.quality.judging import JUDGES, JudgeSettings, judge_for, length
+from training.quality.judging import JUDGES, JudgeSettings
+from training.reference import MIN_IMAGES, Reference, bar, draw, reference
 from training.report import print_tables
-
-MIN_IMAGES = 20
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,10 @@ class Evaluation:
     images: int
     origin: dict[str, Any]
     verdicts: list[Verdict]
+    pixels: dict[str, Figure]
+    """Variety and likelihood, in which no judge has a say."""
     memory: dict[str, Figure]
-    """Distances in pixels, which no judge has a say in."""
+    """Distances to training images."""
     notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -187,42 +187,42 @@ def evaluate(
 ) -> Evaluation:
     """Compares `count` generated images, or as many as the data set has real ones, with held-out real images.
 
-    The floor of a figure is what as many real training images reach in the generated ones' place
-    (Inception Score, class accuracy, nearest training image: what the held-out images reach).
     Raises UserError: the data set is another than the generator's, or too small.
     """
     check_match(source, dataset)
-    size = min(count, len(dataset.test_images), len(dataset.images))
-    if size < MIN_IMAGES:
-        raise UserError(
-            f"{dataset.name}: {size} real images to compare with; {MIN_IMAGES} are the least that means anything"
-        )
-    trained = [
-        judge_for(
-            dataset,
-            settings,
-            cache,
-            _bar(progress, f"judge {settings.architecture}", length(dataset, settings)),
-        )
-        for settings in judges
-    ]
-    held_out = _draw(dataset.test_images, dataset.test_labels, size)
-    training = _draw(dataset.images, dataset.labels, size)
-    generated = _draw(*images_of(source, size, _bar(progress, "generate", size)), size)
-    done = _bar(progress, "compare", len(judges) + 1)
+    real = reference(dataset, judges, cache, progress, count)
+    return evaluate_beside(real, source, progress, count)
+
+
+def evaluate_beside(real: Reference, source: Source, progress: Progress, count: int) -> Evaluation:
+    """The same, of a generator after another. Raises UserError: the data set is another than the generator's."""
+    dataset = real.dataset
+    check_match(source, dataset)
+    images, labels = images_of(source, real.size, bar(progress, "generate", real.size))
+    generated = draw(images, labels if source.classes else None, real.size)
+    done = bar(progress, "compare", len(real.benches) + 1)
     verdicts = []
-    for settings, judge in zip(judges, trained, strict=True):
-        real, floor, fake = (look(judge, sample) for sample in (held_out, training, generated))
-        found, by_class = figures(real, floor, fake), {}
-        if source.classes is not None:
-            found["class_accuracy"] = class_accuracy(real, fake)
-            by_class = class_accuracies(real, fake, source.classes)
-        verdicts.append(Verdict(settings, judge.test_accuracy, found, by_class))
+    for bench in real.benches:
+        seen = look(bench.judge, generated)
+        figures = beside(judged(bench.held_out, seen), bench.floors)
+        by_class = class_accuracies(seen, source.classes) if source.classes else {}
+        verdicts.append(
+            Verdict(bench.settings, bench.judge.test_accuracy, figures, beside(by_class, bench.class_floors))
+        )
         done(1)
-    memory = memorisation(generated.images, held_out.images, dataset.images)
+    pixels = beside(in_pixels(real.held_out, generated), real.pixel_floors)
+    memory = beside(memorisation(generated.images, dataset.images), real.memory_floors)
     done(1)
-    notes = _notes(dataset, count, size)
-    return Evaluation(dataset.name, dataset.split, size, source.origin, verdicts, memory, notes)
+    return Evaluation(
+        dataset.name,
+        dataset.split,
+        real.size,
+        source.origin,
+        verdicts,
+        pixels,
+        memory,
+        _notes(source, dataset, count, real.size),
+    )
 
 
 def check_match(source: Source, dataset: Dataset) -> None:
@@ -238,18 +238,10 @@ def check_match(source: Source, dataset: Dataset) -> None:
         )
 
 
-def _draw(images: NDArray[np.uint8], labels: NDArray[np.int64], size: int) -> Sample:
-    """In random order.
-
-    A split sorted by class would lose classes otherwise, and blocks in which every class comes equally
-    often bias the kernel distance downwards: it was seen below 0 at 4.5 times the Fréchet floor.
-    """
-    rows = np.random.default_rng(0).permutation(len(images))[:size]
-    return Sample(images[rows], labels[rows])
-
-
-def _notes(dataset: Dataset, count: int, size: int) -> list[str]:
+def _notes(source: Source, dataset: Dataset, count: int, size: int) -> list[str]:
     notes = []
+    if source.classes is None:
+        notes.append("The generator is not told the class: figures of single classes do not apply.")
     if size < count:
         notes.append(f"{size} images instead of {count}: the data set has no more in both splits.")
     shares = np.bincount(dataset.test_labels, minlength=len(dataset.class_names)) / len(dataset.test_labels)
@@ -258,8 +250,3 @@ def _notes(dataset: Dataset, count: int, size: int) -> list[str]:
             "Generated classes are equally frequent, the real ones are not: distances include that difference."
         )
     return notes
-
-
-def _bar(progress: Progress, description: str, total: int) -> Callable[[int], None]:
-    task = progress.add_task(description, total=total)
-    return lambda done: progress.update(task, advance=done)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,41 +97,59 @@ def export_command(
     console.print(
         f"Exporting {trained.spec.dataset} after {trained.images_seen:,} images ...", highlight=False
     )
+
+    def measure(source: Source) -> Evaluation:
+        assert dataset is not None
+        with Progress(console=console) as progress:
+            chosen = judges_of(judges, None, judge_images)
+            return evaluate(source, dataset, chosen, cache or cache_folder(), progress, count)
+
+    with threadpool_limits(threads):
+        size = export(trained, model, measure if dataset else None, threads or 0, about_data)
+    console.print(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}", highlight=False)
+
+
+def export(
+    trained: TrainedGenerator,
+    model: Path,
+    measure: Callable[[Source], Evaluation] | None,
+    threads: int = 0,
+    about_data: str | None = None,
+) -> int:
+    """Writes the model's folder; returns the size of its file in bytes.
+
+    measure: evaluates the file as it is served; its figures go into file and card.
+    Raises UserError, and then leaves a model of that name as it was.
+    """
+    name = model.resolve().name
     graph, contract = build(trained, name)
     model.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=model.parent, prefix=".partial-") as partial,
-        threadpool_limits(threads),
-    ):
+    with tempfile.TemporaryDirectory(dir=model.parent, prefix=".partial-") as partial:
         folder = Path(partial) / name  # the service reads the model's name off its folder
         folder.mkdir()
-        source = install(graph, contract, folder, threads or 0)
-        evaluation = None
-        if dataset is not None:
-            with Progress(console=console) as progress:
-                chosen = judges_of(judges, None, judge_images)
-                evaluation = evaluate(source, dataset, chosen, cache or cache_folder(), progress, count)
-            contract = with_quality(contract, evaluation)
-            source = install(graph, contract, folder, threads or 0)
+        source = install(graph, contract, folder, threads)
+        if measure is not None:
+            contract = with_quality(contract, measure(source))
+            source = install(graph, contract, folder, threads)
         (folder / SAMPLES).write_bytes(sample_grid(source))
         file = (folder / FILE).read_bytes()
         (folder / CARD).write_text(card(contract, file, source.origin, about_data), "utf-8")
-        size = publish(folder, model)
-    console.print(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}", highlight=False)
+        return publish(folder, model)
 
 
 def build(trained: TrainedGenerator, name: str) -> tuple[onnx.ModelProto, Contract]:
     """The graph, and what the file will say of itself. Raises UserError unless the two draw the same pictures."""
     spec, forward = trained.spec, torch_forward(trained)
     graph = to_graph(trained)
-    labels = [i % spec.classes for i in range(max(GOLDEN_SAMPLES, min(spec.classes, 16)))]
+    seeds = range(max(GOLDEN_SAMPLES, min(spec.classes, 16)))
+    labels = None if trained.class_names is None else [seed % spec.classes for seed in seeds]
     contract = Contract(
         schema=SCHEMA,
         name=name,
         z_dim=trained.settings.z_dim,
-        classes=list(spec.class_names),
+        classes=None if trained.class_names is None else list(trained.class_names),
         image=ImageShape(spec.channels, spec.height, spec.width),
-        golden=golden.make(forward, trained.settings.z_dim, range(len(labels)), labels),
+        golden=golden.make(forward, trained.settings.z_dim, seeds, labels),
         training=training_facts(trained, graph),
     )
     check_parity(write(graph, contract), contract, forward)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from training.networks.layers import ConditionalBatchNorm, ImageConv, UpsampledConv
 
@@ -74,7 +75,10 @@ _SERVED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
 
 
 def fold(generator: nn.Module) -> nn.Module:
-    """A copy in eval mode without frozen batch norms, weight parametrisations and convolutions of doubled images."""
+    """A copy in eval mode without frozen batch norms, weight parametrisations and convolutions of doubled images.
+
+    A plain batch norm folds into the convolution before it, where both are neighbours in a Sequential.
+    """
     folded = copy.deepcopy(generator).eval()
     for module in list(folded.modules()):
         if parametrize.is_parametrized(module):
@@ -84,11 +88,22 @@ def fold(generator: nn.Module) -> nn.Module:
             unshared.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
             for name in list(module.parametrizations):  # pyright: ignore[reportArgumentType]
                 parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        if isinstance(module, nn.Sequential):
+            _fuse_norms(module)
         for name, child in list(module.named_children()):
             for trained, served in _SERVED.items():
                 if isinstance(child, trained):
                     setattr(module, name, served(child))
     return folded.requires_grad_(False)
+
+
+def _fuse_norms(layers: nn.Sequential) -> None:
+    for index in range(len(layers) - 1):
+        conv, norm = layers[index], layers[index + 1]
+        if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+            transposed = isinstance(conv, nn.ConvTranspose2d)
+            layers[index] = fuse_conv_bn_eval(conv.double(), norm.double(), transposed).float()
+            layers[index + 1] = nn.Identity()
 
 
 def _shifts(kernel: Tensor) -> list[Tensor]:

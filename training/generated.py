@@ -44,7 +44,7 @@ def open_run(path: Path) -> Source:
     return Source(
         forward=torch_forward(trained),
         z_dim=trained.settings.z_dim,
-        classes=spec.class_names,
+        classes=trained.class_names,
         image=ImageShape(spec.channels, spec.height, spec.width),
         origin={"engine": "torch", "precision": "fp32", "images_seen": trained.images_seen},
         batch=100,
@@ -81,7 +81,8 @@ def torch_forward(trained: TrainedGenerator) -> Forward:
 
     @torch.inference_mode()
     def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
-        assert label is not None  # what is trained here is always conditional
+        # Without classes, the networks were trained with one.
+        label = np.zeros(len(z), np.int64) if label is None else label
         return to_uint8(trained.generator(torch.from_numpy(z), torch.from_numpy(label)))
 
     return forward

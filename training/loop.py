@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from training.files import write_atomically
 from training.guard import only_run_in, stop_signals
 from training.label_check import one_of_each, show
 from training.progress import Display
-from training.samples import COLUMNS, MAX_ROWS, class_grid, class_rows, settled
+from training.samples import MAX_ROWS, class_grid, class_rows, seeds_a_class, settled
 from training.settings import Settings
 from training.state import State, new_state
 from training.step import Trainer, train_step
@@ -42,6 +43,8 @@ class Run:
     # Images between two sample grids, each with its look for mode collapse.
     tensorboard: bool = True
     # Whether scalars and grids go to TensorBoard too.
+    on_checkpoint: Callable[[int], None] = lambda images_seen: None
+    # Called after each checkpoint, with the images seen.
 
 
 class Interrupted(Exception):
@@ -57,16 +60,18 @@ def train(settings: Settings, run: Run, dataset: Dataset, console: Console) -> N
     with only_run_in(run.folder), stop_signals() as stopping:
         device = choose_device(run.device)
         autocast, arithmetic = choose_precision(settings.precision, device)
+        labelled = dataset
+        dataset = dataset if settings.conditional else dataset.as_one_class()
         state, resumed = begin(settings, run, dataset, device)
         if state.images_seen >= settings.images:
             say(console, f"{run.folder} has finished: {state.images_seen:,} images. Nothing to do.")
             return
         if not resumed:
-            show(dataset, console)
-            write_atomically(run.folder / "classes.png", png(one_of_each(dataset)))
+            show(labelled, console)
+            write_atomically(run.folder / "classes.png", png(one_of_each(labelled)))
         batches = real_batches(dataset, settings.seed, settings.batch, device)
         trainer = Trainer(settings, dataset.spec.classes, device, batches, autocast)
-        alarm = CollapseAlarm(dataset, min(dataset.spec.classes, MAX_ROWS), COLUMNS)
+        alarm = CollapseAlarm(dataset, min(dataset.spec.classes, MAX_ROWS), seeds_a_class(dataset.spec))
         say(
             console,
             f"{'Going on' if resumed else 'Starting'} at {state.images_seen:,} of {settings.images:,} images "
@@ -89,6 +94,7 @@ def train(settings: Settings, run: Run, dataset: Dataset, console: Console) -> N
                     check_weights(state)
                     words = Header(settings, dataset.spec, state.images_seen, dataset.fingerprint)
                     save_state(run.folder, words, state)
+                    run.on_checkpoint(state.images_seen)
                 if stopping:
                     raise Interrupted
                 if ending or crossed(run.samples_every, before, state.images_seen):

@@ -1,17 +1,33 @@
-"""Losses: pure functions of logits, each under the paper and equation that it is."""
+"""Losses: pure functions of logits, each under the paper and equation that it is.
+
+`logits` is what D returns: float32 [N], finite, the number before a sigmoid where the paper has one.
+BEGAN's D returns each image's reconstruction error. A loss is a float32 scalar, a mean over images.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 class Loss(NamedTuple):
-    """What the two networks descend. Logits are float32 [N]; a loss is a float32 scalar in nats."""
+    """What the two networks descend, and what D(x) is in that paper."""
 
-    discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    discriminator: Callable[..., Tensor]
+    # Of (real_logits, fake_logits); of BEGAN's k_t as a third, where the loss is `balanced`.
+    generator: Callable[..., Tensor]
+    # Of fake_logits; of (real_logits, fake_logits), where the loss is `relativistic`.
+    output: Callable[[Tensor], Tensor]
+    # Logits -> D(x), for curves only.
+    relativistic: bool = False
+    balanced: bool = False
+
+
+def unchanged(logits: Tensor) -> Tensor:
+    """D(x) where a paper's D ends without a sigmoid."""
+    return logits
 
 
 # ---- Goodfellow et al. 2014, "Generative Adversarial Nets" (arXiv 1406.2661) -----------------
@@ -27,9 +43,96 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 
+def saturating_generator_loss(fake_logits: Tensor) -> Tensor:
+    """E log(1 - D(G(z))), G's part of Eq. 1: flat, so without gradient, where D is sure of every fake."""
+    return -F.softplus(fake_logits).mean()
+
+
 def non_saturating_generator_loss(fake_logits: Tensor) -> Tensor:
     """-E log D(G(z)), section 3: its gradient stays strong where D rejects every fake."""
     return F.softplus(-fake_logits).mean()
 
 
-LOSSES = {"non_saturating": Loss(discriminator_loss, non_saturating_generator_loss)}
+# ---- Mao et al. 2017, "Least Squares Generative Adversarial Networks" (arXiv 1611.04076) -----
+
+
+def least_squares_discriminator_loss(
+    real_logits: Tensor, fake_logits: Tensor, a: float = 0.0, b: float = 1.0
+) -> Tensor:
+    """E (D(x) - b)^2 / 2 + E (D(G(z)) - a)^2 / 2, Eq. 2: a is the target of fakes, b that of real images."""
+    return ((real_logits - b).square().mean() + (fake_logits - a).square().mean()) / 2
+
+
+def least_squares_generator_loss(fake_logits: Tensor, c: float = 1.0) -> Tensor:
+    """E (D(G(z)) - c)^2 / 2, Eq. 2: c is what G wants D to say. a = 0 and b = c = 1 are Eq. 9."""
+    return (fake_logits - c).square().mean() / 2
+
+
+# ---- Arjovsky et al. 2017, "Wasserstein GAN" (arXiv 1701.07875) ------------------------------
+
+
+def wasserstein_critic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Minus E f(x) - E f(G(z)), Eq. 3: minus the Wasserstein distance (times K) for the best K-Lipschitz f."""
+    return fake_logits.mean() - real_logits.mean()
+
+
+def wasserstein_generator_loss(fake_logits: Tensor) -> Tensor:
+    """-E f(G(z)), Algorithm 1, line 10."""
+    return -fake_logits.mean()
+
+
+# ---- Lim and Ye 2017, "Geometric GAN" (arXiv 1705.02894); Zhang et al. 2019 (arXiv 1805.08318) ----
+
+
+def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))), Zhang et al. Eq. 4. G descends `wasserstein_generator_loss`."""
+    return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+
+
+# ---- Berthelot et al. 2017, "BEGAN" (arXiv 1703.10717) ---------------------------------------
+
+
+def began_discriminator_loss(real_errors: Tensor, fake_errors: Tensor, k: Tensor) -> Tensor:
+    """L(x) - k_t L(G(z)), section 3.4. errors: float32 [N], >= 0. k: scalar, 0 to 1."""
+    return real_errors.mean() - k * fake_errors.mean()
+
+
+def began_generator_loss(fake_errors: Tensor) -> Tensor:
+    """L(G(z)), section 3.4."""
+    return fake_errors.mean()
+
+
+def began_balance(k: Tensor, real_error: Tensor, fake_error: Tensor, gamma: float, rate: float) -> Tensor:
+    """k_{t+1} = k_t + lambda_k (gamma L(x) - L(G(z))), kept in [0, 1], section 3.4. All scalars; rate: lambda_k."""
+    return (k + rate * (gamma * real_error - fake_error)).clamp(0, 1)
+
+
+def began_convergence(real_error: Tensor, fake_error: Tensor, gamma: float) -> Tensor:
+    """M = L(x) + |gamma L(x) - L(G(z))|, section 3.4.1: falls as the pictures get better. Scalars."""
+    return real_error + (gamma * real_error - fake_error).abs()
+
+
+# ---- Jolicoeur-Martineau 2019 (arXiv 1807.00734); Huang et al. 2024, "R3GAN" (arXiv 2501.05441) ----
+
+
+def relativistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """-E log sigmoid(D(x) - D(G(z))), R3GAN's Eq. 2 with f(t) = -log(1 + e^-t): row i of one with row i of the other."""
+    return F.softplus(fake_logits - real_logits).mean()
+
+
+def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The same with the signs turned: G wants its fake above the real image that it is paired with."""
+    return F.softplus(real_logits - fake_logits).mean()
+
+
+# fmt: off
+LOSSES = {
+    "minimax":        Loss(discriminator_loss, saturating_generator_loss, torch.sigmoid),
+    "non_saturating": Loss(discriminator_loss, non_saturating_generator_loss, torch.sigmoid),
+    "least_squares":  Loss(least_squares_discriminator_loss, least_squares_generator_loss, unchanged),
+    "wasserstein":    Loss(wasserstein_critic_loss, wasserstein_generator_loss, unchanged),
+    "hinge":          Loss(hinge_discriminator_loss, wasserstein_generator_loss, unchanged),
+    "began":          Loss(began_discriminator_loss, began_generator_loss, unchanged, balanced=True),
+    "relativistic":   Loss(relativistic_discriminator_loss, relativistic_generator_loss, unchanged, relativistic=True),
+}
+# fmt: on

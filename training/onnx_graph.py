@@ -23,33 +23,36 @@ PARITY_BATCHES = (1, 3, 64)
 
 
 class Served(nn.Module):
-    """(z, label) -> uint8 image: denormalised, rounded, clipped and cast as dataset.to_uint8 does it."""
+    """(z, label), or z alone -> uint8 image: denormalised, rounded, clipped and cast as dataset.to_uint8 does it."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
-    def forward(self, z: Tensor, label: Tensor) -> Tensor:
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """z: float32 [N, z_dim]. label: int64 [N]. Returns uint8 [N, C, H, W]."""
+        if label is None:
+            label = torch.zeros(z.shape[0], dtype=torch.int64)  # len(z) would be a constant
         image = self.generator(z, label)
         return (image + 1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def to_graph(trained: TrainedGenerator) -> onnx.ModelProto:
-    """The graph of the contract, without metadata: inputs z and label, output image, N free."""
+    """The graph of the contract, without metadata: inputs z and, with classes, label; output image; N free."""
     # An example batch of 1 would make the batch axis a constant.
-    example = (torch.zeros(2, trained.settings.z_dim), torch.zeros(2, dtype=torch.int64))
-    free = {0: torch.export.Dim("N")}
+    inputs = {"z": torch.zeros(2, trained.settings.z_dim), "label": torch.zeros(2, dtype=torch.int64)}
+    free = {"z": {0: torch.export.Dim("N")}, "label": {0: torch.export.Dim.AUTO}}
+    names = ["z"] if trained.class_names is None else ["z", "label"]
     with _quiet():
         # The TorchScript exporter is deprecated, and wrote 249 nodes where this one writes 71. This one
         # has written wrong graphs of convolution and batch norm (pytorch issues 166797 and 169178): fold
         # leaves it no conditional batch norm, and check_parity is never skipped.
         program = torch.onnx.export(
             Served(fold(trained.generator)).eval(),
-            example,
-            input_names=["z", "label"],
+            tuple(inputs[name] for name in names),
+            input_names=names,
             output_names=["image"],
-            dynamic_shapes=(free, {0: torch.export.Dim.AUTO}),
+            dynamic_shapes=tuple(free[name] for name in names),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,

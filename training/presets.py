@@ -7,17 +7,56 @@ from training.errors import UserError
 from training.losses import LOSSES
 from training.networks import NETWORKS
 from training.settings import Settings
+from training.state import OPTIMISERS
+
+# Before averaged weights and falling learning rates were the custom.
+_PLAIN = {"r1_gamma": 0.0, "lr_constant": 1.0, "ema_half_life": 0.0}
+# Goodfellow et al. 2014 with the authors' MNIST configuration; z is normal where theirs was uniform.
+_GAN = _PLAIN | {"network": "mlp", "width": 400, "z_dim": 100, "optimiser": "sgd", "lr_g": 0.1, "lr_d": 0.1,
+                 "beta1": 0.5, "batch": 100, "conditional": False, "loss": "non_saturating"}  # fmt: skip
+# Radford et al. 2016; batches of 64, not 128, for twice the updates in a CPU's minutes.
+_DCGAN = _PLAIN | {"network": "dcgan", "width": 48, "batch_norm_d": True, "loss": "non_saturating",
+                   "lr_g": 2e-4, "lr_d": 2e-4, "beta1": 0.5, "beta2": 0.999, "batch": 64}  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
+    # Goodfellow et al. 2014, Algorithm 1, to the letter: G descends log(1 - D(G(z))). At gan's rates D is sure
+    # of every fake within 100 updates, and G's gradient is gone for good: so G is fast here, and D slow.
+    "gan-minimax": _GAN | {"loss": "minimax", "lr_g": 1.0, "lr_d": 0.02},
+    # The same with the loss of its section 3, which the authors really used.
+    "gan": _GAN,
+    # Mirza and Osindero 2014: both networks are told the class.
+    "cgan": _GAN | {"conditional": True},
+    # Radford et al. 2016, told the class.
+    "dcgan": _DCGAN,
+    # Mao et al. 2017 on DCGAN's networks, with a = 0 and b = c = 1.
+    "lsgan": _DCGAN | {"loss": "least_squares"},
+    # Arjovsky et al. 2017. Half the batch, and 10 times their learning rate, which needs days.
+    "wgan": _DCGAN | {"loss": "wasserstein", "d_steps": 5, "weight_clip": 0.01, "batch": 32,
+                      "optimiser": "rmsprop", "lr_g": 5e-4, "lr_d": 5e-4, "beta2": 0.99},
+    # Gulrajani et al. 2017: no batch norm in the critic. Half the batch, 5 times their learning rate.
+    "wgan-gp": _DCGAN | {"loss": "wasserstein", "d_steps": 5, "gp_weight": 10.0, "batch_norm_d": False, "batch": 32,
+                         "lr_g": 5e-4, "lr_d": 5e-4, "beta1": 0.0, "beta2": 0.9},
+    # Berthelot et al. 2017: their widest gamma; 5 times their learning rate, k_t 10 times as quick.
+    "began": _PLAIN | {"network": "autoencoder", "width": 32, "conditional": False, "loss": "began",
+                       "balance_gamma": 0.7, "balance_rate": 0.01,
+                       "lr_g": 5e-4, "lr_d": 5e-4, "beta1": 0.5, "beta2": 0.999, "batch": 16},
+    # Zhang et al. 2019: two time scales, D's four times G's as theirs, both 5 times as fast; they had batches of 256.
+    "sagan": _PLAIN | {"network": "sagan", "width": 32, "loss": "hinge",
+                       "lr_g": 5e-4, "lr_d": 2e-3, "beta1": 0.0, "beta2": 0.9, "batch": 32},
     # The shipped recipe: non-saturating loss, exact R1 every 8 updates, one high learning rate.
     "ns-r1": {"network": "residual", "width": 32, "attention": True, "loss": "non_saturating", "d_steps": 1,
               "r1_gamma": 0.2, "r1_gamma_end": 0.04, "r1_every": 8,
+              "lr_g": 1e-3, "lr_d": 1e-3, "beta1": 0.0, "beta2": 0.99, "batch": 32},
+    # Huang et al. 2024: relativistic pairing, R1 and R2, on the shipped networks without attention.
+    "r3gan": {"network": "residual", "width": 32, "attention": False, "loss": "relativistic", "d_steps": 1,
+              "r1_gamma": 0.2, "r1_gamma_end": 0.04, "r1_every": 4, "r2": True,
               "lr_g": 1e-3, "lr_d": 1e-3, "beta1": 0.0, "beta2": 0.99, "batch": 32},
 }  # fmt: skip
 
 AT_LEAST = {
     "images": 1, "batch": 2, "z_dim": 1, "label_dim": 1, "width": 2, "d_steps": 1, "r1_every": 1, "seed": 0,
-    "r1_gamma": 0, "r1_gamma_end": 0, "lr_g": 0, "lr_d": 0, "ema_half_life": 0, "ema_ramp": 0,
+    "r1_gamma": 0, "r1_gamma_end": 0, "gp_weight": 0, "weight_clip": 0, "balance_gamma": 0, "balance_rate": 0,
+    "lr_g": 0, "lr_d": 0, "ema_half_life": 0, "ema_ramp": 0,
 }  # fmt: skip
 SHARES = ("beta1", "beta2", "lr_constant", "lr_end")
 
@@ -28,7 +67,9 @@ def settings_of(preset: str, **changes: Any) -> Settings:
     settings = Settings(**values)
     known(settings.network, "network", NETWORKS)
     known(settings.loss, "loss", LOSSES)
+    known(settings.optimiser, "optimiser", OPTIMISERS)
     known(settings.precision, "precision", {"auto": None, "fp32": None, "bf16": None})
+    check_together(settings)
     try:
         parse(settings.augment)
     except ValueError as error:
@@ -44,6 +85,20 @@ def settings_of(preset: str, **changes: Any) -> Settings:
         ):
             raise UserError(f"{name} is {getattr(settings, name)}; it must be a share from 0 to 1")
     return settings
+
+
+def check_together(settings: Settings) -> None:
+    """Raises UserError for choices that cannot be combined."""
+    if LOSSES[settings.loss].balanced != (settings.network == "autoencoder"):
+        raise UserError(
+            "the loss 'began' and the network 'autoencoder' go together: one descends the other's errors"
+        )
+    if settings.network == "autoencoder" and settings.conditional:
+        raise UserError("the network 'autoencoder' is not told the class: it needs conditional=false")
+    if settings.batch_norm_d and (settings.r1_gamma > 0 or settings.gp_weight > 0):
+        raise UserError(
+            "R1 (r1_gamma) and the gradient penalty (gp_weight) are of one image: they need batch_norm_d=false"
+        )
 
 
 def known(name: str, what: str, table: dict[str, Any]) -> Any:

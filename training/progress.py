@@ -63,7 +63,8 @@ def description(figures: dict[str, float], images_per_second: float, images_left
     def value(name: str) -> str:
         return f"{figures.get(name, float('nan')):.2f}"
 
-    left = clock(images_left / images_per_second) if images_per_second > 0 else "?"
+    # A run ends with the update in which it passes its last image.
+    left = clock(max(images_left, 0) / images_per_second) if images_per_second > 0 else "?"
     return (
         f"loss D {value('loss/D')} G {value('loss/G')}  D(x) {value('D(x)')} D(G(z)) {value('D(G(z))')}  "
         f"|grad D| {value('gradient/D')} |grad G| {value('gradient/G')}  {images_per_second:.0f} images/s  {left} left"

@@ -39,14 +39,21 @@ def settled(average: nn.Module, settings: Settings, spec: ImageSpec) -> nn.Modul
 
 
 def class_rows(generator: nn.Module, settings: Settings, spec: ImageSpec) -> NDArray[np.uint8]:
-    """Seeds 0 to 9 of every class, uint8 [rows, COLUMNS, C, H, W]: a column is one z in all classes."""
-    rows = min(spec.classes, MAX_ROWS)
-    seeds = list(range(COLUMNS)) * rows
-    labels = [row for row in range(rows) for _ in range(COLUMNS)]
+    """Seeds 0 to 9 of every class, uint8 [rows, COLUMNS, C, H, W]: a column is one z in all classes.
+
+    Of a single class seeds 0 to 99, [1, 100, C, H, W].
+    """
+    rows, columns = min(spec.classes, MAX_ROWS), seeds_a_class(spec)
+    seeds = list(range(columns)) * rows
+    labels = [row for row in range(rows) for _ in range(columns)]
     images = sample(generator, settings.z_dim, seeds, labels)
-    return images.reshape(rows, COLUMNS, *images.shape[1:])
+    return images.reshape(rows, columns, *images.shape[1:])
+
+
+def seeds_a_class(spec: ImageSpec) -> int:
+    return COLUMNS if spec.classes > 1 else COLUMNS**2
 
 
 def class_grid(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One picture of `class_rows`: uint8 [C, rows * H, COLUMNS * W]."""
+    """One picture of `class_rows`, COLUMNS pictures wide: uint8 [C, pictures / COLUMNS * H, COLUMNS * W]."""
     return grid(rows.reshape(-1, *rows.shape[2:]), COLUMNS)

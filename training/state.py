@@ -1,13 +1,22 @@
 """Everything that changes while a run trains."""
 
 import copy
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, Optimizer, RMSprop
 
 from training.networks import build_discriminator, build_generator
 from training.settings import ImageSpec, Settings
+
+# (weights, learning rate, beta1, beta2) -> optimiser; see settings.py for what the betas are in each.
+OPTIMISERS: dict[str, Callable[[Iterable[nn.Parameter], float, float, float], Optimizer]] = {
+    "adam": lambda weights, lr, beta1, beta2: Adam(weights, lr=lr, betas=(beta1, beta2), fused=True),
+    "rmsprop": lambda weights, lr, beta1, beta2: RMSprop(weights, lr=lr, alpha=beta2),
+    "sgd": lambda weights, lr, beta1, beta2: SGD(weights, lr=lr, momentum=beta1),
+}
 
 
 @dataclass
@@ -20,8 +29,10 @@ class State:
     G: nn.Module
     D: nn.Module
     average: nn.Module
-    optimiser_g: torch.optim.Adam
-    optimiser_d: torch.optim.Adam
+    optimiser_g: Optimizer
+    optimiser_d: Optimizer
+    balance: Tensor
+    # k_t of BEGAN, a float32 scalar; 0 for ever in other systems.
     images_seen: int = 0
 
 
@@ -37,11 +48,12 @@ def new_state(settings: Settings, spec: ImageSpec, device: torch.device) -> Stat
         for weight in network.parameters():
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    betas = (settings.beta1, settings.beta2)
+    optimiser = OPTIMISERS[settings.optimiser]
     return State(
         G=G,
         D=D,
         average=copy.deepcopy(G).requires_grad_(False),
-        optimiser_g=torch.optim.Adam(G.parameters(), lr=settings.lr_g, betas=betas, fused=True),
-        optimiser_d=torch.optim.Adam(D.parameters(), lr=settings.lr_d, betas=betas, fused=True),
+        optimiser_g=optimiser(G.parameters(), settings.lr_g, settings.beta1, settings.beta2),
+        optimiser_d=optimiser(D.parameters(), settings.lr_d, settings.beta1, settings.beta2),
+        balance=torch.zeros((), device=device),
     )

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from training import ema
 from training.augment import augment
-from training.losses import LOSSES
-from training.penalties import r1
+from training.losses import LOSSES, began_balance, began_convergence
+from training.penalties import clip_weights, r1, r2, wgan_gp
 from training.settings import Settings
 from training.state import State
 
@@ -44,9 +44,13 @@ def train_step(trainer: Trainer, state: State) -> Figures:
 
     figures: Figures = {}
     first = state.images_seen // settings.batch
-    for k in range(first, first + settings.d_steps):
-        figures |= update_discriminator(trainer, state, k, r1_gamma(settings, progress))
-    figures |= update_generator(trainer, state, first)
+    # Forked, so that the caller's global generator, which dropout draws from, stays as it was.
+    with torch.random.fork_rng(devices=[]):
+        for k in range(first, first + settings.d_steps):
+            figures |= update_discriminator(trainer, state, k, r1_gamma(settings, progress))
+        figures |= update_generator(trainer, state, first)
+    if LOSSES[settings.loss].balanced:
+        figures |= update_balance(settings, state, figures)
 
     state.images_seen += settings.batch * settings.d_steps
     ema.update(
@@ -57,8 +61,9 @@ def train_step(trainer: Trainer, state: State) -> Figures:
 
 def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -> Figures:
     """Descend the discriminator's loss on real batch k and as many fakes, with R1 every r1_every-th k."""
-    settings, D = trainer.settings, state.D
+    settings, D, loss = trainer.settings, state.D, LOSSES[trainer.settings.loss]
     rng = draws(settings.seed, k, 0)
+    torch.manual_seed(rng.initial_seed())
     real, label = trainer.real_batch(k)
     D.requires_grad_(True)
     with trainer.autocast():
@@ -66,41 +71,81 @@ def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -
             # Fakes of the classes of this very batch: D sees each class as often real as fake.
             fake = state.G(latents(trainer, len(label), rng), label)
         seen = augment(torch.cat([real, fake]), settings.augment, rng)
-        real_logits, fake_logits = D(seen, torch.cat([label, label])).chunk(2)
-        loss = LOSSES[settings.loss].discriminator(real_logits, fake_logits)
-    loss.backward()
+        if settings.batch_norm_d:
+            # Apart, or the batch's statistics would tell D what each half is.
+            real_logits, fake_logits = (D(half, label) for half in seen.chunk(2))
+        else:
+            real_logits, fake_logits = D(seen, torch.cat([label, label])).chunk(2)
+        balance = (state.balance,) if loss.balanced else ()
+        objective = loss.discriminator(real_logits, fake_logits, *balance)
+    objective.backward()
     figures = {
-        "loss/D": loss.detach(),
-        "D(x)": real_logits.detach().sigmoid().mean(),
-        "D(G(z))": fake_logits.detach().sigmoid().mean(),
+        "loss/D": objective.detach(),
+        "D(x)": loss.output(real_logits.detach()).mean(),
+        "D(G(z))": loss.output(fake_logits.detach()).mean(),
     }
+
+    def logits_of(images: Tensor) -> Tensor:
+        return D(augment(images, settings.augment, rng), label)
+
     if gamma > 0 and k % settings.r1_every == 0:
-        with trainer.autocast():
-            penalty = r1(lambda images: D(augment(images, settings.augment, rng), label), real)
         # Lazily, and then as much stronger (Karras et al. 2020, arXiv 1912.04958, appendix B).
-        (gamma / 2 * settings.r1_every * penalty).backward()
-        figures["penalty/R1"] = penalty.detach()
+        strength = gamma / 2 * settings.r1_every
+        with trainer.autocast():
+            figures["penalty/R1"] = descend(r1(logits_of, real), strength)
+            if settings.r2:
+                figures["penalty/R2"] = descend(r2(logits_of, fake), strength)
+    if settings.gp_weight > 0:
+        with trainer.autocast():
+            figures["penalty/GP"] = descend(wgan_gp(logits_of, real, fake, rng), settings.gp_weight)
     figures["gradient/D"] = gradient_norm(D)
     state.optimiser_d.step()
     state.optimiser_d.zero_grad(set_to_none=True)
+    if settings.weight_clip > 0:
+        clip_weights(D, settings.weight_clip)
     return figures
+
+
+def descend(penalty: Tensor, strength: float) -> Tensor:
+    """Add the penalty's gradient, so much stronger, to what the weights hold. Returns the penalty, detached."""
+    (strength * penalty).backward()
+    return penalty.detach()
 
 
 def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
-    """Descend the generator's loss on latents and classes of its own draw."""
-    settings, G, D = trainer.settings, state.G, state.D
+    """Descend the generator's loss on latents and classes of its own draw.
+
+    A relativistic loss compares each fake with a real image of its class, of batch k.
+    """
+    settings, G, D, loss = trainer.settings, state.G, state.D, LOSSES[trainer.settings.loss]
     rng = draws(settings.seed, k, 1)
+    torch.manual_seed(rng.initial_seed())
     # D's weights need no gradient here, and theirs is more than half of its backward pass.
     D.requires_grad_(False)
     with trainer.autocast():
-        label = torch.randint(trainer.classes, (settings.batch,), generator=rng).to(trainer.device)
+        if loss.relativistic:
+            real, label = trainer.real_batch(k)
+            real_logits = (D(augment(real, settings.augment, rng), label),)
+        else:
+            label = torch.randint(trainer.classes, (settings.batch,), generator=rng).to(trainer.device)
+            real_logits = ()
         fake = G(latents(trainer, settings.batch, rng), label)
-        loss = LOSSES[settings.loss].generator(D(augment(fake, settings.augment, rng), label))
-    loss.backward()
-    figures = {"loss/G": loss.detach(), "gradient/G": gradient_norm(G)}
+        objective = loss.generator(*real_logits, D(augment(fake, settings.augment, rng), label))
+    objective.backward()
+    figures = {"loss/G": objective.detach(), "gradient/G": gradient_norm(G)}
     state.optimiser_g.step()
     state.optimiser_g.zero_grad(set_to_none=True)
     return figures
+
+
+def update_balance(settings: Settings, state: State, figures: Figures) -> Figures:
+    """BEGAN's k_t after both networks' updates, and its measure of convergence."""
+    real_error, fake_error = figures["D(x)"], figures["loss/G"]
+    state.balance = began_balance(
+        state.balance, real_error, fake_error, settings.balance_gamma, settings.balance_rate
+    )
+    convergence = began_convergence(real_error, fake_error, settings.balance_gamma)
+    return {"balance/k": state.balance, "balance/convergence": convergence}
 
 
 def learning_rate_share(settings: Settings, progress: float) -> float:

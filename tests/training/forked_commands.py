@@ -11,9 +11,12 @@ from importlib import import_module
 
 import torch
 
+from tests.training.tiny import TINY_PRESET
 from training.__main__ import main
+from training.presets import PRESETS
 
-import_module("training.loop")  # with all that it imports: this is what is not to be repeated
+PRESETS["tiny"] = TINY_PRESET
+import_module("training.compare")  # with all that it imports: this is what is not to be repeated
 # Torch imports its compiler at the first optimiser, which takes as long as all the rest.
 torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 print("ready", flush=True)

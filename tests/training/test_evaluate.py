@@ -50,6 +50,14 @@ def test_unseen_real_images_are_as_good_as_the_floor(cache):
     assert verdict.figures["coverage"].value > 0.85
     assert all(figure.images == 120 for figure in verdict.figures.values())
     assert list(verdict.class_accuracies) == list(CLASS_NAMES)
+    within = verdict.figures["intra_class_frechet_distance"]
+    assert within.value < 3 * within.floor
+    assert verdict.figures["in_class_diversity"].value == pytest.approx(1, abs=0.15)
+    similarity = evaluation.pixels["in_class_similarity"]
+    assert similarity.value == pytest.approx(similarity.floor, abs=0.1)
+    likelihood = evaluation.pixels["parzen_log_likelihood"]
+    assert likelihood.standard_error is not None
+    assert abs(likelihood.value - likelihood.floor) < 5 * likelihood.standard_error
     median = evaluation.memory["nearest_median"]
     assert median.value == pytest.approx(median.floor, rel=0.1)
 
@@ -72,12 +80,29 @@ def test_right_pictures_of_wrong_classes_cost_only_class_accuracy(cache):
     figures = evaluation_of(np.roll(draw(120, 28, seed=2)[0], 1, axis=0), cache).verdicts[0].figures
     assert figures["class_accuracy"].value < 0.05
     assert figures["frechet_distance"].value < 3 * figures["frechet_distance"].floor
+    within = figures["intra_class_frechet_distance"]
+    assert within.value > 30 * within.floor
 
 
-def test_an_unconditional_generator_has_no_class_accuracy(cache):
-    (verdict,) = evaluation_of(draw(120, 28, seed=2)[0], cache, classes=None).verdicts
-    assert "class_accuracy" not in verdict.figures
+def test_a_class_that_is_one_image_shows_within_classes_and_not_in_the_inception_score(cache):
+    evaluation = evaluation_of(squares().images[np.arange(120) % 3], cache)
+    figures = evaluation.verdicts[0].figures
+    assert figures["inception_score"].value > 2.5
+    assert figures["class_accuracy"].value > 0.95
+    assert figures["in_class_diversity"].value < 0.01
+    assert evaluation.pixels["in_class_similarity"].value > 0.99
+    assert figures["intra_class_frechet_distance"].value > 5 * figures["intra_class_frechet_distance"].floor
+
+
+def test_an_unconditional_generator_has_no_figures_of_classes(cache):
+    evaluation = evaluation_of(draw(120, 28, seed=2)[0], cache, classes=None)
+    (verdict,) = evaluation.verdicts
+    of_classes = {"class_accuracy", "intra_class_frechet_distance", "in_class_diversity"}
+    assert not of_classes & verdict.figures.keys()
+    assert verdict.figures["frechet_distance"].value < 3 * verdict.figures["frechet_distance"].floor
     assert verdict.class_accuracies == {}
+    assert evaluation.pixels.keys() == {"parzen_log_likelihood", "parzen_sigma"}
+    assert "not told the class" in evaluation.notes[0]
 
 
 def test_fewer_images_than_asked_and_unequal_classes_are_said(cache):

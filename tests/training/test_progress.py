@@ -14,6 +14,10 @@ def test_line_names_every_figure() -> None:
     )
 
 
+def test_a_run_that_passes_its_last_image_has_no_time_left() -> None:
+    assert description(FIGURES, 10, -20).endswith("0:00:00 left")
+
+
 def test_log_gets_a_line_now_and_then_and_at_the_end() -> None:
     out = io.StringIO()
     with Display(Console(file=out, width=80), 1000, 0, now=0.0) as display:

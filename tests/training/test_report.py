@@ -44,6 +44,12 @@ def test_markdown_has_the_same_rows_in_the_same_order():
     assert rows[1] == "| Fréchet distance | 6.0000 (4.0 x floor) | 1.5000 | lower | 10,000 |"
 
 
+def test_a_figure_with_a_standard_error_shows_it():
+    likelihood = {"value": 225.0, "floor": 300.0, "images": 9000, "standard_error": 2.04}
+    table = markdown(EVALUATION | {"pixels": {"parzen_log_likelihood": likelihood}})
+    assert "| 225.0 ± 2.0 | 300.0 | higher | 9,000 |" in table
+
+
 def test_a_floor_of_zero_is_not_divided_by():
     figures = {"frechet_distance": {"value": 6.0, "floor": 0.0, "images": 30}}
     verdict = EVALUATION["verdicts"][0] | {"figures": figures}

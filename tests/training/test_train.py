@@ -123,7 +123,7 @@ def test_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
         (["--set", "width=wide"], "'wide' is no int"),
         (["--set", "r1_every=0"], "r1_every"),
         (["--augment", "rotate"], "unknown augmentation 'rotate'"),
-        (["--preset", "biggan"], "unknown preset 'biggan': choose from ns-r1"),
+        (["--preset", "biggan"], "unknown preset 'biggan': choose from gan-minimax, gan, cgan"),
         (["--data", "/no/such/place"], "does not exist"),
         (["--images", "0"], "0 is not in the range"),
     ],

@@ -2,10 +2,10 @@
 
 from torch import nn
 
-from training.networks import residual
+from training.networks import autoencoder, dcgan, mlp, residual, sagan
 from training.settings import ImageSpec, Settings
 
-NETWORKS = {"residual": residual}
+NETWORKS = {"mlp": mlp, "dcgan": dcgan, "autoencoder": autoencoder, "sagan": sagan, "residual": residual}
 
 
 def build_generator(settings: Settings, spec: ImageSpec) -> nn.Module:
@@ -14,5 +14,8 @@ def build_generator(settings: Settings, spec: ImageSpec) -> nn.Module:
 
 
 def build_discriminator(settings: Settings, spec: ImageSpec) -> nn.Module:
-    """A module (image float32 [N, C, H, W], label int64 [N]) -> logits float32 [N]."""
+    """A module (image float32 [N, C, H, W], label int64 [N]) -> logits float32 [N].
+
+    In `autoencoder` the reconstruction error of each image stands in place of its logit.
+    """
     return NETWORKS[settings.network].build_discriminator(settings, spec)

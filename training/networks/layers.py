@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.settings import ImageSpec, Settings
+
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
@@ -74,6 +76,19 @@ class ImageConv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """input: [N, 4 channels_in, H, W]. Returns float32 [N, channels_out, 2H, 2W] in [-1, 1]."""
         return torch.tanh(super().forward(F.pixel_shuffle(input, 2)).float())
+
+
+def halvings(spec: ImageSpec) -> int:
+    """How often the image is halved to reach the generator's first resolution, 7 or 8.
+
+    28 -> 7 and 32 -> 8 take two, 64 three, 128 four.
+    """
+    return max(2, math.ceil(math.log2(max(spec.height, spec.width) / 8)))
+
+
+def channels_at(settings: Settings, halving: int) -> int:
+    """Channels after so many halvings of the image: width, then twice as many each, at most 8x."""
+    return settings.width * 2 ** min(halving - 1, 3)
 
 
 def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:

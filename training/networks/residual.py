@@ -16,9 +16,11 @@ from training.networks.layers import (
     ImageConv,
     SelfAttention,
     UpsampledConv,
+    channels_at,
     conv1x1,
     conv3x3,
     downsample,
+    halvings,
     he,
     upsample,
     zero,
@@ -32,19 +34,6 @@ def build_generator(settings: Settings, spec: ImageSpec) -> "Generator":
 
 def build_discriminator(settings: Settings, spec: ImageSpec) -> "Discriminator":
     return Discriminator(settings, spec)
-
-
-def halvings(spec: ImageSpec) -> int:
-    """How often the image is halved to reach the generator's first resolution, 7 or 8.
-
-    28 -> 7 and 32 -> 8 take two, 64 three, 128 four.
-    """
-    return max(2, math.ceil(math.log2(max(spec.height, spec.width) / 8)))
-
-
-def channels_at(settings: Settings, halving: int) -> int:
-    """Channels after so many halvings of the image: width, then twice as many each, at most 8x."""
-    return settings.width * 2 ** min(halving - 1, 3)
 
 
 class Generator(nn.Module):

@@ -30,6 +30,13 @@ def distances_to_training(images: NDArray[np.uint8], training: NDArray[np.uint8]
     images: uint8 [N, C, H, W]; training: uint8 [M, C, H, W].
     Returns float64 [N]: the root of the mean squared difference over all pixels, in grey levels.
     """
+    return nearest_training(images, training)[1]
+
+
+def nearest_training(
+    images: NDArray[np.uint8], training: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which training image is most like each image, int64 [N], and how far it is, as above."""
     flat, flat_training = (array.reshape(len(array), -1).astype(np.float32) for array in (images, training))
-    _, distances = pairwise_distances_argmin_min(flat, flat_training)
-    return np.asarray(distances, np.float64) / np.sqrt(flat.shape[1])
+    rows, distances = pairwise_distances_argmin_min(flat, flat_training)
+    return np.asarray(rows, np.int64), np.asarray(distances, np.float64) / np.sqrt(flat.shape[1])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.quality.nearest import distances_to_training, nearest
+from training.quality.nearest import distances_to_training, nearest, nearest_training
 
 
 def noise(seed: int, count: int) -> np.ndarray:
@@ -27,3 +27,10 @@ def test_one_copy_in_twenty_pulls_the_lowest_percent_to_zero_but_not_the_median(
     assert found.lowest_percent == 0
     assert unseen.lowest_percent > 50
     assert abs(found.median - unseen.median) < 5
+
+
+def test_the_nearest_training_image_is_named():
+    training = noise(0, 300)
+    almost = training[[7, 250]].astype(np.int16) // 2 * 2
+    rows, _ = nearest_training(almost.astype(np.uint8), training)
+    assert rows.tolist() == [7, 250]
