@@ -80,7 +80,7 @@ class Settings:
         high=3600,
     )
     client_seconds: float = _setting(
-        10.0,
+        20.0,
         "How long a client may take for a request's head, and how long it may take nothing of an answer; then its connection is closed.",
         low=0.1,
         high=3600,

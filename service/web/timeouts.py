@@ -19,6 +19,7 @@ class TimedProtocol(HttpToolsProtocol):
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.client_seconds: float = config.app.models.settings.client_seconds
+        self._period = max(0.1, min(self.client_seconds, self.timeout_keep_alive))
         self.answered_at = 0.0
         """When the last response was handed over, in the event loop's time; 0: there was none."""
         self._made_at = 0.0
@@ -32,7 +33,7 @@ class TimedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
         self._made_at = self.loop.time()
-        self._arm(self.client_seconds)
+        self._arm(self._period)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -63,12 +64,14 @@ class TimedProtocol(HttpToolsProtocol):
         now = self.loop.time()
         until = self._until(now)
         if until > now:
-            self._arm(min(until - now, max(0.1, min(self.client_seconds, self.timeout_keep_alive))))
+            self._arm(min(until - now, self._period))
         elif self._untaken[0]:
+            if self.cycle is not None:
+                self.cycle.disconnected = True  # or what it would still send would be an error
             self.transport.abort()
         else:
             self.transport.close()
-            self._arm(self.client_seconds)  # what is left to send must be taken, too
+            self._arm(self._period)  # what is left to send must be taken, too
 
     def _until(self, now: float) -> float:
         """When this will have waited too long for the client."""

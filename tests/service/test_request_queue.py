@@ -143,9 +143,9 @@ steps = st.lists(
 )
 
 
-@given(steps, st.integers(1, 9), st.integers(1, 9))
-def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch, max_piece):
-    queue = RequestQueue(max_batch, max_piece)
+@given(steps, st.integers(1, 9), st.integers(1, 9), st.none() | st.integers(1, 9))
+def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch, max_piece, shared_piece):
+    queue = RequestQueue(max_batch, max_piece, shared_piece and min(shared_piece, max_piece))
     requests: list[Request] = []
     travelled: Counter[int] = Counter()
     gone: set[int] = set()
@@ -156,9 +156,12 @@ def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch, ma
         gone.update(id(late) for late in expired)
         assert all(late.deadline <= now for late in expired)
         size = sum(piece.stop - piece.start for piece in pieces)
-        assert size <= max_batch
+        assert size <= max(max_batch, max_piece)
+        if shared_piece is None:
+            assert size <= max_batch
         whole = all(one.n - travelled[id(one)] <= max_piece for one in requests)
-        assert expired or size == min(max_batch, waiting) or not whole, "an engine is idle while work waits"
+        shared = shared_piece is not None
+        assert expired or size == min(max_batch, waiting) or not whole or shared, "an engine is idle while work waits"
         assert pieces or expired or not waiting
         assert len({id(piece.request) for piece in pieces}) == len(pieces), "one piece a request"
         for piece in pieces:
