@@ -1,7 +1,9 @@
 """Engines that fail and hang, workers that die, disks that are full: by the fake engine, in real processes."""
 
+import contextlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -131,12 +133,10 @@ def test_it_serves_from_a_read_only_disk_and_beside_a_full_one_and_a_full_log(tm
     ) as server:
         assert server.samples(seed=1).status_code == 200
         inside = Path(f"/proc/{server.process.pid}/root") / room.relative_to("/")
-        with (
-            (inside / "filler").open("wb", buffering=0) as filler,
-            pytest.raises(OSError, match="No space left"),
-        ):
-            while True:
-                filler.write(bytes(4096))
+        with (inside / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while filler.write(bytes(4096)):
+                pass
+        assert shutil.disk_usage(inside).free < 4096
         for seed in range(20):
             assert server.samples(seed=seed, model="bare").status_code == 200
         assert server.metric("ganserve_images_total", model="bare") == 20
