@@ -27,7 +27,7 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
 
 log = logging.getLogger("bentoml.ganserve")
 
-_FLUSH_SECONDS = 0.25  # another worker's answer to /metrics is at most that old
+_FLUSH_SECONDS = 0.25  # another worker's answer to /metrics, or its order, is at most that old
 
 
 class FrontedService(bentoml.Service):
@@ -111,6 +111,8 @@ class Ganserve:
 
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
+            self.front.rollout.follow()
+            metrics.ready.set(int(self.front.models.all_ready and not self.front.draining))
             metrics.flush()
 
     async def _load(self) -> None:
@@ -118,7 +120,7 @@ class Ganserve:
 
         models = self.front.models
         worker = (bentoml.server_context.worker_index or 1) - 1
-        await asyncio.to_thread(models.load, worker)
+        await self.front.rollout.start(worker)
         gc.collect()
         gc.freeze()  # models and modules live for ever; full collections need not look at them
         metrics.ready.set(int(models.all_ready and not self.front.draining))
@@ -150,6 +152,7 @@ class Ganserve:
 
         await self.loading
         self.flushing.cancel()
+        await self.front.rollout.stop()
         if batcher := self.front.models.batcher:
             await asyncio.to_thread(batcher.close)
         metrics.flush()

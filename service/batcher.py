@@ -46,6 +46,7 @@ class Batcher:
         self.accepted_images = 0
         """Images accepted and not yet answered."""
         self._turn: deque[Line] = deque()
+        self._ending: set[Line] = set()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._lanes = lanes
@@ -77,24 +78,27 @@ class Batcher:
         max_batch: int,
         pass_seconds: float = inf,
         max_piece: int | None = None,
+        version: str = "",
     ) -> Line:
         """A line for `engine`, which must have at least as many lanes as this batcher.
 
-        max_piece: most images of one request in a pass; max_batch, if it is not given.
+        name, version: whose it is, for metrics. max_piece: most images of one request in a pass; max_batch, if it is not given.
         pass_seconds: what a pass of max_batch images takes on one lane.
         """
         if len(engine.lanes) < self._lanes:
             raise ValueError(
                 f"{name}: {len(engine.lanes)} lanes, the batcher has {self._lanes}: this is a bug"
             )
-        line = Line(name, engine, max_batch, max_piece or max_batch, pass_seconds)
+        line = Line(name, engine, max_batch, max_piece or max_batch, pass_seconds, version)
         with self._lock:
             self._turn.append(line)
-            slowest = max(line.pass_seconds for line in self._turn)
-            self._loop_is_lane = not self._encoders and slowest <= QUICK_SECONDS
-            self._loop_is_alone = self._loop_is_lane and slowest < WAKING_SECONDS
-            self._work.notify_all()
+            self._choose_lanes()
         return line
+
+    def remove(self, line: Line) -> None:
+        """Let go of a line that gets no more requests, once all that it got have ended. On the event loop."""
+        self._ending.add(line)
+        self._remove_if_idle(line)
 
     async def submit(
         self,
@@ -167,6 +171,7 @@ class Batcher:
         """Nobody waits for it any more: drop what has not begun, and settle nothing. On the event loop."""
         if request in self._accepted:
             metrics.dropped.labels("disconnect").inc()
+            self._accepted[request].count("disconnect")
             self._leave(request)
 
     def give_way(self) -> None:
@@ -202,11 +207,31 @@ class Batcher:
                 retry_after_seconds=min(60, max(1, seconds)),
             )
 
-    def _leave(self, request: Request) -> bool:
-        """Take it off the books; False if it was off already. On the event loop, as all that reads them."""
+    def _choose_lanes(self) -> None:
+        """Whether the event loop's thread runs passes, and whether it alone does. The lock is held."""
+        slowest = max((line.pass_seconds for line in self._turn), default=inf)
+        self._loop_is_lane = not self._encoders and slowest <= QUICK_SECONDS
+        self._loop_is_alone = self._loop_is_lane and slowest < WAKING_SECONDS
+        self._work.notify_all()
+
+    def _remove_if_idle(self, line: Line) -> None:
+        if line in self._accepted.values():
+            return
+        self._ending.remove(line)
+        with self._lock:
+            self._turn.remove(line)
+            self._choose_lanes()
+        # What was left to the threads may be the event loop's work from now on.
+        if self._loop_is_lane and self._accepted and not self._pass_is_due:
+            self._pass_is_due = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._run_here, loop)
+
+    def _leave(self, request: Request) -> Line | None:
+        """Take it off the books; None if it was off already. On the event loop, as all that reads them."""
         line = self._accepted.pop(request, None)
         if line is None:
-            return False
+            return None
         self.accepted_images -= request.n
         if request.begun < request.n:
             with self._lock:
@@ -215,14 +240,23 @@ class Batcher:
         if not self._accepted and self._deadline_timer:
             self._deadline_timer.cancel()
             self._next_deadline = inf
-        return True
+        if line in self._ending:
+            self._remove_if_idle(line)
+        return line
 
     def _settle_here(self, outcomes: Sequence[Outcome]) -> None:
         for request, answer, error in outcomes:
-            if not self._leave(request):  # cancelled, or past its deadline
+            line = self._leave(request)
+            if line is None:  # cancelled, or past its deadline
                 continue
-            if isinstance(error, DeadlinePassed):
+            if error is None:
+                line.count("answered")
+                line.version_seconds.observe(time.monotonic() - request.accepted_at)
+            elif isinstance(error, DeadlinePassed):
                 metrics.dropped.labels("deadline").inc()
+                line.count("deadline")
+            else:
+                line.count("failed")
             try:
                 request.settle(answer, error)
             except Exception:
@@ -254,6 +288,7 @@ class Batcher:
             self._run_pass(line, pieces, lane, alone, self._settle_there)
             with self._lock:
                 self._free_lanes.append(lane)
+            del work, line, pieces  # an idle thread would keep a retired engine in memory
 
     def _kept_lanes(self) -> int:
         """Lanes that threads leave to the event loop."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from prometheus_client import Gauge
 
 from service import metrics
 from service.engines.engine import Engine, Forward
@@ -15,22 +16,40 @@ from service.request_queue import Piece, Request, RequestQueue
 Outcome = tuple[Request, Any, BaseException | None]
 
 
+class _Part:
+    """One line's part of a gauge that all versions of a model share."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._value = 0
+
+    def set(self, value: int) -> None:
+        self._gauge.inc(value - self._value)
+        self._value = value
+
+
 class Line:
-    """One model's place in a batcher: its engine, its queue, its metrics."""
+    """One version's place in a batcher: its engine, its queue, its metrics."""
 
     def __init__(
-        self, name: str, engine: Engine, max_batch: int, max_piece: int, pass_seconds: float
+        self, name: str, engine: Engine, max_batch: int, max_piece: int, pass_seconds: float, version: str
     ) -> None:
         self.name = name
+        self.version = version
         self.engine = engine
         self.pass_seconds = pass_seconds
         self.queue = RequestQueue(max_batch, max_piece)
-        self.queue_images = metrics.queue_images.labels(name)
+        self.queue_images = _Part(metrics.queue_images.labels(name))
         self.queue_seconds = metrics.queue_seconds.labels(name)
         self.forward_seconds = metrics.forward_seconds.labels(name)
         self.forward_passes = metrics.forward_passes.labels(name)
         self.batch_images = metrics.batch_images.labels(name)
         self.images = metrics.images.labels(name)
+        self.version_seconds = metrics.version_seconds.labels(name, version)
+
+    def count(self, outcome: str) -> None:
+        """A request that was accepted has ended: `answered`, `failed`, `deadline` or `disconnect`."""
+        metrics.child(metrics.version_requests, self.name, self.version, outcome).inc()
 
 
 def compute(line: Line, pieces: list[Piece], forward: Forward, lock: Lock) -> tuple[list[Request], float]:

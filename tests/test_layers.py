@@ -10,11 +10,12 @@ ROOT = Path(__file__).parents[1]
 SERVICE = [
     *("app", "preflight"),
     "web.wire",
-    *("web.routes", "web.openapi", "web.pages_openapi", "web.pages"),
+    *("web.routes", "web.openapi", "web.admin_openapi", "web.pages_openapi", "web.pages"),
     *("web.explore_openapi", "web.explore", "web.clients_openapi", "web.openai", "web.bento"),
     *("web.v2_openapi", "web.v2", "web.v2_models", "web.v2_tensors", "web.v2_messages"),
     *(
         "web.described",
+        "web.admin",
         "web.operations",
         "web.addresses",
         "web.cards",
@@ -25,6 +26,7 @@ SERVICE = [
     ),
     *("paths", "arithmetic", "series"),
     *("pixels", "prompts"),
+    *("orders", "rollout", "versions", "wanted"),
     *("sampler", "models", "golden", "batcher", "forward_pass", "request_queue"),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
     *("images", "latents", "contract", "metrics", "settings", "errors"),

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from service.errors import BodyTimeout, BodyTooLarge
 from service.models import Models
+from service.rollout import Rollout
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -42,6 +43,7 @@ class Call:
     receive: Receive
     models: Models
     draining: bool
+    rollout: Rollout
 
 
 class ClientGone(Exception):

@@ -74,7 +74,7 @@ async def sample(models: Models, receive: Receive, asked: SampleRequest) -> Repl
     longest = models.settings.timeout_seconds
     deadline = time.monotonic() + (longest if asked.timeout is None else min(asked.timeout, longest))
     try:
-        model = models.find(asked.model)
+        model = models.pick(asked.model, asked.seed)
         model.require_ready()
         draw = resolve(asked, model, models.settings.max_images_per_request)
         pixels = (asked.n or 1) * model.contract.image.height * model.contract.image.width

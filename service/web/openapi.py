@@ -4,10 +4,18 @@ from typing import Any
 
 import msgspec
 
-from service.errors import MethodNotAllowed, RequestError, ServiceError, UnknownModel, UnknownRoute
+from service.errors import (
+    MethodNotAllowed,
+    RequestError,
+    ServiceError,
+    UnknownModel,
+    UnknownRoute,
+    VersionRefused,
+    WorkersLate,
+)
 from service.sampler import JsonReply, SampleRequest
 from service.settings import Settings
-from service.web import clients_openapi, explore_openapi, pages_openapi, v2_openapi
+from service.web import admin_openapi, clients_openapi, explore_openapi, pages_openapi, v2_openapi
 from service.web.asgi import Call, Reply
 from service.web.described import (
     BODY_ERRORS,
@@ -30,7 +38,7 @@ from service.web.described import (
 )
 from service.web.problems import Problem
 
-_PARTS = (explore_openapi, clients_openapi, v2_openapi, pages_openapi)
+_PARTS = (explore_openapi, clients_openapi, v2_openapi, pages_openapi, admin_openapi)
 
 
 async def get_document(call: Call) -> Reply:
@@ -63,7 +71,8 @@ def document(settings: Settings) -> Object:
 
 def _codes() -> str:
     """The errors as rows of a table."""
-    errors = {*SAMPLING_ERRORS, *BODY_ERRORS, UnknownRoute, MethodNotAllowed, RequestError, ServiceError}
+    errors = {*SAMPLING_ERRORS, *BODY_ERRORS, *admin_openapi.ERRORS, VersionRefused, WorkersLate}
+    errors |= {UnknownRoute, MethodNotAllowed, RequestError, ServiceError}
     rows = sorted((error.status, error.code, error.title) for error in errors)
     return "\n".join(f"| {status} | `{code}` | {title} |" for status, code, title in rows)
 

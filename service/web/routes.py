@@ -1,15 +1,18 @@
 """Path -> function; errors -> problems; every request counted."""
 
+import os
 import re
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
-from service import metrics
+from service import metrics, wanted
 from service.errors import MethodNotAllowed, UnknownRoute
 from service.models import Models
+from service.rollout import Rollout
 from service.web import (
     addresses,
+    admin,
     bento,
     cards,
     explore,
@@ -63,6 +66,10 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/v2/repository/index", v2.index),
     ("POST", "/v2/repository/models/{model}/load", v2.load_or_unload),
     ("POST", "/v2/repository/models/{model}/unload", v2.load_or_unload),
+    ("GET", "/admin/models", admin.get_models),
+    ("POST", "/admin/models/{model}", admin.post_traffic),
+    ("POST", "/admin/models/{model}/retire", admin.post_retire),
+    ("POST", "/admin/reload", admin.post_reload),
     ("GET", "/livez", operations.livez),
     ("GET", "/healthz", operations.livez),
     ("GET", "/readyz", operations.readyz),
@@ -91,6 +98,8 @@ class Front:
 
     def __init__(self, models: Models, bento_app: AsgiApp, native: frozenset[str]) -> None:
         self.models = models
+        # In a container BentoML starts no worker again.
+        self.rollout = Rollout(models, wanted.folder(), "BENTOML_CONTAINERIZED" not in os.environ)
         self.draining = False
         self.spans = trace.Spans()
         self._bento_app = bento_app
@@ -114,7 +123,9 @@ class Front:
             (method, route, handler), parameters = _find(scope)
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
-            reply = await handler(Call(scope, receive, self.models, self.draining), **parameters)
+            reply = await handler(
+                Call(scope, receive, self.models, self.draining, self.rollout), **parameters
+            )
             code = reply.status
             await send_reply(send, reply, id)
         except ClientGone:

@@ -66,7 +66,7 @@ def read_samples(body: bytes, models: Models, begun: float) -> Sampling:
     """What a body asks for. Raises whatever is wrong with it."""
     settings = models.settings
     asked = decode_request(body, _decoder)
-    model = models.find(asked.model)
+    model = models.pick(asked.model, asked.seed)
     model.require_ready()
     draw = resolve(asked, model, settings.max_images_per_request)
     longest = settings.timeout_seconds

@@ -17,6 +17,7 @@ def test_every_setting_is_read_from_its_variable():
     environ = {
         "GANSERVE_MODELS": "/somewhere/else",
         "GANSERVE_DEFAULT_MODEL": "faces",
+        "GANSERVE_MAX_VERSIONS": "6",
         "GANSERVE_ENGINE": "OpenVINO",
         "GANSERVE_PRECISION": "bf16",
         "GANSERVE_WORKERS": "2",
@@ -30,7 +31,7 @@ def test_every_setting_is_read_from_its_variable():
         "GANSERVE_PUBLIC_URL": "https://images.example.com/gan",
     }
     assert from_environment(environ) == Settings(
-        Path("/somewhere/else"), "faces", "openvino", "bf16", 2, 3, 16, 5000, 1000, 2048, 2.5, 0,
+        Path("/somewhere/else"), "faces", 6, "openvino", "bf16", 2, 3, 16, 5000, 1000, 2048, 2.5, 0,
         "https://images.example.com/gan",
     )  # fmt: skip
     assert len(environ) == len(fields(Settings)), "a new setting belongs in this test"

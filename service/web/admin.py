@@ -1,0 +1,105 @@
+"""/admin: an operator's orders, while the service runs; see orders.py."""
+
+import ipaddress
+import re
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service import orders
+from service.errors import Forbidden
+from service.web.asgi import Call, Reply, header, read_body
+from service.web.samples import decode_request, require_json
+
+T = TypeVar("T", bound=Struct)
+
+_Seconds = Annotated[float, Meta(gt=0, le=3600)]
+
+
+class TrafficRequest(Struct, forbid_unknown_fields=True):
+    """Which requests a version is to get."""
+
+    version: str
+    share: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    timeout: _Seconds = 30.0
+
+
+class RetireRequest(Struct, forbid_unknown_fields=True):
+    version: str
+    timeout: _Seconds = 30.0
+
+
+class ReloadRequest(Struct, forbid_unknown_fields=True):
+    timeout: _Seconds = 60.0
+
+
+_traffic = msgspec.json.Decoder(TrafficRequest)
+_retire = msgspec.json.Decoder(RetireRequest)
+_reload = msgspec.json.Decoder(ReloadRequest)
+
+_HOST = re.compile(r"([\w.-]+|\[[0-9a-f:]+\])(?::\d+)?", re.ASCII | re.IGNORECASE)
+# Of a client that comes by way of a proxy or a browser.
+_NOT_LOCAL = (b"origin", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
+
+
+async def get_models(call: Call) -> Reply:
+    """GET /admin/models."""
+    require_operator(call)
+    return _reply(await orders.state(call.rollout))
+
+
+async def post_reload(call: Call) -> Reply:
+    """POST /admin/reload."""
+    asked = await _asked(call, _reload)
+    return _reply(await orders.reload(call.rollout, asked.timeout))
+
+
+async def post_traffic(call: Call, model: str) -> Reply:
+    """POST /admin/models/{model}."""
+    asked = await _asked(call, _traffic)
+    return _reply(await orders.direct(call.rollout, model, asked.version, asked.share, asked.timeout))
+
+
+async def post_retire(call: Call, model: str) -> Reply:
+    """POST /admin/models/{model}/retire."""
+    asked = await _asked(call, _retire)
+    return _reply(await orders.retire(call.rollout, model, asked.version, asked.timeout))
+
+
+def require_operator(call: Call) -> None:
+    """Without API keys, orders are taken from the machine itself only. Raises Forbidden.
+
+    A proxy on this machine is as near as its user, so what it says of itself counts, and a name of this machine must
+    be asked for: a web page that has its own name point here would send that.
+    """
+    client = call.scope.get("client")
+    is_near = client is not None and _is_loopback(client[0])
+    asked_for = _HOST.fullmatch(header(call.scope, b"host") or "")
+    is_ours = asked_for is not None and (
+        asked_for[1] == "localhost" or _is_loopback(asked_for[1].strip("[]"))
+    )
+    if not (is_near and is_ours) or any(header(call.scope, one) is not None for one in _NOT_LOCAL):
+        raise Forbidden(
+            "Orders are taken from this machine itself only, at localhost and without a proxy, as long as no API keys "
+            "are configured."
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+async def _asked(call: Call, decoder: msgspec.json.Decoder[T]) -> T:
+    require_operator(call)
+    require_json(call.scope)
+    settings = call.models.settings
+    body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
+    return decode_request(body, decoder)
+
+
+def _reply(state: orders.State) -> Reply:
+    return Reply(200, "application/json", msgspec.json.encode(state), {"cache-control": "no-store"})
