@@ -18,6 +18,7 @@ class FakeEngine:
     """Takes `pass_seconds` a pass; raises where a label is `fail_on`; waits at `gate` if there is one."""
 
     name = "fake"
+    on_caller = False
     provider = "none"
     precision = "fp32"
     reason = "fake: pictures made of z and label, as configured; no generator runs."
