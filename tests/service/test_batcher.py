@@ -165,13 +165,37 @@ def test_requests_are_counted_by_version_and_by_how_they_ended():
         asyncio.run(play(one))
 
 
+def test_the_versions_of_a_model_count_what_waits_together():
+    def waiting() -> float:
+        return REGISTRY.get_sample_value("ganserve_queue_images", {"model": "two"}) or 0
+
+    async def play(one: Stage) -> None:
+        lines = [one.batcher.add("two", FakeEngine(CONTRACT), 8, 1, version=version) for version in "ab"]
+        busy = one.ask(0)
+        await until(lambda: one.passes)
+        asked = [
+            asyncio.ensure_future(submit(one.batcher, line, 1, n))
+            for line, n in zip(lines, (3, 4), strict=True)
+        ]
+        await until(lambda: waiting() == 7)
+        asked[0].cancel()
+        await until(lambda: waiting() == 4)
+        one.gate.set()
+        await asyncio.gather(busy, asked[1])
+        assert waiting() == 0
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
 def test_a_line_is_let_go_once_all_that_it_got_has_ended():
     async def play(one: Stage) -> None:
         other = one.batcher.add("other", FakeEngine(CONTRACT), 1, 1)
         busy = one.ask(0)
         await until(lambda: one.passes)
         asked = [asyncio.ensure_future(submit(one.batcher, other, seed, 3)) for seed in range(2)]
-        await until(lambda: other.queue.waiting_images == 6)
+        queue = other.queue
+        await until(lambda: queue.waiting_images == 6)
         one.batcher.remove(other)
         line = weakref.ref(other)
         del other

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from service import contract, images, orders, wanted
+from service import contract, images, orders, versions, wanted
 from service import models as models_module
 from service.engines.fake import FakeEngine
 from service.errors import (
@@ -278,6 +278,35 @@ def test_a_replaced_file_takes_nothing_from_the_version_that_is_served(root):
     play(scene())
 
 
+def test_a_version_that_gets_requests_stays_until_the_one_in_its_place_is_ready(root):
+    """As where it failed on the worker that read the folder again, and not on this one."""
+    goes_on = threading.Event()
+    load = Model.load
+
+    def load_slowly(model, settings, worker=0):
+        goes_on.wait()
+        load(model, settings, worker)
+
+    async def scene() -> None:
+        async with worker(root) as one:
+            lay(root, "generator.onnx", NEW.file())
+            found = versions.find(root / "models")
+            with mock.patch.object(Model, "load", load_slowly):
+                wanted.change(
+                    root / "shared",
+                    lambda before: versions.merge(before, found, {"tiny": {V_OLD}}, 4, None)[0],
+                )
+                one.follow()
+                assert [model.version for model in one.models.versions["tiny"]] == [V_OLD, V_NEW]
+                assert await draws(one, "tiny", OLD)
+                goes_on.set()
+                await until(lambda: one.models["tiny"].version == V_NEW)
+            assert await draws(one, "tiny", NEW)
+            assert [model.version for model in one.models.versions["tiny"]] == [V_NEW]
+
+    play(scene())
+
+
 def test_a_version_that_is_not_loaded_yet_is_not_ready_and_not_unknown(root):
     """Or a cache before the service would take its images for gone."""
     lay(root, "generator-2.onnx", NEW.file())
@@ -445,9 +474,11 @@ def test_a_service_that_started_without_models_gets_them_by_a_reload(tmp_path):
     async def scene() -> None:
         async with worker(tmp_path) as one:
             assert not one.models.all_ready
+            assert one.models.problem
             lay(tmp_path, "generator.onnx", OLD.file())
             await orders.reload(one, SECONDS)
             assert one.models.all_ready
+            assert not one.models.problem
             assert one.models.find(None).name == "tiny"
             assert await draws(one, "tiny", OLD)
 
