@@ -38,7 +38,7 @@ _traffic = msgspec.json.Decoder(TrafficRequest)
 _retire = msgspec.json.Decoder(RetireRequest)
 _reload = msgspec.json.Decoder(ReloadRequest)
 
-_HOST = re.compile(r"([\w.-]+|\[[0-9a-f:]+\])(?::\d+)?", re.ASCII | re.IGNORECASE)
+_HOST = re.compile(r"([\w.-]+|\[[0-9a-f:]+\])(?::\d+)?", re.ASCII)
 # Of a client that comes by way of a proxy or a browser.
 _NOT_LOCAL = (b"origin", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
 
@@ -75,7 +75,7 @@ def require_operator(call: Call) -> None:
     """
     client = call.scope.get("client")
     is_near = client is not None and _is_loopback(client[0])
-    asked_for = _HOST.fullmatch(header(call.scope, b"host") or "")
+    asked_for = _HOST.fullmatch((header(call.scope, b"host") or "").lower())
     is_ours = asked_for is not None and (
         asked_for[1] == "localhost" or _is_loopback(asked_for[1].strip("[]"))
     )
