@@ -30,7 +30,11 @@ class Admission:
 
     def add(self, line: Line) -> None:
         self._lines.append(line)
-        self._kept_images = self._spare_images // (2 * len(self._lines))
+        self._keep()
+
+    def remove(self, line: Line) -> None:
+        self._lines.remove(line)
+        self._keep()
 
     def take(self, line: Line, n: int) -> None:
         line.accepted_images += n
@@ -68,6 +72,9 @@ class Admission:
                 f"{self.accepted_images} images are waiting, and no more can.",
                 self._retry_seconds(self._lines[0]),
             )
+
+    def _keep(self) -> None:
+        self._kept_images = self._spare_images // (2 * max(1, len(self._lines)))
 
     def _room(self, line: Line) -> int:
         """Images that the line may have more, beside what the others keep for themselves."""

@@ -34,7 +34,7 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
 
 log = logging.getLogger("bentoml.ganserve")
 
-_FLUSH_SECONDS = 0.25  # another worker's answer to /metrics is at most that old
+_FLUSH_SECONDS = 0.25  # another worker's answer to /metrics, or its order, is at most that old
 _CLOSING_SECONDS = 5  # from the last answer to the end of the process, at most
 
 
@@ -125,6 +125,8 @@ class Ganserve:
         irreplaceable = settings.workers > 1 and "BENTOML_CONTAINERIZED" in os.environ
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
+            self.front.rollout.follow()
+            metrics.ready.set(int(self.front.models.all_ready and not self.front.draining))
             await asyncio.to_thread(metrics.flush)  # a disk may be slow
             if irreplaceable and not self.front.draining and metrics.a_worker_died():
                 log.error("a worker has died, and BentoML replaces none in a container: all of it ends")
@@ -135,7 +137,7 @@ class Ganserve:
 
         models = self.front.models
         worker = (bentoml.server_context.worker_index or 1) - 1
-        await asyncio.to_thread(models.load, worker)
+        await self.front.rollout.start(worker)
         gc.collect()
         gc.freeze()  # models and modules live for ever; full collections need not look at them
         metrics.ready.set(int(models.all_ready and not self.front.draining))
@@ -184,6 +186,7 @@ class Ganserve:
 
         await self.loading
         self.flushing.cancel()
+        await self.front.rollout.stop()
         if batcher := self.front.models.batcher:
             await asyncio.to_thread(batcher.close)
         metrics.flush()

@@ -53,6 +53,7 @@ class Batcher:
         )
         self._lanes = Lanes(lanes, encode_threads, self._settle)
         self._accepted: dict[Request, Line] = {}
+        self._ending: set[Line] = set()
         self._draining = False
         self._next_deadline = inf
         self._deadline_timer: asyncio.TimerHandle | None = None
@@ -74,10 +75,11 @@ class Batcher:
         pass_seconds: float = inf,
         max_piece: int | None = None,
         shared_piece: int | None = None,
+        version: str = "",
     ) -> Line:
         """A line for `engine`, which must have at least as many lanes as this batcher.
 
-        max_piece: most images of one request in a pass; max_batch, if it is not given. shared_piece: as
+        name, version: whose it is, for metrics. max_piece: most images of one request in a pass; max_batch, if it is not given. shared_piece: as
         RequestQueue has it.
         pass_seconds: what a pass of max_batch images takes on one lane.
         """
@@ -86,10 +88,15 @@ class Batcher:
                 f"{name}: {len(engine.lanes)} lanes, the batcher has {self._lanes.count}: this is a bug"
             )
         queue = RequestQueue(max_batch, max_piece or max_batch, shared_piece)
-        line = Line(name, engine, queue, pass_seconds)
+        line = Line(name, engine, queue, pass_seconds, version)
         self.admission.add(line)
         self._lanes.add(line)
         return line
+
+    def remove(self, line: Line) -> None:
+        """Let go of a line that gets no more requests, once all that it got have ended. On the event loop."""
+        self._ending.add(line)
+        self._remove_if_idle(line)
 
     async def submit(
         self,
@@ -154,6 +161,7 @@ class Batcher:
         """Nobody waits for it any more: drop what has not begun, and settle nothing. On the event loop."""
         if request in self._accepted:
             metrics.dropped.labels("disconnect").inc()
+            self._accepted[request].count("disconnect")
             self._leave(request)
 
     def give_way(self) -> None:
@@ -179,25 +187,41 @@ class Batcher:
             raise DeadlinePassed(TOO_LATE)
         self.admission.check(line, n, seconds_left)
 
-    def _leave(self, request: Request) -> bool:
-        """Take it off the books; False if it was off already."""
+    def _remove_if_idle(self, line: Line) -> None:
+        if line in self._accepted.values():
+            return
+        self._ending.remove(line)
+        self.admission.remove(line)
+        self._lanes.remove(line, asyncio.get_running_loop())
+
+    def _leave(self, request: Request) -> Line | None:
+        """Take it off the books; None if it was off already."""
         line = self._accepted.pop(request, None)
         if line is None:
-            return False
+            return None
         self.admission.give_back(line, request.n)
         if request.begun < request.n:
             self._lanes.discard(line, request)
         if not self._accepted and self._deadline_timer:
             self._deadline_timer.cancel()
             self._next_deadline = inf
-        return True
+        if line in self._ending:
+            self._remove_if_idle(line)
+        return line
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
         for request, answer, error in outcomes:
-            if not self._leave(request):  # cancelled, or past its deadline
+            line = self._leave(request)
+            if line is None:  # cancelled, or past its deadline
                 continue
-            if isinstance(error, DeadlinePassed):
+            if error is None:
+                line.count("answered")
+                line.version_seconds.observe(time.monotonic() - request.accepted_at)
+            elif isinstance(error, DeadlinePassed):
                 metrics.dropped.labels("deadline").inc()
+                line.count("deadline")
+            else:
+                line.count("failed")
             try:
                 request.settle(answer, error)
             except Exception:

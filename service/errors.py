@@ -10,6 +10,7 @@ GanserveError
 │   ├── UnknownModel        404 unknown_model
 │   ├── MethodNotAllowed    405 method_not_allowed
 │   ├── BodyTimeout         408 body_timeout
+│   ├── VersionRefused      409 version_refused     it is not ready, or in use; nothing was changed
 │   ├── BodyTooLarge        413 body_too_large
 │   ├── UrlTooLong          414 url_too_long
 │   ├── UnsupportedType     415 unsupported_media_type
@@ -21,7 +22,9 @@ GanserveError
 │   ├── EngineFailed        500 engine_failed       to the requests of that forward pass only
 │   ├── NotReady            503 not_ready           the model is loading, or failed to load
 │   ├── Draining            503 draining
-│   └── DeadlinePassed      504 deadline_passed
+│   ├── NotShared           503 not_shared          the workers have no folder to agree in
+│   ├── DeadlinePassed      504 deadline_passed
+│   └── WorkersLate         504 workers_late        not all workers have done yet what was asked
 ├── SettingsError           stops the start
 ├── ContractError           a model file that breaks the contract
 └── EngineUnavailable       a configured engine that is not there, or not what it says
@@ -106,6 +109,14 @@ class BodyTimeout(RequestError):
     status = 408
     code = "body_timeout"
     title = "The body did not arrive in time"
+
+
+class VersionRefused(RequestError):
+    """A version can't get requests, or can't be taken away; all is as it was."""
+
+    status = 409
+    code = "version_refused"
+    title = "The version is not fit for that"
 
 
 class BodyTooLarge(RequestError):
@@ -193,10 +204,24 @@ class Draining(ServiceError):
     title = "The service is shutting down"
 
 
+class NotShared(ServiceError):
+    status = 503
+    code = "not_shared"
+    title = "The workers have no folder to agree in"
+
+
 class DeadlinePassed(ServiceError):
     status = 504
     code = "deadline_passed"
     title = "The deadline passed"
+
+
+class WorkersLate(ServiceError):
+    """What was asked stays wanted: workers that can will do it."""
+
+    status = 504
+    code = "workers_late"
+    title = "Not all workers have done it yet"
 
 
 class SettingsError(GanserveError):

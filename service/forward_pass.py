@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from prometheus_client import Gauge
 
 from service import metrics
 from service.engines.engine import Engine, Forward
@@ -16,12 +17,27 @@ from service.request_queue import Piece, Request, RequestQueue
 Outcome = tuple[Request, Any, BaseException | None]
 
 
-class Line:
-    """One model's place in a batcher: its engine, its queue, its metrics, and what it has had of the lanes."""
+class _Part:
+    """One line's part of a gauge that all versions of a model share."""
 
-    def __init__(self, name: str, engine: Engine, queue: RequestQueue, pass_seconds: float) -> None:
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._value = 0
+
+    def set(self, value: int) -> None:
+        self._gauge.inc(value - self._value)
+        self._value = value
+
+
+class Line:
+    """One version's place in a batcher: its engine, its queue, its metrics, and what it has had of the lanes."""
+
+    def __init__(
+        self, name: str, engine: Engine, queue: RequestQueue, pass_seconds: float, version: str = ""
+    ) -> None:
         """pass_seconds: what a pass of queue.max_batch images takes; infinite where that was not measured."""
         self.name = name
+        self.version = version
         self.engine = engine
         self.pass_seconds = pass_seconds
         self.full_pass_seconds = pass_seconds if isfinite(pass_seconds) else 0.0
@@ -31,12 +47,17 @@ class Line:
         self.turn = 0.0
         """Seconds on the lanes that it was charged for; whoever has least is next (start-time fair queueing)."""
         self.queue = queue
-        self.queue_images = metrics.queue_images.labels(name)
+        self.queue_images = _Part(metrics.queue_images.labels(name))
         self.queue_seconds = metrics.queue_seconds.labels(name)
         self.forward_seconds = metrics.forward_seconds.labels(name)
         self.forward_passes = metrics.forward_passes.labels(name)
         self.batch_images = metrics.batch_images.labels(name)
         self.images = metrics.images.labels(name)
+        self.version_seconds = metrics.version_seconds.labels(name, version)
+
+    def count(self, outcome: str) -> None:
+        """A request that was accepted has ended: `answered`, `failed`, `deadline` or `disconnect`."""
+        metrics.child(metrics.version_requests, self.name, self.version, outcome).inc()
 
     def charge(self, seconds: float) -> None:
         self.turn += seconds

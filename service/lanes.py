@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from typing import NamedTuple
 
 from service import metrics
@@ -82,10 +83,18 @@ class Lanes:
     def add(self, line: Line) -> None:
         with self._lock:
             self._lines.append(line)
-            slowest = max(line.pass_seconds for line in self._lines)
-            self._loop_is_lane = self._lanes_encode and slowest <= QUICK_SECONDS
-            self._loop_is_alone = self._loop_is_lane and slowest < WAKING_SECONDS
-            self._work.notify_all()
+            self._choose()
+
+    def remove(self, line: Line, loop: asyncio.AbstractEventLoop) -> None:
+        """Of a line that has no work left. On the event loop."""
+        with self._lock:
+            self._lines.remove(line)
+            self._choose()
+            work_waits = any(other.queue for other in self._lines)
+        # What was left to the threads may be the event loop's work from now on.
+        if self._loop_is_lane and work_waits and not self._pass_is_due:
+            self._pass_is_due = True
+            loop.call_soon(self._run_here, loop)
 
     def append(self, line: Line, request: Request) -> None:
         """Work for the line. On the event loop."""
@@ -123,6 +132,13 @@ class Lanes:
             thread.join()
         self._encoders.shutdown()
 
+    def _choose(self) -> None:
+        """Whether the event loop's thread runs passes, and whether it alone does. The lock is held."""
+        slowest = max((line.pass_seconds for line in self._lines), default=inf)
+        self._loop_is_lane = self._lanes_encode and slowest <= QUICK_SECONDS
+        self._loop_is_alone = self._loop_is_lane and slowest < WAKING_SECONDS
+        self._work.notify_all()
+
     def _run_thread(self) -> None:
         while True:
             with self._work:
@@ -133,6 +149,7 @@ class Lanes:
             self._run_pass(work, self._settle_there)
             with self._lock:
                 self._free.append(work.lane)
+            del work  # an idle thread would keep a retired engine in memory
 
     def _kept_lanes(self) -> int:
         """Lanes that threads leave to the event loop."""

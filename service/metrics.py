@@ -85,14 +85,32 @@ queue_images = Gauge(
 ready = Gauge("ganserve_ready", "1 when every worker is ready for requests.", multiprocess_mode="livemin")
 model_info = Gauge(
     "ganserve_model_info",
-    "1 for each model that is ready.",
+    "1 for each version that is ready, 0 once it was retired.",
     ["model", "version", "engine", "precision", "provider"],
+    multiprocess_mode="livemax",
+)
+# What tells a canary from the version beside it; versions are those of files, so they are few.
+version_requests = Counter(
+    "ganserve_version_requests_total",
+    "Requests that were queued, by how they ended: answered, failed, deadline or disconnect.",
+    ["model", "version", "outcome"],
+)
+version_seconds = Histogram(
+    "ganserve_version_seconds",
+    "From acceptance to the answer, of requests that were answered.",
+    ["model", "version"],
+    buckets=_SECONDS,
+)
+traffic_share = Gauge(
+    "ganserve_traffic_share",
+    "Share that a version is to get of the requests that name no version.",
+    ["model", "version"],
     multiprocess_mode="livemax",
 )
 golden_error_levels = Gauge(
     "ganserve_golden_error_levels",
     "Difference to the golden samples at load, in uint8 levels.",
-    ["model", "statistic"],
+    ["model", "version", "statistic"],
     multiprocess_mode="livemax",
 )
 

@@ -34,6 +34,12 @@ class Settings:
     default_model: str = _setting(
         "fashion-mnist", "Model of requests that name none; where there is no such model, the first by name."
     )
+    max_versions: int = _setting(
+        4,
+        "Most versions of a model in memory: `generator.onnx`, and the newest other `*.onnx` beside it.",
+        low=1,
+        high=1000,
+    )
     engine: str = _setting(
         "auto",
         "What runs the forward passes. `auto`: ONNX Runtime on CUDA where there is a GPU, workers taking GPUs in turn; on a CPU with AVX512 OpenVINO, where it is installed; else ONNX Runtime on CPU. `fake` paints test pictures.",

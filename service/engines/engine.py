@@ -24,6 +24,8 @@ class Engine(Protocol):
     """Why this engine, precision and number of threads: one sentence for people."""
     lanes: Sequence[Forward]
     """One a pass that may run at once; each is called by one thread at a time."""
+    on_caller: bool
+    """Whether a lane computes on the thread that calls it, and on no other."""
     wide: Forward
     """For when no other pass is running: takes every thread, where that is faster. Same pictures."""
     max_batch: int

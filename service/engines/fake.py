@@ -22,6 +22,7 @@ class FakeEngine:
     """
 
     name = "fake"
+    on_caller = False
     provider = "none"
     precision = "fp32"
     reason = "fake: pictures made of z and label, as configured; no generator runs."

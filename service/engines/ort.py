@@ -53,6 +53,7 @@ class OrtEngine:
         narrow = _forward(_session(file, [self.provider], threads=1), conditional)
         self.lanes: Sequence[Forward] = [narrow] * threads
         self.wide = narrow
+        self.on_caller = True
         self.max_batch = CPU_MAX_BATCH
         self.buckets: Sequence[int] = ()
         alone = ""
@@ -81,6 +82,7 @@ class OrtEngine:
         got = session.get_providers()[0]
         if got != self.provider:  # the fall-back to CPU is silent (onnxruntime issue 23372)
             raise EngineUnavailable(f"onnxruntime gave {got} instead of {self.provider}.")
+        self.on_caller = False
         self.buckets = buckets
         self.max_batch = buckets[-1]
         self.wide = gpu.BoundPasses(session, contract, buckets, "cuda", device)

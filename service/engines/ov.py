@@ -18,6 +18,7 @@ class OpenVinoEngine:
     """One stream a lane, each on a thread of its own; and a second compilation whose one stream takes all."""
 
     name = "openvino"
+    on_caller = False
     provider = "CPU"
     buckets: Sequence[int] = ()
     max_batch = MAX_BATCH
@@ -31,7 +32,7 @@ class OpenVinoEngine:
             raise EngineUnavailable(
                 f"OpenVINO has no {self.precision} on this CPU; it has {', '.join(capabilities)}."
             )
-        self._conditional = contract.classes is not None
+        conditional = contract.classes is not None
         model = core.read_model(file)
         options = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision],
@@ -39,22 +40,24 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,
         }
         narrow = core.compile_model(model, "CPU", options | {"NUM_STREAMS": threads})
-        self.lanes: Sequence[Forward] = [self._forward(narrow) for _ in range(threads)]
+        self.lanes: Sequence[Forward] = [_forward(narrow, conditional) for _ in range(threads)]
         self.wide = (
             self.lanes[0]
             if threads == 1
-            else self._forward(core.compile_model(model, "CPU", options | {"NUM_STREAMS": 1}))
+            else _forward(core.compile_model(model, "CPU", options | {"NUM_STREAMS": 1}), conditional)
         )
         self.reason = (
             f"openvino on CPU: {threads} streams of a thread each, a lone pass on all {threads} threads."
         )
 
-    def _forward(self, compiled: ov.CompiledModel) -> Forward:
-        request = compiled.create_infer_request()
 
-        def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
-            inputs = [z, label] if self._conditional else [z]
-            # The output lives in the request, which the next pass writes into.
-            return request.infer(inputs, share_inputs=True, share_outputs=True)[0].copy()
+# No method: an engine that its own forward passes hold would wait for the garbage collector when it is retired.
+def _forward(compiled: ov.CompiledModel, conditional: bool) -> Forward:
+    request = compiled.create_infer_request()
 
-        return forward
+    def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        inputs = [z, label] if conditional else [z]
+        # The output lives in the request, which the next pass writes into.
+        return request.infer(inputs, share_inputs=True, share_outputs=True)[0].copy()
+
+    return forward

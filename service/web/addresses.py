@@ -29,11 +29,11 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
         raise UnknownRoute(
             f"'{file[:64]}' is no image: allowed are a seed, 0 to {MAX_SEED}, and .png or .webp."
         )
-    generator = call.models.find(model)
+    seed, format = int(match[1]), cast(Format, match[2])
+    generator = call.models.pick(model, seed)
     generator.require_ready()
     query, truncation = _truncation(call.scope)
     index = None if label is None else label_index(label, generator.contract)
-    seed, format = int(match[1]), cast(Format, match[2])
     if seed > MAX_SEED:
         raise InvalidField("seed", f"seed is {seed}; it can be at most {MAX_SEED}.")
     name = f"{seed}.{format}" if index is None else f"{generator.contract.slugs[index]}/{seed}.{format}"

@@ -11,6 +11,7 @@ from msgspec import Struct
 from service.errors import BodyTimeout, BodyTooLarge
 from service.keys import Charge
 from service.models import Models
+from service.rollout import Rollout
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -44,6 +45,7 @@ class Call:
     receive: Receive
     models: Models
     draining: bool
+    rollout: Rollout
     drain: Callable[[], None]
     charge: Charge | None = None
     """Of the API key, where keys are configured."""

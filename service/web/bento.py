@@ -79,7 +79,7 @@ async def sample(
     longest = models.settings.timeout_seconds
     deadline = time.monotonic() + (longest if asked.timeout is None else min(asked.timeout, longest))
     try:
-        model = models.find(asked.model)
+        model = models.pick(asked.model, asked.seed)
         model.require_ready()
         draw = resolve(asked, model, models.settings.max_images_per_request)
         if charge is not None:

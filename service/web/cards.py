@@ -4,21 +4,21 @@ from typing import Any
 
 import msgspec
 
-from service.models import Model
+from service.models import Model, Models
 from service.web.asgi import Call, Reply
 
 
 async def list_models(call: Call) -> Reply:
     """GET /v1/models, in the OpenAI list shape with our fields added."""
-    return _json({"object": "list", "data": [card(model) for model in call.models.values()]})
+    return _json({"object": "list", "data": [card(model, call.models) for model in call.models.values()]})
 
 
 async def get_model(call: Call, model: str) -> Reply:
     """GET /v1/models/{model}."""
-    return _json(card(call.models.find(model)))
+    return _json(card(call.models.find(model), call.models))
 
 
-def card(model: Model) -> dict[str, Any]:
+def card(model: Model, models: Models) -> dict[str, Any]:
     """What there is to know about a model: also of one that is loading, or failed."""
     facts: dict[str, Any] = {
         "id": model.name,
@@ -29,6 +29,11 @@ def card(model: Model) -> dict[str, Any]:
         "verified": model.verified,
         "state": model.state,
         "problem": model.problem or None,
+        "versions": [
+            {"version": one.version, "state": one.state, "share": models.share(one)}
+            for one in models.versions[model.name]
+            if one.version
+        ],
     }
     if model.state != "ready":
         return facts

@@ -19,7 +19,8 @@ async def post_interpolations(call: Call) -> Reply:
     """POST /v1/interpolations. `ganserve-seeds` and `-labels` are those of the points."""
     begun = time.monotonic()
     asked = decode_request(await _body(call), _interpolation)
-    series = interpolate(asked, _model(call, asked.model), call.models.settings.max_images_per_request)
+    seed = asked.seeds[0] if asked.seeds else asked.seed
+    series = interpolate(asked, _model(call, asked.model, seed), call.models.settings.max_images_per_request)
     points = slice(None, None, asked.steps - 1)
     seeds = series.seeds[points]
     headers = _headers(series, points)
@@ -32,7 +33,9 @@ async def post_arithmetic(call: Call) -> Reply:
     """POST /v1/arithmetic."""
     begun = time.monotonic()
     asked = decode_request(await _body(call), _arithmetic, terms=Term)
-    series = add_up(asked, _model(call, asked.model), call.models.settings.max_images_per_request)
+    series = add_up(
+        asked, _model(call, asked.model, asked.terms[0].seeds[0]), call.models.settings.max_images_per_request
+    )
     return await _reply(call, begun, asked, series, _headers(series, slice(None)))
 
 
@@ -42,8 +45,8 @@ async def _body(call: Call) -> bytes:
     return await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
 
 
-def _model(call: Call, name: str | None) -> Model:
-    model = call.models.find(name)
+def _model(call: Call, name: str | None, seed: int | None) -> Model:
+    model = call.models.pick(name, seed)
     model.require_ready()
     return model
 

@@ -114,7 +114,7 @@ async def post_generations(call: Call) -> Reply:
     require_json(call.scope)
     body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
     asked = decode_request(body, _decoder)
-    model = call.models.find(asked.model)
+    model = call.models.pick(asked.model, asked.seed)
     model.require_ready()
     contract = model.contract
     label = None if contract.classes is None else prompts.match(asked.prompt or "", contract)

@@ -15,10 +15,12 @@ from service.errors import (
     UnknownModel,
     UnknownRoute,
     UrlTooLong,
+    VersionRefused,
+    WorkersLate,
 )
 from service.sampler import JsonReply, SampleRequest
 from service.settings import Settings
-from service.web import access, clients_openapi, explore_openapi, pages_openapi, v2_openapi
+from service.web import access, admin_openapi, clients_openapi, explore_openapi, pages_openapi, v2_openapi
 from service.web.asgi import Call, Reply
 from service.web.described import (
     BODY_ERRORS,
@@ -41,7 +43,7 @@ from service.web.described import (
 )
 from service.web.problems import Problem
 
-_PARTS = (explore_openapi, clients_openapi, v2_openapi, pages_openapi)
+_PARTS = (explore_openapi, clients_openapi, v2_openapi, pages_openapi, admin_openapi)
 
 
 async def get_document(call: Call) -> Reply:
@@ -89,7 +91,8 @@ def _guarded(operation: Object) -> Object:
 
 def _codes() -> str:
     """The errors as rows of a table."""
-    errors = {*SAMPLING_ERRORS, *BODY_ERRORS, *_REFUSALS, *_OF_CONNECTIONS, *_OF_ROUTES}
+    errors = {*SAMPLING_ERRORS, *BODY_ERRORS, *admin_openapi.ERRORS, VersionRefused, WorkersLate}
+    errors |= {*_REFUSALS, *_OF_CONNECTIONS, *_OF_ROUTES}
     rows = sorted((error.status, error.code, error.title) for error in errors)
     return "\n".join(f"| {status} | `{code}` | {title} |" for status, code, title in rows)
 

@@ -1,17 +1,20 @@
 """Path -> function; errors -> problems; every request counted."""
 
+import os
 import re
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
-from service import metrics
+from service import metrics, wanted
 from service.errors import MethodNotAllowed, UnknownRoute
 from service.keys import Charge, Keyring
 from service.models import Models
+from service.rollout import Rollout
 from service.web import (
     access,
     addresses,
+    admin,
     bento,
     cards,
     explore,
@@ -65,6 +68,10 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/v2/repository/index", v2.index),
     ("POST", "/v2/repository/models/{model}/load", v2.load_or_unload),
     ("POST", "/v2/repository/models/{model}/unload", v2.load_or_unload),
+    ("GET", "/v1/admin/models", admin.get_models),
+    ("POST", "/v1/admin/models/{model}", admin.post_traffic),
+    ("POST", "/v1/admin/models/{model}/retire", admin.post_retire),
+    ("POST", "/v1/admin/reload", admin.post_reload),
     ("GET", "/livez", operations.livez),
     ("GET", "/healthz", operations.livez),
     ("GET", "/readyz", operations.readyz),
@@ -99,6 +106,8 @@ class Front:
         self._keyring = keyring
         origins = models.settings.origins
         self._app: AsgiApp = access.cors(self._answer, origins) if origins else self._answer
+        # In a container BentoML starts no worker again.
+        self.rollout = Rollout(models, wanted.folder(), "BENTOML_CONTAINERIZED" not in os.environ)
         self.draining = False
         self.end: Callable[[], None] | None = None
         """Ends the server as SIGTERM does; None where nobody started one."""
@@ -134,7 +143,8 @@ class Front:
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
             reply = await handler(
-                Call(scope, receive, self.models, self.draining, self.drain, charge), **parameters
+                Call(scope, receive, self.models, self.draining, self.rollout, self.drain, charge),
+                **parameters,
             )
             code = reply.status
             await send_reply(send, reply, id)

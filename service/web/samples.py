@@ -69,7 +69,7 @@ def read_samples(body: bytes, models: Models, begun: float, charge: Charge | Non
     """What a body asks for, charged. Raises whatever is wrong with it; QuotaExceeded."""
     settings = models.settings
     asked = decode_request(body, _decoder)
-    model = models.find(asked.model)
+    model = models.pick(asked.model, asked.seed)
     model.require_ready()
     draw = resolve(asked, model, settings.max_images_per_request)
     if charge is not None:

@@ -95,7 +95,8 @@ async def model_ready(call: Call, model: str, version: str | None = None) -> Rep
 
 async def model_metadata(call: Call, model: str, version: str | None = None) -> Reply:
     """GET /v2/models/{model}."""
-    return _json(v2_models.metadata(_find_ready(call, model, version)))
+    found = _find_ready(call, model, version)
+    return _json(v2_models.metadata(found, call.models.versions[found.name]))
 
 
 async def model_config(call: Call, model: str, version: str | None = None) -> Reply:
@@ -118,10 +119,21 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     begun = time.monotonic()
     settings = call.models.settings
     body = await _body(call)
-    found = _find_ready(call, model, version)
-    assert found.batcher is not None
+    found = _find(call, model, version)
     asked, binary = read_request(body, header(call.scope, b"inference-header-content-length"))
-    _require_same(found, asked.model_name, asked.model_version)
+    if asked.model_name not in (None, found.name):
+        raise UnknownModel(f"The path names the model {model}, and the body '{asked.model_name[:64]}'.")
+    if asked.model_version is not None:
+        named = _find(call, model, asked.model_version)
+        if version is not None and named is not found:
+            raise UnknownModel(
+                f"The path names the version {version[:64]}, and the body {asked.model_version[:64]}."
+            )
+        found = named
+    elif version is None:
+        found = call.models.pick(model, None)
+    found.require_ready()
+    assert found.batcher is not None
     inputs = read_inputs(asked, binary, found.contract, settings.max_images_per_request)
     in_binary = read_outputs(asked)
     parameters = asked.parameters or InferParameters()
@@ -150,7 +162,8 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
 async def index(call: Call) -> Reply:
     """POST /v2/repository/index."""
     asked = decode_request(await _body(call), _index_decoder)
-    wanted = [one for one in call.models.values() if one.state == "ready" or not asked.ready]
+    every = [one for name in call.models for one in call.models.versions[name]]
+    wanted = [one for one in every if one.state == "ready" or not asked.ready]
     return _json([v2_models.index_entry(one) for one in wanted])
 
 
@@ -158,7 +171,8 @@ async def load_or_unload(call: Call, model: str) -> Reply:
     """POST /v2/repository/models/{model}/load and /unload."""
     _find(call, model, None)
     raise RequestError(
-        "Models can't be loaded or unloaded by request: they are read from the server's folder when it starts."
+        "Models can't be loaded or unloaded here: they are read from the server's folder when it starts, and by "
+        "POST /v1/admin/reload."
     )
 
 
@@ -223,10 +237,16 @@ async def _body(call: Call) -> bytes:
 
 
 def _find(call: Call, name: str, version: str | None) -> Model:
-    """Raises UnknownModel."""
+    """Raises UnknownModel. version: in decimal, or as /v1 has it."""
     model = call.models.find(name)
-    _require_same(model, None, version)
-    return model
+    if version is None:
+        return model
+    every = call.models.versions[model.name]
+    for one in every:
+        if version in (v2_models.version(one), one.version):
+            return one
+    known = ", ".join(v2_models.version(one) for one in every)
+    raise UnknownModel(f"Model {model.name} has version {known or 'none'}, not '{version[:64]}'.")
 
 
 def _find_ready(call: Call, name: str, version: str | None) -> Model:
@@ -234,15 +254,6 @@ def _find_ready(call: Call, name: str, version: str | None) -> Model:
     model = _find(call, name, version)
     model.require_ready()
     return model
-
-
-def _require_same(model: Model, name: str | None, version: str | None) -> None:
-    """Raises UnknownModel where a given name or version is not the model's."""
-    if name not in (None, model.name):
-        raise UnknownModel(f"The path names the model {model.name}, and the body '{name[:64]}'.")
-    known = (v2_models.version(model), model.version)
-    if version is not None and version not in known:
-        raise UnknownModel(f"Model {model.name} has version {known[0] or 'none'}, not '{version[:64]}'.")
 
 
 def _json(document: Any, status: int = 200) -> Reply:

@@ -1,6 +1,7 @@
 """What KServe V2 tells of a model: metadata, Triton's ModelConfig, statistics, the repository index."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,8 +19,8 @@ def version(model: Model) -> str:
     return str(int(model.version, 16)) if model.version else ""
 
 
-def metadata(model: Model) -> dict[str, Any]:
-    """$metadata_model_response of a model that is ready."""
+def metadata(model: Model, versions: Sequence[Model]) -> dict[str, Any]:
+    """$metadata_model_response of a model that is ready; versions: all that it has."""
     image = model.contract.image
     inputs = [
         {"name": name, "datatype": datatype, "shape": [-1, *dims]} for name, datatype, dims in _inputs(model)
@@ -32,7 +33,7 @@ def metadata(model: Model) -> dict[str, Any]:
     }
     return {
         "name": model.name,
-        "versions": [version(model)],
+        "versions": [version(one) for one in versions if one.state == "ready"],
         "platform": "onnx",
         "inputs": inputs,
         "outputs": [output],
@@ -71,7 +72,7 @@ def config(model: Model, settings: Settings) -> dict[str, Any]:
         "name": model.name,
         "platform": "onnx",
         "backend": model.engine.name,
-        "version_policy": {"latest": {"num_versions": 1}},
+        "version_policy": {"all": {}},
         "max_batch_size": settings.max_images_per_request,
         "input": inputs,
         "output": [output],

@@ -1,6 +1,8 @@
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -212,6 +214,115 @@ def test_a_large_answer_is_encoded_beside_the_lanes_and_a_small_one_on_its_lane(
 
     with stage() as one:
         asyncio.run(play(one))
+
+
+def test_requests_are_counted_by_version_and_by_how_they_ended():
+    def counted(outcome: str) -> float:
+        labels = {"model": "counted", "version": "v1", "outcome": outcome}
+        return REGISTRY.get_sample_value("ganserve_version_requests_total", labels) or 0
+
+    async def play(one: Stage) -> None:
+        outcomes = ("answered", "failed", "deadline", "disconnect")
+        before = [counted(outcome) for outcome in outcomes]
+        line = one.batcher.add("counted", FakeEngine(CONTRACT, fail_on=9), 1, version="v1")
+        busy = one.ask(0)
+        await until(lambda: one.passes)
+        asked = [
+            asyncio.ensure_future(submit(one.batcher, line, 1, 3)),
+            asyncio.ensure_future(submit(one.batcher, line, 2, label=9)),
+            asyncio.ensure_future(submit(one.batcher, line, 3, seconds=0.01)),
+            asyncio.ensure_future(submit(one.batcher, line, 4)),
+        ]
+        await until(asked[2].done)
+        asked[3].cancel()
+        one.gate.set()
+        await asyncio.gather(busy, *asked, return_exceptions=True)
+        assert [counted(outcome) for outcome in outcomes] == [count + 1 for count in before]
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_the_versions_of_a_model_count_what_waits_together():
+    def waiting() -> float:
+        return REGISTRY.get_sample_value("ganserve_queue_images", {"model": "two"}) or 0
+
+    async def play(one: Stage) -> None:
+        lines = [one.batcher.add("two", FakeEngine(CONTRACT), 8, 1, version=version) for version in "ab"]
+        busy = one.ask(0)
+        await until(lambda: one.passes)
+        asked = [
+            asyncio.ensure_future(submit(one.batcher, line, 1, n))
+            for line, n in zip(lines, (3, 4), strict=True)
+        ]
+        await until(lambda: waiting() == 7)
+        asked[0].cancel()
+        await until(lambda: waiting() == 4)
+        one.gate.set()
+        await asyncio.gather(busy, asked[1])
+        assert waiting() == 0
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_a_line_is_let_go_once_all_that_it_got_has_ended():
+    async def play(one: Stage) -> None:
+        other = one.batcher.add("other", FakeEngine(CONTRACT), 1, 1)
+        busy = one.ask(0)
+        await until(lambda: one.passes)
+        asked = [asyncio.ensure_future(submit(one.batcher, other, seed, 3)) for seed in range(2)]
+        queue = other.queue
+        await until(lambda: queue.waiting_images == 6)
+        one.batcher.remove(other)
+        line = weakref.ref(other)
+        del other
+        assert line() is not None
+        asked[1].cancel()
+        one.gate.set()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        np.testing.assert_array_equal(answers[0], painted(0, n=3))
+        await busy
+        del answers, asked
+        await until(lambda: gc.collect() is not None and line() is None)
+        np.testing.assert_array_equal(await one.ask(6), painted(6))
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_lines_may_come_and_go_under_load(quick):
+    """Slow ones put the passes on threads, and with the last of them passes come back to the event loop."""
+
+    async def play() -> None:
+        batcher = Batcher(2, 10_000)
+        try:
+            line = batcher.add("stays", FakeEngine(CONTRACT, lanes=2), 4, 0.0001 if quick else 0.01)
+            asking = True
+
+            async def ask(seed: int) -> int:
+                count = 0
+                while asking:
+                    image = await submit(batcher, line, seed)
+                    np.testing.assert_array_equal(image, painted(seed))
+                    count += 1
+                return count
+
+            clients = [asyncio.ensure_future(ask(seed)) for seed in range(8)]
+            for turn in range(30):
+                comes = batcher.add("comes", FakeEngine(CONTRACT, lanes=2), 4, 1)
+                answers = [asyncio.ensure_future(submit(batcher, comes, seed)) for seed in range(turn % 5)]
+                await asyncio.sleep(0)
+                batcher.remove(comes)
+                for seed, answer in enumerate(answers):
+                    np.testing.assert_array_equal(await answer, painted(seed))
+            asking = False
+            assert min(await asyncio.wait_for(asyncio.gather(*clients), 20)) > 0
+        finally:
+            batcher.close()
+
+    asyncio.run(play())
 
 
 def test_admission_counts_images_and_refuses_before_queueing():

@@ -27,7 +27,10 @@ NAMES = {
     "ganserve_dropped_total": ("reason",),
     "ganserve_ready": (),
     "ganserve_model_info": ("model", "version", "engine", "precision", "provider"),
-    "ganserve_golden_error_levels": ("model", "statistic"),
+    "ganserve_version_requests_total": ("model", "version", "outcome"),
+    "ganserve_version_seconds": ("model", "version"),
+    "ganserve_traffic_share": ("model", "version"),
+    "ganserve_golden_error_levels": ("model", "version", "statistic"),
 }
 
 

@@ -39,7 +39,8 @@ def test_a_generator_is_ready_once_its_pictures_are_those_of_the_network(tmp_pat
     assert (model.golden.samples, model.golden.max <= 1) == (4, True)
     facts = {"engine": engine_name, "precision": "fp32", "provider": model.engine.provider}
     assert sample("ganserve_model_info", model="clothes", version=model.version, **facts) == 1
-    assert sample("ganserve_golden_error_levels", model="clothes", statistic="max") == model.golden.max
+    golden = {"model": "clothes", "version": model.version}
+    assert sample("ganserve_golden_error_levels", statistic="max", **golden) == model.golden.max
 
 
 def _lies_about_its_shape(model):

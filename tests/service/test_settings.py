@@ -17,6 +17,7 @@ def test_every_setting_is_read_from_its_variable():
     environ = {
         "GANSERVE_MODELS": "/somewhere/else",
         "GANSERVE_DEFAULT_MODEL": "faces",
+        "GANSERVE_MAX_VERSIONS": "6",
         "GANSERVE_ENGINE": "Fake",
         "GANSERVE_PRECISION": "bf16",
         "GANSERVE_WORKERS": "2",
@@ -39,6 +40,7 @@ def test_every_setting_is_read_from_its_variable():
     assert from_environment(environ) == Settings(
         models=Path("/somewhere/else"),
         default_model="faces",
+        max_versions=6,
         engine="fake",
         precision="bf16",
         workers=2,

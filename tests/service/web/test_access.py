@@ -65,7 +65,7 @@ WANTED = {
     "/metrics": "metrics",
     "/v2/repository/models/{model}/load": "admin",
     "/v2/repository/models/{model}/unload": "admin",
-    "/v1/admin/drain": "admin",
+    **{path: "admin" for _, path, _ in ROUTES if path.startswith("/v1/admin/")},
 }
 
 

@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.errors import LocalOnly
 from service.models import Models
 from service.settings import Settings
-from service.web.operations import DRAIN, require_local
+from service.web.operations import DRAIN, require_operator
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
@@ -50,7 +51,7 @@ def test_draining_turns_readiness_off_and_ends_the_server_however_often_it_is_as
         ends = []
         site.front.end = lambda: ends.append(site.front.draining)
         for _ in range(2):
-            response = site.ask("POST", DRAIN)
+            response = site.ask("POST", DRAIN, headers={"host": "localhost"})
             assert (response.status_code, response.json()) == (202, {"draining": True, "grace_seconds": 7})
         assert ends == [True, True]
         assert site.get("/readyz").status_code == 503
@@ -78,13 +79,16 @@ def test_draining_turns_readiness_off_and_ends_the_server_however_often_it_is_as
 def test_only_a_program_on_this_machine_that_asks_for_itself_is_local(client, headers, allowed):
     scope: dict[str, Any] = {
         "client": (client, 1234) if client else None,
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "headers": [
+            (name.encode(), value.encode()) for name, value in ({"host": "localhost"} | headers).items()
+        ],
     }
+    call: Any = SimpleNamespace(scope=scope, charge=None)
     if allowed:
-        require_local(scope)
+        require_operator(call)
     else:
         with pytest.raises(LocalOnly, match="machine itself"):
-            require_local(scope)
+            require_operator(call)
 
 
 def test_without_models_the_service_says_where_it_looked(tmp_path):

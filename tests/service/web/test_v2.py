@@ -272,7 +272,7 @@ def test_other_paths_keep_their_own_shape(site):
 
 
 def test_an_unexpected_error_is_answered_in_shape_and_logged(site, monkeypatch, caplog):
-    def fail(model: object) -> None:
+    def fail(*_: object) -> None:
         raise KeyError("no such thing")
 
     monkeypatch.setattr("service.web.v2_models.metadata", fail)
