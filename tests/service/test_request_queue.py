@@ -10,7 +10,9 @@ from service.request_queue import Request, RequestQueue, Timing
 
 def request(n: int, deadline: float = 100.0, accepted_at: float = 0.0) -> Request:
     nobody = cast(Any, None)
-    return Request(np.zeros((n, 2), np.float32), None, deadline, accepted_at, nobody, nobody, nobody, Timing())
+    return Request(
+        np.zeros((n, 2), np.float32), None, deadline, accepted_at, nobody, nobody, nobody, Timing()
+    )
 
 
 def spans(pieces):
@@ -159,7 +161,9 @@ def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch, ma
             assert size <= max_batch
         whole = all(one.n - travelled[id(one)] <= max_piece for one in requests)
         shared = shared_piece is not None
-        assert expired or size == min(max_batch, waiting) or not whole or shared, "an engine is idle while work waits"
+        assert expired or size == min(max_batch, waiting) or not whole or shared, (
+            "an engine is idle while work waits"
+        )
         assert pieces or expired or not waiting
         assert len({id(piece.request) for piece in pieces}) == len(pieces), "one piece a request"
         for piece in pieces:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,8 @@ def slow(tmp_path):
     faults = tmp_path / "faults"
     faults.write_text("0.02")  # at the start too, so that the event loop is no lane
     models = generators.folder(tmp_path / "models", {"tiny": Tiny(golden_samples=0).file()})
-    engine = {"engine": "fake", "fake_faults": faults, "threads": 1, "max_batch": 8}
-    limits = {"drain_seconds": 1, "timeout_seconds": 5, "client_seconds": 20}
+    engine: dict[str, Any] = {"engine": "fake", "fake_faults": faults, "threads": 1, "max_batch": 8}
+    limits: dict[str, Any] = {"drain_seconds": 1, "timeout_seconds": 5, "client_seconds": 20}
     with serving(tmp_path / "home", models=models, **engine, **limits) as server:
         faults.write_text("0.2")
         yield server
@@ -74,7 +75,11 @@ def test_the_command_drains_and_clients_that_do_nothing_keep_nobody_waiting(slow
     accepted = slow.samples(seed=1)
     begun = time.monotonic()
     told = subprocess.run(
-        [sys.executable, "-m", "service.drain", slow.url], cwd=ROOT, capture_output=True, text=True, timeout=20
+        [sys.executable, "-m", "service.drain", slow.url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
     )
     assert told.returncode == 0, told.stderr
     assert '"draining":true' in told.stdout
@@ -84,7 +89,11 @@ def test_the_command_drains_and_clients_that_do_nothing_keep_nobody_waiting(slow
     for connection in connections:
         connection.close()
     nobody = subprocess.run(
-        [sys.executable, "-m", "service.drain", slow.url], cwd=ROOT, capture_output=True, text=True, timeout=20
+        [sys.executable, "-m", "service.drain", slow.url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
     )
     assert nobody.returncode == 1
     assert "not drained" in nobody.stderr

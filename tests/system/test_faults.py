@@ -43,7 +43,10 @@ def ended(server: Server) -> int:
 
 
 def test_a_pass_that_fails_harms_its_batch_and_one_that_hangs_ends_the_container(faulty, faults):
-    with faulty(SLOW, CONTAINER, watchdog_seconds=3, timeout_seconds=1) as server, ThreadPoolExecutor(5) as pool:
+    with (
+        faulty(SLOW, CONTAINER, watchdog_seconds=3, timeout_seconds=1) as server,
+        ThreadPoolExecutor(5) as pool,
+    ):
         faults.write_text("0.5")
         first = pool.submit(server.samples, seed=1)
         wait_until(lambda: "0.5" in faults.read_text() and server.metric("ganserve_queue_seconds_count") == 0)
@@ -102,6 +105,12 @@ def can_mount() -> bool:
     return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
 
+def fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+
+
 @pytest.mark.skipif(not can_mount(), reason="only who may mount can make a disk that is small or read-only")
 def test_it_serves_from_a_read_only_disk_and_beside_a_full_one_and_a_full_log(tmp_path, small_models):
     """Everything is read-only, but for a folder of 1 MB in memory, which fills up; the log is full from the start."""
@@ -115,13 +124,21 @@ def test_it_serves_from_a_read_only_disk_and_beside_a_full_one_and_a_full_log(tm
         export BENTOML_HOME={room}/home TMPDIR={room} PYTHONDONTWRITEBYTECODE=1
         exec {{}} > /dev/full 2>&1
     """
-    arguments = ["unshare", "-m", "sh", "-e", "-c", script.format(shlex.join(command(0)).replace(" 0", " {port}"))]
-    with serving(served, arguments=arguments, models=small_models, engine="fake", default_model="tiny") as server:
+    arguments = [
+        "unshare",
+        "-m",
+        "sh",
+        "-e",
+        "-c",
+        script.format(shlex.join(command(0)).replace(" 0", " {port}")),
+    ]
+    with serving(
+        served, arguments=arguments, models=small_models, engine="fake", default_model="tiny"
+    ) as server:
         assert server.samples(seed=1).status_code == 200
         inside = Path(f"/proc/{server.process.pid}/root") / room.relative_to("/")
-        with (inside / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
-            while True:
-                filler.write(bytes(4096))
+        with pytest.raises(OSError, match="No space left"):
+            fill(inside / "filler")
         for seed in range(20):
             assert server.samples(seed=seed, model="bare").status_code == 200
         assert server.metric("ganserve_images_total", model="bare") == 20
