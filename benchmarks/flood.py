@@ -17,6 +17,7 @@ import uvloop
 LOST = 0
 """The status of a request whose connection broke."""
 _TICK_SECONDS = 0.001
+_AFTER_REFUSAL_SECONDS = 0.1
 
 
 @dataclass
@@ -29,6 +30,8 @@ class Flood:
     seconds: list[float] = field(default_factory=list)
     ended: float = 0.0
     """When the last request was due."""
+    unsent: int = 0
+    """Requests that were due then, and for which no connection was free."""
 
     def add(self, status: int, due: float, now: float) -> None:
         self.statuses.append(status)
@@ -69,8 +72,11 @@ def samples(fields: str) -> Request:
 class _Connection(asyncio.Protocol):
     """One request at a time."""
 
-    def __init__(self, on_answer: Callable[["_Connection", int], None]) -> None:
+    def __init__(
+        self, on_answer: Callable[["_Connection", int], None], on_idle_end: Callable[["_Connection"], None]
+    ) -> None:
         self._on_answer = on_answer
+        self._on_idle_end = on_idle_end
         self.due = 0.0
         self._missing = -1
         """Bytes of the answer's body to come; -1: its head has not ended."""
@@ -106,84 +112,97 @@ class _Connection(asyncio.Protocol):
         if self._waits:
             self._waits = False
             self._on_answer(self, LOST)
-
-
-async def _offer(
-    port: int, request: Request, rate: float | None, seconds: float, connections: int, tail_seconds: float
-) -> Flood:
-    loop = asyncio.get_running_loop()
-    flood = Flood()
-    numbers = itertools.count()
-    idle: deque[_Connection] = deque()
-    waiting: deque[float] = deque()
-    begun = time.monotonic()
-    end = begun + seconds
-    under_way = 0
-
-    def answered(connection: _Connection, status: int) -> None:
-        nonlocal under_way
-        now = time.monotonic()
-        flood.add(status, connection.due, now)
-        under_way -= 1
-        if connection.transport is None or connection.transport.is_closing():
-            reconnecting.add(loop.create_task(connect()))
         else:
-            go_on(connection, now)
+            self._on_idle_end(self)
 
-    def go_on(connection: _Connection, now: float) -> None:
-        nonlocal under_way
-        if rate is None and now < end:
-            due = now
-        elif waiting:
-            due = waiting.popleft()
-        else:
-            idle.append(connection)
-            return
-        under_way += 1
-        connection.ask(request(next(numbers)), due)
 
-    async def connect() -> None:
-        try:
-            _, connection = await loop.create_connection(lambda: _Connection(answered), "127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.1)
-            reconnecting.add(loop.create_task(connect()))
-            return
-        go_on(connection, time.monotonic())
+class _Load:
+    """Requests on connections: each as soon as it is due and a connection is free."""
 
-    reconnecting: set[asyncio.Task[None]] = set()
-    if rate is None:
-        await asyncio.gather(*(connect() for _ in range(connections)))
-        await asyncio.sleep(max(0.0, end - time.monotonic()))
-    else:
-        rate, closed = rate, rate
-        del closed
-        end = begun  # while they are made, none is asked
-        await asyncio.gather(*(connect() for _ in range(connections)))
+    def __init__(self, port: int, request: Request, rate: float | None) -> None:
+        self.flood = Flood()
+        self._port = port
+        self._request = request
+        self._rate = rate
+        self._numbers = itertools.count()
+        self._idle: deque[_Connection] = deque()
+        self._due: deque[float] = deque()
+        self._under_way = 0
+        self._goes_on = False
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    async def run(self, seconds: float, connections: int, tail_seconds: float) -> Flood:
+        await asyncio.gather(*(self._connect() for _ in range(connections)))
         begun = time.monotonic()
-        end = begun + seconds
-        sent = 0
-        while (now := time.monotonic()) < end:
-            for k in range(sent, int((now - begun) * rate)):
-                waiting.append(begun + k / rate)
-                sent = k + 1
-            while waiting and idle:
-                connection = idle.popleft()
-                if connection.transport is not None:
-                    go_on(connection, now)
-            await asyncio.sleep(_TICK_SECONDS)
-    flood.ended = time.monotonic()
-    for due in waiting:  # nothing was free to send them on
-        flood.add(LOST, due, flood.ended)
-    waiting.clear()
-    while under_way and time.monotonic() < flood.ended + tail_seconds:
-        await asyncio.sleep(0.01)
-    for task in reconnecting:
-        task.cancel()
-    for connection in idle:
-        if connection.transport is not None:
+        self._goes_on = True
+        if self._rate is None:
+            for connection in list(self._idle):
+                self._ask(connection, begun)
+            self._idle.clear()
+            await asyncio.sleep(seconds)
+        else:
+            await self._pace(begun, seconds, self._rate)
+        self._goes_on = False
+        self.flood.ended = time.monotonic()
+        self.flood.unsent = len(self._due)
+        self._due.clear()
+        while self._under_way and time.monotonic() < self.flood.ended + tail_seconds:
+            await asyncio.sleep(0.01)
+        for task in self._connecting:
+            task.cancel()
+        for connection in self._idle:
             connection.transport.abort()
-    return flood
+        return self.flood
+
+    async def _pace(self, begun: float, seconds: float, rate: float) -> None:
+        sent = 0
+        while (now := time.monotonic()) < begun + seconds:
+            while sent < (now - begun) * rate:
+                self._due.append(begun + sent / rate)
+                sent += 1
+            while self._due and self._idle:
+                self._ask(self._idle.popleft(), self._due.popleft())
+            await asyncio.sleep(_TICK_SECONDS)
+
+    def _ask(self, connection: _Connection, due: float) -> None:
+        self._under_way += 1
+        connection.ask(self._request(next(self._numbers)), due)
+
+    def _answered(self, connection: _Connection, status: int) -> None:
+        now = time.monotonic()
+        self.flood.add(status, connection.due, now)
+        self._under_way -= 1
+        if connection.transport is None or connection.transport.is_closing():
+            self._connecting.add(asyncio.ensure_future(self._connect()))
+        else:
+            self._go_on(connection, now)
+
+    def _idled(self, connection: _Connection) -> None:
+        """The server closed it while nothing was asked on it."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+            self._connecting.add(asyncio.ensure_future(self._connect()))
+
+    def _go_on(self, connection: _Connection, now: float) -> None:
+        if self._goes_on and self._rate is None:
+            self._ask(connection, now)
+        elif self._due:
+            self._ask(connection, self._due.popleft())
+        else:
+            self._idle.append(connection)
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self._answered, self._idled), "127.0.0.1", self._port
+                )
+            except OSError:
+                await asyncio.sleep(_AFTER_REFUSAL_SECONDS)
+            else:
+                self._go_on(connection, time.monotonic())
+                return
 
 
 def offer(
@@ -199,4 +218,4 @@ def offer(
 
     Returns once all is answered, after `seconds` and at most `tail_seconds`.
     """
-    return uvloop.run(_offer(port, request, rate, seconds, connections, tail_seconds))
+    return uvloop.run(_Load(port, request, rate).run(seconds, connections, tail_seconds))
