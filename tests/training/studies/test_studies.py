@@ -124,6 +124,8 @@ def test_truncation_shrinks_what_a_generator_draws(judge, tmp_path):
     real = look(judge, study.held_out)
     found = truncation.run(study, tmp_path / "picture.png")
     assert list(found["levels"]) == [str(level) for level in truncation.LEVELS]
+    diversity = [figures["in_class_diversity"] for figures in found["levels"].values()]
+    assert diversity[0] < 0.3 * diversity[-1]
     assert found["floors"]["recall"] == judged(real, look(judge, study.training))["recall"].value
 
 
