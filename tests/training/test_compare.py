@@ -46,7 +46,7 @@ def compare(folder: Path, presets: str, *options: object):
     return command("compare", "--data", data, "--presets", presets, *places, *SHORT, *options)
 
 
-def test_killed_and_resumed_runs_end_as_if_trained_alone_and_never_stopped(tmp_path: Path, tiny: str):
+def test_stopped_and_killed_runs_end_as_if_trained_alone_and_never_stopped(tmp_path: Path, tiny: str):
     data, out = write_npz(tmp_path / "stripes.npz", count=180), tmp_path / "out"
     options = ["--data", data, "--presets", "tiny:2", "--images", 32, "--out", out]
     first, second = (out / "runs" / f"tiny-{seed}" for seed in (0, 1))
@@ -57,20 +57,19 @@ def test_killed_and_resumed_runs_end_as_if_trained_alone_and_never_stopped(tmp_p
 
     with commands() as processes:
 
-        def kill_when(condition: Callable[[], bool]) -> None:
+        def end_when(condition: Callable[[], bool], number: int) -> int:
             pid = processes.start("compare", *options, "--cache", tmp_path / "judges", *SHORT)
             while not condition():
-                assert alive(pid), "it ended before it could be killed"
+                assert alive(pid), "it ended before it could be stopped"
                 time.sleep(0.005)
-            os.kill(pid, signal.SIGKILL)
-            assert processes.wait() == -signal.SIGKILL
+            os.kill(pid, number)
+            return processes.wait()
 
-        # While the first is measured, then while the second trains.
-        kill_when(lambda: spent(first) >= 32)
+        # Ctrl-C while the first trains; killed while the second does.
+        assert end_when(lambda: spent(first) > 0, signal.SIGINT) == 130
         result = out / "results" / "tiny-0.json"
         assert not result.exists()
-        kill_when(lambda: spent(second) > 0)
-        assert spent(second) < 32
+        assert end_when(lambda: spent(second) > 0, signal.SIGKILL) == -signal.SIGKILL
         done = [file.stat().st_mtime_ns for file in (first / FILE_NAME, result)]
     finished = command("compare", *options, "--cache", tmp_path / "judges", *SHORT)
     assert finished.exit_code == 0, finished.output

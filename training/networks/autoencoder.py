@@ -2,7 +2,8 @@
 
 Berthelot et al. 2017 (arXiv 1703.10717, section 3.5 and figure 1): 3x3 convolutions with ELU, strided
 ones to halve, nearest-neighbour upsampling, no norm layer, no dropout, as many channels everywhere.
-Theirs convolve at full resolution too; here the first layer halves and the last one doubles.
+Theirs have two or more convolutions at each resolution, the full one too; here are one or none: of
+as many CPU minutes a shallow auto-encoder makes more.
 """
 
 import math
@@ -30,9 +31,9 @@ class Decoder(nn.Module):
         levels, width = halvings(spec), settings.width
         self.base = (width, spec.height >> levels, spec.width >> levels)
         self.project = nn.Linear(settings.z_dim, math.prod(self.base))
-        layers: list[nn.Module] = [conv3x3(width, width), nn.ELU()]
+        layers: list[nn.Module] = [nn.ELU()]
         for _ in range(levels - 1):
-            layers += [he(UpsampledConv(width, width)), nn.ELU(), conv3x3(width, width), nn.ELU()]
+            layers += [he(UpsampledConv(width, width)), nn.ELU()]
         self.layers = nn.Sequential(*layers)
         self.to_image = he(UpsampledConv(width, spec.channels), gain=1.0)
 
@@ -61,8 +62,8 @@ class Discriminator(nn.Module):
         levels, width = halvings(spec), settings.width
         layers: list[nn.Module] = [conv3x3(spec.channels, width, stride=2), nn.ELU()]
         for _ in range(levels - 1):
-            layers += [conv3x3(width, width), nn.ELU(), conv3x3(width, width, stride=2), nn.ELU()]
-        self.layers = nn.Sequential(*layers, conv3x3(width, width), nn.ELU(), nn.Flatten())
+            layers += [conv3x3(width, width, stride=2), nn.ELU()]
+        self.layers = nn.Sequential(*layers, nn.Flatten())
         self.to_code = nn.Linear(width * (spec.height >> levels) * (spec.width >> levels), settings.z_dim)
         self.decoder = Decoder(settings, spec)
 

@@ -20,6 +20,7 @@ from training.alarms import check_finite
 from training.checkpoint import FILE_NAME, Header, read, restore, save_state
 from training.dataset import real_batches
 from training.documents import number, save_picture, table
+from training.errors import UserError
 from training.files import write_atomically
 from training.presets import settings_of
 from training.quality.frechet import frechet_distance
@@ -78,11 +79,10 @@ def trained(
     """The points of one run, as they come; those of an earlier process first."""
     settings = settings_of("ns-r1", d_steps=k, **CHANGES)
     dataset = study.dataset
-    # A name that another budget, sample or setting does not share.
     folder = study.work / f"k{k}-{study.updates}-updates-{study.count}-images"
-    state, points = begin(folder, new_state(settings, dataset.spec, torch.device("cpu")))
-    yield from points
+    state, points = begin(folder, new_state(settings, dataset.spec, torch.device("cpu")), settings, study)
     done(points[-1].updates if points else 0)
+    yield from points
     batches = real_batches(dataset, settings.seed, settings.batch, torch.device("cpu"))
     trainer = Trainer(settings, dataset.spec.classes, torch.device("cpu"), batches, contextlib.nullcontext)
     for stop in range(len(points) + 1, STOPS + 1):
@@ -100,18 +100,18 @@ def trained(
         yield points[-1]
 
 
-def begin(folder: Path, state: State) -> tuple[State, list[Point]]:
-    """The run's state and points from its folder, if it has them."""
+def begin(folder: Path, state: State, settings: Settings, study: Study) -> tuple[State, list[Point]]:
+    """The run's state and points from its folder, if it has them. Raises UserError where they are another run's."""
     if not (folder / FILE_NAME).exists():
         return state, []
     header, tensors = read(folder / FILE_NAME)
+    if (header.settings, header.data_fingerprint) != (settings, study.dataset.fingerprint):
+        raise UserError(f"{folder} holds a run on other images or with other settings: give another --work")
     restore(tensors, state)
     state.images_seen = header.images_seen
     points = [Point(**point) for point in json.loads((folder / POINTS).read_text("utf-8"))]
-    k = header.settings.d_steps
-    return state, [
-        point for point in points if point.generator_updates * k * header.settings.batch <= state.images_seen
-    ]
+    images = settings.d_steps * settings.batch
+    return state, [point for point in points if point.generator_updates * images <= state.images_seen]
 
 
 def images_of(state: State, settings: Settings, study: Study) -> NDArray[np.uint8]:

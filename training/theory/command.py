@@ -15,7 +15,8 @@ from rich.progress import Progress
 from training.documents import fill_document, machine, save_json, table
 from training.files import write_atomically
 from training.theory import ring
-from training.theory.figures import SECTIONS, SEEDS, rows_from_json, rows_table, rows_to_json, worst
+from training.theory.figures import SECTIONS, SEEDS
+from training.theory.rows import rows_from_json, rows_table, rows_to_json, worst
 
 PACES = {
     "D keeps up with G": ring.KEEPS_UP,

@@ -10,6 +10,7 @@ from service.contract import ImageShape
 from tests.generators import Tiny
 from tests.training.pictures import CLASS_NAMES, squares
 from tests.training.tiny import command, write_npz
+from training.errors import UserError
 from training.generated import Source
 from training.quality.comparison import Sample, judged, look
 from training.quality.judge import Judge
@@ -97,6 +98,14 @@ def test_a_stopped_run_goes_on_to_the_same_points(judge, tmp_path):
     assert [point.generator_updates for point in first] == [3, 5]
 
 
+def test_a_run_with_other_settings_is_not_gone_on_with(judge, tmp_path, monkeypatch):
+    study, held_out = study_of(judge, tmp_path), judge(squares().test_images).features
+    next(discriminator_steps.trained(study, 1, held_out, lambda _: None))
+    monkeypatch.setitem(discriminator_steps.CHANGES, "lr_g", 1e-4)
+    with pytest.raises(UserError, match="another --work"):
+        next(discriminator_steps.trained(study, 1, held_out, lambda _: None))
+
+
 def test_one_image_a_class_scores_higher_than_the_images_it_was_taken_from(judge, tmp_path):
     found = inception_score.run(study_of(judge, tmp_path), tmp_path / "picture.png")["samples"]
     one, real = found["one real image a class"], found["real images"]
@@ -124,6 +133,8 @@ def test_truncation_shrinks_what_a_generator_draws(judge, tmp_path):
     real = look(judge, study.held_out)
     found = truncation.run(study, tmp_path / "picture.png")
     assert list(found["levels"]) == [str(level) for level in truncation.LEVELS]
+    diversity = [figures["in_class_diversity"] for figures in found["levels"].values()]
+    assert diversity[0] < 0.3 * diversity[-1]
     assert found["floors"]["recall"] == judged(real, look(judge, study.training))["recall"].value
 
 

@@ -26,6 +26,7 @@ def test_kl_of_gaussians_is_the_closed_form_and_depends_on_the_direction(seed):
 
 def test_kl_is_infinite_where_the_other_density_has_no_mass():
     assert kullback_leibler(uniform(0, 2), uniform(0, 1)) == math.inf
+    assert kullback_leibler(uniform(0, 1), uniform(0.5, 0.5)) == math.inf
     assert kullback_leibler(uniform(0, 1), uniform(0, 2)) == pytest.approx(LOG_2)
     assert kullback_leibler(gaussian(0, 1), uniform(-50, 100)) == math.inf
 

@@ -11,8 +11,9 @@ from tests.training.tiny import command
 from training.documents import filled
 from training.theory import discriminator, figures, plots, ring
 from training.theory.command import PACES, RING_STEPS, blocks, ring_points
-from training.theory.figures import SECTIONS, SEEDS, rows_from_json
+from training.theory.figures import SECTIONS, SEEDS
 from training.theory.ring import RECIPES
+from training.theory.rows import rows_from_json
 
 DOCS = Path(__file__).parents[3] / "docs"
 STORED = json.loads((DOCS / "theory" / "figures.json").read_text("utf-8"))
