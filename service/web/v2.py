@@ -31,9 +31,15 @@ from service.sampler import Draw
 from service.web import operations, v2_models
 from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
 from service.web.problems import reply_to
+<<<<<<< HEAD
 from service.web.samples import decode_request, timing_of
 from service.web.v2_messages import InferParameters
 from service.web.v2_tensors import read_inputs, read_outputs, read_request, write_response
+=======
+from service.web.samples import timing_of
+from service.web.v2_messages import InferParameters, InferRequest
+from service.web.v2_tensors import Inputs, read_inputs, read_outputs, read_request, write_response
+>>>>>>> lifecycle
 
 _JSON = "application/json"
 _EXTENSIONS = [
@@ -119,22 +125,10 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     begun = time.monotonic()
     settings = call.models.settings
     body = await _body(call)
-    found = _find(call, model, version)
+    _find(call, model, version)  # an unknown model is said before what is wrong with the body
     asked, binary = read_request(body, header(call.scope, b"inference-header-content-length"))
-    if asked.model_name not in (None, found.name):
-        raise UnknownModel(f"The path names the model {model}, and the body '{asked.model_name[:64]}'.")
-    if asked.model_version is not None:
-        named = _find(call, model, asked.model_version)
-        if version is not None and named is not found:
-            raise UnknownModel(
-                f"The path names the version {version[:64]}, and the body {asked.model_version[:64]}."
-            )
-        found = named
-    elif version is None:
-        found = call.models.pick(model, None)
-    found.require_ready()
+    found, inputs = _understood(call, model, version, asked, binary)
     assert found.batcher is not None
-    inputs = read_inputs(asked, binary, found.contract, settings.max_images_per_request)
     in_binary = read_outputs(asked)
     parameters = asked.parameters or InferParameters()
     if inputs.z is None:
@@ -234,6 +228,29 @@ async def _body(call: Call) -> bytes:
     settings = call.models.settings
     body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
     return inflate(body, header(call.scope, b"content-encoding"), settings.max_body_bytes)
+
+
+def _understood(
+    call: Call, name: str, version: str | None, asked: InferRequest, binary: memoryview
+) -> tuple[Model, Inputs]:
+    """Which model is to draw, and what. Raises UnknownModel, NotReady, and what read_inputs raises."""
+    found = _find(call, name, version)
+    if asked.model_name not in (None, found.name):
+        raise UnknownModel(f"The path names the model {name}, and the body '{asked.model_name[:64]}'.")
+    if asked.model_version is not None:
+        named = _find(call, name, asked.model_version)
+        if version is not None and named is not found:
+            raise UnknownModel(f"The path names version {version}, and the body {asked.model_version}.")
+        found = named
+    most = call.models.settings.max_images_per_request
+    found.require_ready()
+    inputs = read_inputs(asked, binary, found.contract, most)
+    if version is None and asked.model_version is None:
+        picked = call.models.pick(name, inputs.seeds[0] if inputs.seeds else None)
+        if picked is not found:
+            picked.require_ready()
+            return picked, read_inputs(asked, binary, picked.contract, most)
+    return found, inputs
 
 
 def _find(call: Call, name: str, version: str | None) -> Model:
