@@ -31,15 +31,9 @@ from service.sampler import Draw
 from service.web import operations, v2_models
 from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
 from service.web.problems import reply_to
-<<<<<<< HEAD
 from service.web.samples import decode_request, timing_of
-from service.web.v2_messages import InferParameters
-from service.web.v2_tensors import read_inputs, read_outputs, read_request, write_response
-=======
-from service.web.samples import timing_of
 from service.web.v2_messages import InferParameters, InferRequest
 from service.web.v2_tensors import Inputs, read_inputs, read_outputs, read_request, write_response
->>>>>>> lifecycle
 
 _JSON = "application/json"
 _EXTENSIONS = [
