@@ -84,7 +84,9 @@ def draw(samples: dict[str, Sample], found: dict[str, Any], picture: Path) -> No
 def block(found: dict[str, Any]) -> str:
     names = list(found["samples"])
     rows = [
-        [words, *(number(found["samples"][name][key]) for name in names)] for key, words in FIGURES.items()
+        # The features of one image differ from themselves in their last digits.
+        [words, *(number(round(found["samples"][name][key], 6)) for name in names)]
+        for key, words in FIGURES.items()
     ]
     return table([f"{found['images']:,} images", *names], rows)
 

@@ -62,3 +62,23 @@ def test_what_it_says_of_latents_is_so():
     dark, across, control, own = (one["brightness"] for one in sums.values())
     assert (across - dark) / (own - dark) == pytest.approx(5 / 6, abs=0.03)
     assert (control - dark) / (across - dark) == pytest.approx(1 / 12, abs=0.01)
+
+
+def test_what_it_says_of_discriminator_steps_is_so():
+    one, four = STORED["discriminator-steps"]["runs"].values()
+    assert all(a["frechet_distance"] < b["frechet_distance"] for a, b in zip(one, four, strict=True))
+    assert four[-1]["frechet_distance"] / one[-1]["frechet_distance"] == pytest.approx(2, abs=0.25)
+    after = [
+        {point["generator_updates"]: round(point["frechet_distance"], 1) for point in run}
+        for run in (one, four)
+    ]
+    assert [(run[300], run[600]) for run in after] == [(5.5, 4.3), (4.6, 4.1)]
+    for run in (one, four):
+        assert run[-1]["loss_g"] > 1.3 * run[0]["loss_g"]
+        assert run[-1]["frechet_distance"] < 0.36 * run[0]["frechet_distance"]
+    assert all(
+        correlation < -0.5 for correlation in STORED["discriminator-steps"]["rank_correlation"].values()
+    )
+    at_equal_quality = [next(p for p in run if p["frechet_distance"] < 4.3) for run in (one, four)]
+    assert [round(p["loss_g"], 2) for p in at_equal_quality] == [0.99, 2.5]
+    assert all(4.15 < p["frechet_distance"] < 4.3 for p in at_equal_quality)
