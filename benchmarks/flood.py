@@ -131,8 +131,11 @@ class _Load:
         self._goes_on = False
         self._connecting: set[asyncio.Task[None]] = set()
 
-    async def run(self, seconds: float, connections: int, tail_seconds: float) -> Flood:
+    async def run(
+        self, seconds: float, connections: int, tail_seconds: float, on_begin: Callable[[], None]
+    ) -> Flood:
         await asyncio.gather(*(self._connect() for _ in range(connections)))
+        on_begin()
         begun = time.monotonic()
         self._goes_on = True
         if self._rate is None:
@@ -213,9 +216,10 @@ def offer(
     seconds: float,
     connections: int,
     tail_seconds: float = 60,
+    on_begin: Callable[[], None] = lambda: None,
 ) -> Flood:
     """rate: requests a second; None: each connection asks again as soon as it is answered.
 
-    Returns once all is answered, after `seconds` and at most `tail_seconds`.
+    on_begin: called when all connections are made. Returns once all is answered, after `seconds` and at most `tail_seconds`.
     """
-    return uvloop.run(_Load(port, request, rate).run(seconds, connections, tail_seconds))
+    return uvloop.run(_Load(port, request, rate).run(seconds, connections, tail_seconds, on_begin))

@@ -34,8 +34,7 @@ def server(tmp_path_factory):
 
 
 def memory_mb(server: Server) -> float:
-    """Of all its processes; what several share is counted once."""
-    return sum(one.memory_full_info().pss for one in server.tree()) / 1e6
+    return sum(one.memory_info().rss for one in server.tree()) / 1e6
 
 
 def offered(server: Server, times_capacity: float, seconds: float) -> tuple[flood.Flood, float]:
