@@ -145,7 +145,7 @@ def _known(before: Wanted | None, name: str, version: str) -> tuple[Wanted, Want
     if version not in model.versions:
         raise UnknownModel(
             f"Model {name} has the versions {', '.join(model.versions)}, not '{version[:64]}'. New files are read by "
-            "POST /admin/reload."
+            "POST /v1/admin/reload."
         )
     return after, model
 
@@ -172,6 +172,6 @@ async def _done(rollout: Rollout, now: Wanted, is_done: Callable[[Report], bool]
         if time.monotonic() > end:
             raise WorkersLate(
                 f"Not all workers have done it within {seconds:g} seconds: {', '.join(late)}. It stays wanted: they do "
-                "it as soon as they can, and GET /admin/models shows it."
+                "it as soon as they can, and GET /v1/admin/models shows it."
             )
         await asyncio.sleep(_LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""/admin: an operator's orders, while the service runs; see orders.py."""
+"""/v1/admin: an operator's orders, while the service runs; see orders.py."""
 
 import ipaddress
 import re
@@ -44,25 +44,25 @@ _NOT_LOCAL = (b"origin", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", 
 
 
 async def get_models(call: Call) -> Reply:
-    """GET /admin/models."""
+    """GET /v1/admin/models."""
     require_operator(call)
     return _reply(await orders.state(call.rollout))
 
 
 async def post_reload(call: Call) -> Reply:
-    """POST /admin/reload."""
+    """POST /v1/admin/reload."""
     asked = await _asked(call, _reload)
     return _reply(await orders.reload(call.rollout, asked.timeout))
 
 
 async def post_traffic(call: Call, model: str) -> Reply:
-    """POST /admin/models/{model}."""
+    """POST /v1/admin/models/{model}."""
     asked = await _asked(call, _traffic)
     return _reply(await orders.direct(call.rollout, model, asked.version, asked.share, asked.timeout))
 
 
 async def post_retire(call: Call, model: str) -> Reply:
-    """POST /admin/models/{model}/retire."""
+    """POST /v1/admin/models/{model}/retire."""
     asked = await _asked(call, _retire)
     return _reply(await orders.retire(call.rollout, model, asked.version, asked.timeout))
 

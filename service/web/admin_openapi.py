@@ -74,14 +74,14 @@ _MODEL = "Model name."
 _WHO = "From the machine itself, or with a key for admin where API keys are configured."
 
 PATHS: Object = {
-    "/admin/models": {
+    "/v1/admin/models": {
         "get": operation(
             "Versions, and where requests go",
             {"200": answer("As of now.", json(reference(State.__name__)))} | problems(ERRORS),
             _WHO,
         )
     },
-    "/admin/reload": {
+    "/v1/admin/reload": {
         "post": operation(
             "Read the models folder again",
             _DONE | problems(_ORDER_ERRORS),
@@ -91,7 +91,7 @@ PATHS: Object = {
             requestBody=body(ReloadRequest.__name__, two_minutes={"timeout": 120}),
         )
     },
-    "/admin/models/{model}": {
+    "/v1/admin/models/{model}": {
         "post": operation(
             "Send requests to a version: a canary, all of them, or back",
             _DONE | problems((*_ORDER_ERRORS, UnknownModel)),
@@ -104,7 +104,7 @@ PATHS: Object = {
             ),
         )
     },
-    "/admin/models/{model}/retire": {
+    "/v1/admin/models/{model}/retire": {
         "post": operation(
             "Take a version out of memory",
             _DONE | problems((*_ORDER_ERRORS, UnknownModel)),

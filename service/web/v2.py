@@ -163,7 +163,7 @@ async def load_or_unload(call: Call, model: str) -> Reply:
     _find(call, model, None)
     raise RequestError(
         "Models can't be loaded or unloaded here: they are read from the server's folder when it starts, and by "
-        "POST /admin/reload."
+        "POST /v1/admin/reload."
     )
 
 

@@ -219,7 +219,7 @@ def _repository() -> Object:
     paths: Object = {"/v2/repository/index": {"post": index}}
     for what in ("load", "unload"):
         path = f"/v2/repository/models/{{model}}/{what}"
-        text = "Models are read from the server's folder when it starts, and by POST /admin/reload."
+        text = "Models are read from the server's folder when it starts, and by POST /v1/admin/reload."
         paths[path] = {"post": _operation("Always refused", None, (RequestError, UnknownModel), path, text)}
     return paths
 

@@ -173,7 +173,7 @@ def test_what_an_order_can_not_mean_is_refused_and_changes_nothing(root):
             before = await orders.state(one)
             for error, says, order in (
                 (UnknownModel, "no model 'none'", orders.direct(one, "none", V_NEW, 1, SECONDS)),
-                (UnknownModel, "POST /admin/reload", orders.direct(one, "tiny", "0" * 12, 1, SECONDS)),
+                (UnknownModel, "POST /v1/admin/reload", orders.direct(one, "tiny", "0" * 12, 1, SECONDS)),
                 (UnknownModel, "not ''", orders.retire(one, "tiny", "", SECONDS)),
                 (VersionRefused, "not an ONNX file", orders.direct(one, "tiny", broken, 1, SECONDS)),
                 (VersionRefused, "is failed on worker", orders.direct(one, "tiny", broken, 0.1, SECONDS)),

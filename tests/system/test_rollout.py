@@ -82,7 +82,7 @@ class Visitors:
 
 async def order(server: Server, path: str, **fields: Any) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=60) as client:
-        response = await client.post(f"/admin/{path}", json=fields)
+        response = await client.post(f"/v1/admin/{path}", json=fields)
     assert response.status_code == 200, response.text
     assert len(response.json()["workers"]) == 2
     return response.json()

@@ -1,4 +1,4 @@
-"""/admin, and what other routes make of several versions; in process, with one worker."""
+"""/v1/admin, and what other routes make of several versions; in process, with one worker."""
 
 import asyncio
 import json
@@ -57,8 +57,8 @@ def test_the_examples_of_the_reference_are_orders_that_work(tmp_path):
     paths = document(Settings())["paths"]
 
     async def scene(client: httpx.AsyncClient) -> None:
-        assert (await client.get("/admin/models")).status_code == 200
-        for path in ("/admin/reload", "/admin/models/{model}", "/admin/models/{model}/retire"):
+        assert (await client.get("/v1/admin/models")).status_code == 200
+        for path in ("/v1/admin/reload", "/v1/admin/models/{model}", "/v1/admin/models/{model}/retire"):
             (content,) = paths[path]["post"]["requestBody"]["content"].values()
             for example in content["examples"].values():
                 asked = json.loads(json.dumps(example["value"]))
@@ -75,7 +75,7 @@ def test_the_examples_of_the_reference_are_orders_that_work(tmp_path):
 
 def test_what_is_wrong_with_an_order_is_said_and_described(tmp_path):
     async def scene(client: httpx.AsyncClient) -> None:
-        before = (await client.get("/admin/models")).json()
+        before = (await client.get("/v1/admin/models")).json()
 
         async def post(path: str, **options: Any) -> httpx.Response:
             response = await client.post(path, **options)
@@ -85,31 +85,34 @@ def test_what_is_wrong_with_an_order_is_said_and_described(tmp_path):
             return response
 
         new = {"version": V_NEW}
-        refused(await post("/admin/models/none", json=new), 404, "unknown_model")
-        refused(await post("/admin/models/tiny", json={"version": "1" * 12}), 404, "unknown_model")
-        refused(await post("/admin/models/tiny", json={}), 422, "invalid_field", "version")
-        refused(await post("/admin/models/tiny", json={"version": 7}), 422, "invalid_field", "version")
+        refused(await post("/v1/admin/models/none", json=new), 404, "unknown_model")
+        refused(await post("/v1/admin/models/tiny", json={"version": "1" * 12}), 404, "unknown_model")
+        refused(await post("/v1/admin/models/tiny", json={}), 422, "invalid_field", "version")
+        refused(await post("/v1/admin/models/tiny", json={"version": 7}), 422, "invalid_field", "version")
         for share in (-0.1, 1.1, "half", None):
             refused(
-                await post("/admin/models/tiny", json=new | {"share": share}), 422, "invalid_field", "share"
+                await post("/v1/admin/models/tiny", json=new | {"share": share}),
+                422,
+                "invalid_field",
+                "share",
             )
         refused(
-            await post("/admin/models/tiny", json={"version": V_OLD, "share": 0.5}),
+            await post("/v1/admin/models/tiny", json={"version": V_OLD, "share": 0.5}),
             422,
             "invalid_field",
             "share",
         )
-        refused(await post("/admin/reload", json={"timeout": 0}), 422, "invalid_field", "timeout")
-        refused(await post("/admin/reload", json={"path": "/etc"}), 422, "invalid_field", "path")
-        refused(await post("/admin/reload", content=b"{"), 400, "not_json")
+        refused(await post("/v1/admin/reload", json={"timeout": 0}), 422, "invalid_field", "timeout")
+        refused(await post("/v1/admin/reload", json={"path": "/etc"}), 422, "invalid_field", "path")
+        refused(await post("/v1/admin/reload", content=b"{"), 400, "not_json")
         refused(
-            await post("/admin/reload", content=b"{}", headers={"content-type": "text/plain"}),
+            await post("/v1/admin/reload", content=b"{}", headers={"content-type": "text/plain"}),
             415,
             "unsupported_media_type",
         )
-        refused(await post("/admin/models/tiny/retire", json={"version": V_OLD}), 409, "version_refused")
-        refused(await client.get("/admin/reload"), 405, "method_not_allowed")
-        assert (await client.get("/admin/models")).json() == before
+        refused(await post("/v1/admin/models/tiny/retire", json={"version": V_OLD}), 409, "version_refused")
+        refused(await client.get("/v1/admin/reload"), 405, "method_not_allowed")
+        assert (await client.get("/v1/admin/models")).json() == before
 
     play(tmp_path, scene)
 
@@ -131,7 +134,7 @@ def test_without_keys_only_the_machine_itself_may_order(tmp_path):
     async def scene(client: httpx.AsyncClient) -> None:
         async def ask(**headers: str) -> httpx.Response:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
-            return await client.get("/admin/models", headers=named)
+            return await client.get("/v1/admin/models", headers=named)
 
         for host in LOCAL:
             assert (await ask(host=host)).status_code == 200, host
@@ -145,9 +148,9 @@ def test_without_keys_only_the_machine_itself_may_order(tmp_path):
             {"via": "1.1 proxy"},
         ):
             refused(await ask(**headers), 403, "forbidden")
-        refused(await client.post("/admin/reload", json={}, headers={"origin": "null"}), 403, "forbidden")
+        refused(await client.post("/v1/admin/reload", json={}, headers={"origin": "null"}), 403, "forbidden")
         body = {"version": V_NEW}
-        for path in ("/admin/models/tiny", "/admin/models/tiny/retire", "/admin/reload"):
+        for path in ("/v1/admin/models/tiny", "/v1/admin/models/tiny/retire", "/v1/admin/reload"):
             refused(await client.post(path, json=body, headers={"host": "example.com"}), 403, "forbidden")
 
     play(tmp_path, scene)
@@ -156,14 +159,14 @@ def test_without_keys_only_the_machine_itself_may_order(tmp_path):
 @pytest.mark.parametrize(("client", "status"), [(("10.0.0.7", 5), 403), (("::1", 5), 200), (None, 403)])
 def test_the_machine_itself_is_who_connects_from_it(tmp_path, client, status):
     async def scene(asking: httpx.AsyncClient) -> None:
-        assert (await asking.get("/admin/models")).status_code == status
+        assert (await asking.get("/v1/admin/models")).status_code == status
 
     play(tmp_path, scene, client=client)
 
 
 def test_outside_bentoml_orders_say_that_there_is_no_folder(site):
     headers = {"host": "localhost"}
-    detail = refused(site.get("/admin/models", headers=headers), 503, "not_shared")
+    detail = refused(site.get("/v1/admin/models", headers=headers), 503, "not_shared")
     assert "no folder" in detail
 
 
@@ -194,7 +197,7 @@ async def versions_of_every_route(client: httpx.AsyncClient, seed: int, model: s
 
 def test_every_route_sends_a_seed_the_same_way_and_a_named_version_to_that(tmp_path):
     async def scene(client: httpx.AsyncClient) -> None:
-        await client.post("/admin/models/tiny", json={"version": V_NEW, "share": 0.5})
+        await client.post("/v1/admin/models/tiny", json={"version": V_NEW, "share": 0.5})
         ways = [await versions_of_every_route(client, seed, "tiny") for seed in range(12)]
         assert all(len(way) == 1 for way in ways)
         assert set.union(*ways) == {V_OLD, V_NEW}
@@ -216,9 +219,9 @@ def test_an_image_at_a_versioned_address_is_the_same_whoever_gets_the_requests(t
         before = await images()
         assert before[0] != before[1]
         for order in ({"version": V_NEW, "share": 0.5}, {"version": V_NEW}, {"version": V_OLD}):
-            assert (await client.post("/admin/models/tiny", json=order)).status_code == 200
+            assert (await client.post("/v1/admin/models/tiny", json=order)).status_code == 200
             assert await images() == before
-        assert (await client.post("/admin/models/tiny/retire", json={"version": V_NEW})).status_code == 200
+        assert (await client.post("/v1/admin/models/tiny/retire", json={"version": V_NEW})).status_code == 200
         gone = await client.get(f"/v1/models/tiny@{V_NEW}/images/bag/7.png")
         refused(gone, 404, "unknown_model")
         assert "immutable" not in gone.headers.get("cache-control", "")
@@ -228,7 +231,7 @@ def test_an_image_at_a_versioned_address_is_the_same_whoever_gets_the_requests(t
 
 def test_cards_list_the_versions_and_their_shares(tmp_path):
     async def scene(client: httpx.AsyncClient) -> None:
-        await client.post("/admin/models/tiny", json={"version": V_NEW, "share": 0.25})
+        await client.post("/v1/admin/models/tiny", json={"version": V_NEW, "share": 0.25})
         (card,) = (await client.get("/v1/models")).json()["data"]
         assert card["version"] == V_OLD, "a card is no sample: it is of the version that gets the rest"
         assert card["versions"] == [
@@ -270,7 +273,7 @@ def test_v2_lists_every_version_and_asks_the_one_that_is_named(tmp_path):
         )
         assert differs.status_code == 404
         assert old in differs.json()["error"]
-        await client.post("/admin/models/tiny", json={"version": V_NEW})
+        await client.post("/v1/admin/models/tiny", json={"version": V_NEW})
         assert await answered("/v2/models/tiny/infer") == new
 
     play(tmp_path, scene)

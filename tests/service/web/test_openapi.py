@@ -125,7 +125,7 @@ EXAMPLES = [
 @pytest.mark.parametrize(
     ("path", "name", "value"),
     # Orders are tried in test_admin.py, where workers have a folder to agree in.
-    [one for one in EXAMPLES if one[0] != "/sample" and not one[0].startswith("/admin/")],
+    [one for one in EXAMPLES if one[0] != "/sample" and not one[0].startswith("/v1/admin/")],
 )
 def test_the_examples_are_requests_that_work(site, path, name, value):
     response = site.ask("POST", path.format(model="tiny", version="1"), json=value)
