@@ -3,15 +3,18 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 HOST ?= 0.0.0.0
 PORT ?= 3000
+# PEM files, for https.
+SSL_CERTFILE ?=
+SSL_KEYFILE ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export BENTOML_DO_NOT_TRACK = true
 
 .PHONY: help serve test check format dev bench constraints clean
 
 help:
-	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, GANSERVE_*)"
+	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, SSL_CERTFILE=, SSL_KEYFILE=, GANSERVE_*)"
 	@echo "make test    run every test"
-	@echo "make check   format, lint and types"
+	@echo "make check   format, lint, types, and known vulnerabilities of what is installed"
 	@echo "make format  apply the format"
 	@echo "make dev     install training and test tools into .venv-dev"
 	@echo "make bench   measure the service and its peers on this machine (BENCH=--help, BENCH=--quick)"
@@ -20,9 +23,10 @@ help:
 # One home an instance: BentoML deletes the metric files in it at every start. No balancer stands in
 # front here, so Ctrl-C need not wait for one to notice.
 serve: .venv/.installed
-	@.venv/bin/python -m service.preflight $(HOST) $(PORT)
+	@.venv/bin/python -m service.preflight $(HOST) $(PORT) '$(SSL_CERTFILE)' '$(SSL_KEYFILE)'
 	@BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/.bentoml/$(PORT)} GANSERVE_DRAIN_SECONDS=$${GANSERVE_DRAIN_SECONDS:-0} \
-		exec .venv/bin/bentoml serve --host $(HOST) --port $(PORT)
+		exec .venv/bin/bentoml serve --host $(HOST) --port $(PORT) \
+		$(if $(SSL_CERTFILE),--ssl-certfile '$(SSL_CERTFILE)') $(if $(SSL_KEYFILE),--ssl-keyfile '$(SSL_KEYFILE)')
 
 test: .venv-dev/.installed
 	.venv-dev/bin/python -m pytest
@@ -31,6 +35,7 @@ check: .venv-dev/.installed
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/basedpyright
+	.venv-dev/bin/python .ci/audit.py
 
 format: .venv-dev/.installed
 	.venv-dev/bin/ruff format .

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from typing import cast
 
 import bentoml
@@ -15,13 +16,16 @@ import uvicorn.config
 from numpy.typing import NDArray
 
 from service.errors import SettingsError
+from service.keys import keyring
 from service.settings import from_environment, unknown_names
 
 try:
     settings = from_environment()
+    keys = keyring(settings)
 except SettingsError as error:
     # An exception in the worker would restart it for ever; this ends the parent, before it starts one.
     sys.exit(f"ganserve: {error}")
+settings = replace(settings, api_keys="")  # the keyring holds no key, and neither should anything else
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
 
@@ -42,7 +46,8 @@ class FrontedService(bentoml.Service):
         # works, by way of ASGI.
         uvicorn.config.HTTP_PROTOCOLS["auto"] = "service.web.wire:Wire"
         native = frozenset(method.route for method in self.apis.values())
-        front = Front(Models(settings), super().to_asgi(is_main), native)
+        os.environ.pop("GANSERVE_API_KEYS", None)  # workers take it from the parent, and nobody from them
+        front = Front(Models(settings), super().to_asgi(is_main), native, keys)
         self.front = front
         return front
 
@@ -84,7 +89,8 @@ class Ganserve:
         from service.web import bento
 
         asked = SampleRequest(model, label, n, seed, truncation=truncation, timeout=timeout)
-        reply = await bento.sample(self.front.models, ctx.request.receive, asked)
+        request = ctx.request
+        reply = await bento.sample(self.front.models, request.receive, asked, request.scope.get(bento.CHARGE))
         ctx.response.status_code = reply.status  # or it would be 200
         # The array's JSON, made off the event loop; BentoML would make it on it.
         return cast(NDArray[np.uint8], Response(reply.body, reply.status, reply.headers, reply.media_type))
@@ -98,6 +104,7 @@ class Ganserve:
         if bentoml.server_context.worker_index in (None, 1):
             for warning in unknown_names():
                 log.warning(warning)
+            log.info("API keys: %s", "none, every route is open" if keys is None else ", ".join(keys.names))
         # uvicorn puts a line together for each request, for a logger that BentoML has silenced.
         logging.getLogger("uvicorn.access").propagate = False
         _end_with_parent()

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 import onnx
+from google.protobuf.message import Message
 from msgspec import Meta, Struct
 
 from service.errors import ContractError
@@ -26,6 +27,8 @@ IR_VERSION = 10
 
 _Signature = tuple[str, str, tuple[int | None, ...]]
 _PLAIN_DOMAINS = {"", "ai.onnx"}
+_NAMES_A_DOMAIN = onnx.NodeProto | onnx.OperatorSetIdProto | onnx.FunctionProto
+_CARD_ROW = re.compile(r"^\| SHA-256 of generator\.onnx \|(.*)\|[ \t]*$", re.MULTILINE)
 
 
 class ImageShape(Struct, frozen=True):
@@ -86,6 +89,22 @@ def version(file: bytes) -> str:
     return hashlib.sha256(file).hexdigest()[:12]
 
 
+def card_row(file: bytes) -> str:
+    """The row of a model card's table that names the file."""
+    return f"| SHA-256 of generator.onnx | `{hashlib.sha256(file).hexdigest()}` |"
+
+
+def is_of_card(file: bytes, card: str) -> bool:
+    """Whether the card names this very file; False if it names none. Raises ContractError if it names another."""
+    stated = _CARD_ROW.findall(card)
+    if any(row.strip(" `").lower() != hashlib.sha256(file).hexdigest() for row in stated):
+        raise ContractError(
+            f"the file is not that of its card: its SHA-256 is {hashlib.sha256(file).hexdigest()}, and the card's is "
+            f"{stated[0].strip(' `')[:64]}"
+        )
+    return bool(stated)
+
+
 def parse(file: bytes) -> Contract:
     """The contract of an ONNX file, checked against its graph.
 
@@ -98,10 +117,14 @@ def parse(file: bytes) -> Contract:
         raise ContractError(f"not an ONNX file: {error}") from error
     if not model.HasField("graph"):
         raise ContractError("not an ONNX file: it holds no graph")
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
-        raise ContractError("external data is refused: the weights must be inside the file")
-    foreign = {domain.domain for domain in model.opset_import} - _PLAIN_DOMAINS
-    if foreign:
+    domains: set[str] = set()
+    for part in _parts(model):
+        if isinstance(part, onnx.TensorProto):
+            if part.data_location == onnx.TensorProto.EXTERNAL or part.external_data:
+                raise ContractError("external data is refused: the weights must be inside the file")
+        else:
+            domains.add(part.domain)
+    if foreign := domains - _PLAIN_DOMAINS:
         raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}")
     contract = _metadata(model)
     _check_graph(model.graph, contract)
@@ -143,18 +166,19 @@ def _metadata(model: onnx.ModelProto) -> Contract:
     return contract
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor of the file: also those inside nodes, branches and functions."""
-    yield from model.graph.initializer
-    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    for sparse in model.graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    while waiting:
-        for attribute in waiting.pop().attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for graph in (attribute.g, *attribute.graphs):
-                yield from graph.initializer
-                waiting += graph.node
+def _parts(message: Message) -> Iterator[Any]:
+    """Every tensor, and all that names a domain of operators: in branches, functions, sparse tensors, wherever.
+
+    Engines know some custom operators without an import, so nodes are asked themselves.
+    """
+    if isinstance(message, _NAMES_A_DOMAIN | onnx.TensorProto):
+        yield message
+    if isinstance(message, onnx.TensorProto):  # its weights are not worth the copy
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in [value] if isinstance(value, Message) else value:
+                yield from _parts(inner)
 
 
 def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:

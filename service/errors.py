@@ -3,16 +3,21 @@
 GanserveError
 ├── RequestError            the client can mend it
 │   ├── NotJson             400 not_json
-│   ├── Forbidden           403 forbidden           an operator's route, from elsewhere
+│   ├── InvalidKey          401 invalid_api_key     keys are configured, and this is none of them
+│   ├── MissingScope        403 missing_scope       the key is good, but not for this
+│   ├── LocalOnly           403 local_only          for the machine's own programs
 │   ├── UnknownRoute        404 unknown_route
 │   ├── UnknownModel        404 unknown_model
 │   ├── MethodNotAllowed    405 method_not_allowed
 │   ├── BodyTimeout         408 body_timeout
 │   ├── VersionRefused      409 version_refused     it is not ready, or in use; nothing was changed
 │   ├── BodyTooLarge        413 body_too_large
+│   ├── UrlTooLong          414 url_too_long
 │   ├── UnsupportedType     415 unsupported_media_type
 │   ├── InvalidField        422 invalid_field
-│   └── QueueFull           429 queue_full          before anything is queued
+│   ├── QueueFull           429 queue_full          before anything is queued
+│   ├── QuotaExceeded       429 quota_exceeded      this key's, a minute
+│   └── HeadTooLarge        431 head_too_large
 ├── ServiceError            the client may try again, here or elsewhere
 │   ├── EngineFailed        500 engine_failed       to the requests of that forward pass only
 │   ├── NotReady            503 not_ready           the model is loading, or failed to load
@@ -45,10 +50,37 @@ class NotJson(RequestError):
     title = "The body is not JSON"
 
 
-class Forbidden(RequestError):
+class LocalOnly(RequestError):
+    """Of routes that change the service itself."""
+
     status = 403
-    code = "forbidden"
-    title = "Not allowed from here"
+    code = "local_only"
+    title = "Only from the machine itself"
+
+
+class InvalidKey(RequestError):
+    """No API key, or one that is not known; the text never repeats it."""
+
+    status = 401
+    code = "invalid_api_key"
+    title = "An API key is needed"
+
+    def __init__(self, message: str, challenge: str) -> None:
+        super().__init__(message)
+        self.challenge = challenge
+        """Of WWW-Authenticate (RFC 6750)."""
+
+
+class MissingScope(RequestError):
+    """The key is known, and is not for this route."""
+
+    status = 403
+    code = "missing_scope"
+    title = "The API key lacks the scope"
+
+    def __init__(self, message: str, challenge: str) -> None:
+        super().__init__(message)
+        self.challenge = challenge
 
 
 class UnknownRoute(RequestError):
@@ -93,6 +125,12 @@ class BodyTooLarge(RequestError):
     title = "The body is too large"
 
 
+class UrlTooLong(RequestError):
+    status = 414
+    code = "url_too_long"
+    title = "The URL is too long"
+
+
 class UnsupportedType(RequestError):
     status = 415
     code = "unsupported_media_type"
@@ -121,6 +159,24 @@ class QueueFull(RequestError):
     def __init__(self, message: str, retry_after_seconds: int) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class QuotaExceeded(RequestError):
+    """The key has used up what it may have; worth trying again after `retry_after_seconds`."""
+
+    status = 429
+    code = "quota_exceeded"
+    title = "The API key's quota is used up"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class HeadTooLarge(RequestError):
+    status = 431
+    code = "head_too_large"
+    title = "The header fields are too large"
 
 
 class ServiceError(GanserveError):

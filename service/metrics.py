@@ -1,8 +1,8 @@
 """Every Prometheus metric. The names are part of the API.
 
 BentoML sets PROMETHEUS_MULTIPROC_DIR before a worker imports this, so each worker writes its own
-files and any worker answers for all. Label values come from the code and from the models that were
-loaded, never from a client.
+files and any worker answers for all. Label values come from the code, from the models that were loaded
+and from the keys that were configured, never from a client.
 """
 
 import os
@@ -72,6 +72,10 @@ requests = Counter(
     "ganserve_requests_total", "Requests answered, by route pattern and status.", ["route", "code"]
 )
 images = Counter("ganserve_images_total", "Images answered.", ["model"])
+key_requests = Counter(
+    "ganserve_key_requests_total", "Requests made with an API key, by its name and status.", ["key", "code"]
+)
+key_images = Counter("ganserve_key_images_total", "Images answered, by API key.", ["key"])
 forward_passes = Counter("ganserve_forward_passes_total", "Forward passes of the generator.", ["model"])
 refused = Counter("ganserve_refused_total", "Requests refused before they were queued.", ["reason"])
 dropped = Counter(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from service import golden, metrics
 from service.batcher import Batcher, Line
-from service.contract import Contract, parse, version
+from service.contract import Contract, is_of_card, parse, version
 from service.engines.choose import available_cpus, choose
 from service.engines.engine import Engine
 from service.errors import ContractError, EngineUnavailable, NotReady, UnknownModel
@@ -25,6 +25,7 @@ from service.settings import Settings
 log = logging.getLogger("bentoml.ganserve.models")
 
 FILE = "generator.onnx"
+CARD = "README.md"
 # What is around a pass, and what it finds in no cache, weighs less in a large one; but a pass on the event
 # loop holds up everything else.
 SHORT_SECONDS = 0.012
@@ -42,6 +43,8 @@ class Model:
         self.state = "loading"
         self.problem = ""
         self.version = version
+        self.verified = False
+        """Whether the file is the one that its card names; False if there is no card that names one."""
         self.created = 0
         self.load_seconds = 0.0
         self.contract: Contract
@@ -53,7 +56,7 @@ class Model:
         self.batcher: Batcher | None = None
 
     def load(self, settings: Settings, worker: int = 0) -> None:
-        """Read, check against the contract, start the engine, compare golden samples, warm up.
+        """Read, check against its card and the contract, start the engine, compare golden samples, warm up.
 
         worker: which of the workers this is, from 0; GPUs are dealt out by it.
 
@@ -70,6 +73,8 @@ class Model:
             if self.version not in ("", version(file)):
                 raise ContractError(f"the file changed after it was found: it is version {version(file)} now")
             self.version = version(file)
+            card = card_of(self.path)
+            self.verified = is_of_card(file, card.read_text("utf-8", "replace") if card.is_file() else "")
             self.contract = parse(file)
             self.engine = choose(file, self.contract, settings, worker)
             self._warm_up()
@@ -226,10 +231,11 @@ class Models(Mapping[str, Model]):
             self.batcher = Batcher(lanes, self.settings.max_queue_images, encode_threads)
         model.serve(self.batcher)
         log.info(
-            "model %s@%s ready in %.2f s; %s",
+            "model %s@%s ready in %.2f s; %s; %s",
             model.name,
             model.version,
             model.load_seconds,
+            "its card names this file" if model.verified else "unverified, no card names its SHA-256",
             model.engine.reason,
         )
 
@@ -317,6 +323,11 @@ class Models(Mapping[str, Model]):
 
     def __len__(self) -> int:
         return len(self._models)
+
+
+def card_of(path: Path) -> Path:
+    """Of a model file: README.md for generator.onnx, and for others what has their name, as generator-2.md."""
+    return path.with_name(CARD) if path.name == FILE else path.with_suffix(".md")
 
 
 def folders(root: Path) -> list[Path]:

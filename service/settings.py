@@ -17,10 +17,11 @@ _FOREIGN_NAMES = {"GANSERVE_URL", "GANSERVE_API_KEY", "GANSERVE_PORT", "GANSERVE
 _FOREIGN_PREFIXES = ("GANSERVE_SERVICE_PORT", "GANSERVE_PORT_")
 
 _PUBLIC_URL = re.compile(r"https?://[\w.\-\[\]:]+(?:/[\w.~\-/]*)?", re.ASCII)
+_ORIGIN = re.compile(r"\*|https?://[a-z0-9.\-\[\]:]+", re.ASCII)  # as browsers write it
 
 
 def _setting(default: Any, text: str, **bounds: Any) -> Any:
-    return field(default=default, metadata={"text": text, **bounds})
+    return field(default=default, metadata={"text": text, **bounds}, repr=not bounds.get("secret"))
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,32 @@ class Settings:
         "",
         "What addresses in replies begin with, as `https://images.example.com`. Empty: the scheme and the `Host` of the request; `X-Forwarded-Proto` counts from proxies that uvicorn's `FORWARDED_ALLOW_IPS` names (`127.0.0.1`), `X-Forwarded-Host` never.",
     )
+    api_keys_file: str = _setting(
+        "",
+        "File of the API keys, in TOML: their names, scopes and quotas ([the format](docs/security.md)). With no key here or in the next, every route is open.",
+    )
+    api_keys: str = _setting(
+        "",
+        "API keys in short: `shop:KEY,ops:KEY:sample+metrics+admin`. They hold beside those of the file.",
+        secret=True,
+    )
+    cors_origins: str = _setting(
+        "",
+        "Pages of other origins that may read replies, as `https://shop.example.com,https://other.example.com`, or `*`.",
+    )
+
+    @property
+    def origins(self) -> list[str]:
+        """What cors_origins lists."""
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
 
     def __post_init__(self) -> None:
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise SettingsError(
+                    f"GANSERVE_CORS_ORIGINS is '{self.cors_origins}': it must be * or origins as browsers send them, "
+                    "http:// or https://, a host in lower case, and a port if any, with commas between."
+                )
         if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
             raise SettingsError(
                 f"GANSERVE_PUBLIC_URL is '{self.public_url}': it must be http:// or https://, a host, a port and "

@@ -16,10 +16,12 @@ SERVICE = [
     *(
         "web.described",
         "web.admin",
+        "web.access",
         "web.operations",
         "web.addresses",
         "web.cards",
         "web.samples",
+        "web.limits",
         "web.trace",
         "web.problems",
         "web.asgi",
@@ -29,7 +31,7 @@ SERVICE = [
     *("orders", "rollout", "versions", "wanted"),
     *("sampler", "models", "golden", "batcher", "forward_pass", "request_queue"),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
-    *("images", "latents", "contract", "metrics", "settings", "errors"),
+    *("images", "latents", "contract", "keys", "quota", "metrics", "settings", "errors"),
 ]
 TRAINING = [
     *("__main__", "export", "evaluate", "card", "report", "generated", "onnx_graph", "folding", "presets"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.contract import Contract
+from service.contract import Contract, card_row
 from service.images import grid, png
 from service.latents import latents
 from training.generated import Source
@@ -14,7 +14,6 @@ from training.presets import PRESETS, settings_of
 from training.report import markdown
 from training.settings import Settings
 
-CARD = "README.md"
 SAMPLES = "samples.png"
 COLUMNS = 10
 MAX_ROWS = 20
@@ -44,16 +43,17 @@ def sample_grid(source: Source) -> bytes:
     return png(np.ascontiguousarray(picture.repeat(factor, axis=1).repeat(factor, axis=2)))
 
 
-def card(contract: Contract, origin: dict[str, Any], about_data: str | None) -> str:
+def card(contract: Contract, file: bytes, origin: dict[str, Any], about_data: str | None) -> str:
     """The card in Markdown, from what the file says of itself.
 
+    file: the ONNX file; the service refuses any other beside this card.
     origin: what ran the samples, `Source.origin`. about_data: the images, whose, and under which licence.
     """
     parts = [
         f"# {contract.name}",
         _what(contract),
         _samples(origin),
-        _facts(contract),
+        _facts(contract, file),
         f"## Data and licence\n\n{about_data or ABOUT_DATA.get(contract.training['dataset'], _UNKNOWN_DATA)}",
         _training(contract),
         _quality(contract),
@@ -104,7 +104,7 @@ def _samples(origin: dict[str, Any]) -> str:
     )
 
 
-def _facts(contract: Contract) -> str:
+def _facts(contract: Contract, file: bytes) -> str:
     training = contract.training
     rows = {
         "input": f"z, {contract.z_dim} numbers, standard normal; label, an index into the classes",
@@ -115,7 +115,9 @@ def _facts(contract: Contract) -> str:
         "weights": f"average of the generator after {training['images_seen']:,} of {training['settings']['images']:,} images",
         "configuration": training["configuration"],
     }
-    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
+    return "\n".join(
+        ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items()), card_row(file)]
+    )
 
 
 def _training(contract: Contract) -> str:

@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from service import golden
 from service.contract import SCHEMA, Contract, ImageShape, slug, write
-from service.models import FILE, Model
+from service.models import CARD, FILE, Model
 from service.settings import Settings as ServiceSettings
-from training.card import CARD, SAMPLES, card, sample_grid, train_command
+from training.card import SAMPLES, card, sample_grid, train_command
 from training.checkpoint import TrainedGenerator, load_generator
 from training.errors import UserError
 from training.evaluate import Evaluation, cache_folder, evaluate, judges_of
@@ -113,7 +113,8 @@ def export_command(
             contract = with_quality(contract, evaluation)
             source = install(graph, contract, folder, threads or 0)
         (folder / SAMPLES).write_bytes(sample_grid(source))
-        (folder / CARD).write_text(card(contract, source.origin, about_data), "utf-8")
+        file = (folder / FILE).read_bytes()
+        (folder / CARD).write_text(card(contract, file, source.origin, about_data), "utf-8")
         size = publish(folder, model)
     console.print(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}", highlight=False)
 

@@ -15,6 +15,8 @@ from service.web.samples import address_headers
 _IMAGE_FILE = re.compile(r"(\d{1,16})\.(png|webp)", re.ASCII)
 
 IMMUTABLE = "public, max-age=31536000, immutable"
+# Where keys are configured, no shared cache may hand a picture to those who have none (docs/security.md).
+PRIVATE = IMMUTABLE.replace("public", "private")
 
 
 async def get_image(call: Call, model: str, file: str, label: str | None = None) -> Reply:
@@ -41,10 +43,11 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     # Another engine or precision may change low bits, so the tag of the bytes names them.
     engine = generator.engine
     etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}-{truncation}"'
-    headers = {"etag": etag, "cache-control": IMMUTABLE}
+    headers = {"etag": etag, "cache-control": IMMUTABLE if call.charge is None else PRIVATE}
     if _matches(header(call.scope, b"if-none-match"), etag):
         return Reply(304, MEDIA_TYPES[format], b"", headers)
     draw = resolve(SampleRequest(label=index, seed=seed, truncation=truncation), generator, 1)
+    call.take(1)
     deadline = time.monotonic() + call.models.settings.timeout_seconds
     body = await unless_client_goes(call.receive, sample(draw, format, False, deadline))
     return Reply(200, MEDIA_TYPES[format], body, headers | address_headers(draw))

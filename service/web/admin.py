@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service import orders
-from service.errors import Forbidden
+from service.errors import LocalOnly
 from service.web.asgi import Call, Reply, header, read_body
 from service.web.samples import decode_request, require_json
 
@@ -68,11 +68,15 @@ async def post_retire(call: Call, model: str) -> Reply:
 
 
 def require_operator(call: Call) -> None:
-    """Without API keys, orders are taken from the machine itself only. Raises Forbidden.
+    """Without API keys, orders are taken from the machine itself only; a key was looked at on the way in.
+
+    Raises LocalOnly.
 
     A proxy on this machine is as near as its user, so what it says of itself counts, and a name of this machine must
     be asked for: a web page that has its own name point here would send that.
     """
+    if call.charge is not None:
+        return
     client = call.scope.get("client")
     is_near = client is not None and _is_loopback(client[0])
     asked_for = _HOST.fullmatch((header(call.scope, b"host") or "").lower())
@@ -80,7 +84,7 @@ def require_operator(call: Call) -> None:
         asked_for[1] == "localhost" or _is_loopback(asked_for[1].strip("[]"))
     )
     if not (is_near and is_ours) or any(header(call.scope, one) is not None for one in _NOT_LOCAL):
-        raise Forbidden(
+        raise LocalOnly(
             "Orders are taken from this machine itself only, at localhost and without a proxy, as long as no API keys "
             "are configured."
         )

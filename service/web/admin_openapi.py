@@ -1,8 +1,8 @@
 """What /openapi.json says of an operator's routes."""
 
 from service.errors import (
-    Forbidden,
     InvalidField,
+    LocalOnly,
     NotReady,
     NotShared,
     UnknownModel,
@@ -28,7 +28,7 @@ from service.web.described import (
 STRUCTS = [TrafficRequest, RetireRequest, ReloadRequest, State]
 """Their schemas belong among the components; those inside them come with them."""
 
-ERRORS: Errors = (Forbidden, NotReady, NotShared)
+ERRORS: Errors = (LocalOnly, NotReady, NotShared)
 _ORDER_ERRORS: Errors = (*ERRORS, *BODY_ERRORS, InvalidField, VersionRefused, WorkersLate)
 
 _VERSION = "12 hex digits: of `sha256sum FILE`, the first 12."

@@ -1,6 +1,7 @@
 """The few pieces of ASGI that the routes share: read a capped body, send a reply, notice a client that left."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from service.errors import BodyTimeout, BodyTooLarge
+from service.keys import Charge
 from service.models import Models
 from service.rollout import Rollout
 
@@ -44,6 +46,13 @@ class Call:
     models: Models
     draining: bool
     rollout: Rollout
+    charge: Charge | None = None
+    """Of the API key, where keys are configured."""
+
+    def take(self, images: int) -> None:
+        """Count the request and so many images against the key's quotas. Raises QuotaExceeded."""
+        if self.charge is not None:
+            self.charge.take(images, time.monotonic())
 
 
 class ClientGone(Exception):

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from service.keys import Charge
 from service.latents import MAX_SEED
 from service.models import Models
 from service.pixels import encoded
@@ -32,6 +33,8 @@ from service.web.samples import address_headers, decode_request, require_json, t
 
 SCHEMA = "/schema.json"
 """Where BentoML's clients read which methods there are."""
+CHARGE = "ganserve.charge"
+"""Where BentoML carries a request's Charge through its app, in the ASGI scope."""
 
 
 class BentoRequest(Struct, forbid_unknown_fields=True):
@@ -66,10 +69,12 @@ async def checked(scope: Scope, receive: Receive, settings: Settings) -> Receive
     return receive_again
 
 
-async def sample(models: Models, receive: Receive, asked: SampleRequest) -> Reply:
+async def sample(
+    models: Models, receive: Receive, asked: SampleRequest, charge: Charge | None = None
+) -> Reply:
     """The images as nested lists [n][H][W][C], or the problem that there is; raises nothing, or BentoML would word it.
 
-    receive: of a request whose body has been read.
+    receive: of a request whose body has been read. charge: of its API key, where keys are configured.
     """
     longest = models.settings.timeout_seconds
     deadline = time.monotonic() + (longest if asked.timeout is None else min(asked.timeout, longest))
@@ -77,6 +82,8 @@ async def sample(models: Models, receive: Receive, asked: SampleRequest) -> Repl
         model = models.pick(asked.model, asked.seed)
         model.require_ready()
         draw = resolve(asked, model, models.settings.max_images_per_request)
+        if charge is not None:
+            charge.take(len(draw.z), time.monotonic())
         pixels = (asked.n or 1) * model.contract.image.height * model.contract.image.width
         body = await unless_client_goes(receive, encoded(draw, deadline, "lists", pixels, lists))
         headers = address_headers(draw) | {"server-timing": timing_of(draw)}

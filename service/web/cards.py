@@ -26,6 +26,7 @@ def card(model: Model, models: Models) -> dict[str, Any]:
         "created": model.created,
         "owned_by": "ganserve",
         "version": model.version or None,
+        "verified": model.verified,
         "state": model.state,
         "problem": model.problem or None,
         "versions": [

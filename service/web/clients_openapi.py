@@ -1,6 +1,6 @@
 """What /openapi.json says of the routes of OpenAI's and BentoML's clients."""
 
-from service.errors import InvalidField, QueueFull, UnknownModel
+from service.errors import InvalidField, QueueFull, QuotaExceeded, UnknownModel
 from service.web.bento import SCHEMA, BentoRequest
 from service.web.described import (
     BODY_ERRORS,
@@ -65,6 +65,7 @@ _OPENAI = {
     InvalidField: (400, "invalid_value"),
     UnknownModel: (404, "model_not_found"),
     QueueFull: (429, "rate_limit_exceeded"),
+    QuotaExceeded: (429, "rate_limit_exceeded"),
 }
 _ARRAY: Object = {"type": "integer", "minimum": 0, "maximum": 255}
 for _axis in ("channels: 1 (grey) or 3 (RGB)", "width", "height", "n"):
@@ -82,7 +83,7 @@ PATHS: Object = {
                 )
             }
             | problems(_ERRORS, json(reference(OpenAIErrorReply.__name__)), renamed=_OPENAI),
-            "For OpenAI's clients, with this server's /v1 as their `base_url` and any key. The prompt names a "
+            "For OpenAI's clients, with this server's /v1 as their `base_url`, and any key where none is configured. The prompt names a "
             "class; each image of the reply has its `seed`, and the class as `revised_prompt`.",
             requestBody=body(
                 GenerationRequest.__name__,

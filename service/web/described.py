@@ -14,6 +14,7 @@ from service.errors import (
     NotJson,
     NotReady,
     QueueFull,
+    QuotaExceeded,
     RequestError,
     ServiceError,
     UnknownModel,
@@ -25,7 +26,10 @@ Object = dict[str, Any]
 Errors = Iterable[type[RequestError | ServiceError]]
 
 BODY_ERRORS = (NotJson, BodyTimeout, BodyTooLarge, UnsupportedType)
-SAMPLING_ERRORS = (InvalidField, UnknownModel, QueueFull, EngineFailed, NotReady, Draining, DeadlinePassed)
+SAMPLING_ERRORS = (
+    *(InvalidField, UnknownModel, QueueFull, QuotaExceeded),
+    *(EngineFailed, NotReady, Draining, DeadlinePassed),
+)
 
 TEXT: Object = {"type": "string"}
 MODEL = "Model name, or name@version; by default the server's default model."

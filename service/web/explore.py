@@ -65,6 +65,7 @@ async def _reply(
     headers: dict[str, str],
     frame_milliseconds: int = 0,
 ) -> Reply:
+    call.take(len(series.draw.z))
     longest = call.models.settings.timeout_seconds
     deadline = begun + (longest if asked.timeout is None else min(asked.timeout, longest))
     work = render(series, asked.format, deadline, frame_milliseconds)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from service import images, prompts
 from service.contract import ImageShape
-from service.errors import InvalidField, QueueFull, RequestError, UnknownModel
+from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError, UnknownModel
 from service.latents import MAX_SEED
 from service.pixels import encoded
 from service.sampler import Draw, SampleRequest, resolve
@@ -126,7 +126,9 @@ async def post_generations(call: Call) -> Reply:
     picture = _picture(asked, contract.image, sample.n or 1)
     if asked.response_format == "url":
         addressed = _addressed(draw, picture, truncation, _origin(call))
+        call.take(0)  # each image counts when it is opened
         return Reply(200, "application/json", addressed, address_headers(draw))
+    call.take(len(draw.z))
     longest = settings.timeout_seconds
     deadline = begun + (longest if asked.timeout is None else min(asked.timeout, longest))
     pixels = (sample.n or 1) * picture.height * picture.width
@@ -150,7 +152,7 @@ def error_reply(error: BaseException, who: str) -> Reply:
         status, code = 400, "invalid_value"
     elif isinstance(error, UnknownModel):
         code = "model_not_found"
-    elif isinstance(error, QueueFull):
+    elif isinstance(error, QueueFull | QuotaExceeded):
         code, kind = "rate_limit_exceeded", "rate_limit_error"
     elif not isinstance(error, RequestError):
         kind = "server_error"

@@ -5,17 +5,21 @@ from typing import Any
 import msgspec
 
 from service.errors import (
+    HeadTooLarge,
+    InvalidKey,
     MethodNotAllowed,
+    MissingScope,
     RequestError,
     ServiceError,
     UnknownModel,
     UnknownRoute,
+    UrlTooLong,
     VersionRefused,
     WorkersLate,
 )
 from service.sampler import JsonReply, SampleRequest
 from service.settings import Settings
-from service.web import admin_openapi, clients_openapi, explore_openapi, pages_openapi, v2_openapi
+from service.web import access, admin_openapi, clients_openapi, explore_openapi, pages_openapi, v2_openapi
 from service.web.asgi import Call, Reply
 from service.web.described import (
     BODY_ERRORS,
@@ -61,18 +65,32 @@ def document(settings: Settings) -> Object:
     paths = dict(_PATHS)
     for part in _PARTS:
         paths |= part.PATHS
+    for path, methods in paths.items():
+        if access.scope_of(path) is not None:
+            paths[path] = {method: _guarded(operation) for method, operation in methods.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "ganserve", "version": "1", "description": _DESCRIPTION.format(codes=_codes())},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
     }
+
+
+def _guarded(operation: Object) -> Object:
+    """As it is where keys are configured."""
+    # A refusal has the shape that the route's protocol has for them all.
+    shape = {name: part for name, part in operation["responses"]["405"].items() if name != "description"}
+    responses = dict(operation["responses"])
+    for error in _REFUSALS:
+        status = str(error.status)
+        said = responses[status]["description"] + " " if status in responses else ""
+        responses[status] = {"description": f"{said}`{error.code}`: {error.title}."} | shape
+    return operation | {"security": _SECURITY, "responses": dict(sorted(responses.items()))}
 
 
 def _codes() -> str:
     """The errors as rows of a table."""
-    errors = {*SAMPLING_ERRORS, *BODY_ERRORS, *admin_openapi.ERRORS, VersionRefused, WorkersLate}
-    errors |= {UnknownRoute, MethodNotAllowed, RequestError, ServiceError}
+    errors = {*SAMPLING_ERRORS, *BODY_ERRORS, *_REFUSALS, *_OF_CONNECTIONS, *_OF_ROUTES, *_OF_ORDERS}
     rows = sorted((error.status, error.code, error.title) for error in errors)
     return "\n".join(f"| {status} | `{code}` | {title} |" for status, code, title in rows)
 
@@ -84,10 +102,21 @@ def _limit(n: Object | None, most: int) -> None:
             kind["maximum"] = most
 
 
+_REFUSALS = (InvalidKey, MissingScope)
+_OF_CONNECTIONS = (UrlTooLong, HeadTooLarge)
+_OF_ROUTES = (UnknownRoute, MethodNotAllowed, RequestError, ServiceError)
+_OF_ORDERS = (*admin_openapi.ERRORS, VersionRefused, WorkersLate)
+_SCHEMES: Object = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+}
+_SECURITY: list[Object] = [{"bearer": []}, {"header": []}, {}]  # {}: where no keys are configured
+
 _DESCRIPTION = """Images from class-conditional generators. Every image has an address: image i of a request
 with seed s is the image of seed s+i, whatever it was batched with. Errors are RFC 9457 problem details;
 `code` is stable. Every reply has an `x-request-id`, the request's own if it sent one. Replies under /v2 and
-to OpenAI's and BentoML's clients have the shapes that those expect.
+to OpenAI's and BentoML's clients have the shapes that those expect. Where the server has API keys, a route
+with a lock takes one, as `Authorization: Bearer KEY` or `X-Api-Key: KEY`.
 
 | status | code | meaning |
 |---|---|---|

@@ -9,8 +9,11 @@ from msgspec import Struct
 from service.errors import (
     GanserveError,
     InvalidField,
+    InvalidKey,
     MethodNotAllowed,
+    MissingScope,
     QueueFull,
+    QuotaExceeded,
     RequestError,
     ServiceError,
 )
@@ -36,14 +39,16 @@ def problem(error: GanserveError) -> Reply:
     """The reply for an error of the taxonomy."""
     kind = error if isinstance(error, RequestError | ServiceError) else ServiceError()
     headers = {}
-    if isinstance(error, QueueFull):
+    if isinstance(error, QueueFull | QuotaExceeded):
         headers["retry-after"] = str(error.retry_after_seconds)
+    elif isinstance(error, InvalidKey | MissingScope):
+        headers["www-authenticate"] = error.challenge
     elif isinstance(error, MethodNotAllowed):
         headers["allow"] = ", ".join(error.allowed)
     elif kind.status == 503:
         headers["retry-after"] = "1"
-    elif kind.status in (408, 413):
-        headers["connection"] = "close"  # the rest of the body is not read
+    elif kind.status in (408, 413, 414, 431):
+        headers["connection"] = "close"  # the rest of the request is not read
     body = Problem(
         type=f"/docs#{kind.code}",
         title=kind.title,

@@ -8,9 +8,11 @@ from urllib.parse import unquote
 
 from service import metrics, wanted
 from service.errors import MethodNotAllowed, UnknownRoute
+from service.keys import Charge, Keyring
 from service.models import Models
 from service.rollout import Rollout
 from service.web import (
+    access,
     addresses,
     admin,
     bento,
@@ -93,13 +95,18 @@ class Front:
     """The ASGI app in front of BentoML's, which gets only its own native routes and static files.
 
     So nothing of BentoML's stack (timers, tracing, index page, a time series for each path) is on the
-    way of a sample. `native` are the paths of `@bentoml.api` methods.
+    way of a sample. `native` are the paths of `@bentoml.api` methods. Without a `keyring` every route is open.
     """
 
-    def __init__(self, models: Models, bento_app: AsgiApp, native: frozenset[str]) -> None:
+    def __init__(
+        self, models: Models, bento_app: AsgiApp, native: frozenset[str], keyring: Keyring | None = None
+    ) -> None:
         self.models = models
         # In a container BentoML starts no worker again.
         self.rollout = Rollout(models, wanted.folder(), "BENTOML_CONTAINERIZED" not in os.environ)
+        self._keyring = keyring
+        origins = models.settings.origins
+        self._app: AsgiApp = access.cors(self._answer, origins) if origins else self._answer
         self.draining = False
         self.spans = trace.Spans()
         self._bento_app = bento_app
@@ -110,21 +117,30 @@ class Front:
         if scope["type"] != "http":
             await self._bento_app(scope, receive, send)
             return
+        await self._app(scope, receive, send)
+
+    def enter(self, route: str, credential: str | None) -> Charge | None:
+        """The account of a request, where keys are configured. Raises InvalidKey, MissingScope."""
+        return None if self._keyring is None else access.enter(self._keyring, route, credential)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.monotonic()
-        route, code = "unknown", 500
+        route, code, charge = "unknown", 500, None
         id = trace.request_id(header(scope, b"x-request-id"))
         traceparent = header(scope, b"traceparent")
         try:
             path = scope["path"]
             if path in self._passed_on or path.startswith(_STATIC):
                 route = path if path in self._passed_on else _STATIC
+                charge = scope[bento.CHARGE] = self.enter(route, access.credential(scope))
                 code = await self._pass_on(scope, receive, send, id)
                 return
             (method, route, handler), parameters = _find(scope)
+            charge = self.enter(route, access.credential(scope))
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
             reply = await handler(
-                Call(scope, receive, self.models, self.draining, self.rollout), **parameters
+                Call(scope, receive, self.models, self.draining, self.rollout, charge), **parameters
             )
             code = reply.status
             await send_reply(send, reply, id)
@@ -138,6 +154,8 @@ class Front:
             seconds = time.monotonic() - begun
             metrics.child(metrics.requests, route, code).inc()
             metrics.child(metrics.request_seconds, route).observe(seconds)
+            if charge is not None:
+                charge.settle(code)
             self.spans.record(route, scope["method"], code, seconds, traceparent)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, id: str) -> int:
@@ -154,7 +172,8 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", id.encode("latin-1"))]
+                added = [(b"x-request-id", id.encode("latin-1")), (b"x-content-type-options", b"nosniff")]
+                message["headers"] = [*message.get("headers", ()), *added]
             await send(message)
 
         await self._bento_app(scope, receive, note_status)

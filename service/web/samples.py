@@ -9,6 +9,7 @@ import msgspec
 
 from service.errors import InvalidField, NotJson, UnsupportedType
 from service.images import MEDIA_TYPES
+from service.keys import Charge
 from service.models import Models
 from service.request_queue import Request, Settle
 from service.sampler import Draw, SampleRequest, begin, resolve, sample
@@ -49,26 +50,30 @@ async def post_samples(call: Call) -> Reply:
     begun = time.monotonic()
     require_json(call.scope)
     body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
-    sampling = read_samples(body, call.models, begun)
+    sampling = read_samples(body, call.models, begun, call.charge)
     work = sample(sampling.draw, sampling.asked.format, sampling.asked.include_z, sampling.deadline)
     return sampling.reply(await unless_client_goes(call.receive, work))
 
 
-def begin_samples(body: bytes, models: Models, begun: float, settle: Settle) -> Sampling:
+def begin_samples(
+    body: bytes, models: Models, begun: float, settle: Settle, charge: Charge | None
+) -> Sampling:
     """The same for web.wire, which waits in no task: `settle` is called with the body of the reply."""
-    sampling = read_samples(body, models, begun)
+    sampling = read_samples(body, models, begun, charge)
     asked = sampling.asked
     sampling.request = begin(sampling.draw, asked.format, asked.include_z, sampling.deadline, settle)
     return sampling
 
 
-def read_samples(body: bytes, models: Models, begun: float) -> Sampling:
-    """What a body asks for. Raises whatever is wrong with it."""
+def read_samples(body: bytes, models: Models, begun: float, charge: Charge | None) -> Sampling:
+    """What a body asks for, charged. Raises whatever is wrong with it; QuotaExceeded."""
     settings = models.settings
     asked = decode_request(body, _decoder)
     model = models.pick(asked.model, asked.seed)
     model.require_ready()
     draw = resolve(asked, model, settings.max_images_per_request)
+    if charge is not None:
+        charge.take(len(draw.z), begun)
     longest = settings.timeout_seconds
     return Sampling(asked, draw, begun + (longest if asked.timeout is None else min(asked.timeout, longest)))
 

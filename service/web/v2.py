@@ -21,7 +21,6 @@ from service.errors import (
     BodyTooLarge,
     GanserveError,
     InvalidField,
-    NotJson,
     RequestError,
     UnknownModel,
     UnsupportedType,
@@ -32,7 +31,7 @@ from service.sampler import Draw
 from service.web import operations, v2_models
 from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
 from service.web.problems import reply_to
-from service.web.samples import timing_of
+from service.web.samples import decode_request, timing_of
 from service.web.v2_messages import InferParameters, InferRequest
 from service.web.v2_tensors import Inputs, read_inputs, read_outputs, read_request, write_response
 
@@ -50,6 +49,9 @@ _WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's names for RFC 1952 and RFC 1950
 
 class IndexRequest(Struct, forbid_unknown_fields=True):
     ready: bool = False
+
+
+_index_decoder = msgspec.json.Decoder(IndexRequest)
 
 
 def is_here(path: str) -> bool:
@@ -128,6 +130,7 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
         z = Seeded(inputs.seeds, found.contract.z_dim, parameters.truncation)
     else:
         z = truncate(inputs.z, parameters.truncation)
+    call.take(len(z))
     longest = settings.timeout_seconds
     deadline = begun + min(parameters.timeout / 1e6 or longest, longest)
     coding = response_coding(header(call.scope, b"accept-encoding"))
@@ -146,13 +149,7 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
 
 async def index(call: Call) -> Reply:
     """POST /v2/repository/index."""
-    body = await _body(call)
-    try:
-        asked = msgspec.json.decode(body or b"{}", type=IndexRequest)
-    except msgspec.ValidationError as error:
-        raise InvalidField("body", f"The body is no index request: {error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise NotJson(f"The body must be empty or a JSON object: {error}") from None
+    asked = decode_request(await _body(call), _index_decoder)
     every = [one for name in call.models for one in call.models.versions[name]]
     wanted = [one for one in every if one.state == "ready" or not asked.ready]
     return _json([v2_models.index_entry(one) for one in wanted])

@@ -6,16 +6,16 @@ A connection is uvicorn's, and so is every request that is not plainly one of th
 import asyncio
 import re
 import time
-from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service import metrics
 from service.errors import BodyTimeout
+from service.keys import Charge
 from service.web import trace
 from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
+from service.web.limits import MOST_FIELDS, LimitedProtocol
 from service.web.problems import reply_to
 from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
 
@@ -23,11 +23,15 @@ _START = b"POST %b HTTP/1.1\r\n" % SAMPLES.encode()
 # Stricter than HTTP, so that no two readers can disagree: whatever else is left to uvicorn's parser.
 _HEAD = re.compile(re.escape(_START) + rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)+\r\n")
 _LEFT_TO_UVICORN = {b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"}
+# How a key is presented; each such field is cut out before a head is kept.
+_CREDENTIAL = re.compile(rb"\r\n((?i:authorization|x-api-key)):([\t\x20-\x7e\x80-\xff]*)(?=\r\n)")
+_SECRET = re.compile(rb"(?i)authorization|api-key|cookie")
 _MOST_HEAD_BYTES = 8192
 _MOST_HELD_BYTES = 65536
+_MOST_HEADS = 1024
 
 
-class Wire(HttpToolsProtocol):
+class Wire(LimitedProtocol):
     """One connection. Requests are answered one after another, in the order in which they came."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
@@ -37,7 +41,8 @@ class Wire(HttpToolsProtocol):
         """What has arrived and is nobody's yet."""
         self._sampling: Sampling | None = None
         """The request that is being answered here."""
-        self._uvicorn_reads = False
+        self._charge: Charge | None = None
+        """What it takes of its key's quotas."""
         self._closes = False
         self._body_timer: asyncio.TimerHandle | None = None
         self._answered_at = 0.0
@@ -60,14 +65,6 @@ class Wire(HttpToolsProtocol):
             self._go_on()
         elif len(self._arrived) > _MOST_HELD_BYTES:
             self.flow.pause_reading()
-
-    def on_message_begin(self) -> None:
-        self._uvicorn_reads = True
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        self._uvicorn_reads = False
-        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._body_timer:
@@ -102,7 +99,11 @@ class Wire(HttpToolsProtocol):
         settings = self._front.models.settings
         while self._arrived and self._sampling is None and not self._is_stopped():
             ours = None if self._is_uvicorns() else head_here(self._arrived)
-            if ours is None or ours.body_bytes > min(settings.max_body_bytes, _MOST_HELD_BYTES):
+            if (
+                ours is None
+                or ours.body_bytes > min(settings.max_body_bytes, _MOST_HELD_BYTES)
+                or (ours.has_origin and settings.cors_origins)
+            ):
                 data, self._arrived = self._arrived, b""
                 super().data_received(data)
                 return
@@ -118,18 +119,19 @@ class Wire(HttpToolsProtocol):
             body = self._arrived[ours.bytes : whole]
             self._arrived = self._arrived[whole:]
             self._id, self._traceparent = trace.request_id(ours.request_id), ours.traceparent
-            self._begin(body)
+            self._begin(body, ours.credential)
 
     def _is_uvicorns(self) -> bool:
-        return self._uvicorn_reads or not (self.cycle is None or self.cycle.response_complete)
+        return self.reads or not (self.cycle is None or self.cycle.response_complete)
 
     def _is_stopped(self) -> bool:
         return self.flow.write_paused or self.transport.is_closing()
 
-    def _begin(self, body: bytes) -> None:
-        self._began_at = time.monotonic()
+    def _begin(self, body: bytes, credential: str | None) -> None:
+        front, self._began_at = self._front, time.monotonic()
         try:
-            self._sampling = begin_samples(body, self._front.models, self._began_at, self._settle)
+            self._charge = front.enter(SAMPLES, credential)
+            self._sampling = begin_samples(body, front.models, self._began_at, self._settle, self._charge)
         except Exception as error:
             self._send(reply_to(error, self._who()))
 
@@ -148,14 +150,7 @@ class Wire(HttpToolsProtocol):
         self._count(reply.status)
         self.server_state.total_requests += 1
         closes = self._closes or reply.headers.get("connection") == "close"
-        lines = [f"content-type: {reply.media_type}\r\ncontent-length: {len(reply.body)}"]
-        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-        lines.append(f"x-request-id: {self._id}")
-        if self._closes:
-            lines.append("connection: close")
-        head = "\r\n".join(lines).encode("latin-1")
-        default = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
-        self.transport.write(b"".join((STATUS_LINE[reply.status], default, head, b"\r\n\r\n", reply.body)))
+        self.send_reply(reply, self._id, self._closes)
         if closes:
             self.transport.close()
             return
@@ -177,6 +172,9 @@ class Wire(HttpToolsProtocol):
         metrics.child(metrics.requests, SAMPLES, code).inc()
         seconds = time.monotonic() - self._began_at
         metrics.child(metrics.request_seconds, SAMPLES).observe(seconds)
+        if self._charge is not None:
+            self._charge.settle(code)
+            self._charge = None
         self._front.spans.record(SAMPLES, "POST", code, seconds, self._traceparent)
 
 
@@ -187,22 +185,55 @@ class Head(Struct):
     body_bytes: int
     request_id: str | None
     traceparent: str | None
+    has_origin: bool
+    credential: str | None = None
+    """As Authorization has it."""
 
 
 def head_here(data: bytes) -> Head | None:
     """The head of a request that is answered here; None for any other, or half a head."""
     end = data.find(b"\r\n\r\n") + 4
-    return _read_head(data[:end]) if 4 <= end <= _MOST_HEAD_BYTES and data.startswith(_START) else None
+    if not (4 <= end <= _MOST_HEAD_BYTES and data.startswith(_START)):
+        return None
+    head = data[:end]
+    return _heads[head] if head in _heads else _new_head(head)
 
 
-@lru_cache(1024)  # a client's requests have all but the same head
+# A client's requests have all but the same head. None has a secret in it.
+_heads: dict[bytes, Head] = {}
+
+
+def _new_head(head: bytes) -> Head | None:
+    if match := _CREDENTIAL.search(head):
+        rest = head_here(head[: match.start()] + head[match.end() :])
+        if rest is None or rest.credential is not None:
+            return None
+        credential = match[2].strip(b" \t").decode("latin-1")
+        if match[1][0] in b"xX":
+            credential = f"Bearer {credential}"
+        return Head(
+            len(head), rest.body_bytes, rest.request_id, rest.traceparent, rest.has_origin, credential
+        )
+    found = _read_head(head)
+    # What could not be read might be a secret's second half.
+    if found is not None and not _SECRET.search(head):
+        if len(_heads) >= _MOST_HEADS:
+            _heads.clear()
+        _heads[head] = found
+    return found
+
+
 def _read_head(head: bytes) -> Head | None:
     if not _HEAD.fullmatch(head):
         return None
     lines = [line.partition(b":") for line in head[len(_START) : -4].split(b"\r\n")]
     fields = {name.lower(): value.strip(b" \t") for name, _, value in lines}
     length = fields.get(b"content-length", b"")
-    if len(fields) < len(lines) or fields.keys() & _LEFT_TO_UVICORN or not length.isdigit():
+    if (
+        not len(lines) == len(fields) < MOST_FIELDS
+        or fields.keys() & _LEFT_TO_UVICORN
+        or not length.isdigit()
+    ):
         return None
     if fields.get(b"connection", b"keep-alive").lower() != b"keep-alive" or len(length) > 9:
         return None
@@ -214,4 +245,5 @@ def _read_head(head: bytes) -> Head | None:
         int(length),
         None if id is None else id.decode("latin-1"),
         None if parent is None else parent.decode("latin-1"),
+        b"origin" in fields,
     )

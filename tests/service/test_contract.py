@@ -159,17 +159,68 @@ def test_weights_outside_the_file_are_refused_wherever_they_hide():
         branch = h.make_graph([], "branch", [], [inner], [value])
         model.graph.node.append(h.make_node("If", ["yes"], ["stray"], then_branch=branch, else_branch=branch))
 
-    for change in (initializer, constant, in_a_branch):
+    def sparse(model):
+        values = external(h.make_tensor("value", T.FLOAT, [1], [0.0]))
+        indices = h.make_tensor("indices", T.INT64, [1], [0])
+        tensor = h.make_sparse_tensor(values, indices, [3])
+        model.graph.node.append(h.make_node("Constant", [], ["stray"], sparse_value=tensor))
+
+    def in_a_function(model):
+        value = external(h.make_tensor("value", T.FLOAT, [1], [0.0]))
+        nodes = [h.make_node("Constant", [], ["stray"], value=value)]
+        model.functions.append(h.make_function("", "Stray", [], ["stray"], nodes, []))
+
+    def in_training(model):
+        value = external(h.make_tensor("inner", T.FLOAT, [1], [0.0]))
+        model.training_info.add().initialization.initializer.append(value)
+
+    def unmarked(model):
+        external(model.graph.initializer[0]).ClearField("data_location")
+
+    for change in (initializer, constant, in_a_branch, sparse, in_a_function, in_training, unmarked):
         with pytest.raises(ContractError, match="external data"):
             contract.parse(generators.with_graph(change))
 
 
-def test_operators_that_would_load_other_code_are_refused():
-    def custom(model):
-        model.opset_import.append(h.make_opsetid("com.example", 1))
+def test_operators_that_would_load_other_code_are_refused_wherever_they_hide():
+    node = h.make_node("Gelu", ["z"], ["stray"], domain="com.microsoft")
+    branch = h.make_graph([node], "branch", [], [h.make_tensor_value_info("stray", T.FLOAT, None)])
 
-    with pytest.raises(ContractError, match=r"custom operators are refused: com\.example"):
-        contract.parse(generators.with_graph(custom))
+    def imported(model):
+        model.opset_import.append(h.make_opsetid("com.microsoft", 1))
+
+    def not_imported(model):
+        model.graph.node.append(node)
+
+    def in_a_branch(model):
+        model.graph.node.append(h.make_node("If", ["yes"], ["stray"], then_branch=branch, else_branch=branch))
+
+    def in_a_function(model):
+        model.functions.append(h.make_function("", "Stray", ["z"], ["stray"], [node], []))
+
+    def a_function(model):
+        nodes = [h.make_node("Relu", ["z"], ["stray"])]
+        model.functions.append(h.make_function("com.microsoft", "Gelu", ["z"], ["stray"], nodes, []))
+
+    for change in (imported, not_imported, in_a_branch, in_a_function, a_function):
+        with pytest.raises(ContractError, match=r"custom operators are refused: com\.microsoft"):
+            contract.parse(generators.with_graph(change))
+
+
+def test_a_file_is_held_to_the_card_that_names_it():
+    file = Tiny().file()
+    card = f"# tiny\n\n| | |\n| --- | --- |\n{contract.card_row(file)}\n\n## More\n"
+    assert contract.is_of_card(file, card)
+    assert contract.is_of_card(
+        file, card.upper().replace("| SHA-256 OF GENERATOR.ONNX", "| SHA-256 of generator.onnx")
+    )
+    assert not contract.is_of_card(file, "# tiny\n\nSHA-256 of generator.onnx: unknown\n")
+    for other in (
+        card.replace(contract.card_row(file), contract.card_row(file[:-1])),
+        card + card.replace("`", "1"),
+    ):
+        with pytest.raises(ContractError, match="not that of its card"):
+            contract.is_of_card(file, other)
 
 
 def test_write_refuses_a_contract_that_its_graph_does_not_keep():

@@ -12,6 +12,8 @@ from service import metrics
 NAMES = {
     "ganserve_requests_total": ("route", "code"),
     "ganserve_images_total": ("model",),
+    "ganserve_key_requests_total": ("key", "code"),
+    "ganserve_key_images_total": ("key",),
     "ganserve_forward_passes_total": ("model",),
     "ganserve_request_seconds": ("route",),
     "ganserve_queue_seconds": ("model",),

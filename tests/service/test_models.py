@@ -85,6 +85,37 @@ def test_files_that_break_the_contract_are_reported_and_the_others_served(tmp_pa
             models[name].require_ready()
 
 
+def test_a_file_that_is_not_that_of_its_card_is_refused_and_one_without_a_card_is_served_unverified(
+    tmp_path, caplog
+):
+    files: dict[str, bytes] = dict.fromkeys(("named", "other", "mangled", "silent", "bare"), FILE)
+    generators.folder(tmp_path, files)
+    row = contract.card_row(FILE)
+    cards = {
+        "named": row,
+        "other": contract.card_row(FILE + b"."),
+        "mangled": row.replace("`", "").replace(row[-9:-4], "?"),
+        "silent": "# silent",
+    }
+    for name, card in cards.items():
+        (tmp_path / name / "README.md").write_text(f"# {name}\n\n| | |\n| --- | --- |\n{card}\n")
+    models = Models(Settings(models=tmp_path, engine="fake"))
+    with caplog.at_level("INFO", "bentoml.ganserve.models"):
+        models.load()
+    assert models.batcher
+    models.batcher.close()
+    assert {name: (model.state, model.verified) for name, model in models.items()} == {
+        "named": ("ready", True),
+        "other": ("failed", False),
+        "mangled": ("failed", False),
+        "silent": ("ready", False),
+        "bare": ("ready", False),
+    }
+    assert "not that of its card" in models["other"].problem
+    said = {line.split("@")[0].split()[-1]: "unverified" in line for line in caplog.messages if "@" in line}
+    assert said == {"named": False, "silent": True, "bare": True}
+
+
 @pytest.mark.parametrize("golden_samples", [0, 1])
 def test_a_file_with_few_or_no_golden_samples_is_served(tmp_path, golden_samples):
     with loaded(tmp_path, {"clothes": Tiny(golden_samples=golden_samples).file()}, threads=1) as models:

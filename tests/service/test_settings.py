@@ -29,10 +29,14 @@ def test_every_setting_is_read_from_its_variable():
         "GANSERVE_TIMEOUT_SECONDS": "2.5",
         "GANSERVE_DRAIN_SECONDS": "0",
         "GANSERVE_PUBLIC_URL": "https://images.example.com/gan",
+        "GANSERVE_API_KEYS_FILE": "/run/secrets/keys.toml",
+        "GANSERVE_API_KEYS": "shop:0123456789abcdef",
+        "GANSERVE_CORS_ORIGINS": "https://a.example.com, http://localhost:8080",
     }
     assert from_environment(environ) == Settings(
         Path("/somewhere/else"), "faces", 6, "openvino", "bf16", 2, 3, 16, 5000, 1000, 2048, 2.5, 0,
-        "https://images.example.com/gan",
+        "https://images.example.com/gan", "/run/secrets/keys.toml", "shop:0123456789abcdef",
+        "https://a.example.com, http://localhost:8080",
     )  # fmt: skip
     assert len(environ) == len(fields(Settings)), "a new setting belongs in this test"
 
@@ -59,6 +63,11 @@ def test_every_setting_is_read_from_its_variable():
         ("PUBLIC_URL", "https://", "a host"),
         ("PUBLIC_URL", "https://images.example.com/?a=b", "no more"),
         ("PUBLIC_URL", "https://user@images.example.com", "no more"),
+        ("CORS_ORIGINS", "a.example.com", "http:// or https://"),
+        ("CORS_ORIGINS", "https://a.example.com/", "a port if any"),
+        ("CORS_ORIGINS", "https://a.example.com,https://*.example.com", "origins as browsers send them"),
+        ("CORS_ORIGINS", "https://A.example.com", "lower case"),
+        ("CORS_ORIGINS", "null", "http:// or https://"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_variable_and_what_is_allowed(name, value, allowed):
@@ -75,6 +84,17 @@ def test_a_request_that_could_never_be_accepted_can_not_be_configured():
         SettingsError, match=r"GANSERVE_MAX_IMAGES_PER_REQUEST is 256.*GANSERVE_MAX_QUEUE_IMAGES"
     ):
         from_environment({"GANSERVE_MAX_QUEUE_IMAGES": "100"})
+
+
+def test_origins_are_listed_with_commas():
+    assert Settings().origins == []
+    assert Settings(cors_origins="*").origins == ["*"]
+    given = "https://a.example.com, http://localhost:8080,"
+    assert Settings(cors_origins=given).origins == ["https://a.example.com", "http://localhost:8080"]
+
+
+def test_keys_are_in_no_printed_settings():
+    assert "hunter2" not in repr(Settings(api_keys="shop:hunter2hunter2hunter2"))
 
 
 def test_an_unknown_name_is_a_warning_with_the_nearest_setting():

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from service import golden
-from service.contract import parse
+from service.contract import is_of_card, parse
 from service.engines.ort import OrtEngine
 from service.engines.ov import OpenVinoEngine
 from service.latents import latents
+from service.models import CARD
 
 FILES = sorted((Path(__file__).parents[2] / "models").glob("*/generator.onnx"))
 SIZES = (2, 3, 4, 7, 8, 16, 32, 64)
@@ -20,6 +21,7 @@ SIZES = (2, 3, 4, 7, 8, 16, 32, 64)
 def test_an_image_is_that_of_the_network_and_bit_equal_in_every_batch(path, name):
     file = path.read_bytes()
     contract = parse(file)
+    assert is_of_card(file, path.with_name(CARD).read_text())
     assert contract.golden
     if name == "openvino":
         engine = OpenVinoEngine(file, contract, precision="auto", threads=2)

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,21 @@ def environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
     )
 
 
-def command(port: int, bento: str | None = None) -> list[str]:
+def command(port: int, bento: str | None = None, flags: Sequence[str] = ()) -> list[str]:
     """`bentoml serve` of this repository, or of a bento."""
     what = [] if bento is None else [bento]
-    return [sys.executable, "-m", "bentoml", "serve", *what, "--host", "127.0.0.1", "--port", str(port)]
+    return [
+        sys.executable,
+        "-m",
+        "bentoml",
+        "serve",
+        *what,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        *flags,
+    ]
 
 
 def free_port() -> int:
@@ -48,15 +59,25 @@ class Server:
     """One `bentoml serve` and everything that it starts."""
 
     def __init__(
-        self, home: Path, settings: dict[str, Any], bento: str | None = None, folder: Path = ROOT
+        self,
+        home: Path,
+        settings: dict[str, Any],
+        bento: str | None = None,
+        folder: Path = ROOT,
+        flags: Sequence[str] = (),
     ) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        scheme = "https" if "--ssl-certfile" in flags else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
         self._log = home / "serve.log"
         home.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command(self.port, bento), cwd=folder, env=environment(home, settings), stdout=log, stderr=log
+                command(self.port, bento, flags),
+                cwd=folder,
+                env=environment(home, settings),
+                stdout=log,
+                stderr=log,
             )
         self._tree: set[psutil.Process] = set()
 
@@ -126,10 +147,11 @@ def serving(
     status: int = 200,
     bento: str | None = None,
     folder: Path = ROOT,
+    flags: Sequence[str] = (),
     **settings: Any,
 ) -> Iterator[Server]:
     """A server that has come to answer `until` with `status`; at the end it is stopped, and leaves nothing behind."""
-    server = Server(home, {"drain_seconds": 0, **settings}, bento, folder)
+    server = Server(home, {"drain_seconds": 0, **settings}, bento, folder, flags)
     try:
         wait_until(lambda: server.answers(until, status), seconds=60)
         yield server

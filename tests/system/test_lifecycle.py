@@ -20,6 +20,7 @@ from tests.waiting import wait_until
             "GANSERVE_ENGINE is 'tensorflow': allowed are auto, onnxruntime, openvino, fake.",
         ),
         ({"max_batch": "-1"}, "GANSERVE_MAX_BATCH is -1: it must be a whole number from 0 to 4096."),
+        ({"api_keys_file": "/nowhere"}, "GANSERVE_API_KEYS_FILE: /nowhere: No such file or directory."),
     ],
 )
 def test_a_bad_setting_stops_the_start_with_one_line(tmp_path, settings, says):

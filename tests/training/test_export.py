@@ -83,10 +83,10 @@ def test_its_pictures_are_those_of_the_trained_network_whatever_the_batch(place)
         assert golden.difference(got, want).excess("fp32") is None
 
 
-def test_the_service_loads_it(place):
+def test_the_service_loads_it_and_finds_it_named_by_its_card(place):
     model = Model(place / "models" / "stripes")
     model.load(Settings(engine="onnxruntime", threads=1))
-    assert model.problem == ""
+    assert (model.problem, model.verified) == ("", True)
     assert model.golden
     assert model.golden.max <= 1
 

@@ -7,7 +7,7 @@ import { inspect } from "./inspect.js";
 import { drawInterpolation } from "./interpolate.js";
 import { copy, find, make, pair, words } from "./parts.js";
 import { pulse } from "./pulse.js";
-import { Refusal, ask } from "./service.js";
+import { Refusal, ask, setKey } from "./service.js";
 import { card, cards, defaultEnds, keep, readSpot, setCards, shared, spot, view } from "./view.js";
 
 const PANELS = { interpolate: drawInterpolation, arithmetic: drawArithmetic, compare: drawComparison };
@@ -24,7 +24,7 @@ async function start() {
     if (!cards.some((one) => one.state === "ready")) throw noneReady();
   } catch (error) {
     words(find("gallery-words"), error);
-    setTimeout(start, AGAIN_MS);
+    if (error.status !== 401) setTimeout(start, AGAIN_MS);
     return;
   }
   words(find("gallery-words"), null);
@@ -160,6 +160,11 @@ find("shuffle").addEventListener("click", () => {
   view.seed = Math.floor(Math.random() * 2 ** 32);
   setters.seed(view.seed);
   if (card()) drawAll();
+});
+document.addEventListener("key", () => (find("key-field").hidden = false));
+find("key").addEventListener("change", (event) => {
+  setKey(event.target.value.trim());
+  start();
 });
 find("share").addEventListener("click", (event) => copy(shared(), event.target));
 

@@ -1,6 +1,6 @@
 // The live strip: what the service does, from its own metrics, once a second while somebody looks.
 
-import { askText, total } from "./service.js";
+import { askText, key, total } from "./service.js";
 
 const SECONDS = 60;
 const gauges = [...document.querySelectorAll("[data-gauge]")].map((number) => ({
@@ -10,10 +10,14 @@ const gauges = [...document.querySelectorAll("[data-gauge]")].map((number) => ({
   past: [],
 }));
 let last = null;
+let refused = null; // the API key that is not for metrics
 
 async function beat() {
-  if (document.hidden) return;
-  const now = await measure().catch(() => null);
+  if (document.hidden || refused === key()) return;
+  const now = await measure().catch((error) => {
+    if (error.status === 401 || error.status === 403) refused = key();
+    return null;
+  });
   const since = now && last ? difference(now, last) : {};
   last = now;
   for (const gauge of gauges) {

@@ -5,10 +5,24 @@ export const address = (path) => new URL(path, document.baseURI).href;
 
 /** A no, for people: what happened, and what to do about it. */
 export class Refusal extends Error {
-  constructor(title, detail) {
+  constructor(title, detail, status) {
     super(detail);
     this.title = title;
+    this.status = status;
   }
+}
+
+// Where the service has API keys: what was typed here, kept for this tab alone. Storage may be forbidden.
+let typed = "";
+try {
+  typed = sessionStorage.getItem("ganserve-key") ?? "";
+} catch {}
+export const key = () => typed;
+export function setKey(text) {
+  typed = text;
+  try {
+    sessionStorage.setItem("ganserve-key", text);
+  } catch {}
 }
 
 /** GET, or POST of `body`. Returns {answer, ms, parts}; throws Refusal, or AbortError. */
@@ -32,8 +46,9 @@ export async function askText(path) {
 }
 
 async function reach(path, options) {
+  const headers = { ...options.headers, ...(typed && { authorization: `Bearer ${typed}` }) };
   try {
-    return await fetch(address(path), options);
+    return await fetch(address(path), { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refusal("The service does not answer", "It may have stopped, or be starting again. The next change asks anew.");
@@ -41,12 +56,13 @@ async function reach(path, options) {
 }
 
 async function refusal(reply) {
+  if (reply.status === 401) document.dispatchEvent(new Event("key"));
   const { title, field, detail } = await reply.json().catch(() => ({}));
   const text = (detail ?? "The answer had no explanation.")
     .replace(/`int(?: \| null)?`/, "a whole number")
     .replace(/`float(?: \| null)?`/, "a number");
   const named = !field || text.includes(field.split(/[.[]/)[0]);
-  return new Refusal(title ?? `Status ${reply.status}`, named ? text : `${field}: ${text}`);
+  return new Refusal(title ?? `Status ${reply.status}`, named ? text : `${field}: ${text}`, reply.status);
 }
 
 /**

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from service.keys import Keyring
 from service.models import Models
 from service.web.asgi import AsgiApp, Receive, Scope, Send
 from service.web.routes import Front
@@ -20,9 +21,13 @@ class Site:
     """One request a call; `client` for more at once."""
 
     def __init__(
-        self, models: Models, bento_app: AsgiApp = no_bento, native: frozenset[str] = frozenset()
+        self,
+        models: Models,
+        bento_app: AsgiApp = no_bento,
+        native: frozenset[str] = frozenset(),
+        keyring: Keyring | None = None,
     ) -> None:
-        self.front = Front(models, bento_app, native)
+        self.front = Front(models, bento_app, native, keyring)
 
     def client(self) -> httpx.AsyncClient:
         # trust_env: a client that looks for proxies makes a TLS context, which takes 50 ms.

@@ -20,6 +20,7 @@ def test_a_card_says_what_a_model_is_what_runs_it_and_how_true_it_is(site):
     assert card["image"] == {"channels": 1, "height": 8, "width": 8}
     assert card["engine"]["name"] == "openvino"
     assert "openvino on CPU" in card["engine"]["reason"]
+    assert card["verified"] is False, "it came without a card of its own"
     assert card["golden"]["samples"] == 4
     assert card["golden"]["max"] <= 1
     assert site.get(f"/v1/models/tiny@{card['version']}").json() == card

@@ -1,0 +1,453 @@
+"""Hostile requests at a real server: each is refused, or harmless; the process lives, and answers the next good one.
+
+BentoML's own holes among them: CVE-2025-27520 and CVE-2025-32375 (bodies and headers that are unpickled),
+CVE-2025-54381 (addresses in a request that the server fetches), CVE-2024-9056 (a multipart boundary without end).
+"""
+
+import contextlib
+import gzip
+import itertools
+import json
+import pickle
+import socket
+import time
+import zlib
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.system.serving import ROOT, serving
+
+JSON_ROUTES = ("/v1/samples", "/v1/interpolations", "/v1/arithmetic", "/v1/images/generations", "/sample")
+INFER = "/v2/models/tiny/infer"
+MOST_REPLY_BYTES = 4000
+MOST_GROWTH_BYTES = 200 * 2**20
+
+
+@pytest.fixture(scope="module")
+def target(small_models, tmp_path_factory):
+    """A server with one worker."""
+    home = tmp_path_factory.mktemp("target") / "home"
+    with serving(home, models=small_models, default_model="tiny", engine="fake") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def well(target):
+    """What it answers, and the processes that it is, before anything; which are not much larger at the end."""
+    picture, processes = target.samples(seed=7).content, target.workers()
+    before = memory(processes)
+    yield picture, processes
+    assert memory(processes) - before < MOST_GROWTH_BYTES
+
+
+@pytest.fixture(autouse=True)
+def unharmed(target, well):
+    """After every attack."""
+    yield
+    assert (target.samples(seed=7).content, target.workers()) == well
+
+
+def memory(processes: set[psutil.Process]) -> int:
+    return sum(process.memory_info().rss for process in processes)
+
+
+def refused(reply: httpx.Response, *statuses: int) -> httpx.Response:
+    """It is one of these refusals, and short, whatever came."""
+    assert reply.status_code in (statuses or range(400, 500)), (reply.status_code, reply.text[:300])
+    assert len(reply.content) < MOST_REPLY_BYTES
+    assert "Traceback" not in reply.text
+    return reply
+
+
+def said(port: int, request: bytes, patience_seconds: float = 20) -> bytes:
+    """All that the server answers until it closes the connection; after so long without a word the client does."""
+    answer = b""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
+        contextlib.suppress(OSError),
+    ):
+        connection.sendall(request)
+        connection.settimeout(patience_seconds)
+        while chunk := connection.recv(65536):
+            answer += chunk
+    return answer
+
+
+class Evil:
+    """Unpickled, it leaves a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "application/vnd.bentoml+pickle"},
+        {"content-type": "application/vnd.bentoml.pickled"},
+        {"content-type": "application/octet-stream"},
+        {"content-type": "application/vnd.bentoml.multiple_outputs"},
+        {"content-type": "multipart/form-data; boundary=x"},
+        # As one of BentoML's runners was told to unpickle.
+        {
+            "payload-container": "NdarrayContainer",
+            "payload-meta": '{"format": "pickle5"}',
+            "batch-size": "-1",
+        },
+        {"args-number": "1", "payload-container": "DefaultContainer", "content-type": "application/json"},
+    ],
+)
+def test_nothing_is_unpickled(target, tmp_path, headers):
+    body = pickle.dumps(Evil(tmp_path / "owned"))
+    with target.client() as client:
+        for path in (*JSON_ROUTES, INFER, "/v2/repository/index"):
+            refused(client.post(path, content=body, headers=headers), 400, 415)
+        for path in ("/", "/sample/submit", "/schema.json", "/__bentoml__/sample", "/v1/models", "/docs"):
+            refused(client.post(path, content=body, headers=headers), 404, 405)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_no_address_of_a_request_is_fetched(target):
+    """The listener hears of nobody who comes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, target.client() as client:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        multipart = (
+            f'--x\r\ncontent-disposition: form-data; name="model"; filename="a"\r\n\r\n{address}\r\n--x--\r\n'
+        )
+        for path in (*JSON_ROUTES, INFER):
+            for field in ("model", "label", "prompt", "image", "url", "z", "user"):
+                reply = client.post(path, json={field: address, "prompt": "bag"} | {field: address})
+                assert reply.status_code < 500
+            for kind in (
+                "multipart/form-data; boundary=x",
+                "application/x-www-form-urlencoded",
+                "text/uri-list",
+            ):
+                refused(
+                    client.post(path, content=multipart.encode(), headers={"content-type": kind}), 400, 415
+                )
+        for header in (
+            "referer",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "forwarded",
+            "origin",
+            "x-original-url",
+            "host",
+        ):
+            client.get("/v1/models/tiny/images/bag/1.png", headers={header: address.removeprefix("http://")})
+        client.post(
+            "/v2/repository/models/tiny/load",
+            json={"parameters": {"config": address, "file:1/model.onnx": address}},
+        )
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_boundary_without_end_costs_nothing(target):
+    body = b"--x" + b"-" * 4_000_000 + b"\r\n"
+    with target.client() as client:
+        begun = time.monotonic()
+        for path in (*JSON_ROUTES, INFER):
+            headers = {"content-type": "multipart/form-data; boundary=x"}
+            refused(client.post(path, content=body, headers=headers), 400, 415)
+        assert time.monotonic() - begun < 5
+
+
+DEEP = 200_000
+BODIES = {
+    "deep lists": b"[" * DEEP,
+    "deep objects": b'{"a":' * DEEP,
+    "deep and closed": b'{"z":' + b"[" * DEEP + b"]" * DEEP + b"}",
+    "deep under a name that is not there": b'{"nope":' + b'{"a":' * DEEP + b"1" + b"}" * DEEP + b"}",
+    "deep as a tensor": b'{"inputs":[{"name":"z","shape":[1,8],"datatype":"FP32","data":' + b"[" * DEEP + b"]" * DEEP + b"}]}",
+    "NaN": b'{"n": NaN, "seed": NaN, "truncation": NaN}',
+    "Infinity": b'{"truncation": Infinity, "timeout": -Infinity}',
+    "too large for a double": b'{"truncation": 1e400, "timeout": 1e999}',
+    "a huge integer": b'{"n": ' + b"9" * 1_000_000 + b', "seed": ' + b"9" * 1_000_000 + b"}",
+    "an integer past 64 bits": b'{"n": 18446744073709551616, "seed": 9007199254740992, "seeds": [18446744073709551616]}',
+    "a huge exponent": b'{"n": 1e1000000, "seed": 1E+99999999999, "prompt": 1, "seeds": 1}',
+    "negative": b'{"n": -9223372036854775809, "seed": -1, "steps": -1, "seeds": [-1, -2]}',
+    "invalid UTF-8": b'{"label": "\xff\xfe\xc0\xaf", "prompt": "\xff"}',
+    "half a surrogate": b'{"label": "\\ud800", "model": "\\udfff", "prompt": "\\ud800"}',
+    "UTF-16": '{"n": 1}'.encode("utf-16"),
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "NUL": b'{"label": "\x00"}\x00',
+    "two documents": b'{"n": 1}{"n": 1}',
+    "a long name": b'{"' + b"x" * 4_000_000 + b'": 1}',
+    "long texts": json.dumps({"model": "m" * 1_000_000, "label": "l" * 1_000_000, "prompt": "p" * 1_000_000}).encode(),
+    "many entries": b'{"label": [' + b"1," * 1_900_000 + b'1], "seeds": "x", "terms": 1, "prompt": "none"}',
+    "many rows": b'{"z": [' + b"[]," * 1_300_000 + b'[]], "terms": 1, "prompt": "none"}',
+    "the same field often": b'{"n": 1, ' + b'"n": 1, ' * 400_000 + b'"nope": 1}',
+    "no object": b'"text"',
+    "a byte too many": b" " * (4 * 2**20 + 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_no_body_harms(target, body):
+    with target.client() as client:
+        for path in (*JSON_ROUTES, INFER, "/v2/repository/index"):
+            refused(
+                client.post(path, content=body, headers={"content-type": "application/json"}),
+                400,
+                404,
+                413,
+                422,
+            )
+
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n"
+POST = b"POST /v1/samples HTTP/1.1\r\nhost: a\r\n"
+AMBIGUOUS = {
+    "length and chunks": b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks and length": b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+    "two lengths": b"content-length: 0\r\ncontent-length: %d\r\n\r\n" % len(SMUGGLED),
+    "a list of lengths": b"content-length: 0, %d\r\n\r\n" % len(SMUGGLED),
+    "a signed length": b"content-length: +0\r\n\r\n",
+    "a negative length": b"content-length: -1\r\n\r\n",
+    "a hexadecimal length": b"content-length: 0x0\r\n\r\n",
+    "a length of another alphabet": "content-length: ٣\r\n\r\n".encode(),
+    "a length past 64 bits": b"content-length: 18446744073709551616\r\n\r\n",
+    "a space before the colon": b"content-length : 0\r\ntransfer-encoding : chunked\r\n\r\n0\r\n\r\n",
+    "a folded line": b"x: y\r\n transfer-encoding: chunked\r\ncontent-length: 0\r\n\r\n",
+    "another coding": b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunks, and then another coding": b"transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "chunks twice": b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a vertical tab": b"transfer-encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+    "a bare line feed": b"x: y\ncontent-length: 0\r\n\r\n",
+    "a bare carriage return": b"x: y\rcontent-length: 0\r\n\r\n",
+    "NUL": b"x: \x00\r\ncontent-length: 0\r\n\r\n",
+    "a chunk's size past 64 bits": b"transfer-encoding: chunked\r\n\r\n10000000000000000\r\n",
+    "a negative chunk": b"transfer-encoding: chunked\r\n\r\n-1\r\n",
+    "a chunk's size with a prefix": b"transfer-encoding: chunked\r\n\r\n0x0\r\n\r\n",
+    "a chunk that ends in a line feed": b"transfer-encoding: chunked\r\n\r\n2\n{}\n0\n\n",
+    "no name": b": y\r\ncontent-length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("head", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_a_head_that_two_servers_could_read_apart_ends_the_connection(target, head):
+    """So nothing behind it is ever taken for a request of its own, unless both readers see it as one."""
+    answer = said(target.port, POST + head + SMUGGLED, 0.5)
+    assert b"unknown_route" not in answer, "the request that was hidden in it was answered"
+    assert answer == b"" or answer.split()[1] in (b"400", b"413", b"422"), answer[:200]
+
+
+HEADS = {
+    "HTTP/0.9": (b"GET /livez\r\n\r\n", b"200 400"),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400"),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(400), b"400"),
+    "an unknown method": (b"BREW /livez HTTP/1.1\r\nhost: a\r\n\r\n", b"400"),
+    "another version": (b"GET /livez HTTP/3.7\r\nhost: a\r\n\r\n", b"400"),
+    "a long method": (b"G" * 100_000 + b" / HTTP/1.1\r\n\r\n", b"400"),
+    "a long URL": (b"GET /" + b"x" * 300_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n", b"414"),
+    "a long query": (b"GET /livez?" + b"x" * 300_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n", b"414"),
+    "a long field": (b"GET /livez HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 300_000 + b"\r\n\r\n", b"431"),
+    "a long name of a field": (b"GET /livez HTTP/1.1\r\nhost: a\r\n" + b"x" * 300_000 + b": y\r\n\r\n", b"431"),
+    "many fields": (b"GET /livez HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 50_000 + b"\r\n", b"431"),
+    "a sample with many fields": (POST + b"x: y\r\n" * 50_000 + b"content-length: 2\r\n\r\n{}", b"431"),
+    "an upgrade to a socket": (
+        b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n%b"
+        % b"sec-websocket-key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n\r\n",
+        b"200",  # as if it had asked for none
+    ),
+    "an upgrade to HTTP/2": (
+        b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\n\r\n",
+        b"200",
+    ),
+    "a tunnel": (b"CONNECT 127.0.0.1:22 HTTP/1.1\r\nhost: a\r\n\r\n", b"400"),
+    "another host's address": (b"GET http://127.0.0.1:1/livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", b"200 404"),
+    "an asterisk": (b"OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", b"400 404"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "statuses"), HEADS.values(), ids=HEADS)
+def test_no_head_harms(target, head, statuses):
+    answer = said(target.port, head, 0.5)
+    # Who is refused while still sending may lose the answer with the connection.
+    assert answer == b"" or answer.split()[1] in statuses.split(), answer[:200]
+    assert b" 101 " not in answer
+
+
+SECRETS = (b"root:", b"import ", b"GANSERVE", b"[project]")
+UP = ("..", "%2e%2e", ".%2e", "..%2f..", "..%5c..", "%252e%252e", "....//", "..;", "%c0%ae%c0%ae", "..%00")
+PLACES = (
+    "/playground/{}/pages.py",
+    "/playground/{}%2fpages.py",
+    "/static_content/{}/{}/{}/{}/etc/passwd",
+    "/static_content/{}%2f{}%2f{}%2fetc%2fpasswd",
+    "/static_content//etc/passwd?{}",
+    "/v1/models/{}/images/bag/1.png",
+    "/v1/models/{}%2f{}%2fetc%2fpasswd/images/bag/1.png",
+    "/v1/models/tiny@{}/images/bag/1.png",
+    "/v1/models/tiny/images/{}/{}/1.png",
+    "/v1/models/tiny/images/{}%2fetc%2fpasswd/1.png",
+    "/v1/models/tiny/images/bag/{}%2f1.png",
+    "/v2/models/{}/versions/{}/config",
+    "/{}/service/settings.py",
+    "/{}/{}/etc/passwd",
+)
+
+
+def test_no_path_leads_out(target):
+    for place, up in itertools.product(PLACES, UP):
+        url = place.replace("{}", up).encode()
+        answer = said(target.port, b"GET %b HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" % url)
+        assert answer.split()[1] in (b"400", b"404", b"422"), (url, answer[:300])
+        assert not any(secret in answer for secret in SECRETS), (url, answer[:300])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../tiny",
+        "/etc/passwd",
+        "tiny/../../bare",
+        "tiny\x00",
+        "file:///etc/passwd",
+        "C:\\",
+        str(ROOT / "models/fashion-mnist"),
+    ],
+)
+def test_no_name_in_a_body_is_a_path(target, name):
+    with target.client() as client:
+        for path in JSON_ROUTES:
+            asked = {"model": name, "prompt": "bag", "seeds": [1, 2], "terms": [{"weight": 1, "seeds": [1]}]}
+            wanted = {"/v1/interpolations": ("model", "seeds"), "/v1/arithmetic": ("model", "terms"), "/v1/images/generations": ("model", "prompt")}.get(path, ("model",))  # fmt: skip
+            reply = refused(client.post(path, json={field: asked[field] for field in wanted}), 404)
+            assert "root:" not in reply.text
+            refused(
+                client.post(
+                    path, json={field: asked[field] for field in wanted} | {"model": None, "label": name}
+                ),
+                422,
+                400,
+            )
+        tensor = {"name": "seed", "datatype": "INT64", "shape": [1], "data": [1]}
+        refused(client.post(INFER, json={"inputs": [tensor], "model_name": name}), 404)
+        load = {"parameters": {"config": "{}", "file:1/model.onnx": "AAAA", "path": name}}
+        refused(client.post("/v2/repository/models/tiny/load", json=load), 400)
+
+
+@pytest.mark.parametrize(
+    "url", [b"/\xff\xfe", b"/%ff%fe", b"/v1/models/%ff", b"/v1/models/tiny/images/%c3%28/1.png", b"/v1/models/tiny/images/bag/1.png?%ff=\xff",
+            b"/v1/models/tiny/images/bag/1.png?truncation=%ff", b"/v1/models/tiny/images/bag/1.png?truncation=nan",
+            b"/v1/models/tiny/images/bag/99999999999999999999.png", b"/v1/models/tiny/images/bag/1.png%0d%0ax: y", b"/%00"],
+)  # fmt: skip
+def test_no_url_harms(target, url):
+    answer = said(target.port, b"GET %b HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" % url)
+    assert answer.split()[1] in (b"400", b"404", b"422"), answer[:300]
+    assert b"\nx: y" not in answer
+
+
+def test_no_header_of_a_request_comes_back_as_one_of_ours(target):
+    """In x-request-id, traceparent, Host and the path: no line of a client's gets into a reply or a log."""
+    evil = b"a%0d%0aset-cookie:%20b=c"
+    answer = said(target.port, POST + b"x-request-id: %b\r\ntraceparent: %b\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}" % (evil, evil))  # fmt: skip
+    assert answer.split()[1] == b"200"
+    location = said(target.port, b"GET /v1/models/tiny/images/bag/1.png?truncation=1%0d%0aset-cookie:%20b=c HTTP/1.1\r\nhost: evil\r\nconnection: close\r\n\r\n")  # fmt: skip
+    assert not [line for line in (answer + location).lower().split(b"\r\n") if line.startswith(b"set-cookie")]
+    with target.client() as client:
+        reply = client.post(
+            "/v1/images/generations",
+            json={"prompt": "bag", "response_format": "url"},
+            headers={"host": "evil.example/<script>"},
+        )
+    refused(reply, 400)
+
+
+def bomb(coding: str, inflated_bytes: int) -> bytes:
+    stream = zlib.compressobj(9, wbits={"gzip": 31, "deflate": 15}[coding])
+    blanks = b" " * 2**20
+    return b"".join(stream.compress(blanks) for _ in range(inflated_bytes // 2**20)) + stream.flush()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_a_bomb_is_not_inflated(target, coding):
+    """64 MiB in 64 KiB: refused as soon as it passes the limit of bodies."""
+    body = bomb(coding, 64 * 2**20)
+    with target.client() as client:
+        for path in (INFER, "/v2/repository/index"):
+            begun = time.monotonic()
+            refused(client.post(path, content=body, headers={"content-encoding": coding}), 413)
+            assert time.monotonic() - begun < 2
+        for path in JSON_ROUTES:
+            refused(client.post(path, content=body, headers={"content-encoding": coding}), 400)
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(b"{}")[:-4]),
+        ("gzip", gzip.compress(b"{}") * 1000),
+        ("gzip", b"\x1f\x8b" + b"\xff" * 10_000),
+        ("deflate", b"\x00" * 10_000),
+        ("gzip, gzip, gzip", gzip.compress(gzip.compress(gzip.compress(b"{}")))),
+        ("br", b"\x0b"),
+        ("compress", b"\x1f\x9d"),
+    ],
+)
+def test_what_only_looks_compressed_is_refused(target, coding, body):
+    with target.client() as client:
+        refused(client.post(INFER, content=body, headers={"content-encoding": coding}), 400, 415)
+
+
+@pytest.mark.parametrize(
+    "length", ["0", "-1", "99999999999", "9" * 5000, "1e3", "0x10", "٣".encode(), "5, 5", ""]
+)
+def test_no_length_of_a_tensors_head_harms(target, length):
+    with target.client() as client:
+        refused(
+            client.post(
+                INFER, content=b"{}" + bytes(100), headers={"inference-header-content-length": length}
+            ),
+            400,
+        )
+
+
+def test_no_shape_or_size_of_a_tensor_harms(target):
+    huge = 2**63 - 1
+    with target.client() as client:
+        for shape, size in (
+            ([huge], 8),
+            ([1], huge),
+            ([huge, huge], 8),
+            ([0], 0),
+            ([1] * 100_000, 8),
+            ([1], -8),
+            ([2**64], 8),
+            ([256], 2**31),
+        ):
+            for name, datatype in (("seed", "INT64"), ("z", "FP32"), ("label", "INT64"), ("z", "BYTES")):
+                tensor = {
+                    "name": name,
+                    "datatype": datatype,
+                    "shape": shape,
+                    "parameters": {"binary_data_size": size},
+                }
+                document = json.dumps({"inputs": [tensor]}).encode()
+                headers = {"inference-header-content-length": str(len(document))}
+                refused(client.post(INFER, content=document + bytes(8), headers=headers), 400)
+
+
+@pytest.mark.parametrize("n", [257, 10**6, 2**31, 2**63])
+def test_no_number_of_images_harms(target, n):
+    with target.client() as client:
+        for path, fields in (
+            ("/v1/samples", {"n": n}),
+            ("/sample", {"n": n}),
+            ("/v1/images/generations", {"prompt": "bag", "n": n}),
+            ("/v1/interpolations", {"seeds": [1, 2], "steps": n}),
+            ("/v1/images/generations", {"prompt": "bag", "size": f"{8 * n}x{8 * n}"}),
+        ):
+            refused(client.post(path, json=fields), 400, 422)
+        rows = {"z": [[0.0] * 8] * min(n, 20_000)}
+        refused(client.post("/v1/samples", json=rows), 422)
