@@ -53,11 +53,12 @@ class Line:
         self.forward_passes = metrics.forward_passes.labels(name)
         self.batch_images = metrics.batch_images.labels(name)
         self.images = metrics.images.labels(name)
+        self.answered = metrics.version_requests.labels(name, version, "answered")
         self.version_seconds = metrics.version_seconds.labels(name, version)
 
     def count(self, outcome: str) -> None:
-        """A request that was accepted has ended: `answered`, `failed`, `deadline` or `disconnect`."""
-        metrics.child(metrics.version_requests, self.name, self.version, outcome).inc()
+        """A request that was accepted was not answered: `failed`, `deadline` or `disconnect`."""
+        metrics.version_requests.labels(self.name, self.version, outcome).inc()
 
     def charge(self, seconds: float) -> None:
         self.turn += seconds

@@ -74,7 +74,7 @@ class Model:
             if self.version not in ("", version(file)):
                 raise ContractError(f"the file changed after it was found: it is version {version(file)} now")
             self.version = version(file)
-            card = self.path.with_name(CARD)
+            card = card_of(self.path)
             self.verified = is_of_card(file, card.read_text("utf-8", "replace") if card.is_file() else "")
             self.contract = parse(file)
             self.engine = choose(file, self.contract, settings, worker)
@@ -336,6 +336,11 @@ class Models(Mapping[str, Model]):
 
     def __len__(self) -> int:
         return len(self._models)
+
+
+def card_of(path: Path) -> Path:
+    """Of a model file: README.md for generator.onnx, and for others what has their name, as generator-2.md."""
+    return path.with_name(CARD) if path.name == FILE else path.with_suffix(".md")
 
 
 def folders(root: Path) -> list[Path]:

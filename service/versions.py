@@ -1,7 +1,6 @@
 """The versions that lie in a models folder: `generator.onnx`, and every other `*.onnx` beside it.
 
-A version is its file's content, whatever the file is called; its card is `README.md` for `generator.onnx`, and has the
-file's own name for others: `generator-2.md`.
+A version is its file's content, whatever the file is called.
 """
 
 import logging
@@ -14,12 +13,10 @@ from msgspec import Struct
 
 from service.contract import version
 from service.errors import ContractError
-from service.models import FILE, folders
+from service.models import FILE, card_of, folders
 from service.wanted import Wanted, WantedModel, write
 
 log = logging.getLogger("bentoml.ganserve.versions")
-
-_CARD = "README.md"
 
 
 class Found(Struct, frozen=True):
@@ -105,7 +102,7 @@ def keep(one: Found, shared: Path) -> None:
     """
     folder = kept(shared, one.path.parent.name, one.version)
     folder.mkdir(parents=True, exist_ok=True)
-    card = one.path.with_name(_CARD) if one.path.name == FILE else one.path.with_suffix(".md")
+    card = card_of(one.path)
     if card.is_file():
         write(folder / card.name, card.read_bytes())
     if (folder / one.path.name).is_file():

@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 from service import contract
 from service.engines.fake import FakeEngine
 from service.errors import NotReady, UnknownModel
-from service.models import Models
+from service.models import Model, Models
 from service.settings import Settings
 from tests import generators
 from tests.generators import Tiny
@@ -154,6 +154,26 @@ def test_models_are_found_by_name_and_by_version(tmp_path):
 def test_the_default_model_is_the_configured_one(tmp_path):
     with loaded(tmp_path, {"a": FILE, "b": FILE}, threads=1, default_model="b") as models:
         assert models.find(None).name == "b"
+
+
+def test_a_file_that_is_another_than_was_found_is_refused(tmp_path):
+    generators.folder(tmp_path, {"a": FILE})
+    model = Model(tmp_path / "a", version="0123456789ab")
+    model.load(Settings(engine="fake"))
+    assert model.state == "failed"
+    assert "changed after it was found" in model.problem
+    assert model.version == "0123456789ab", "what was asked for"
+
+
+def test_a_pass_beside_others_is_timed_by_its_own_thread(tmp_path):
+    """Else a version that is loaded under load would be taken for slow, and get small batches from then on."""
+    engine = FakeEngine(
+        Tiny().contract(), lanes=1, pass_seconds=0.03
+    )  # that waits, as if others had the cores
+    engine.on_caller = True
+    with loaded(tmp_path, {"a": FILE}, engine, engine="fake") as models:
+        assert models["a"].pass_seconds < 0.02
+        assert models["a"].line.queue.max_batch == 64
 
 
 def test_an_address_without_end_is_not_echoed_whole(tmp_path):

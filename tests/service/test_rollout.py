@@ -402,6 +402,24 @@ def test_a_retired_engine_does_not_wait_for_the_garbage_collector(root, engine_n
         gc.enable()
 
 
+def test_where_no_worker_starts_later_there_are_no_copies(root):
+    lay(root, "generator-2.onnx", NEW.file())
+
+    async def scene() -> None:
+        models = Models(Settings(models=root / "models", engine="onnxruntime", threads=1))
+        rollout = Rollout(models, root / "shared", keeps_files=False)
+        await rollout.start()
+        await orders.reload(rollout, SECONDS)
+        await orders.direct(rollout, "tiny", V_NEW, 1, SECONDS)
+        assert await draws(rollout, "tiny", NEW)
+        assert not list((root / "shared").glob("**/*.onnx"))
+        await rollout.stop()
+        assert models.batcher
+        models.batcher.close()
+
+    play(scene())
+
+
 def test_a_retired_version_comes_back_with_a_reload(root):
     lay(root, "generator-2.onnx", NEW.file())
 
