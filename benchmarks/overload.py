@@ -92,7 +92,7 @@ def loaded(
         lost=len(came.statuses) - came.count(200) - came.count(429),
         unsent=came.unsent,
         recovery_seconds=max(0.0, recovered_at - came.ended),
-        memory_mb_per_minute=60 * float(np.polyfit(*zip(*late, strict=True), 1)[0]) if len(late) > 1 else 0.0,
+        memory_mb_per_minute=60 * float(np.polyfit(*np.array(late).T, deg=1)[0]) if len(late) > 1 else 0.0,
     )
 
 
