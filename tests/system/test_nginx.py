@@ -127,12 +127,13 @@ def test_a_request_keeps_its_name_and_one_without_is_given_one(nginx):
     assert names == [("mine-1", parent), (given, ""), (malformed.headers["x-request-id"], "")]
 
 
-def test_json_is_compressed_images_are_not_and_metrics_are_not_for_clients(nginx):
+def test_json_is_compressed_images_are_not_and_metrics_and_orders_are_not_for_clients(nginx):
     with nginx.client() as client:
         document = client.get("/openapi.json")
         image = client.post("/v1/samples", json={"n": 64})
         assert (document.headers["content-encoding"], "content-encoding" in image.headers) == ("gzip", False)
         assert client.get("/metrics").status_code == 404
+        assert client.get("/v1/admin/models").status_code == 404
         status = client.get(f"http://127.0.0.1:{nginx.status_port}/status")
         assert "Active connections" in status.text
 
