@@ -5,13 +5,16 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from dataclasses import replace
+from math import ceil, inf
 from typing import cast
 
 import bentoml
 import numpy as np
+import uvicorn
 import uvicorn.config
 from numpy.typing import NDArray
 
@@ -32,6 +35,7 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
 log = logging.getLogger("bentoml.ganserve")
 
 _FLUSH_SECONDS = 0.25  # another worker's answer to /metrics, or its order, is at most that old
+_CLOSING_SECONDS = 5  # from the last answer to the end of the process, at most
 
 
 class FrontedService(bentoml.Service):
@@ -108,6 +112,8 @@ class Ganserve:
         # uvicorn puts a line together for each request, for a logger that BentoML has silenced.
         logging.getLogger("uvicorn.access").propagate = False
         _end_with_parent()
+        _allow_many_connections()
+        self._watch()
         self._drain_on_sigterm()
         metrics.ready.set(0)
         self.loading = asyncio.create_task(self._load())
@@ -116,11 +122,15 @@ class Ganserve:
     async def _flush(self) -> None:
         from service import metrics
 
+        irreplaceable = settings.workers > 1 and "BENTOML_CONTAINERIZED" in os.environ
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
             self.front.rollout.follow()
             metrics.ready.set(int(self.front.models.all_ready and not self.front.draining))
-            metrics.flush()
+            await asyncio.to_thread(metrics.flush)  # a disk may be slow
+            if irreplaceable and not self.front.draining and metrics.a_worker_died():
+                log.error("a worker has died, and BentoML replaces none in a container: all of it ends")
+                _end_all()
 
     async def _load(self) -> None:
         from service import metrics
@@ -134,22 +144,39 @@ class Ganserve:
         if models.all_ready:
             log.info("ready: %s", ", ".join(models))
 
+    def _watch(self) -> None:
+        from service.watchdog import Watchdog
+
+        models = self.front.models
+        self.watchdog = Watchdog(
+            settings.watchdog_seconds or inf,
+            asyncio.get_running_loop(),
+            lambda: models.batcher.passes() if models.batcher else [],
+        )
+        self.watchdog.start()
+
     def _drain_on_sigterm(self) -> None:
         """SIGTERM: not ready at once, go on answering for the grace period, then let the server stop."""
         stop = signal.getsignal(signal.SIGTERM)
         loop = asyncio.get_running_loop()
+        grace, longest = settings.drain_seconds, settings.timeout_seconds
+        server = getattr(stop, "__self__", None)
+        # BentoML has this as an option of its command line only. By default uvicorn waits for every client.
+        if isinstance(server, uvicorn.Server) and server.config.timeout_graceful_shutdown is None:
+            server.config.timeout_graceful_shutdown = ceil(longest) + 1
 
         def drain() -> None:
-            if self.front.draining:
+            if self.ending:
                 return
-            from service import metrics
-
-            self.front.draining = True
-            metrics.ready.set(0)
-            log.info("draining for %g s", settings.drain_seconds)
+            self.ending = True
+            self.front.stop_being_ready()
+            log.info("draining for %g s", grace)
+            self.watchdog.end_within(grace + longest + _CLOSING_SECONDS)
             if callable(stop):
-                loop.call_later(settings.drain_seconds, stop, signal.SIGTERM, None)
+                loop.call_later(grace, stop, signal.SIGTERM, None)
 
+        self.ending = False
+        self.front.end = _end_all
         loop.add_signal_handler(signal.SIGTERM, drain)
 
     @bentoml.on_shutdown
@@ -164,6 +191,21 @@ class Ganserve:
             await asyncio.to_thread(batcher.close)
         metrics.flush()
         await asyncio.to_thread(self.front.spans.close)
+
+
+_parent = os.getppid()
+
+
+def _end_all() -> None:
+    """As the orchestrator would: BentoML's parent process hands SIGTERM on to every worker, and then ends with 0."""
+    if os.getppid() == _parent:  # else it is gone, and the workers are draining
+        os.kill(_parent, signal.SIGTERM)
+
+
+def _allow_many_connections() -> None:
+    """As many as the administrator allows at all; the usual 1,024 are soon used up by clients that do nothing."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _end_with_parent() -> None:

@@ -1,6 +1,7 @@
 """One forward pass: pieces of requests -> z and labels -> images -> the answers of the requests that it completes."""
 
 import time
+from math import ceil, isfinite
 from threading import Lock
 from typing import Any
 
@@ -29,16 +30,21 @@ class _Part:
 
 
 class Line:
-    """One version's place in a batcher: its engine, its queue, its metrics."""
+    """One version's place in a batcher: its engine, its queue, its metrics, and what it has had of the lanes."""
 
     def __init__(
-        self, name: str, engine: Engine, max_batch: int, max_piece: int, pass_seconds: float, version: str
+        self, name: str, engine: Engine, queue: RequestQueue, pass_seconds: float, version: str = ""
     ) -> None:
+        """pass_seconds: what a pass of queue.max_batch images takes; infinite where that was not measured."""
         self.name = name
         self.version = version
         self.engine = engine
         self.pass_seconds = pass_seconds
-        self.queue = RequestQueue(max_batch, max_piece)
+        self.full_pass_seconds = pass_seconds if isfinite(pass_seconds) else 0.0
+        """The same as it turns out under load, encoding included; 0: not known yet."""
+        self.turn = 0.0
+        """Seconds on the lanes that it was charged for; whoever has least is next (start-time fair queueing)."""
+        self.queue = queue
         self.queue_images = _Part(metrics.queue_images.labels(name))
         self.queue_seconds = metrics.queue_seconds.labels(name)
         self.forward_seconds = metrics.forward_seconds.labels(name)
@@ -52,8 +58,25 @@ class Line:
         """A request that was accepted was not answered: `failed`, `deadline` or `disconnect`."""
         metrics.version_requests.labels(self.name, self.version, outcome).inc()
 
+    def charge(self, seconds: float) -> None:
+        self.turn += seconds
 
-def compute(line: Line, pieces: list[Piece], forward: Forward, lock: Lock) -> tuple[list[Request], float]:
+    def learn(self, images: int, seconds: float) -> None:
+        """What a pass of so many images took: an average over some 20 full ones."""
+        if not self.full_pass_seconds:
+            self.full_pass_seconds = seconds
+        elif images == self.queue.max_batch or not isfinite(self.pass_seconds):
+            self.full_pass_seconds += 0.05 * (seconds - self.full_pass_seconds)
+
+    def lane_seconds(self, n: int) -> float:
+        """What a lane needs for that part of the waiting work that comes before a new request for n images has had all its turns."""
+        queue = self.queue
+        rounds = ceil(n / queue.max_piece)
+        images = min(queue.waiting_images, len(queue) * rounds * queue.max_piece)
+        return ceil(images / queue.max_batch) * self.full_pass_seconds
+
+
+def compute(line: Line, pieces: list[Piece], forward: Forward, lock: Lock) -> list[Request]:
     """One pass. Returns the requests that it completed, and its seconds.
 
     lock: held where two passes may bring pieces of one request. Raises whatever the engine raises, and
@@ -63,11 +86,10 @@ def compute(line: Line, pieces: list[Piece], forward: Forward, lock: Lock) -> tu
     z, label = _join(pieces)
     images = forward(z, label)
     ended_at = time.monotonic()
-    seconds = ended_at - begun_at
     if len(images) != len(z):
         raise RuntimeError(f"the engine gave {len(images)} images for {len(z)} latents")
     line.forward_passes.inc()
-    line.forward_seconds.observe(seconds)
+    line.forward_seconds.observe(ended_at - begun_at)
     line.batch_images.observe(len(images))
     done = []
     offset = 0
@@ -88,7 +110,7 @@ def compute(line: Line, pieces: list[Piece], forward: Forward, lock: Lock) -> tu
             request.computed += size
             if request.computed == request.n:
                 done.append(request)
-    return done, seconds
+    return done
 
 
 def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:

@@ -5,11 +5,11 @@ files and any worker answers for all. Label values come from the code, from the 
 and from the keys that were configured, never from a client.
 """
 
+import logging
 import os
 from functools import cache
 from pathlib import Path
-from threading import Lock
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psutil
 from prometheus_client import (
@@ -25,43 +25,12 @@ from prometheus_client import generate_latest as _generate
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-_pid = os.getpid()
-# A worker stays one process; by default each increment asks the kernel which.
-_FileValue = values.MultiProcessValue(lambda: _pid)
-_unwritten: "set[_BufferedValue]" = set()
+from service import metric_files
 
-
-class _BufferedValue:
-    """A number in memory, and `flush` writes it to the file that other workers read.
-
-    A sample changes a dozen of them; written through, they took a fifth of its way through this process.
-    """
-
-    _multiprocess = True
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._file = _FileValue(*args, **kwargs)
-        self._lock = Lock()
-        self._value: float = self._file.get()
-
-    def inc(self, amount: float) -> None:
-        with self._lock:
-            self._value += amount
-        _unwritten.add(self)
-
-    def set(self, value: float, timestamp: float | None = None) -> None:
-        self._value = value
-        _unwritten.add(self)
-
-    def get(self) -> float:
-        return self._value
-
-    def flush(self) -> None:
-        self._file.set(self._value)
-
+log = logging.getLogger("bentoml.ganserve.metrics")
 
 if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-    values.ValueClass = _BufferedValue  # pyright: ignore[reportAttributeAccessIssue]
+    values.ValueClass = metric_files.FileValue  # pyright: ignore[reportAttributeAccessIssue]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -155,22 +124,39 @@ def child(metric: Metric, *labels: object) -> Metric:
     return metric.labels(*labels)
 
 
-def flush() -> None:
-    """Make what was counted visible to all workers."""
-    while _unwritten:
-        _unwritten.pop().flush()
+def flush() -> bool:
+    """Make what was counted visible to all workers. False, and logged once, where it can't be written."""
+    global _is_written
+    was_written = _is_written
+    try:
+        metric_files.flush()
+        _is_written = True
+    except OSError as error:
+        _is_written = False
+        if was_written:
+            log.error("metrics are not written, and /metrics has those of one worker only: %s", error)
+    return _is_written
+
+
+_is_written = True
 
 
 def exposition() -> bytes:
     """All workers' metrics in Prometheus' text format, those of others as they last flushed them."""
-    flush()
+    written = flush()
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if not directory:
+    if not directory or not written:
         return _generate(REGISTRY)
     _forget_dead_workers(Path(directory))
     registry = CollectorRegistry()
     MultiProcessCollector(registry, directory)
     return _generate(registry)
+
+
+def a_worker_died() -> bool:
+    """Whether one of this machine's workers has ended that wrote metrics since the start."""
+    files = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", os.devnull)).glob("counter_*.db")
+    return any(not psutil.pid_exists(_pid_of(file)) for file in files)
 
 
 def ready_workers() -> int:
@@ -193,6 +179,9 @@ def ready_workers() -> int:
 def _forget_dead_workers(directory: Path) -> None:
     """A killed worker's gauges would stay for ever: its queue length, its readiness. Its counters must stay."""
     for file in directory.glob("gauge_live*_*.db"):
-        pid = int(file.stem.rpartition("_")[2])
-        if not psutil.pid_exists(pid):
+        if not psutil.pid_exists(pid := _pid_of(file)):
             mark_process_dead(pid, str(directory))
+
+
+def _pid_of(file: Path) -> int:
+    return int(file.stem.rpartition("_")[2])

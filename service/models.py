@@ -30,6 +30,7 @@ CARD = "README.md"
 # loop holds up everything else.
 SHORT_SECONDS = 0.012
 MOST_IMAGES = 64
+AROUND_SECONDS = 0.0006
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -94,8 +95,9 @@ class Model:
             return
         self.batcher = batcher
         piece = min(self.max_batch, self.engine.max_batch)
+        shared = None if self.engine.buckets else self._shared_piece(piece)
         self.line = batcher.add(
-            self.name, self.engine, self.max_batch, self.pass_seconds, piece, self.version
+            self.name, self.engine, self.max_batch, self.pass_seconds, piece, shared, self.version
         )
         self.state = "ready"
         self._note_info(1)
@@ -152,6 +154,11 @@ class Model:
             self.engine.lanes[0](z, label)
             best = min(best, clock() - begun)
         return best
+
+    def _shared_piece(self, most: int) -> int:
+        """Images that take about as long as one and what is around its pass do: who asks for one waits for them."""
+        image_seconds = self.pass_seconds / self.max_batch
+        return min(most, 2 + int(AROUND_SECONDS / max(image_seconds, 1e-6)))
 
     def _inputs(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
         contract = self.contract
@@ -228,7 +235,13 @@ class Models(Mapping[str, Model]):
             lanes = len(model.engine.lanes)
             # On CPU a lane is a core, and encodes what it computed; an accelerator must not wait for that.
             encode_threads = available_cpus() if model.engine.buckets else 0
-            self.batcher = Batcher(lanes, self.settings.max_queue_images, encode_threads)
+            self.batcher = Batcher(
+                lanes,
+                self.settings.max_queue_images,
+                encode_threads,
+                most_request_images=self.settings.max_images_per_request,
+                max_wait_seconds=self.settings.max_wait_seconds,
+            )
         model.serve(self.batcher)
         log.info(
             "model %s@%s ready in %.2f s; %s; %s",

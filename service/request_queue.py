@@ -69,29 +69,43 @@ class Piece:
         return whole if self.stop - self.start == self.request.n else whole[self.start : self.stop]
 
 
+LATELY_SECONDS = 1.0
+
+
 class RequestQueue:
     """Requests of one model, in turn: a request larger than a piece goes back to the end after each piece.
 
-    So a pass is large where many ask, and small where one asks for much: who comes then waits for little.
+    So a pass is large where many ask, and small where one asks for much: who comes then waits for little. Where a
+    pass takes the longer the more images it has, requests of one piece have passes of their own, in turn with
+    those of larger ones, whose pieces are the shorter as long as there are any.
     """
 
-    def __init__(self, max_batch: int, max_piece: int) -> None:
-        """max_piece: most images of one request in a batch."""
+    def __init__(self, max_batch: int, max_piece: int, shared_piece: int | None = None) -> None:
+        """max_piece: most images of one request in a batch; shared_piece: of a larger one while others ask for
+        less; None where a pass takes as long for few images as for many."""
         self.max_batch = max_batch
         self.max_piece = max_piece
         self.waiting_images = 0
-        self._requests: OrderedDict[int, Request] = OrderedDict()
+        self._shared_piece = shared_piece
+        self._small: OrderedDict[int, Request] = OrderedDict()
+        self._large: OrderedDict[int, Request] = OrderedDict()
+        self._large_is_next = False
+        self._small_at = -LATELY_SECONDS
+        """When a small request was last accepted."""
 
     def __len__(self) -> int:
-        return len(self._requests)
+        return len(self._small) + len(self._large)
 
     def append(self, request: Request) -> None:
-        self._requests[id(request)] = request
+        requests = self._of(request)
+        requests[id(request)] = request
+        if requests is self._small:
+            self._small_at = request.accepted_at
         self.waiting_images += request.n
 
     def discard(self, request: Request) -> bool:
         """Takes out what of the request has not begun; False if nothing was waiting."""
-        if self._requests.pop(id(request), None) is None:
+        if self._of(request).pop(id(request), None) is None:
             return False
         self.waiting_images -= request.n - request.begun
         return True
@@ -101,27 +115,41 @@ class RequestQueue:
 
         The expired are taken out and never computed. Both lists may be empty.
         """
+        if self._small and not (self._large and self._large_is_next):
+            self._large_is_next = True
+            return self._fill(self._small, self.max_batch, self.max_piece, now)
+        self._large_is_next = False
+        if self._shared_piece is None or now > self._small_at + LATELY_SECONDS:
+            return self._fill(self._large, self.max_batch, self.max_piece, now)
+        return self._fill(self._large, self.max_piece, self._shared_piece, now)
+
+    def _of(self, request: Request) -> OrderedDict[int, Request]:
+        small = self._shared_piece is not None and request.n <= self.max_piece
+        return self._small if small else self._large
+
+    def _fill(
+        self, requests: OrderedDict[int, Request], room: int, most: int, now: float
+    ) -> tuple[list[Piece], list[Request]]:
         pieces: list[Piece] = []
         expired: list[Request] = []
-        room = self.max_batch
         unfinished: Request | None = None
-        while room and self._requests:
-            request = next(iter(self._requests.values()))
+        while room and requests:
+            request = next(iter(requests.values()))
             if request is unfinished:  # all others have had their turn
                 break
             if request.deadline <= now:
                 self.discard(request)
                 expired.append(request)
                 continue
-            stop = min(request.n, request.begun + min(room, self.max_piece))
+            stop = min(request.n, request.begun + min(room, most))
             pieces.append(Piece(request, request.begun, stop))
             taken = stop - request.begun
             room -= taken
             self.waiting_images -= taken
             request.begun = stop
             if stop == request.n:
-                del self._requests[id(request)]
+                del requests[id(request)]
             else:
-                self._requests.move_to_end(id(request))
+                requests.move_to_end(id(request))
                 unfinished = unfinished or request
         return pieces, expired

@@ -65,9 +65,15 @@ class Settings:
     )
     max_queue_images: int = _setting(
         8192,
-        "Images accepted and not yet answered, a worker; past it requests get 429.",
+        "Images accepted and not yet answered, a worker; past it requests get 429. Of several models each keeps a part for itself.",
         low=1,
         high=10_000_000,
+    )
+    max_wait_seconds: float = _setting(
+        10.0,
+        "Longest that a request may be expected to wait for its first forward pass; past it requests get 429.",
+        low=0.001,
+        high=3600,
     )
     max_images_per_request: int = _setting(256, "Largest `n` of one request.", low=1, high=100_000)
     max_body_bytes: int = _setting(
@@ -79,8 +85,24 @@ class Settings:
         low=0.001,
         high=3600,
     )
+    client_seconds: float = _setting(
+        20.0,
+        "How long a client may take for a request's head, and how long it may take nothing of an answer; then its connection is closed.",
+        low=0.1,
+        high=3600,
+    )
     drain_seconds: float = _setting(
         5.0, "After SIGTERM: how long requests are still answered while `/readyz` says 503.", low=0, high=3600
+    )
+    watchdog_seconds: float = _setting(
+        60.0,
+        "How long one forward pass, or one turn of the event loop, may take; past it the process ends, to be started anew. More than any pass takes; 0: any time.",
+        low=0,
+        high=3600,
+    )
+    fake_faults: str = _setting(
+        "",
+        "For rehearsals with the `fake` engine: a file that each of its passes reads, if it is there; `fail`, `hang`, or the seconds to take.",
     )
     public_url: str = _setting(
         "",
@@ -116,6 +138,10 @@ class Settings:
             raise SettingsError(
                 f"GANSERVE_PUBLIC_URL is '{self.public_url}': it must be http:// or https://, a host, a port and "
                 "a path if any, and no more."
+            )
+        if self.fake_faults and self.engine != "fake":
+            raise SettingsError(
+                f"GANSERVE_FAKE_FAULTS is set, and GANSERVE_ENGINE is {self.engine}: only `fake` makes faults."
             )
         if self.max_images_per_request > self.max_queue_images:
             raise SettingsError(

@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SERVICE = [
-    *("app", "preflight"),
-    "web.wire",
+    *("app", "preflight", "drain"),
+    *("web.wire", "web.timeouts"),
     *("web.routes", "web.openapi", "web.admin_openapi", "web.pages_openapi", "web.pages"),
     *("web.explore_openapi", "web.explore", "web.clients_openapi", "web.openai", "web.bento"),
     *("web.v2_openapi", "web.v2", "web.v2_models", "web.v2_tensors", "web.v2_messages"),
@@ -29,9 +29,19 @@ SERVICE = [
     *("paths", "arithmetic", "series"),
     *("pixels", "prompts"),
     *("orders", "rollout", "versions", "wanted"),
-    *("sampler", "models", "golden", "batcher", "forward_pass", "request_queue"),
+    *(
+        "sampler",
+        "models",
+        "golden",
+        "watchdog",
+        "batcher",
+        "lanes",
+        "admission",
+        "forward_pass",
+        "request_queue",
+    ),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
-    *("images", "latents", "contract", "keys", "quota", "metrics", "settings", "errors"),
+    *("images", "latents", "contract", "keys", "quota", "metrics", "metric_files", "settings", "errors"),
 ]
 TRAINING = [
     *("__main__", "export", "evaluate", "card", "report", "generated", "onnx_graph", "folding", "presets"),

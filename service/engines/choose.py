@@ -33,7 +33,9 @@ def choose(file: bytes, contract: Contract, settings: Settings, worker: int = 0)
     if settings.engine == "fake":
         from service.engines.fake import FakeEngine
 
-        return FakeEngine(contract, lanes=threads)
+        return FakeEngine(
+            contract, lanes=threads, faults=Path(settings.fake_faults) if settings.fake_faults else None
+        )
     if settings.engine == "openvino":
         return _openvino(file, contract, settings.precision, threads)
     gpus = cuda.device_count()

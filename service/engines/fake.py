@@ -6,6 +6,7 @@ The first pixel rows hold the bytes of z, and the last pixel the label, so that 
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,10 @@ from service.engines.engine import Forward
 
 
 class FakeEngine:
-    """Takes `pass_seconds` a pass; raises where a label is `fail_on`; waits at `gate` if there is one."""
+    """Takes `pass_seconds` a pass; raises where a label is `fail_on`; waits at `gate` if there is one.
+
+    faults: a file that tells each pass, if it is there, to `fail`, to `hang`, or how many seconds to take.
+    """
 
     name = "fake"
     on_caller = False
@@ -31,6 +35,7 @@ class FakeEngine:
         max_batch: int = 8,
         pass_seconds: float = 0.0,
         fail_on: int | None = None,
+        faults: Path | None = None,
         gate: threading.Event | None = None,
         on_pass: Callable[[int], None] | None = None,
     ) -> None:
@@ -40,6 +45,7 @@ class FakeEngine:
         self._shape = (contract.image.channels, contract.image.height, contract.image.width)
         self._pass_seconds = pass_seconds
         self._fail_on = fail_on
+        self._faults = faults
         self._gate = gate
         self._on_pass = on_pass
         self.wide = self._forward
@@ -51,9 +57,23 @@ class FakeEngine:
         if self._gate:
             self._gate.wait()
         time.sleep(self._pass_seconds)
+        if self._faults:
+            _obey(self._faults)
         if self._fail_on is not None and label is not None and self._fail_on in label:
             raise RuntimeError(f"the fake engine fails on label {self._fail_on}")
         return paint(z, label, self._shape)
+
+
+def _obey(faults: Path) -> None:
+    try:
+        order = faults.read_text().strip()
+    except FileNotFoundError:
+        return
+    if order == "fail":
+        raise RuntimeError("the fake engine was told to fail")
+    if order == "hang":
+        threading.Event().wait()
+    time.sleep(float(order or 0))
 
 
 def paint(

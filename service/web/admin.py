@@ -1,15 +1,13 @@
 """/v1/admin: an operator's orders, while the service runs; see orders.py."""
 
-import ipaddress
-import re
 from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from service import orders
-from service.errors import LocalOnly
-from service.web.asgi import Call, Reply, header, read_body
+from service.web.asgi import Call, Reply, read_body
+from service.web.operations import require_operator
 from service.web.samples import decode_request, require_json
 
 T = TypeVar("T", bound=Struct)
@@ -38,10 +36,6 @@ _traffic = msgspec.json.Decoder(TrafficRequest)
 _retire = msgspec.json.Decoder(RetireRequest)
 _reload = msgspec.json.Decoder(ReloadRequest)
 
-_HOST = re.compile(r"([\w.-]+|\[[0-9a-f:]+\])(?::\d+)?", re.ASCII)
-# Of a client that comes by way of a proxy or a browser.
-_NOT_LOCAL = (b"origin", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
-
 
 async def get_models(call: Call) -> Reply:
     """GET /v1/admin/models."""
@@ -65,36 +59,6 @@ async def post_retire(call: Call, model: str) -> Reply:
     """POST /v1/admin/models/{model}/retire."""
     asked = await _asked(call, _retire)
     return _reply(await orders.retire(call.rollout, model, asked.version, asked.timeout))
-
-
-def require_operator(call: Call) -> None:
-    """Without API keys, orders are taken from the machine itself only; a key was looked at on the way in.
-
-    Raises LocalOnly.
-
-    A proxy on this machine is as near as its user, so what it says of itself counts, and a name of this machine must
-    be asked for: a web page that has its own name point here would send that.
-    """
-    if call.charge is not None:
-        return
-    client = call.scope.get("client")
-    is_near = client is not None and _is_loopback(client[0])
-    asked_for = _HOST.fullmatch((header(call.scope, b"host") or "").lower())
-    is_ours = asked_for is not None and (
-        asked_for[1] == "localhost" or _is_loopback(asked_for[1].strip("[]"))
-    )
-    if not (is_near and is_ours) or any(header(call.scope, one) is not None for one in _NOT_LOCAL):
-        raise LocalOnly(
-            "Orders are taken from this machine itself only, at localhost and without a proxy, as long as no API keys "
-            "are configured."
-        )
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 async def _asked(call: Call, decoder: msgspec.json.Decoder[T]) -> T:

@@ -45,6 +45,7 @@ class Call:
     receive: Receive
     models: Models
     draining: bool
+    drain: Callable[[], None]
     rollout: Rollout
     charge: Charge | None = None
     """Of the API key, where keys are configured."""

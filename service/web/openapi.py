@@ -7,6 +7,7 @@ import msgspec
 from service.errors import (
     HeadTooLarge,
     InvalidKey,
+    LocalOnly,
     MethodNotAllowed,
     MissingScope,
     RequestError,
@@ -203,5 +204,13 @@ _PATHS: Object = {
         },
     ),
     "/metrics": _get("Prometheus metrics", {"200": answer("Text format.", _PLAIN)}),
+    "/v1/admin/drain": {
+        "post": operation(
+            "Drain and end",
+            {"202": answer("Not ready from now on; ends after the grace period.", json(_OBJECT))}
+            | problems((LocalOnly,)),
+            "What SIGTERM does, for a preStop hook or a script on the same machine: `python -m service.drain`.",
+        )
+    },
     "/openapi.json": _get("This document", {"200": answer("OpenAPI 3.1.", json(_OBJECT))}),
 }

@@ -76,6 +76,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/healthz", operations.livez),
     ("GET", "/readyz", operations.readyz),
     ("GET", "/metrics", operations.get_metrics),
+    ("POST", operations.DRAIN, operations.post_drain),
     ("GET", "/openapi.json", openapi.get_document),
     ("GET", "/docs", pages.docs),
     ("GET", "/", pages.home),
@@ -108,6 +109,8 @@ class Front:
         origins = models.settings.origins
         self._app: AsgiApp = access.cors(self._answer, origins) if origins else self._answer
         self.draining = False
+        self.end: Callable[[], None] | None = None
+        """Ends the server as SIGTERM does; None where nobody started one."""
         self.spans = trace.Spans()
         self._bento_app = bento_app
         self._native = native
@@ -139,9 +142,8 @@ class Front:
             charge = self.enter(route, access.credential(scope))
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
-            reply = await handler(
-                Call(scope, receive, self.models, self.draining, self.rollout, charge), **parameters
-            )
+            call = Call(scope, receive, self.models, self.draining, self.drain, self.rollout, charge)
+            reply = await handler(call, **parameters)
             code = reply.status
             await send_reply(send, reply, id)
         except ClientGone:
@@ -157,6 +159,16 @@ class Front:
             if charge is not None:
                 charge.settle(code)
             self.spans.record(route, scope["method"], code, seconds, traceparent)
+
+    def stop_being_ready(self) -> None:
+        self.draining = True
+        metrics.ready.set(0)
+
+    def drain(self) -> None:
+        """Not ready from now on; still answering for the grace period; then the server ends."""
+        self.stop_being_ready()
+        if self.end is not None:
+            self.end()
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, id: str) -> int:
         """Let BentoML answer, under our limits. Returns the status it sent."""

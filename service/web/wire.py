@@ -18,6 +18,7 @@ from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
 from service.web.limits import MOST_FIELDS, LimitedProtocol
 from service.web.problems import reply_to
 from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
+from service.web.timeouts import TimedProtocol
 
 _START = b"POST %b HTTP/1.1\r\n" % SAMPLES.encode()
 # Stricter than HTTP, so that no two readers can disagree: whatever else is left to uvicorn's parser.
@@ -31,7 +32,7 @@ _MOST_HELD_BYTES = 65536
 _MOST_HEADS = 1024
 
 
-class Wire(LimitedProtocol):
+class Wire(LimitedProtocol, TimedProtocol):
     """One connection. Requests are answered one after another, in the order in which they came."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
@@ -45,7 +46,6 @@ class Wire(LimitedProtocol):
         """What it takes of its key's quotas."""
         self._closes = False
         self._body_timer: asyncio.TimerHandle | None = None
-        self._answered_at = 0.0
         self._began_at = 0.0
         self._id = ""
         self._traceparent: str | None = None
@@ -87,12 +87,8 @@ class Wire(LimitedProtocol):
         else:
             self._closes = True
 
-    def timeout_keep_alive_handler(self) -> None:
-        idle = self.loop.time() - self._answered_at
-        if self._sampling is not None or self._arrived or idle < self.timeout_keep_alive:
-            self._rearm(max(0.001, self.timeout_keep_alive - idle))
-        else:
-            super().timeout_keep_alive_handler()
+    def is_answering(self) -> bool:
+        return self._sampling is not None or self._body_timer is not None or super().is_answering()
 
     def _go_on(self) -> None:
         """Begin the requests that have arrived whole, until one has to wait."""
@@ -131,6 +127,8 @@ class Wire(LimitedProtocol):
         front, self._began_at = self._front, time.monotonic()
         try:
             self._charge = front.enter(SAMPLES, credential)
+            if batcher := front.models.batcher:  # before the body is read: in a flood most come here
+                batcher.admission.check_any()
             self._sampling = begin_samples(body, front.models, self._began_at, self._settle, self._charge)
         except Exception as error:
             self._send(reply_to(error, self._who()))
@@ -154,13 +152,7 @@ class Wire(LimitedProtocol):
         if closes:
             self.transport.close()
             return
-        self._answered_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._rearm(self.timeout_keep_alive)
-
-    def _rearm(self, seconds: float) -> None:
-        # One timer a connection, which looks when the last answer was; not one a request.
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+        self.answered_at = self.loop.time()
 
     def _body_is_late(self, seconds: float) -> None:
         self._closes = True

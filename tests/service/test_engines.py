@@ -223,3 +223,24 @@ def test_the_fake_engine_waits_at_its_gate():
         assert not answer.done()
         gate.set()
         assert len(answer.result(5)) == 2
+
+
+def test_the_fake_engine_does_what_the_file_of_faults_says_while_it_is_there(tmp_path):
+    faults = tmp_path / "faults"
+    engine = FakeEngine(GENERATORS["grey"].contract(), faults=faults)
+    z, label = inputs("grey", 2)
+    engine.wide(z, label)
+    faults.write_text("fail\n")
+    with pytest.raises(RuntimeError, match="told to fail"):
+        engine.wide(z, label)
+    faults.write_text("0.05")
+    begun = time.monotonic()
+    engine.wide(z, label)
+    assert time.monotonic() - begun >= 0.05
+    faults.write_text("hang")
+    hung = threading.Thread(target=engine.wide, args=(z, label), daemon=True)
+    hung.start()
+    hung.join(0.1)
+    assert hung.is_alive()
+    faults.unlink()
+    engine.wide(z, label)

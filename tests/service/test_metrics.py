@@ -109,7 +109,7 @@ print(before, after, on_disk())
     told = subprocess.run(
         [sys.executable, "-c", script], cwd=root, env=os.environ, capture_output=True, text=True, check=True
     )
-    assert told.stdout.split() == ["0.0", "5.0", "6.0"]
+    assert told.stdout.split() == ["None", "5.0", "6.0"]
 
 
 def test_workers_are_added_up_and_a_killed_ones_gauges_are_forgotten(scrape):

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from service.request_queue import Request, RequestQueue, Timing
 
 
-def request(n: int, deadline: float = 100.0) -> Request:
+def request(n: int, deadline: float = 100.0, accepted_at: float = 0.0) -> Request:
     nobody = cast(Any, None)
-    return Request(np.zeros((n, 2), np.float32), None, deadline, 0.0, nobody, nobody, nobody, Timing())
+    return Request(
+        np.zeros((n, 2), np.float32), None, deadline, accepted_at, nobody, nobody, nobody, Timing()
+    )
 
 
 def spans(pieces):
@@ -54,6 +56,41 @@ def test_two_large_requests_take_turns():
     queue.append(second)
     order = [queue.next_batch(0)[0][0].request for _ in range(4)]
     assert order == [first, second, first, second]
+
+
+def test_small_requests_and_large_ones_have_passes_of_their_own_in_turn():
+    queue = RequestQueue(max_batch=32, max_piece=8, shared_piece=2)
+    large = [request(20) for _ in range(2)]
+    small = [request(1) for _ in range(40)]
+    for one in (*large, *small):
+        queue.append(one)
+    passes = [queue.next_batch(0)[0] for _ in range(5)]
+    assert [{piece.request.n for piece in pieces} for pieces in passes] == [{1}, {20}, {1}, {20}, {20}]
+    assert [piece.request for pieces in (passes[0], passes[2]) for piece in pieces] == small
+    assert [spans(passes[k]) for k in (1, 3)] == [[(0, 2)] * 2, [(2, 4)] * 2]
+    assert queue.waiting_images == 40 - 12
+    assert len(queue) == 2
+
+
+def test_pieces_are_long_again_once_nobody_asks_for_less():
+    queue = RequestQueue(max_batch=32, max_piece=8, shared_piece=2)
+    queue.append(request(100, accepted_at=5))
+    assert spans(queue.next_batch(5)[0]) == [(0, 8)]
+    queue.append(request(8, accepted_at=6))
+    assert [spans(queue.next_batch(6)[0]) for _ in range(2)] == [[(0, 8)], [(8, 10)]]
+    assert spans(queue.next_batch(6.9)[0]) == [(10, 12)]
+    assert spans(queue.next_batch(7.1)[0]) == [(12, 20)]
+
+
+def test_a_request_of_either_kind_can_be_discarded():
+    queue = RequestQueue(max_batch=32, max_piece=8, shared_piece=2)
+    small, large = request(8), request(9)
+    queue.append(small)
+    queue.append(large)
+    queue.next_batch(0)
+    queue.next_batch(0)
+    assert (queue.discard(small), queue.discard(large), queue.discard(large)) == (False, True, False)
+    assert (len(queue), queue.waiting_images) == (0, 0)
 
 
 def test_one_large_request_makes_small_passes_and_many_make_large_ones():
@@ -106,9 +143,9 @@ steps = st.lists(
 )
 
 
-@given(steps, st.integers(1, 9), st.integers(1, 9))
-def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch, max_piece):
-    queue = RequestQueue(max_batch, max_piece)
+@given(steps, st.integers(1, 9), st.integers(1, 9), st.none() | st.integers(1, 9))
+def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch, max_piece, shared_piece):
+    queue = RequestQueue(max_batch, max_piece, shared_piece and min(shared_piece, max_piece))
     requests: list[Request] = []
     travelled: Counter[int] = Counter()
     gone: set[int] = set()
@@ -119,9 +156,14 @@ def test_every_image_travels_once_in_order_whatever_happens(steps, max_batch, ma
         gone.update(id(late) for late in expired)
         assert all(late.deadline <= now for late in expired)
         size = sum(piece.stop - piece.start for piece in pieces)
-        assert size <= max_batch
+        assert size <= max(max_batch, max_piece)
+        if shared_piece is None:
+            assert size <= max_batch
         whole = all(one.n - travelled[id(one)] <= max_piece for one in requests)
-        assert expired or size == min(max_batch, waiting) or not whole, "an engine is idle while work waits"
+        shared = shared_piece is not None
+        assert expired or size == min(max_batch, waiting) or not whole or shared, (
+            "an engine is idle while work waits"
+        )
         assert pieces or expired or not waiting
         assert len({id(piece.request) for piece in pieces}) == len(pieces), "one piece a request"
         for piece in pieces:

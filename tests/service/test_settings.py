@@ -18,26 +18,48 @@ def test_every_setting_is_read_from_its_variable():
         "GANSERVE_MODELS": "/somewhere/else",
         "GANSERVE_DEFAULT_MODEL": "faces",
         "GANSERVE_MAX_VERSIONS": "6",
-        "GANSERVE_ENGINE": "OpenVINO",
+        "GANSERVE_ENGINE": "Fake",
         "GANSERVE_PRECISION": "bf16",
         "GANSERVE_WORKERS": "2",
         "GANSERVE_THREADS": "3",
         "GANSERVE_MAX_BATCH": "16",
         "GANSERVE_MAX_QUEUE_IMAGES": "5000",
+        "GANSERVE_MAX_WAIT_SECONDS": "1.5",
         "GANSERVE_MAX_IMAGES_PER_REQUEST": " 1000 ",
         "GANSERVE_MAX_BODY_BYTES": "2048",
         "GANSERVE_TIMEOUT_SECONDS": "2.5",
+        "GANSERVE_CLIENT_SECONDS": "4",
         "GANSERVE_DRAIN_SECONDS": "0",
+        "GANSERVE_WATCHDOG_SECONDS": "0",
+        "GANSERVE_FAKE_FAULTS": "/tmp/faults",
         "GANSERVE_PUBLIC_URL": "https://images.example.com/gan",
         "GANSERVE_API_KEYS_FILE": "/run/secrets/keys.toml",
         "GANSERVE_API_KEYS": "shop:0123456789abcdef",
         "GANSERVE_CORS_ORIGINS": "https://a.example.com, http://localhost:8080",
     }
     assert from_environment(environ) == Settings(
-        Path("/somewhere/else"), "faces", 6, "openvino", "bf16", 2, 3, 16, 5000, 1000, 2048, 2.5, 0,
-        "https://images.example.com/gan", "/run/secrets/keys.toml", "shop:0123456789abcdef",
-        "https://a.example.com, http://localhost:8080",
-    )  # fmt: skip
+        models=Path("/somewhere/else"),
+        default_model="faces",
+        max_versions=6,
+        engine="fake",
+        precision="bf16",
+        workers=2,
+        threads=3,
+        max_batch=16,
+        max_queue_images=5000,
+        max_wait_seconds=1.5,
+        max_images_per_request=1000,
+        max_body_bytes=2048,
+        timeout_seconds=2.5,
+        client_seconds=4,
+        drain_seconds=0,
+        watchdog_seconds=0,
+        fake_faults="/tmp/faults",
+        public_url="https://images.example.com/gan",
+        api_keys_file="/run/secrets/keys.toml",
+        api_keys="shop:0123456789abcdef",
+        cors_origins="https://a.example.com, http://localhost:8080",
+    )
     assert len(environ) == len(fields(Settings)), "a new setting belongs in this test"
 
 
@@ -95,6 +117,11 @@ def test_origins_are_listed_with_commas():
 
 def test_keys_are_in_no_printed_settings():
     assert "hunter2" not in repr(Settings(api_keys="shop:hunter2hunter2hunter2"))
+
+
+def test_faults_can_only_be_made_by_the_fake_engine():
+    with pytest.raises(SettingsError, match="only `fake` makes faults"):
+        from_environment({"GANSERVE_FAKE_FAULTS": "/tmp/faults"})
 
 
 def test_an_unknown_name_is_a_warning_with_the_nearest_setting():

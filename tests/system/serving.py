@@ -5,9 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -65,17 +66,23 @@ class Server:
         bento: str | None = None,
         folder: Path = ROOT,
         flags: Sequence[str] = (),
+        *,
+        port: int = 0,
+        arguments: Sequence[str | Path] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.port = free_port()
+        """arguments: another command than `bentoml serve`, `{port}` in it filled in. variables: of its environment."""
+        self.port = port or free_port()
         scheme = "https" if "--ssl-certfile" in flags else "http"
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self._log = home / "serve.log"
         home.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command(self.port, bento, flags),
+                [str(argument).format(port=self.port) for argument in arguments]
+                or command(self.port, bento, flags),
                 cwd=folder,
-                env=environment(home, settings),
+                env=environment(home, settings) | dict(variables),
                 stdout=log,
                 stderr=log,
             )
@@ -148,10 +155,22 @@ def serving(
     bento: str | None = None,
     folder: Path = ROOT,
     flags: Sequence[str] = (),
+    port: int = 0,
+    arguments: Sequence[str | Path] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
     **settings: Any,
 ) -> Iterator[Server]:
     """A server that has come to answer `until` with `status`; at the end it is stopped, and leaves nothing behind."""
-    server = Server(home, {"drain_seconds": 0, **settings}, bento, folder, flags)
+    server = Server(
+        home,
+        {"drain_seconds": 0, **settings},
+        bento,
+        folder,
+        flags,
+        port=port,
+        arguments=arguments,
+        variables=variables,
+    )
     try:
         wait_until(lambda: server.answers(until, status), seconds=60)
         yield server

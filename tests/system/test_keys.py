@@ -14,7 +14,7 @@ import trustme
 from playwright.sync_api import expect
 
 from ganserve import Client
-from ganserve.errors import NotAllowed
+from ganserve.errors import Refused
 from service.web.routes import ROUTES
 from tests.needs import needs
 from tests.system.chromium import chromium, where
@@ -114,7 +114,7 @@ def test_the_shipped_client_takes_a_key(kept, trust):
 
     with ours(SAMPLE) as good:
         assert good.sample(label="Sneaker", n=3, seed=1).images.shape == (3, 8, 8, 1)
-    with ours("wrong-0123456789abcdef") as bad, pytest.raises(NotAllowed) as caught:
+    with ours("wrong-0123456789abcdef") as bad, pytest.raises(Refused) as caught:
         bad.sample()
     assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
 

@@ -63,7 +63,7 @@ WANTED = {
     **dict.fromkeys(["/livez", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"]),
     **dict.fromkeys(["/", "/playground/{file}", "/docs", "/openapi.json"]),
     "/metrics": "metrics",
-    **dict.fromkeys(["/v1/admin/models", "/v1/admin/reload"], "admin"),
+    **dict.fromkeys(["/v1/admin/models", "/v1/admin/reload", "/v1/admin/drain"], "admin"),
     **dict.fromkeys(["/v1/admin/models/{model}", "/v1/admin/models/{model}/retire"], "admin"),
     "/v2/repository/models/{model}/load": "admin",
     "/v2/repository/models/{model}/unload": "admin",
@@ -251,11 +251,12 @@ def test_what_a_full_queue_refuses_costs_no_quota(metered):
     models = one.front.models
     batcher = models.batcher
     assert batcher
-    limit, batcher.max_queue_images = batcher.max_queue_images, 0
+    books = batcher.admission
+    limit, books.max_queue_images = books.max_queue_images, 0
     try:
         refused(one.ask("POST", "/v1/samples", json={"n": 6}, headers=bearer("drawer")), 429, "queue_full")
     finally:
-        batcher.max_queue_images = limit
+        books.max_queue_images = limit
     assert one.ask("POST", "/v1/samples", json={"n": 6}, headers=bearer("drawer")).status_code == 200
 
 
