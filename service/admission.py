@@ -21,6 +21,8 @@ class Admission:
     ) -> None:
         """max_wait_seconds: until a request's first forward pass, as it is expected."""
         self.accepted_images = 0
+        self.images_by_model: dict[str, int] = {}
+        """Accepted and not yet answered, of all versions of a model together."""
         self.max_queue_images = max_queue_images
         self._lanes = lanes
         self._spare_images = max_queue_images - most_request_images
@@ -30,18 +32,22 @@ class Admission:
 
     def add(self, line: Line) -> None:
         self._lines.append(line)
-        self._keep()
+        self.images_by_model.setdefault(line.name, 0)
+        self._kept_images = self._spare_images // (2 * len(self.images_by_model))
 
     def remove(self, line: Line) -> None:
+        """Of which nothing is accepted. A model that had several versions keeps its part with the others."""
         self._lines.remove(line)
-        self._keep()
+        if not any(other.name == line.name for other in self._lines):
+            del self.images_by_model[line.name]
+        self._kept_images = self._spare_images // (2 * max(1, len(self.images_by_model)))
 
     def take(self, line: Line, n: int) -> None:
-        line.accepted_images += n
+        self.images_by_model[line.name] += n
         self.accepted_images += n
 
     def give_back(self, line: Line, n: int) -> None:
-        line.accepted_images -= n
+        self.images_by_model[line.name] -= n
         self.accepted_images -= n
 
     def check(self, line: Line, n: int, seconds_left: float) -> None:
@@ -73,15 +79,12 @@ class Admission:
                 self._retry_seconds(self._lines[0]),
             )
 
-    def _keep(self) -> None:
-        self._kept_images = self._spare_images // (2 * max(1, len(self._lines)))
-
     def _room(self, line: Line) -> int:
         """Images that the line may have more, beside what the others keep for themselves."""
         room = self.max_queue_images - self.accepted_images
-        for other in self._lines:
-            if other is not line and other.accepted_images < self._kept_images:
-                room -= self._kept_images - other.accepted_images
+        for name, accepted in self.images_by_model.items():
+            if name != line.name and accepted < self._kept_images:
+                room -= self._kept_images - accepted
         return room
 
     def _wait_seconds(self, line: Line, n: int) -> float:

@@ -79,7 +79,7 @@ class Batcher:
     ) -> Line:
         """A line for `engine`, which must have at least as many lanes as this batcher.
 
-        name, version: whose it is, for metrics. max_piece: most images of one request in a pass; max_batch, if it is not given. shared_piece: as
+        name, version: whose it is. max_piece: most images of one request in a pass; max_batch, if it is not given. shared_piece: as
         RequestQueue has it.
         pass_seconds: what a pass of max_batch images takes on one lane.
         """
@@ -188,11 +188,10 @@ class Batcher:
         self.admission.check(line, n, seconds_left)
 
     def _remove_if_idle(self, line: Line) -> None:
-        if line in self._accepted.values():
-            return
-        self._ending.remove(line)
-        self.admission.remove(line)
-        self._lanes.remove(line, asyncio.get_running_loop())
+        if line not in self._accepted.values():
+            self._ending.remove(line)
+            self.admission.remove(line)
+            self._lanes.remove(line)
 
     def _leave(self, request: Request) -> Line | None:
         """Take it off the books; None if it was off already."""

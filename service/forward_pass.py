@@ -42,8 +42,6 @@ class Line:
         self.pass_seconds = pass_seconds
         self.full_pass_seconds = pass_seconds if isfinite(pass_seconds) else 0.0
         """The same as it turns out under load, encoding included; 0: not known yet."""
-        self.accepted_images = 0
-        """Accepted and not yet answered. Read and written on the event loop."""
         self.turn = 0.0
         """Seconds on the lanes that it was charged for; whoever has least is next (start-time fair queueing)."""
         self.queue = queue

@@ -83,17 +83,17 @@ class Lanes:
     def add(self, line: Line) -> None:
         with self._lock:
             self._lines.append(line)
-            self._choose()
+            self._choose_who_runs()
 
-    def remove(self, line: Line, loop: asyncio.AbstractEventLoop) -> None:
-        """Of a line that has no work left. On the event loop."""
+    def remove(self, line: Line) -> None:
+        """Of which nothing waits. On the event loop."""
         with self._lock:
             self._lines.remove(line)
-            self._choose()
-            work_waits = any(other.queue for other in self._lines)
+            self._choose_who_runs()
         # What was left to the threads may be the event loop's work from now on.
-        if self._loop_is_lane and work_waits and not self._pass_is_due:
+        if self._loop_is_lane and any(line.queue for line in self._lines) and not self._pass_is_due:
             self._pass_is_due = True
+            loop = asyncio.get_running_loop()
             loop.call_soon(self._run_here, loop)
 
     def append(self, line: Line, request: Request) -> None:
@@ -132,7 +132,7 @@ class Lanes:
             thread.join()
         self._encoders.shutdown()
 
-    def _choose(self) -> None:
+    def _choose_who_runs(self) -> None:
         """Whether the event loop's thread runs passes, and whether it alone does. The lock is held."""
         slowest = max((line.pass_seconds for line in self._lines), default=inf)
         self._loop_is_lane = self._lanes_encode and slowest <= QUICK_SECONDS

@@ -67,12 +67,28 @@ def test_a_flood_of_requests_for_one_model_leaves_room_for_the_others():
             accept(books, flooded, 1)
         except QueueFull:
             break
-    assert flooded.accepted_images == 1000 - 900 // 4
+    assert books.images_by_model["a"] == 1000 - 900 // 4
     books.check(quiet, 225, FOREVER)
     books.check_any()
     accept(books, quiet, 225)
     with pytest.raises(QueueFull):
         books.check_any()
+
+
+def test_versions_of_one_model_have_one_part_of_the_queue_and_one_that_goes_leaves_it_to_the_others():
+    old, new, quiet = line("a"), line("a"), line("b")
+    books = admission(old, new, quiet)
+    accept(books, old, 500)
+    accept(books, new, 275)
+    with pytest.raises(QueueFull, match="limit of 775"):
+        books.check(new, 1, FOREVER)
+    books.check(quiet, 225, FOREVER)
+    books.give_back(new, 275)
+    books.remove(new)
+    with pytest.raises(QueueFull, match="limit of 775"):
+        books.check(old, 276, FOREVER)
+    books.remove(quiet)
+    books.check(old, 500, FOREVER)
 
 
 @given(st.integers(1, 12), st.integers(1, 500), st.data())
@@ -88,7 +104,7 @@ def test_no_more_is_accepted_than_the_queue_holds_and_the_largest_request_always
             accept(books, into, data.draw(st.integers(1, request)))
         except QueueFull:
             continue
-    assert books.accepted_images == sum(each.accepted_images for each in lines) <= 500
+    assert books.accepted_images == sum(books.images_by_model.values()) <= 500
 
 
 def test_a_request_is_refused_when_it_would_wait_too_long_for_its_first_pass():

@@ -138,84 +138,6 @@ def test_models_take_turns():
         asyncio.run(play(one))
 
 
-def test_models_have_equal_time_on_the_lanes_whatever_their_passes_take():
-    """One whose passes take ten times as long has a tenth of the passes, and holds up the other no longer than that."""
-
-    async def play() -> None:
-        passes: list[str] = []
-        batcher = Batcher(1, 10_000)
-        lines = {}
-        for name, seconds in (("long", 0.03), ("short", 0.003)):
-            engine = FakeEngine(
-                CONTRACT, pass_seconds=seconds, on_pass=lambda size, name=name: passes.append(name)
-            )
-            lines[name] = batcher.add(name, engine, 8, seconds)
-        asked = [asyncio.ensure_future(submit(batcher, lines["long"], 0, n=8)) for _ in range(20)]
-        asked += [asyncio.ensure_future(submit(batcher, lines["short"], 0, n=8)) for _ in range(200)]
-        await until(lambda: passes.count("long") == 10)
-        assert 40 < passes.count("short") < 160
-        batcher.drain()
-        await asyncio.gather(*asked)
-        await asyncio.to_thread(batcher.close)
-
-    asyncio.run(play())
-
-
-def test_a_model_that_was_idle_has_saved_up_nothing():
-    async def play() -> None:
-        passes: list[str] = []
-        batcher = Batcher(1, 10_000)
-        lines = {}
-        for name in ("busy", "late"):
-            engine = FakeEngine(
-                CONTRACT, pass_seconds=0.003, on_pass=lambda size, name=name: passes.append(name)
-            )
-            lines[name] = batcher.add(name, engine, 8, 0.02)
-        asked = [asyncio.ensure_future(submit(batcher, lines["busy"], 0, n=8)) for _ in range(60)]
-        await until(lambda: len(passes) == 20)
-        asked += [asyncio.ensure_future(submit(batcher, lines["late"], 0, n=8)) for _ in range(20)]
-        await asyncio.gather(*asked)
-        first = passes.index("late")
-        assert 5 <= passes[first : first + 20].count("busy") <= 15
-        await asyncio.to_thread(batcher.close)
-
-    asyncio.run(play())
-
-
-def test_a_pass_that_runs_can_be_seen_and_one_that_has_ended_can_not():
-    async def play(one: Stage) -> None:
-        asked = one.ask(1)
-        await until(lambda: one.passes)
-        (running,) = one.batcher.passes()
-        assert running.model == "fake"
-        assert 0 <= time.monotonic() - running.began < 10
-        one.gate.set()
-        await asked
-        await until(lambda: not one.batcher.passes())
-
-    with stage() as one:
-        asyncio.run(play(one))
-
-
-def test_a_large_answer_is_encoded_beside_the_lanes_and_a_small_one_on_its_lane():
-    async def play(one: Stage) -> None:
-        where: dict[int, str] = {}
-
-        def finish(pixels: np.ndarray) -> bytes:
-            where[len(pixels)] = threading.current_thread().name
-            return b""
-
-        one.gate.set()
-        for n in (8, 9):
-            z = latents(range(n), CONTRACT.z_dim)
-            await one.batcher.submit(one.line, z, [0] * n, time.monotonic() + 30, finish)
-        assert where[8] == "lane-0"
-        assert where[9].startswith("encode")
-
-    with stage() as one:
-        asyncio.run(play(one))
-
-
 def test_requests_are_counted_by_version_and_by_how_they_ended():
     def counted(outcome: str) -> float:
         labels = {"model": "counted", "version": "v1", "outcome": outcome}
@@ -224,13 +146,13 @@ def test_requests_are_counted_by_version_and_by_how_they_ended():
     async def play(one: Stage) -> None:
         outcomes = ("answered", "failed", "deadline", "disconnect")
         before = [counted(outcome) for outcome in outcomes]
-        line = one.batcher.add("counted", FakeEngine(CONTRACT, fail_on=9), 1, version="v1")
+        line = one.batcher.add("counted", FakeEngine(CONTRACT, fail_on=9), 1, 0.001, version="v1")
         busy = one.ask(0)
         await until(lambda: one.passes)
         asked = [
             asyncio.ensure_future(submit(one.batcher, line, 1, 3)),
             asyncio.ensure_future(submit(one.batcher, line, 2, label=9)),
-            asyncio.ensure_future(submit(one.batcher, line, 3, seconds=0.01)),
+            asyncio.ensure_future(submit(one.batcher, line, 3, seconds=0.05)),
             asyncio.ensure_future(submit(one.batcher, line, 4)),
         ]
         await until(asked[2].done)
@@ -323,6 +245,84 @@ def test_lines_may_come_and_go_under_load(quick):
             batcher.close()
 
     asyncio.run(play())
+
+
+def test_models_have_equal_time_on_the_lanes_whatever_their_passes_take():
+    """One whose passes take ten times as long has a tenth of the passes, and holds up the other no longer than that."""
+
+    async def play() -> None:
+        passes: list[str] = []
+        batcher = Batcher(1, 10_000)
+        lines = {}
+        for name, seconds in (("long", 0.03), ("short", 0.003)):
+            engine = FakeEngine(
+                CONTRACT, pass_seconds=seconds, on_pass=lambda size, name=name: passes.append(name)
+            )
+            lines[name] = batcher.add(name, engine, 8, seconds)
+        asked = [asyncio.ensure_future(submit(batcher, lines["long"], 0, n=8)) for _ in range(20)]
+        asked += [asyncio.ensure_future(submit(batcher, lines["short"], 0, n=8)) for _ in range(200)]
+        await until(lambda: passes.count("long") == 10)
+        assert 40 < passes.count("short") < 160
+        batcher.drain()
+        await asyncio.gather(*asked)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(play())
+
+
+def test_a_model_that_was_idle_has_saved_up_nothing():
+    async def play() -> None:
+        passes: list[str] = []
+        batcher = Batcher(1, 10_000)
+        lines = {}
+        for name in ("busy", "late"):
+            engine = FakeEngine(
+                CONTRACT, pass_seconds=0.003, on_pass=lambda size, name=name: passes.append(name)
+            )
+            lines[name] = batcher.add(name, engine, 8, 0.02)
+        asked = [asyncio.ensure_future(submit(batcher, lines["busy"], 0, n=8)) for _ in range(60)]
+        await until(lambda: len(passes) == 20)
+        asked += [asyncio.ensure_future(submit(batcher, lines["late"], 0, n=8)) for _ in range(20)]
+        await asyncio.gather(*asked)
+        first = passes.index("late")
+        assert 5 <= passes[first : first + 20].count("busy") <= 15
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(play())
+
+
+def test_a_pass_that_runs_can_be_seen_and_one_that_has_ended_can_not():
+    async def play(one: Stage) -> None:
+        asked = one.ask(1)
+        await until(lambda: one.passes)
+        (running,) = one.batcher.passes()
+        assert running.model == "fake"
+        assert 0 <= time.monotonic() - running.began < 10
+        one.gate.set()
+        await asked
+        await until(lambda: not one.batcher.passes())
+
+    with stage() as one:
+        asyncio.run(play(one))
+
+
+def test_a_large_answer_is_encoded_beside_the_lanes_and_a_small_one_on_its_lane():
+    async def play(one: Stage) -> None:
+        where: dict[int, str] = {}
+
+        def finish(pixels: np.ndarray) -> bytes:
+            where[len(pixels)] = threading.current_thread().name
+            return b""
+
+        one.gate.set()
+        for n in (8, 9):
+            z = latents(range(n), CONTRACT.z_dim)
+            await one.batcher.submit(one.line, z, [0] * n, time.monotonic() + 30, finish)
+        assert where[8] == "lane-0"
+        assert where[9].startswith("encode")
+
+    with stage() as one:
+        asyncio.run(play(one))
 
 
 def test_admission_counts_images_and_refuses_before_queueing():

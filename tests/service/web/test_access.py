@@ -63,7 +63,7 @@ WANTED = {
     **dict.fromkeys(["/livez", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"]),
     **dict.fromkeys(["/", "/playground/{file}", "/docs", "/openapi.json"]),
     "/metrics": "metrics",
-    **dict.fromkeys(["/v1/admin/models", "/v1/admin/reload"], "admin"),
+    **dict.fromkeys(["/v1/admin/models", "/v1/admin/reload", "/v1/admin/drain"], "admin"),
     **dict.fromkeys(["/v1/admin/models/{model}", "/v1/admin/models/{model}/retire"], "admin"),
     "/v2/repository/models/{model}/load": "admin",
     "/v2/repository/models/{model}/unload": "admin",

@@ -74,6 +74,15 @@ def test_draining_turns_readiness_off_and_ends_the_server_however_often_it_is_as
         ("127.0.0.1", {"x-real-ip": "10.0.0.1"}, False),
         ("127.0.0.1", {"via": "1.1 proxy"}, False),
         ("127.0.0.1", {"origin": "null"}, False),
+        *(
+            ("127.0.0.1", {"host": host}, True)
+            for host in ("localhost", "LocalHost", "127.8.8.8:1", "[::1]:3000")
+        ),
+        *(
+            ("127.0.0.1", {"host": host}, False)
+            for host in ("example.com", "localhost.example.com", "0.0.0.0", "")
+        ),
+        *(("127.0.0.1", {"host": host}, False) for host in ("localhost@example.com", "10.0.0.1", "[", "::1")),
     ],
 )
 def test_only_a_program_on_this_machine_that_asks_for_itself_is_local(client, headers, allowed):
