@@ -28,6 +28,7 @@ from benchmarks.servers import ONNXRUNTIME, SERVERS, environment
 TICK_SECONDS = 5.0
 TELL_SECONDS = 60.0
 REFUSED = 429
+_SITS_SECONDS = 40.0
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 Body = dict[str, Any] | bytes | None
@@ -132,8 +133,10 @@ class Soak:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(self.url, connector=connector, timeout=_TIMEOUT) as session:
             async with session.get("/v1/models") as reply:
-                names = [card["id"] for card in (await reply.json())["data"] if card["state"] == "ready"]
-            self.model, self.other = names[0], names[-1]
+                cards = [card for card in (await reply.json())["data"] if card["state"] == "ready"]
+            # Of the first, classes are asked for.
+            self.model = next(card["id"] for card in cards if card["classes"])
+            self.other = cards[-1]["id"]
             end = self.begun + self.seconds
             async with asyncio.TaskGroup() as group:
                 for exchange in EXCHANGES:
@@ -183,17 +186,24 @@ class Soak:
 
     async def _annoy(self, name: str, sent: bytes | None, end: float) -> None:
         """Connections that come to nothing; each is given up after a while, if the server has not done that."""
-        url = urlsplit(self.url)
         while time.monotonic() < end:
+            # The server may well reset it, or give up first.
             with contextlib.suppress(OSError, TimeoutError):
-                reader, writer = await asyncio.open_connection(url.hostname, url.port or 80)
-                writer.write(_HEAD[:-5] if sent is None else _HEAD + sent if sent else b"")
-                await writer.drain()
-                if name != "leaves":
-                    async with asyncio.timeout(min(40.0, max(0.0, end - time.monotonic()))):
-                        await reader.read()
-                writer.close()
+                await self._sit(name, sent, min(_SITS_SECONDS, end - time.monotonic()))
             await asyncio.sleep(0.5)
+
+    async def _sit(self, name: str, sent: bytes | None, seconds: float) -> None:
+        url = urlsplit(self.url)
+        reader, writer = await asyncio.open_connection(url.hostname, url.port or 80)
+        try:
+            writer.write(_HEAD[:-5] if sent is None else _HEAD + sent if sent else b"")
+            await writer.drain()
+            if name != "leaves":
+                async with asyncio.timeout(seconds):
+                    await reader.read()
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
     async def _watch(self, end: float) -> None:
         told = self.begun
