@@ -9,7 +9,7 @@ SSL_KEYFILE ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test check format dev bench image image-cuda constraints clean
+.PHONY: help serve test check format dev bench chaos soak image image-cuda constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, SSL_CERTFILE=, SSL_KEYFILE=, GANSERVE_*)"
@@ -18,6 +18,8 @@ help:
 	@echo "make format  apply the format"
 	@echo "make dev     install training and test tools into .venv-dev"
 	@echo "make bench   measure the service and its peers on this machine (BENCH=--help, BENCH=--quick)"
+	@echo "make chaos   measure what is left of the service at ten times its capacity (CHAOS=--help)"
+	@echo "make soak    20 minutes of every route and client: errors, memory, threads (SOAK=--help, SOAK='--minutes 2')"
 	@echo "make image   build the container image ganserve:latest (IMAGE=); make image-cuda: for NVIDIA GPUs"
 	@echo "make clean   remove the environments"
 
@@ -46,6 +48,12 @@ dev: .venv-dev/.installed
 
 bench: .venv/.installed
 	@.venv/bin/python -m benchmarks $(BENCH)
+
+chaos: .venv/.installed
+	@.venv/bin/python -m benchmarks.overload $(CHAOS)
+
+soak: .venv/.installed
+	@.venv/bin/python -m benchmarks.soak $(SOAK)
 
 image: BENTOFILE = bentofile.yaml
 image: IMAGE ?= ganserve:latest

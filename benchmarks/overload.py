@@ -81,6 +81,7 @@ def loaded(
     came: flood.Flood = here.recv()
     load.join()
     late = [sample for sample in memory if sample[0] > seconds / 2] or memory
+    slope = np.polyfit([at for at, _ in late], [mb for _, mb in late], 1)[0] if len(late) > 1 else 0.0
     half = came.ended - seconds / 2
     good = case.n * came.answered_in(200, half, came.ended) / (seconds / 2)
     return Outcome(
@@ -92,7 +93,7 @@ def loaded(
         lost=len(came.statuses) - came.count(200) - came.count(429),
         unsent=came.unsent,
         recovery_seconds=max(0.0, recovered_at - came.ended),
-        memory_mb_per_minute=60 * float(np.polyfit(*np.array(late).T, deg=1)[0]) if len(late) > 1 else 0.0,
+        memory_mb_per_minute=60 * float(slope),
     )
 
 
