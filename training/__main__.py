@@ -139,6 +139,14 @@ def prepare(data: Path, out: Path, name: str | None, size: str | None) -> None:
 )
 @click.option("--samples-every", type=click.IntRange(1), default=50_000, show_default=True, help="In images.")
 @click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
+@click.option(
+    "--on-collapse",
+    type=click.Choice(["stop", "rollback", "warn"]),
+    default="stop",
+    show_default=True,
+    help="At mode collapse or NaN: stop and say what to try; go back to the last state whose pictures were "
+    "sound, with other draws and half the learning rates, three times at most; or warn and go on (NaN still stops).",
+)
 def train(
     data: Path,
     run: Path,
@@ -149,6 +157,7 @@ def train(
     checkpoint_every: int,
     samples_every: int,
     tensorboard: bool,
+    on_collapse: str,
     **named: Any,
 ) -> None:
     """Train a generator, or go on with a run that was stopped.
@@ -170,7 +179,7 @@ def train(
     settings = settings_of(preset, **parsed(changes) | given)
     console = Console()
     dataset = load(data)
-    options = Run(run, device, checkpoint_every, samples_every, tensorboard)
+    options = Run(run, device, checkpoint_every, samples_every, tensorboard, on_collapse)
     try:
         train_loop(settings, options, dataset, console)
     except Interrupted:

@@ -8,25 +8,26 @@ from numpy.typing import NDArray
 
 from training.dataset import Dataset
 from training.errors import UserError
+from training.settings import Settings
 from training.state import State
+from training.watchdogs import COLLAPSE, DIVERGENCE, images_an_update, remedy
 
 
 class TrainingFailed(UserError):
     """The run stopped itself; the message says what to try."""
 
 
-def check_finite(figures: dict[str, float], images_seen: int) -> None:
+def check_finite(figures: dict[str, float], images_seen: int, settings: Settings) -> None:
     """Stop at the first NaN or infinity: nothing that follows can be right. Raises TrainingFailed."""
     broken = [name for name, value in figures.items() if not math.isfinite(value)]
     if broken:
         raise TrainingFailed(
-            f"{', '.join(broken)} became NaN or infinite after {images_seen:,} images. Try half the learning rates "
-            "(--set lr_g=5e-4 --set lr_d=5e-4), a larger R1 strength (--set r1_gamma=1 --set r1_gamma_end=1), or "
-            "--precision fp32, each with a new --run. The checkpoint is from before."
+            f"Divergence: {', '.join(broken)} became NaN or infinite after {images_seen:,} images. "
+            f"{remedy(DIVERGENCE, settings)} The checkpoint is from before."
         )
 
 
-def check_weights(state: State) -> None:
+def check_weights(state: State, settings: Settings) -> None:
     """The same for the weights, before they are saved: figures are read only now and then.
 
     Raises TrainingFailed.
@@ -35,10 +36,10 @@ def check_weights(state: State) -> None:
         f"weights/{name}": float(torch.stack([p.detach().sum() for p in network.parameters()]).sum())
         for name, network in (("G", state.G), ("D", state.D))
     }
-    check_finite(sums, state.images_seen)
+    check_finite(sums, state.images_seen, settings)
 
 
-class CollapseAlarm:
+class Diversity:
     """Mode collapse: within a class, the generated pictures become one picture.
 
     The figure is the pixels' standard deviation across a class's pictures, averaged over pixels
@@ -46,30 +47,33 @@ class CollapseAlarm:
     blind to subtler losses of variety, which recall and coverage measure at `evaluate`.
     """
 
-    LIMIT = 0.15
-    # Under it in two looks running, past the first tenth of a run, where blobs are normal.
-
     def __init__(self, dataset: Dataset, rows: int, columns: int) -> None:
         self.real = np.mean(
             [spread(dataset.images[dataset.labels == label][:256]) for label in range(rows)]
         ) * math.sqrt((columns - 1) / columns)
-        self.low_before = False
 
-    def diversity(self, class_rows: NDArray[np.uint8]) -> float:
+    def of(self, class_rows: NDArray[np.uint8]) -> float:
         """class_rows: uint8 [classes, pictures a class, C, H, W]. Returns >= 0, 1 as diverse as real."""
         return float(np.mean([spread(row) for row in class_rows]) / max(self.real, 1e-9))
 
-    def check(self, diversity: float, progress: float, images_seen: int) -> None:
-        """progress: 0 to 1. Raises TrainingFailed at the second low look."""
-        low = progress > 0.1 and diversity < self.LIMIT
-        if low and self.low_before:
-            raise TrainingFailed(
-                f"Mode collapse: after {images_seen:,} images the pictures within a class differ by {diversity:.0%} of "
-                "what real ones do. Try a larger R1 strength (--set r1_gamma=1 --set r1_gamma_end=1), half the learning "
-                "rates (--set lr_g=5e-4 --set lr_d=5e-4), or, for fewer than about 10,000 training images, "
-                "--augment brightness,translation,cutout."
-            )
-        self.low_before = low
+
+LOW_DIVERSITY = 0.15
+EARLY_UPDATES, EARLY_SHARE = 1000, 0.1
+# Until both are over, one blob for all is no collapse but a generator that has not begun.
+
+
+def low_diversity(diversity: float, images_seen: int, settings: Settings) -> bool:
+    """Whether a look shows all but one picture a class, at a time when that is no longer normal."""
+    early = max(EARLY_UPDATES * images_an_update(settings), EARLY_SHARE * settings.images)
+    return images_seen > early and diversity < LOW_DIVERSITY
+
+
+def collapse(diversity: float, images_seen: int, settings: Settings) -> str:
+    """What is said of it."""
+    return (
+        f"Mode collapse: after {images_seen:,} images the pictures within a class differ by {diversity:.0%} of "
+        f"what real ones do. {remedy(COLLAPSE, settings)}"
+    )
 
 
 def spread(images: NDArray[np.uint8]) -> float:

@@ -12,13 +12,18 @@ class Board:
     """Scalars and sample grids of a run, or nothing at all where it is switched off."""
 
     def __init__(self, folder: Path, images_seen: int, enabled: bool) -> None:
-        self.writer = None
-        if enabled:
+        self.folder, self.enabled, self.writer = folder, enabled, None
+        self.open(images_seen)
+
+    def open(self, images_seen: int) -> None:
+        """Go on from here, or from an earlier state: what was written of later ones is drawn over."""
+        if self.writer:
+            self.writer.close()
+        if self.enabled:
             # Imported late: it takes a second or two.
             from torch.utils.tensorboard import SummaryWriter
 
-            # What a killed run wrote after its last checkpoint is drawn over.
-            self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen)
+            self.writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=images_seen)
 
     def __enter__(self) -> Self:
         return self
@@ -33,6 +38,10 @@ class Board:
         if self.writer:
             for name, value in figures.items():
                 self.writer.add_scalar(name, value, images_seen)
+
+    def add_text(self, name: str, words: str, images_seen: int) -> None:
+        if self.writer:
+            self.writer.add_text(name, words, images_seen)
 
     def add_image(self, name: str, image: NDArray[np.uint8], images_seen: int) -> None:
         """image: uint8 [C, H, W]."""

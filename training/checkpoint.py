@@ -81,7 +81,7 @@ def checkpoint_file(path: Path) -> Path:
     return file
 
 
-def save_state(run: Path, header: Header, state: State) -> None:
+def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NAME) -> None:
     """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one."""
     tensors = {
         f"{name}.{key}": tensor.detach().contiguous()
@@ -92,6 +92,8 @@ def save_state(run: Path, header: Header, state: State) -> None:
         for index, values in optimiser.state_dict()["state"].items():
             tensors |= {f"{name}.{index}.{key}": value.contiguous() for key, value in values.items()}
     tensors["balance"] = state.balance
+    tensors["low_look"] = torch.tensor(state.low_look)
+    tensors["rollbacks"] = torch.tensor(state.rollbacks)
     words = {
         "format": FORMAT,
         "torch": torch.__version__,
@@ -100,7 +102,7 @@ def save_state(run: Path, header: Header, state: State) -> None:
         "images_seen": header.images_seen,
         "data_fingerprint": header.data_fingerprint,
     }
-    write_atomically(run / FILE_NAME, save(tensors, metadata={"ganserve": json.dumps(words)}))
+    write_atomically(run / file_name, save(tensors, metadata={"ganserve": json.dumps(words)}))
 
 
 def restore(tensors: dict[str, Tensor], state: State) -> None:
@@ -109,6 +111,8 @@ def restore(tensors: dict[str, Tensor], state: State) -> None:
         module.load_state_dict(part(tensors, name))
     if "balance" in tensors:  # not in checkpoints from before BEGAN
         state.balance = tensors["balance"].to(state.balance.device)
+    if "rollbacks" in tensors:  # not in checkpoints from before there were any
+        state.low_look, state.rollbacks = bool(tensors["low_look"]), int(tensors["rollbacks"])
     for name, optimiser in (("optimiser_g", state.optimiser_g), ("optimiser_d", state.optimiser_d)):
         document = optimiser.state_dict()
         parameters = optimiser.param_groups[0]["params"]

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,15 @@ from rich.console import Console
 from torch import Tensor
 
 from service.images import png
-from training.alarms import CollapseAlarm, check_finite, check_weights
+from training.alarms import (
+    LOW_DIVERSITY,
+    Diversity,
+    TrainingFailed,
+    check_finite,
+    check_weights,
+    collapse,
+    low_diversity,
+)
 from training.board import Board
 from training.checkpoint import FILE_NAME, Header, read, restore, save_state
 from training.dataset import Dataset, real_batches
@@ -21,10 +30,12 @@ from training.files import write_atomically
 from training.guard import only_run_in, stop_signals
 from training.label_check import one_of_each, show
 from training.progress import Display
+from training.rollback import MOST_ROLLBACKS, SOUND_FILE, keep_sound, roll_back, settings_now
 from training.samples import MAX_ROWS, class_grid, class_rows, seeds_a_class, settled
 from training.settings import Settings
 from training.state import State, new_state
 from training.step import Trainer, train_step
+from training.watchdogs import Watch
 
 FIGURES_EVERY_UPDATES = 16
 # Reading figures waits for an accelerator to finish; on a CPU it costs nothing.
@@ -32,7 +43,7 @@ FIGURES_EVERY_UPDATES = 16
 
 @dataclass(frozen=True)
 class Run:
-    """Where and how often a run writes; none of it changes what is learnt."""
+    """Where and how often a run writes; none of it changes what is learnt, until it falls."""
 
     folder: Path
     device: str = "auto"
@@ -43,6 +54,8 @@ class Run:
     # Images between two sample grids, each with its look for mode collapse.
     tensorboard: bool = True
     # Whether scalars and grids go to TensorBoard too.
+    on_collapse: str = "stop"
+    # At mode collapse or NaN: stop, rollback (see rollback.py), or warn, by which only NaN stops.
     on_checkpoint: Callable[[int], None] = lambda images_seen: None
     # Called after each checkpoint, with the images seen.
 
@@ -69,36 +82,49 @@ def train(settings: Settings, run: Run, dataset: Dataset, console: Console) -> N
         if not resumed:
             show(labelled, console)
             write_atomically(run.folder / "classes.png", png(one_of_each(labelled)))
-        batches = real_batches(dataset, settings.seed, settings.batch, device)
-        trainer = Trainer(settings, dataset.spec.classes, device, batches, autocast)
-        alarm = CollapseAlarm(dataset, min(dataset.spec.classes, MAX_ROWS), seeds_a_class(dataset.spec))
+        measure = Diversity(dataset, min(dataset.spec.classes, MAX_ROWS), seeds_a_class(dataset.spec))
+        trainer = trainer_of(settings, state, dataset, device, autocast)
+        watch, means = Watch(settings), Means()
         say(
             console,
             f"{'Going on' if resumed else 'Starting'} at {state.images_seen:,} of {settings.images:,} images "
             f"in {run.folder}: {device}, {arithmetic}, {torch.get_num_threads()} threads",
         )
-        means = Means()
         display = Display(console, settings.images, state.images_seen, time.monotonic())
         with display, Board(run.folder, state.images_seen, run.tensorboard) as board:
             while state.images_seen < settings.images:
                 before = state.images_seen
                 means.add(train_step(trainer, state))
-                ending = state.images_seen >= settings.images or bool(stopping)
-
-                if ending or means.updates == FIGURES_EVERY_UPDATES:
-                    figures = means.take()
-                    check_finite(figures, state.images_seen)
-                    display.show(figures, state.images_seen, time.monotonic())
-                    board.add_scalars(figures | {"images/s": display.images_per_second}, state.images_seen)
-                if ending or crossed(run.checkpoint_every, before, state.images_seen):
-                    check_weights(state)
-                    words = Header(settings, dataset.spec, state.images_seen, dataset.fingerprint)
-                    save_state(run.folder, words, state)
-                    run.on_checkpoint(state.images_seen)
+                finished = state.images_seen >= settings.images
+                ending = finished or bool(stopping)
+                try:
+                    if ending or means.updates == FIGURES_EVERY_UPDATES:
+                        show_figures(means.take(), settings, state, watch, display, board)
+                    fallen = (finished or crossed(run.samples_every, before, state.images_seen)) and look(
+                        settings, run, dataset, state, measure, watch, display, board
+                    )
+                    # A rollback makes its own: a kill before it must find the run on its way to this look.
+                    if (ending or crossed(run.checkpoint_every, before, state.images_seen)) and not (
+                        fallen and run.on_collapse == "rollback"
+                    ):
+                        check_weights(state, settings)
+                        save_state(run.folder, header_of(settings, dataset, state), state)
+                        run.on_checkpoint(state.images_seen)
+                    if fallen:
+                        raise TrainingFailed(fallen)
+                except TrainingFailed as failure:
+                    if run.on_collapse != "rollback":
+                        raise
+                    state = roll_back(run.folder, settings, dataset, state, failure)
+                    trainer = trainer_of(settings, state, dataset, device, autocast)
+                    watch, means = Watch(settings), Means()
+                    say(console, f"{failure}\n{went_back(state)}")
+                    display.go_back(state.images_seen, time.monotonic())
+                    board.open(state.images_seen)
+                    board.add_text("rollback", f"{failure}\n\n{went_back(state)}", state.images_seen)
+                    continue
                 if stopping:
                     raise Interrupted
-                if ending or crossed(run.samples_every, before, state.images_seen):
-                    look(settings, run, dataset, state, alarm, board)
         say(
             console,
             f"Done: {state.images_seen:,} images. The generator is in {run.folder / FILE_NAME}, "
@@ -106,10 +132,28 @@ def train(settings: Settings, run: Run, dataset: Dataset, console: Console) -> N
         )
 
 
+def trainer_of(
+    settings: Settings,
+    state: State,
+    dataset: Dataset,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager],
+) -> Trainer:
+    now = settings_now(settings, state.rollbacks)
+    batches = real_batches(dataset, now.seed, now.batch, device)
+    return Trainer(now, dataset.spec.classes, device, batches, autocast)
+
+
+def header_of(settings: Settings, dataset: Dataset, state: State) -> Header:
+    return Header(settings, dataset.spec, state.images_seen, dataset.fingerprint)
+
+
 def begin(settings: Settings, run: Run, dataset: Dataset, device: torch.device) -> tuple[State, bool]:
     """The state to go on from, and whether it came from a checkpoint. Raises UserError."""
     file = run.folder / FILE_NAME
     if not file.exists():
+        # Of an earlier run, or of this one killed before its first checkpoint.
+        (run.folder / SOUND_FILE).unlink(missing_ok=True)
         return new_state(settings, dataset.spec, device), False
     header, tensors = read(file)
     # A longer or shorter run may go on from the same state; anything else would be another run.
@@ -128,19 +172,57 @@ def begin(settings: Settings, run: Run, dataset: Dataset, device: torch.device) 
     return state, True
 
 
-def look(
-    settings: Settings, run: Run, dataset: Dataset, state: State, alarm: CollapseAlarm, board: Board
+def show_figures(
+    figures: dict[str, float], settings: Settings, state: State, watch: Watch, display: Display, board: Board
 ) -> None:
-    """Draw the fixed addresses with the average; raises TrainingFailed when they have become one picture."""
+    """Figures and what they warn of, for the person at the terminal and for TensorBoard. Raises TrainingFailed at NaN."""
+    check_finite(figures, state.images_seen, settings)
+    for name, words in watch.read(figures, state.images_seen).items():
+        warn(name, words, state, display, board)
+    display.show(figures, state.images_seen, time.monotonic(), watch.warned)
+    board.add_scalars(figures | {"images/s": display.images_per_second} | watch.scalars(), state.images_seen)
+
+
+def look(
+    settings: Settings,
+    run: Run,
+    dataset: Dataset,
+    state: State,
+    measure: Diversity,
+    watch: Watch,
+    display: Display,
+    board: Board,
+) -> str:
+    """Draw the fixed addresses with the average. Returns what to say where they have become one picture, or ""."""
     rows = class_rows(settled(state.average, settings, dataset.spec), settings, dataset.spec)
     picture = class_grid(rows)
     folder = run.folder / "samples"
     folder.mkdir(exist_ok=True)
     write_atomically(folder / f"{state.images_seen:09}.png", png(picture))
-    diversity = alarm.diversity(rows)
+    diversity = measure.of(rows)
+    low = low_diversity(diversity, state.images_seen, settings)
+    # One low look may be chance, so that the first only warns.
+    second, state.low_look = low and state.low_look, low
+    words = collapse(diversity, state.images_seen, settings) if low else ""
+    if watch.set("mode collapse", low):
+        warn("mode collapse", words.removeprefix("Mode collapse: "), state, display, board)
     board.add_image("samples", picture, state.images_seen)
-    board.add_scalars({"diversity": diversity}, state.images_seen)
-    alarm.check(diversity, state.images_seen / settings.images, state.images_seen)
+    board.add_scalars({"diversity": diversity} | watch.scalars(), state.images_seen)
+    if run.on_collapse == "rollback" and diversity >= LOW_DIVERSITY:
+        keep_sound(run.folder, header_of(settings, dataset, state), state)
+    return words if second and run.on_collapse != "warn" else ""
+
+
+def warn(name: str, words: str, state: State, display: Display, board: Board) -> None:
+    display.warn(name, words)
+    board.add_text(f"watchdog/{name}", words, state.images_seen)
+
+
+def went_back(state: State) -> str:
+    return (
+        f"Going back to {state.images_seen:,} images, with other draws and half the learning rates "
+        f"(rollback {state.rollbacks} of {MOST_ROLLBACKS})."
+    )
 
 
 def crossed(every: int, before: int, after: int) -> bool:

@@ -1,6 +1,7 @@
 """What a person sees while a run trains: a bar in a terminal, a line now and then in a log."""
 
 from collections import deque
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -38,12 +39,26 @@ class Display:
     ) -> None:
         self.bar.stop()
 
-    def show(self, figures: dict[str, float], images_seen: int, now: float) -> None:
-        """figures: means since the last call, by TensorBoard name."""
+    def warn(self, name: str, words: str) -> None:
+        """A line that stays, above the bar."""
+        self.console.print(
+            f"Warning: {name}: {words}", style="yellow", soft_wrap=True, highlight=False, markup=False
+        )
+
+    def go_back(self, images_seen: int, now: float) -> None:
+        """The run goes on from an earlier state; the speed is measured anew."""
+        self.window = deque([(now, images_seen)])
+        self.bar.update(self.task, completed=images_seen)
+
+    def show(
+        self, figures: dict[str, float], images_seen: int, now: float, warnings: Iterable[str] = ()
+    ) -> None:
+        """figures: means since the last call, by TensorBoard name. warnings: names of those that last."""
         self.window.append((now, images_seen))
         while now - self.window[1][0] > SPEED_SECONDS and len(self.window) > 2:
             self.window.popleft()
         words = description(figures, self.images_per_second, self.images - images_seen)
+        words += "".join(f"  ! {name}" for name in sorted(warnings))
         self.bar.update(self.task, completed=images_seen, description=words)
         if not self.console.is_terminal and (now >= self.line_due or images_seen >= self.images):
             self.console.print(

@@ -14,7 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training.tiny import TINY, command, write_folder, write_npz
-from training import samples, step
+from training import alarms, samples, step
 from training.checkpoint import FILE_NAME, read
 
 
@@ -157,6 +157,7 @@ def test_nan_stops_with_what_to_try_and_keeps_the_sound_checkpoint(
 def test_collapsed_generator_stops_with_what_to_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A z that says nothing: every seed gives the same picture.
     monkeypatch.setattr(samples, "latents", lambda seeds, z_dim: np.zeros((len(seeds), z_dim), np.float32))
+    monkeypatch.setattr(alarms, "EARLY_UPDATES", 1)
     write_npz(tmp_path / "stripes.npz")
 
     result = train(tmp_path, 64, "--samples-every", 16)

@@ -91,7 +91,7 @@ def trained(
             figures.append({name: float(value) for name, value in train_step(trainer, state).items()})
             done(k + 1)
         means = {name: float(np.mean([one[name] for one in figures])) for name in ("loss/G", "loss/D")}
-        check_finite(means, state.images_seen)
+        check_finite(means, state.images_seen, settings)
         distance = frechet_distance(held_out, study.judge(images_of(state, settings, study)).features)
         points.append(Point(updates, updates // (k + 1), means["loss/G"], means["loss/D"], distance))
         # The points first: killed in between, the stop is trained for again and its point replaced.
