@@ -420,6 +420,32 @@ def test_where_no_worker_starts_later_there_are_no_copies(root):
     play(scene())
 
 
+def test_every_version_is_held_to_its_own_card(root):
+    def card(file: str, content: bytes) -> None:
+        lay(root, file, f"# tiny\n\n| | |\n| --- | --- |\n{contract.card_row(content)}\n".encode())
+
+    card("README.md", OLD.file())
+
+    async def scene() -> None:
+        async with worker(root) as one:
+            assert one.models["tiny"].verified
+            lay(root, "generator-2.onnx", NEW.file())
+            await orders.reload(one, SECONDS)
+            new = one.models.find(f"tiny@{V_NEW}")
+            assert not new.verified, "README.md is of generator.onnx"
+            await orders.retire(one, "tiny", V_NEW, SECONDS)
+            card("generator-2.md", b"another")
+            with pytest.raises(
+                VersionRefused, match=r"\(generator-2\.onnx\): the file is not that of its card"
+            ):
+                await orders.reload(one, SECONDS)
+            card("generator-2.md", NEW.file())
+            await orders.reload(one, SECONDS)
+            assert one.models.find(f"tiny@{V_NEW}").verified
+
+    play(scene())
+
+
 def test_a_retired_version_comes_back_with_a_reload(root):
     lay(root, "generator-2.onnx", NEW.file())
 
