@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from math import inf
 from typing import NamedTuple
 
@@ -91,10 +92,7 @@ class Lanes:
             self._lines.remove(line)
             self._choose_who_runs()
         # What was left to the threads may be the event loop's work from now on.
-        if self._loop_is_lane and any(line.queue for line in self._lines) and not self._pass_is_due:
-            self._pass_is_due = True
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._run_here, loop)
+        self._go_on_here(asyncio.get_running_loop())
 
     def append(self, line: Line, request: Request) -> None:
         """Work for the line. On the event loop."""
@@ -149,11 +147,24 @@ class Lanes:
             self._run_pass(work, self._settle_there)
             with self._lock:
                 self._free.append(work.lane)
+                # Threads had every lane when the event loop became one.
+                left = self._loop_is_lane and not (self._loop_in_pass or self._pass_is_due)
+                left = left and any(line.queue for line in self._lines)
+            if left:
+                loop = work.pieces[0].request.loop
+                with suppress(RuntimeError):  # it has been closed
+                    loop.call_soon_threadsafe(self._go_on_here, loop)
             del work  # an idle thread would keep a retired engine in memory
 
     def _kept_lanes(self) -> int:
         """Lanes that threads leave to the event loop."""
         return int(self._loop_is_lane and not self._loop_in_pass)
+
+    def _go_on_here(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run what waits, where that is for the event loop to do."""
+        if self._loop_is_lane and any(line.queue for line in self._lines) and not self._pass_is_due:
+            self._pass_is_due = True
+            loop.call_soon(self._run_here, loop)
 
     def _run_here(self, loop: asyncio.AbstractEventLoop) -> None:
         """One pass on the event loop's own thread; what is left goes to the others, or waits for the next."""

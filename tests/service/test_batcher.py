@@ -213,6 +213,47 @@ def test_a_line_is_let_go_once_all_that_it_got_has_ended():
         asyncio.run(play(one))
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("seconds", [0.0001, 0.01])
+def test_what_waited_for_threads_is_run_when_the_last_slow_line_has_gone(lanes, seconds):
+    """From then on passes are the event loop's; but a thread may still have a lane."""
+
+    async def play(one: Stage) -> None:
+        quick = one.batcher.add("quick", FakeEngine(CONTRACT, lanes=lanes), 8, seconds)
+        running = [one.ask(seed, n=8) for seed in range(lanes)]
+        await until(lambda: len(one.passes) == lanes)
+        waiting = asyncio.ensure_future(submit(one.batcher, quick, 7))
+        await until(lambda: quick.queue.waiting_images)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        one.batcher.remove(one.line)
+        line = weakref.ref(one.line)
+        del running, task, one.line
+        await asyncio.sleep(0.01)  # for the event loop to find no lane free
+        one.gate.set()
+        np.testing.assert_array_equal(await asyncio.wait_for(waiting, 10), painted(7))
+        np.testing.assert_array_equal(await submit(one.batcher, quick, 8), painted(8))
+        await until(lambda: gc.collect() is not None and line() is None)
+
+    with stage(lanes=lanes) as one:
+        asyncio.run(play(one))
+
+
+def test_what_a_thread_was_woken_for_is_run_though_it_is_no_longer_the_threads():
+    async def play(one: Stage) -> None:
+        quick = one.batcher.add("quick", FakeEngine(CONTRACT), 8, 0.0001)
+        for seed in range(20):
+            slow = one.batcher.add("slow", FakeEngine(CONTRACT), 8, 1)
+            asked = asyncio.ensure_future(submit(one.batcher, quick, seed))
+            await asyncio.sleep(0)  # until it is queued; the thread has had no time to take it
+            one.batcher.remove(slow)
+            np.testing.assert_array_equal(await asyncio.wait_for(asked, 10), painted(seed))
+
+    with stage(quick=True) as one:
+        asyncio.run(play(one))
+
+
 @pytest.mark.parametrize("quick", [True, False])
 def test_lines_may_come_and_go_under_load(quick):
     """Slow ones put the passes on threads, and with the last of them passes come back to the event loop."""

@@ -345,7 +345,7 @@ def test_a_version_that_is_not_loaded_yet_is_not_ready_and_not_unknown(root):
 def test_a_retired_version_answers_what_it_accepted_and_leaves_the_memory(root):
     lay(root, "generator-2.onnx", NEW.file())
     gate = threading.Event()
-    retired = FakeEngine(NEW.contract(), gate=None)
+    retired = FakeEngine(NEW.contract(), pass_seconds=0.03)
     forward = retired.wide
 
     def wait(z, label):
@@ -353,7 +353,7 @@ def test_a_retired_version_answers_what_it_accepted_and_leaves_the_memory(root):
         return forward(z, label)
 
     def choose(file, *_):
-        return retired if file == NEW.file() else FakeEngine(OLD.contract(), pass_seconds=0.03)
+        return retired if file == NEW.file() else FakeEngine(OLD.contract())
 
     async def scene() -> None:
         nonlocal retired, forward
