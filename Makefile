@@ -9,7 +9,7 @@ SSL_KEYFILE ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test check format dev bench constraints clean
+.PHONY: help serve test check format dev bench chaos soak constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, SSL_CERTFILE=, SSL_KEYFILE=, GANSERVE_*)"
@@ -18,6 +18,8 @@ help:
 	@echo "make format  apply the format"
 	@echo "make dev     install training and test tools into .venv-dev"
 	@echo "make bench   measure the service and its peers on this machine (BENCH=--help, BENCH=--quick)"
+	@echo "make chaos   measure what is left of the service at ten times its capacity (CHAOS=--help)"
+	@echo "make soak    20 minutes of every route and client: errors, memory, threads (SOAK=--help, SOAK='--minutes 2')"
 	@echo "make clean   remove the environments"
 
 # One home an instance: BentoML deletes the metric files in it at every start. No balancer stands in
@@ -45,6 +47,12 @@ dev: .venv-dev/.installed
 
 bench: .venv/.installed
 	@.venv/bin/python -m benchmarks $(BENCH)
+
+chaos: .venv/.installed
+	@.venv/bin/python -m benchmarks.overload $(CHAOS)
+
+soak: .venv/.installed
+	@.venv/bin/python -m benchmarks.soak $(SOAK)
 
 # The versions of the environments as they are: constraints.txt for `make`, requirements.lock for the bento.
 constraints: .venv/.installed .venv-dev/.installed

@@ -197,7 +197,7 @@ class Lanes:
         now = time.monotonic()
         while waiting := [line for line in self._lines if line.queue]:
             line = min(waiting, key=lambda line: line.turn)
-            pieces, expired = line.queue.next_batch(now)
+            pieces, expired = line.queue.next_batch(now, line.full_pass_seconds)
             line.queue_images.set(line.queue.waiting_images)
             if expired:
                 self._settle_there([(request, None, DeadlinePassed(TOO_LATE)) for request in expired])

@@ -43,7 +43,7 @@ class Stage:
         self.passes: list[int] = []
         fake = FakeEngine(CONTRACT, lanes=lanes, gate=self.gate, on_pass=self.passes.append, **engine)
         self.batcher = Batcher(lanes, max_queue_images)
-        self.line = self.batcher.add("fake", fake, max_batch, 0.0001 if quick else 1)
+        self.line = self.batcher.add("fake", fake, max_batch, 0.0001 if quick else 0.02)
 
     def ask(self, seed: int, n: int = 1, label: int = 0, seconds: float = 30) -> asyncio.Task[np.ndarray]:
         return asyncio.ensure_future(submit(self.batcher, self.line, seed, n, label, seconds))

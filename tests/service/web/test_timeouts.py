@@ -79,7 +79,7 @@ def test_who_waits_for_an_answer_or_sends_a_body_is_not_cut_off(one: Served, gat
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize("sent", [GET * 1000, request(b'{"n": 256, "format": "npy"}') * 800])
+@pytest.mark.parametrize("sent", [GET * 1000, request(b'{"n": 256, "format": "npy"}') * 500])
 def test_answers_that_nobody_takes_are_not_kept(one: Served, sent):
     connections = one.server.server_state.connections
     wait_until(lambda: not connections)
