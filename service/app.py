@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from math import ceil, inf
 from typing import cast
@@ -205,7 +206,8 @@ def _end_all() -> None:
 def _allow_many_connections() -> None:
     """As many as the administrator allows at all; the usual 1,024 are soon used up by clients that do nothing."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(ValueError, OSError):  # macOS takes no `unlimited` here
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _end_with_parent() -> None:

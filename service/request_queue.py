@@ -110,11 +110,14 @@ class RequestQueue:
         self.waiting_images -= request.n - request.begun
         return True
 
-    def next_batch(self, now: float) -> tuple[list[Piece], list[Request]]:
+    def next_batch(self, now: float, pass_seconds: float = 0.0) -> tuple[list[Piece], list[Request]]:
         """Pieces for one forward pass, at most `max_batch` images; and the requests whose deadline has passed.
 
-        The expired are taken out and never computed. Both lists may be empty.
+        pass_seconds: what a pass of max_batch images takes. Who will have no time left at its end is late already:
+        under overload the first in the queue always is nearly so, and all that is computed would be in vain.
+        The late are taken out and never computed. Both lists may be empty.
         """
+        now += pass_seconds * min(1.0, self.waiting_images / self.max_batch)
         if self._small and not (self._large and self._large_is_next):
             self._large_is_next = True
             return self._fill(self._small, self.max_batch, self.max_piece, now)

@@ -2,7 +2,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -27,7 +27,10 @@ def answering(*answers: bytes) -> Iterator[tuple[int, list[bytes]]]:
                     await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        writer.close()
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def serve() -> None:
         nonlocal port

@@ -43,7 +43,7 @@ class Stage:
         self.passes: list[int] = []
         fake = FakeEngine(CONTRACT, lanes=lanes, gate=self.gate, on_pass=self.passes.append, **engine)
         self.batcher = Batcher(lanes, max_queue_images)
-        self.line = self.batcher.add("fake", fake, max_batch, 0.0001 if quick else 1)
+        self.line = self.batcher.add("fake", fake, max_batch, 0.0001 if quick else 0.02)
 
     def ask(self, seed: int, n: int = 1, label: int = 0, seconds: float = 30) -> asyncio.Task[np.ndarray]:
         return asyncio.ensure_future(submit(self.batcher, self.line, seed, n, label, seconds))
@@ -210,6 +210,47 @@ def test_a_line_is_let_go_once_all_that_it_got_has_ended():
         np.testing.assert_array_equal(await one.ask(6), painted(6))
 
     with stage() as one:
+        asyncio.run(play(one))
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("seconds", [0.0001, 0.01])
+def test_what_waited_for_threads_is_run_when_the_last_slow_line_has_gone(lanes, seconds):
+    """From then on passes are the event loop's; but a thread may still have a lane."""
+
+    async def play(one: Stage) -> None:
+        quick = one.batcher.add("quick", FakeEngine(CONTRACT, lanes=lanes), 8, seconds)
+        running = [one.ask(seed, n=8) for seed in range(lanes)]
+        await until(lambda: len(one.passes) == lanes)
+        waiting = asyncio.ensure_future(submit(one.batcher, quick, 7))
+        await until(lambda: quick.queue.waiting_images)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        one.batcher.remove(one.line)
+        line = weakref.ref(one.line)
+        del running, task, one.line
+        await asyncio.sleep(0.01)  # for the event loop to find no lane free
+        one.gate.set()
+        np.testing.assert_array_equal(await asyncio.wait_for(waiting, 10), painted(7))
+        np.testing.assert_array_equal(await submit(one.batcher, quick, 8), painted(8))
+        await until(lambda: gc.collect() is not None and line() is None)
+
+    with stage(lanes=lanes) as one:
+        asyncio.run(play(one))
+
+
+def test_what_a_thread_was_woken_for_is_run_though_it_is_no_longer_the_threads():
+    async def play(one: Stage) -> None:
+        quick = one.batcher.add("quick", FakeEngine(CONTRACT), 8, 0.0001)
+        for seed in range(20):
+            slow = one.batcher.add("slow", FakeEngine(CONTRACT), 8, 1)
+            asked = asyncio.ensure_future(submit(one.batcher, quick, seed))
+            await asyncio.sleep(0)  # until it is queued; the thread has had no time to take it
+            one.batcher.remove(slow)
+            np.testing.assert_array_equal(await asyncio.wait_for(asked, 10), painted(seed))
+
+    with stage(quick=True) as one:
         asyncio.run(play(one))
 
 
@@ -571,6 +612,25 @@ def test_a_lone_pass_of_a_quick_model_wakes_no_thread():
 
 def test_what_a_thread_would_begin_too_late_is_left_to_the_event_loop():
     assert threads_of_passes(0.0001, lanes=2, n=400) == {"MainThread"}
+
+
+def test_a_backlog_of_a_quick_model_is_left_to_threads_until_little_of_it_is_left():
+    ran: list[str] = []
+    engine = FakeEngine(
+        CONTRACT,
+        lanes=2,
+        pass_seconds=0.002,
+        on_pass=lambda size: ran.append(threading.current_thread().name),
+    )
+    batcher = Batcher(2, 10_000)
+    line = batcher.add("quick", engine, 8, 0.004)
+    try:
+        np.testing.assert_array_equal(asyncio.run(submit(batcher, line, 3, 800)), painted(3, 800))
+    finally:
+        batcher.close()
+    assert len(ran) == 100
+    assert ran[:90].count("MainThread") == 0
+    assert "MainThread" in ran[90:]
 
 
 def test_a_slow_model_does_not_hold_up_the_event_loop():

@@ -122,6 +122,20 @@ def test_a_request_that_expires_half_way_is_not_continued():
     assert queue.next_batch(now=2) == ([], [half])
 
 
+def test_who_would_have_no_time_left_after_the_pass_is_late_already():
+    queue = RequestQueue(4, 4)
+    late, alive = request(2, deadline=1.5), request(2, deadline=2.5)
+    for one in (late, alive):
+        queue.append(one)
+    pieces, expired = queue.next_batch(now=1, pass_seconds=1)
+    assert expired == [late]
+    assert [piece.request for piece in pieces] == [alive]
+    alone = request(2, deadline=1.5)
+    queue.append(alone)
+    pieces, _ = queue.next_batch(now=0.9, pass_seconds=1)  # half of the images, half of the time
+    assert [piece.request for piece in pieces] == [alone]
+
+
 def test_discarding_takes_out_what_has_not_begun_once():
     queue = RequestQueue(4, 4)
     left = request(10)

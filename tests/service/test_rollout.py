@@ -345,7 +345,7 @@ def test_a_version_that_is_not_loaded_yet_is_not_ready_and_not_unknown(root):
 def test_a_retired_version_answers_what_it_accepted_and_leaves_the_memory(root):
     lay(root, "generator-2.onnx", NEW.file())
     gate = threading.Event()
-    retired = FakeEngine(NEW.contract(), gate=None)
+    retired = FakeEngine(NEW.contract(), pass_seconds=0.03)
     forward = retired.wide
 
     def wait(z, label):
@@ -353,7 +353,7 @@ def test_a_retired_version_answers_what_it_accepted_and_leaves_the_memory(root):
         return forward(z, label)
 
     def choose(file, *_):
-        return retired if file == NEW.file() else FakeEngine(OLD.contract(), pass_seconds=0.03)
+        return retired if file == NEW.file() else FakeEngine(OLD.contract())
 
     async def scene() -> None:
         nonlocal retired, forward
@@ -416,6 +416,32 @@ def test_where_no_worker_starts_later_there_are_no_copies(root):
         await rollout.stop()
         assert models.batcher
         models.batcher.close()
+
+    play(scene())
+
+
+def test_every_version_is_held_to_its_own_card(root):
+    def card(file: str, content: bytes) -> None:
+        lay(root, file, f"# tiny\n\n| | |\n| --- | --- |\n{contract.card_row(content)}\n".encode())
+
+    card("README.md", OLD.file())
+
+    async def scene() -> None:
+        async with worker(root) as one:
+            assert one.models["tiny"].verified
+            lay(root, "generator-2.onnx", NEW.file())
+            await orders.reload(one, SECONDS)
+            new = one.models.find(f"tiny@{V_NEW}")
+            assert not new.verified, "README.md is of generator.onnx"
+            await orders.retire(one, "tiny", V_NEW, SECONDS)
+            card("generator-2.md", b"another")
+            with pytest.raises(
+                VersionRefused, match=r"\(generator-2\.onnx\): the file is not that of its card"
+            ):
+                await orders.reload(one, SECONDS)
+            card("generator-2.md", NEW.file())
+            await orders.reload(one, SECONDS)
+            assert one.models.find(f"tiny@{V_NEW}").verified
 
     play(scene())
 

@@ -98,5 +98,5 @@ def test_deadlines_are_kept_to_within_50_ms_while_more_is_asked_than_can_be_done
             reply = client.post("/v1/samples", json={"n": 128, "seed": seed, "timeout": 0.2})
             late.append(time.monotonic() - begun - 0.2)
             assert (reply.status_code, reply.json()["code"]) == (504, "deadline_passed")
-    assert min(late) > -0.005
+    assert min(late) > -0.05, "sooner only where the next pass would end too late"
     assert statistics.median(late) < 0.05
