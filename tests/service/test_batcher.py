@@ -462,6 +462,25 @@ def test_what_a_thread_would_begin_too_late_is_left_to_the_event_loop():
     assert threads_of_passes(0.0001, lanes=2, n=400) == {"MainThread"}
 
 
+def test_a_backlog_of_a_quick_model_is_left_to_threads_until_little_of_it_is_left():
+    ran: list[str] = []
+    engine = FakeEngine(
+        CONTRACT,
+        lanes=2,
+        pass_seconds=0.002,
+        on_pass=lambda size: ran.append(threading.current_thread().name),
+    )
+    batcher = Batcher(2, 10_000)
+    line = batcher.add("quick", engine, 8, 0.004)
+    try:
+        np.testing.assert_array_equal(asyncio.run(submit(batcher, line, 3, 800)), painted(3, 800))
+    finally:
+        batcher.close()
+    assert len(ran) == 100
+    assert ran[:90].count("MainThread") == 0
+    assert "MainThread" in ran[90:]
+
+
 def test_a_slow_model_does_not_hold_up_the_event_loop():
     assert "MainThread" not in threads_of_passes(0.1, lanes=2, n=80)
     assert "MainThread" not in threads_of_passes(0.004, lanes=2, n=80, slow_too=True)
