@@ -22,10 +22,13 @@ _AFTER_REFUSAL_SECONDS = 0.1
 
 @dataclass
 class Flood:
-    """What came of a load: of each request its status, when it was due, and the seconds from then to its answer."""
+    """What came of a load: of each request its status, when it was sent, and the seconds from then to its answer.
+
+    Where `unsent` is not small, less was asked than was meant to be.
+    """
 
     statuses: list[int] = field(default_factory=list)
-    due: list[float] = field(default_factory=list)
+    sent: list[float] = field(default_factory=list)
     """time.monotonic() seconds."""
     seconds: list[float] = field(default_factory=list)
     ended: float = 0.0
@@ -33,10 +36,10 @@ class Flood:
     unsent: int = 0
     """Requests that were due then, and for which no connection was free."""
 
-    def add(self, status: int, due: float, now: float) -> None:
+    def add(self, status: int, sent: float, now: float) -> None:
         self.statuses.append(status)
-        self.due.append(due)
-        self.seconds.append(now - due)
+        self.sent.append(sent)
+        self.seconds.append(now - sent)
 
     def count(self, status: int) -> int:
         return self.statuses.count(status)
@@ -48,7 +51,7 @@ class Flood:
 
     def answered_in(self, status: int, begin: float, end: float) -> int:
         """How many answers with that status came in that time."""
-        came = np.array(self.due) + np.array(self.seconds)
+        came = np.array(self.sent) + np.array(self.seconds)
         return int(np.sum((np.array(self.statuses) == status) & (came >= begin) & (came < end)))
 
 
@@ -77,7 +80,7 @@ class _Connection(asyncio.Protocol):
     ) -> None:
         self._on_answer = on_answer
         self._on_idle_end = on_idle_end
-        self.due = 0.0
+        self.sent = 0.0
         self._missing = -1
         """Bytes of the answer's body to come; -1: its head has not ended."""
         self._head = b""
@@ -88,8 +91,8 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
-    def ask(self, request: bytes, due: float) -> None:
-        self.due, self._waits, self._missing, self._head = due, True, -1, b""
+    def ask(self, request: bytes) -> None:
+        self.sent, self._waits, self._missing, self._head = time.monotonic(), True, -1, b""
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -126,7 +129,8 @@ class _Load:
         self._rate = rate
         self._numbers = itertools.count()
         self._idle: deque[_Connection] = deque()
-        self._due: deque[float] = deque()
+        self._due = 0
+        """Requests that no connection was free for."""
         self._under_way = 0
         self._goes_on = False
         self._connecting: set[asyncio.Task[None]] = set()
@@ -140,15 +144,14 @@ class _Load:
         self._goes_on = True
         if self._rate is None:
             for connection in list(self._idle):
-                self._ask(connection, begun)
+                self._ask(connection)
             self._idle.clear()
             await asyncio.sleep(seconds)
         else:
             await self._pace(begun, seconds, self._rate)
         self._goes_on = False
         self.flood.ended = time.monotonic()
-        self.flood.unsent = len(self._due)
-        self._due.clear()
+        self.flood.unsent, self._due = self._due, 0
         while self._under_way and time.monotonic() < self.flood.ended + tail_seconds:
             await asyncio.sleep(0.01)
         for task in self._connecting:
@@ -161,24 +164,24 @@ class _Load:
         sent = 0
         while (now := time.monotonic()) < begun + seconds:
             while sent < (now - begun) * rate:
-                self._due.append(begun + sent / rate)
+                self._due += 1
                 sent += 1
             while self._due and self._idle:
-                self._ask(self._idle.popleft(), self._due.popleft())
+                self._due -= 1
+                self._ask(self._idle.popleft())
             await asyncio.sleep(_TICK_SECONDS)
 
-    def _ask(self, connection: _Connection, due: float) -> None:
+    def _ask(self, connection: _Connection) -> None:
         self._under_way += 1
-        connection.ask(self._request(next(self._numbers)), due)
+        connection.ask(self._request(next(self._numbers)))
 
     def _answered(self, connection: _Connection, status: int) -> None:
-        now = time.monotonic()
-        self.flood.add(status, connection.due, now)
+        self.flood.add(status, connection.sent, time.monotonic())
         self._under_way -= 1
         if connection.transport is None or connection.transport.is_closing():
             self._connecting.add(asyncio.ensure_future(self._connect()))
         else:
-            self._go_on(connection, now)
+            self._go_on(connection)
 
     def _idled(self, connection: _Connection) -> None:
         """The server closed it while nothing was asked on it."""
@@ -186,11 +189,12 @@ class _Load:
             self._idle.remove(connection)
             self._connecting.add(asyncio.ensure_future(self._connect()))
 
-    def _go_on(self, connection: _Connection, now: float) -> None:
+    def _go_on(self, connection: _Connection) -> None:
         if self._goes_on and self._rate is None:
-            self._ask(connection, now)
+            self._ask(connection)
         elif self._due:
-            self._ask(connection, self._due.popleft())
+            self._due -= 1
+            self._ask(connection)
         else:
             self._idle.append(connection)
 
@@ -204,7 +208,7 @@ class _Load:
             except OSError:
                 await asyncio.sleep(_AFTER_REFUSAL_SECONDS)
             else:
-                self._go_on(connection, time.monotonic())
+                self._go_on(connection)
                 return
 
 
