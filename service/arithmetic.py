@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from service.contract import Contract
 from service.errors import InvalidField
 from service.latents import MAX_SEED, at_typical_length, latents, mean, truncate, weighted_sum
-from service.models import Model
+from service.model import Model
 from service.sampler import Draw, Label, label_index
 from service.series import Series
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.contract import Contract
 from service.errors import InvalidField
 from service.latents import MAX_SEED, latents, linear, spherical, truncate
-from service.models import Model
+from service.model import Model
 from service.sampler import Draw, Label, explicit_z, label_index
 from service.series import Series, SeriesFormat
 

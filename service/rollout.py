@@ -13,7 +13,8 @@ import msgspec
 
 from service import versions, wanted
 from service.errors import NotReady, NotShared
-from service.models import Canary, Model, Models
+from service.model import Model
+from service.models import Canary, Models
 from service.versions import Found
 from service.wanted import Report, VersionState, Wanted, WantedModel
 

@@ -15,7 +15,7 @@ from service import images, metrics
 from service.contract import Contract
 from service.errors import InvalidField
 from service.latents import MAX_SEED, Seeded, rows_of, truncate
-from service.models import Model
+from service.model import Model
 from service.request_queue import Request, Settle, Timing
 
 Format = Literal["png", "webp", "npy", "json"]

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from service.contract import version
 from service.errors import ContractError
-from service.models import FILE, card_of, folders
+from service.model import FILE, card_of
+from service.models import folders
 from service.wanted import Wanted, WantedModel, write
 
 log = logging.getLogger("bentoml.ganserve.versions")

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from service import golden
 from service.contract import SCHEMA, Contract, ImageShape, slug, write
-from service.models import CARD, FILE, Model
+from service.model import CARD, FILE, Model
 from service.settings import Settings as ServiceSettings
 from training.card import SAMPLES, card, sample_grid, train_command
 from training.checkpoint import TrainedGenerator, load_generator

@@ -14,7 +14,7 @@ from service.engines.choose import choose
 from service.engines.engine import Forward
 from service.errors import ContractError, EngineUnavailable
 from service.latents import latents
-from service.models import FILE as MODEL_FILE
+from service.model import FILE as MODEL_FILE
 from service.settings import Settings as ServiceSettings
 from training.checkpoint import TrainedGenerator, load_generator
 from training.dataset import to_uint8

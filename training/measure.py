@@ -8,7 +8,7 @@ import numpy as np
 from rich.progress import Progress
 
 from service.contract import parse
-from service.models import FILE
+from service.model import FILE
 from training.budget import Spent
 from training.checkpoint import load_generator
 from training.evaluate import Evaluation, evaluate_beside

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from service.models import Model, Models
+from service.model import Model
+from service.models import Models
 from service.web.asgi import Call, Reply
 
 

@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from service.arithmetic import ArithmeticRequest, Term, add_up
-from service.models import Model
+from service.model import Model
 from service.paths import InterpolationRequest, interpolate
 from service.series import MEDIA_TYPES, Series, render
 from service.web.asgi import Call, Reply, read_body, unless_client_goes

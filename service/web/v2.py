@@ -26,7 +26,7 @@ from service.errors import (
     UnsupportedType,
 )
 from service.latents import Seeded, truncate
-from service.models import Model
+from service.model import Model
 from service.sampler import Draw
 from service.web import operations, v2_models
 from service.web.asgi import Call, Reply, header, read_body, unless_client_goes

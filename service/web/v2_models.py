@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import metrics
-from service.models import Model
+from service.model import Model
 from service.settings import Settings
 
 _STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE"}

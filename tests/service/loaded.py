@@ -19,7 +19,7 @@ def loaded(
     """Models made of `files`, loaded; all of them on the engine `on`, if one is given."""
     generators.folder(root, files)
     models = Models(Settings(models=root, **settings))
-    chosen = mock.patch("service.models.choose", return_value=on) if on else nullcontext()
+    chosen = mock.patch("service.model.choose", return_value=on) if on else nullcontext()
     with chosen:
         models.load()
     try:

@@ -7,7 +7,8 @@ from prometheus_client import REGISTRY
 from service import contract
 from service.engines.fake import FakeEngine
 from service.errors import NotReady, UnknownModel
-from service.models import Model, Models
+from service.model import Model
+from service.models import Models
 from service.settings import Settings
 from tests import generators
 from tests.generators import Tiny
@@ -232,7 +233,7 @@ def test_each_worker_loads_for_itself(tmp_path, monkeypatch):
         asked.append(worker)
         return FakeEngine(contract)
 
-    monkeypatch.setattr("service.models.choose", choose)
+    monkeypatch.setattr("service.model.choose", choose)
     models = Models(Settings(models=generators.folder(tmp_path, {"a": FILE}), engine="fake"))
     models.load(worker=3)
     assert models.batcher

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from service import contract, images, orders, versions, wanted
-from service import models as models_module
+from service.engines import choose as choose_module
 from service.engines.fake import FakeEngine
 from service.errors import (
     EngineUnavailable,
@@ -28,7 +28,8 @@ from service.errors import (
     WorkersLate,
 )
 from service.latents import latents
-from service.models import Model, Models
+from service.model import Model
+from service.models import Models
 from service.rollout import Rollout
 from service.sampler import SampleRequest, resolve, sample
 from service.settings import Settings
@@ -235,7 +236,7 @@ def test_a_model_that_could_not_be_served_is_served_once_its_file_is_mended(root
 
 def test_what_failed_for_another_reason_than_its_file_is_tried_again(root, monkeypatch):
     lay(root, "generator-2.onnx", NEW.file())
-    choose = models_module.choose
+    choose = choose_module.choose
     no_room: list[str] = ["out of memory"]
 
     def choose_if_there_is_room(file, *rest):
@@ -243,7 +244,7 @@ def test_what_failed_for_another_reason_than_its_file_is_tried_again(root, monke
             raise EngineUnavailable(no_room[0])
         return choose(file, *rest)
 
-    monkeypatch.setattr("service.models.choose", choose_if_there_is_room)
+    monkeypatch.setattr("service.model.choose", choose_if_there_is_room)
 
     async def scene() -> None:
         async with worker(root) as one:
@@ -378,7 +379,7 @@ def test_a_retired_version_answers_what_it_accepted_and_leaves_the_memory(root):
             assert REGISTRY.get_sample_value("ganserve_model_info", {"model": "tiny", **labels}) == 0
             assert REGISTRY.get_sample_value("ganserve_queue_images", {"model": "tiny"}) == 0
 
-    with mock.patch("service.models.choose", choose):
+    with mock.patch("service.model.choose", choose):
         play(scene())
 
 

@@ -10,7 +10,7 @@ from service.contract import is_of_card, parse
 from service.engines.ort import OrtEngine
 from service.engines.ov import OpenVinoEngine
 from service.latents import latents
-from service.models import CARD
+from service.model import CARD
 
 FILES = sorted((Path(__file__).parents[2] / "models").glob("*/generator.onnx"))
 SIZES = (2, 3, 4, 7, 8, 16, 32, 64)

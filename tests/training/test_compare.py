@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from service.contract import parse
-from service.models import FILE
+from service.model import FILE
 from tests.training.test_resume import alive, commands
 from tests.training.tiny import TINY_PRESET, command, write_npz
 from training import budget, measure

@@ -10,7 +10,7 @@ import training.export
 from service import golden
 from service.contract import IR_VERSION, OPSET, parse
 from service.images import decode
-from service.models import Model
+from service.model import Model
 from service.settings import Settings
 from tests.training.tiny import TINY, command, write_npz
 from training import onnx_graph

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from service.contract import parse, write
-from service.models import FILE, Model
+from service.model import FILE, Model
 from service.settings import Settings as ServiceSettings
 from tests.training.pictures import squares
 from tests.training.tiny import command, write_npz
