@@ -95,7 +95,9 @@ class Ganserve:
 
         asked = SampleRequest(model, label, n, seed, truncation=truncation, timeout=timeout)
         request = ctx.request
-        reply = await bento.sample(self.front.models, request.receive, asked, request.scope.get(bento.CHARGE))
+        reply = await bento.sample(
+            self.front.rollout, request.receive, asked, request.scope.get(bento.CHARGE)
+        )
         ctx.response.status_code = reply.status  # or it would be 200
         # The array's JSON, made off the event loop; BentoML would make it on it.
         return cast(NDArray[np.uint8], Response(reply.body, reply.status, reply.headers, reply.media_type))

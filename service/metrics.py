@@ -101,6 +101,11 @@ version_seconds = Histogram(
     ["model", "version"],
     buckets=_SECONDS,
 )
+model_loads = Counter(
+    "ganserve_model_loads_total",
+    "Times that a model was loaded: at the start, for an order, or because it was asked for and not in memory.",
+    ["model"],
+)
 traffic_share = Gauge(
     "ganserve_traffic_share",
     "Share that a version is to get of the requests that name no version.",

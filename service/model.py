@@ -30,8 +30,16 @@ AROUND_SECONDS = 0.0006
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
+class Idle(NotReady):
+    """The model is asked for and not in memory: whoever can wait has it loaded, and asks again."""
+
+    def __init__(self, model: "Model") -> None:
+        super().__init__(f"Model {model.name} is not in memory.")
+        self.model = model
+
+
 class Model:
-    """A generator under a name: `loading`, then `ready` or `failed`, with the reason."""
+    """A generator under a name: `loading`, then `ready` or `failed`, with the reason; `idle` if it is not in memory."""
 
     def __init__(self, folder: Path, file: str = FILE, name: str = "", version: str = "") -> None:
         """name: that of the folder, if none is given. version: what the file must be, if that is known."""
@@ -44,6 +52,10 @@ class Model:
         """Whether the file is the one that its card names; False if there is no card that names one."""
         self.created = 0
         self.load_seconds = 0.0
+        self.on_demand = False
+        """Whether it was left idle once: nothing depends on it being ready."""
+        self.loaded_at = self.used_at = 0.0
+        """time.monotonic() seconds; used: when it was last asked for."""
         self.contract: Contract
         self.engine: Engine
         self.max_batch: int
@@ -79,6 +91,8 @@ class Model:
             self.max_batch = settings.max_batch or self._max_batch()
             self.pass_seconds = self._pass_seconds(self.max_batch)
             self.load_seconds = time.monotonic() - begun
+            self.loaded_at = self.used_at = time.monotonic()
+            metrics.model_loads.labels(self.name).inc()
         except (ContractError, EngineUnavailable, OSError) as error:
             self._fail(f"{error}")
         except Exception as error:  # an engine may raise anything on a file that it can't run
@@ -106,8 +120,30 @@ class Model:
             self.batcher.remove(self.line)
             self._note_info(0)
 
+    @property
+    def file_bytes(self) -> int:
+        """0 if there is none, which loading it will say."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def rest(self) -> None:
+        """Wait to be asked for; before it was loaded."""
+        self.state, self.on_demand = "idle", True
+
+    def at_rest(self) -> "Model":
+        """The same version, not in memory."""
+        model = Model(self.path.parent, self.path.name, self.name, self.version)
+        model.created, model.verified = self.created, self.verified
+        model.rest()
+        return model
+
     def require_ready(self) -> None:
-        """Raises NotReady, saying why."""
+        """Whoever asks is about to use it. Raises Idle; NotReady, saying why."""
+        self.used_at = time.monotonic()
+        if self.state == "idle":
+            raise Idle(self)
         if self.state != "ready":
             raise NotReady(f"Model {self.name} is {self.state}{': ' if self.problem else ''}{self.problem}.")
 

@@ -85,8 +85,14 @@ class Models(Mapping[str, Model]):
 
     @property
     def all_ready(self) -> bool:
-        """Whether every model is ready, and there is one."""
-        return bool(self._models) and all(model.state == "ready" for model in self._models.values())
+        """Whether every model is ready, save those that are loaded on demand; and there is one."""
+        return bool(self._models) and all(
+            model.state == "ready" or model.on_demand for model in self._models.values()
+        )
+
+    @property
+    def any_idle(self) -> bool:
+        return any(model.state == "idle" for model in self._models.values())
 
     def find(self, address: str | None) -> Model:
         """The model `name`, or `name@version`; without an address, the default one.
@@ -153,6 +159,13 @@ class Models(Mapping[str, Model]):
         """Take a version away that gets no requests by its name alone."""
         self.versions[model.name].remove(model)
         model.end()
+
+    def rest(self, model: Model) -> None:
+        """Take a model out of memory until it is asked for again; it has one version."""
+        self.versions[model.name] = [model.at_rest()]
+        self._models[model.name] = self.versions[model.name][0]
+        model.end()
+        log.info("model %s@%s is idle: others needed its place", model.name, model.version)
 
     def _default(self) -> Model:
         if not self._models:

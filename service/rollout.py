@@ -15,6 +15,7 @@ from service import versions, wanted
 from service.errors import NotReady, NotShared
 from service.model import Model
 from service.models import Canary, Models
+from service.room import has_room, make_room
 from service.versions import Found
 from service.wanted import Report, VersionState, Wanted, WantedModel
 
@@ -38,6 +39,8 @@ class Rollout:
         self._worker = 0
         self._has_started = False
         self._loading: asyncio.Task[None] | None = None
+        self._waking: dict[Model, asyncio.Task[None]] = {}
+        self._one_loads = asyncio.Lock()
 
     async def start(self, worker: int = 0) -> None:
         """Load what gets requests; the other versions come after that, beside it all. Raises nothing.
@@ -51,7 +54,8 @@ class Rollout:
             self._problem = f"{error}"
             log.warning("versions can't be changed while this service runs: %s", error)
         self._converge()
-        while model := _first_loading(self.models.values()):
+        default = self.models.settings.default_model
+        while model := _first_loading(sorted(self.models.values(), key=lambda one: one.name != default)):
             await self._load(model)
         self._has_started = True
         self._load_others()
@@ -59,9 +63,21 @@ class Rollout:
     async def stop(self) -> None:
         """Load no more."""
         self._problem = "The service is shutting down."
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.wait([self._loading])
+        tasks = [*self._waking.values()] + ([self._loading] if self._loading else [])
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def wake(self, model: Model) -> None:
+        """Load a model that is idle, in the place of those that were not asked for longest. Raises nothing.
+
+        Whoever stops waiting for it stops nobody else's waiting.
+        """
+        if model not in self._waking:
+            self._waking[model] = asyncio.create_task(self._load(model, now=True))
+            self._waking[model].add_done_callback(lambda _: self._waking.pop(model))
+        await asyncio.shield(self._waking[model])
 
     def follow(self) -> None:
         """Do what has come to be wanted. Called several times a second; raises nothing."""
@@ -162,7 +178,7 @@ class Rollout:
         """A version that is not ready gets requests only in the place of one that is not, either."""
         version = known[model.version]
         current = self.models.get(version.name)
-        if version.state != "ready" and (current is None or current.state == "ready"):
+        if version.state not in ("ready", "idle") and (current is None or current.state in ("ready", "idle")):
             return
         canary = known.get(model.canary or "")
         if canary is None or canary.state != "ready":
@@ -197,11 +213,21 @@ class Rollout:
         while model := _first_loading(one for ones in self.models.versions.values() for one in ones):
             await self._load(model)
 
-    async def _load(self, model: Model) -> None:
-        await asyncio.to_thread(model.load, self.models.settings, self._worker)
-        if model in self.models.versions[model.name]:  # it may have been retired meanwhile
-            self.models.serve(model)
-        self._converge()
+    async def _load(self, model: Model, now: bool = False) -> None:
+        """now: others make room for it. Else it may be left idle, unless it is one more version, to which an order sends requests."""
+        async with self._one_loads:
+            if model.state not in ("loading", "idle"):
+                return
+            alone = self.models.get(model.name, model) is model
+            if alone and not now and not has_room(self.models, model):
+                model.rest()
+                log.info("model %s is idle until it is asked for: GANSERVE_MAX_LOADED_MB is full", model.name)
+            else:
+                await make_room(self.models, model)
+                await asyncio.to_thread(model.load, self.models.settings, self._worker)
+                if model in self.models.versions[model.name]:  # it may have been retired meanwhile
+                    self.models.serve(model)
+            self._converge()
 
 
 def _first_loading(models: Iterable[Model]) -> Model | None:

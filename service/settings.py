@@ -40,6 +40,12 @@ class Settings:
         low=1,
         high=1000,
     )
+    max_loaded_mb: float = _setting(
+        512.0,
+        "Models in memory at once, by the size of their files; each takes some three times that. The others are loaded when they are first asked for, in the place of those that were not for longest.",
+        low=0.001,
+        high=10_000_000,
+    )
     engine: str = _setting(
         "auto",
         "What runs the forward passes. `auto`: ONNX Runtime on CUDA where there is a GPU, workers taking GPUs in turn; on a CPU with AVX512 OpenVINO, where it is installed; else ONNX Runtime on CPU. `fake` paints test pictures.",

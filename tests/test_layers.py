@@ -29,8 +29,8 @@ SERVICE = [
     ),
     *("paths", "arithmetic", "series"),
     *("pixels", "prompts"),
-    *("orders", "rollout", "versions", "wanted"),
-    *("sampler", "models", "golden", "watchdog"),
+    *("orders", "rollout", "room", "versions", "wanted"),
+    *("sampler", "models", "model", "golden", "watchdog"),
     *("batcher", "lanes", "admission", "forward_pass", "request_queue"),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
     *("images", "latents", "contract", "keys", "quota", "metrics", "metric_files", "settings", "errors"),
@@ -65,8 +65,8 @@ CLIENT = [
     *("__main__", "options", "terminal", "files", "pictures"),
     *("bench", "connection", "client", "together", "server", "errors"),
 ]
-# `models` and `settings`: export ends by loading its file with the code that will serve it.
-SHARED = {"contract", "latents", "golden", "images", "engines", "errors", "models", "settings"}
+# `model` and `settings`: export ends by loading its file with the code that will serve it.
+SHARED = {"contract", "latents", "golden", "images", "engines", "errors", "model", "settings"}
 
 
 def imports(package: str) -> dict[str, set[str]]:

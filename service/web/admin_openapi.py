@@ -63,7 +63,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "models": "By name and version.",
     },
     VersionState.__name__: {
-        "state": "`loading`, `ready` or `failed`.",
+        "state": "`loading`, `ready`, `failed`, or `idle`: not in memory, and loaded when it is asked for.",
         "share": "Of the requests that name no version.",
         "problem": "Why it failed.",
     },

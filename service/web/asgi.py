@@ -84,6 +84,25 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_seco
     return await _rest_of_body(message, receive, max_bytes, timeout_seconds)
 
 
+def rewindable(receive: Receive) -> tuple[Receive, Callable[[], None]]:
+    """A `receive` that remembers, and what makes it begin anew."""
+    heard: list[Message] = []
+    place = 0
+
+    async def hear() -> Message:
+        nonlocal place
+        if place == len(heard):
+            heard.append(await receive())
+        place += 1
+        return heard[place - 1]
+
+    def rewind() -> None:
+        nonlocal place
+        place = 0
+
+    return hear, rewind
+
+
 async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
     """Send `reply` whole."""
     headers = [(b"content-type", reply.media_type.encode("latin-1"))]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from service.keys import Charge
 from service.latents import MAX_SEED
-from service.models import Models
 from service.pixels import encoded
+from service.rollout import Rollout
 from service.sampler import Label, SampleRequest, resolve
 from service.settings import Settings
 from service.web.asgi import (
@@ -70,16 +70,19 @@ async def checked(scope: Scope, receive: Receive, settings: Settings) -> Receive
 
 
 async def sample(
-    models: Models, receive: Receive, asked: SampleRequest, charge: Charge | None = None
+    rollout: Rollout, receive: Receive, asked: SampleRequest, charge: Charge | None = None
 ) -> Reply:
     """The images as nested lists [n][H][W][C], or the problem that there is; raises nothing, or BentoML would word it.
 
     receive: of a request whose body has been read. charge: of its API key, where keys are configured.
     """
+    models = rollout.models
     longest = models.settings.timeout_seconds
     deadline = time.monotonic() + (longest if asked.timeout is None else min(asked.timeout, longest))
     try:
         model = models.pick(asked.model, asked.seed)
+        if model.state == "idle":
+            await unless_client_goes(receive, rollout.wake(model))
         model.require_ready()
         draw = resolve(asked, model, models.settings.max_images_per_request)
         if charge is not None:

@@ -25,6 +25,9 @@ async def livez(call: Call) -> Reply:
 async def readyz(call: Call) -> Reply:
     """GET /readyz: 200 if every model is loaded, warmed and golden-checked, and the service is not draining.
 
+    A model that is `idle`, or was, is left out: a request for one that turns out to be broken must not take the
+    service from all others.
+
     At the start that goes for every worker, since the next request may meet any of them.
     """
     models, draining = call.models, call.draining

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from service import metrics, wanted
 from service.errors import MethodNotAllowed, UnknownRoute
 from service.keys import Charge, Keyring
+from service.model import Idle
 from service.models import Models
 from service.rollout import Rollout
 from service.web import (
@@ -36,7 +37,9 @@ from service.web.asgi import (
     Scope,
     Send,
     header,
+    rewindable,
     send_reply,
+    unless_client_goes,
 )
 from service.web.problems import reply_to
 
@@ -84,6 +87,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
 ]
 
 _STATIC = "/static_content/"
+_MOST_WAKINGS = 4  # for one request, where others need the model's place at once
 _FIXED = {path: (method, path, handler) for method, path, handler in ROUTES if "{" not in path}
 _PATTERNS = [
     (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), (method, path, handler))
@@ -142,10 +146,11 @@ class Front:
             charge = self.enter(route, access.credential(scope))
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
-            reply = await handler(
-                Call(scope, receive, self.models, self.draining, self.rollout, self.drain, charge),
-                **parameters,
-            )
+            call = Call(scope, receive, self.models, self.draining, self.rollout, self.drain, charge)
+            if self.models.any_idle:
+                reply = await _woken(handler, call, parameters)
+            else:
+                reply = await handler(call, **parameters)
             code = reply.status
             await send_reply(send, reply, id)
         except ClientGone:
@@ -192,6 +197,21 @@ class Front:
 
         await self._bento_app(scope, receive, note_status)
         return status
+
+
+async def _woken(handler: Handler, call: Call, parameters: dict[str, str]) -> Reply:
+    """The reply of a handler; where it meets an idle model, once that is loaded. Raises what the handler raises.
+
+    Handlers ask for their model before they count a request or queue it, so they may be called again.
+    """
+    call.receive, rewind = rewindable(call.receive)
+    for _ in range(_MOST_WAKINGS):
+        try:
+            return await handler(call, **parameters)
+        except Idle as idle:
+            await unless_client_goes(call.receive, call.rollout.wake(idle.model))
+            rewind()
+    return await handler(call, **parameters)
 
 
 def _in_shape(path: str) -> Callable[[BaseException, str], Reply]:

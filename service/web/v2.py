@@ -87,9 +87,9 @@ async def ready(call: Call) -> Reply:
 
 
 async def model_ready(call: Call, model: str, version: str | None = None) -> Reply:
-    """GET /v2/models/{model}/ready."""
+    """GET /v2/models/{model}/ready: whether an inference would be answered, if need be after the model was loaded."""
     found = _find(call, model, version)
-    is_ready = found.state == "ready"
+    is_ready = found.state in ("ready", "idle")
     return _json({"name": found.name, "ready": is_ready}, 200 if is_ready else 503)
 
 

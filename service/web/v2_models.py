@@ -10,7 +10,7 @@ from service import metrics
 from service.model import Model
 from service.settings import Settings
 
-_STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE"}
+_STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE", "idle": "UNAVAILABLE"}
 Counts = dict[tuple[str, str, str], float]
 
 
@@ -95,7 +95,9 @@ def index_entry(model: Model) -> dict[str, str]:
         "name": model.name,
         "version": version(model),
         "state": _STATES[model.state],
-        "reason": model.problem,
+        "reason": "not in memory; it is loaded when it is asked for"
+        if model.state == "idle"
+        else model.problem,
     }
 
 

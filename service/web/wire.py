@@ -13,6 +13,7 @@ from msgspec import Struct
 from service import metrics
 from service.errors import BodyTimeout
 from service.keys import Charge
+from service.model import Idle
 from service.web import trace
 from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
 from service.web.limits import MOST_FIELDS, LimitedProtocol
@@ -111,10 +112,14 @@ class Wire(LimitedProtocol):
             if self._body_timer:
                 self._body_timer.cancel()
                 self._body_timer = None
-            body = self._arrived[ours.bytes : whole]
-            self._arrived = self._arrived[whole:]
+            request, self._arrived = self._arrived[:whole], self._arrived[whole:]
             self._id, self._traceparent = trace.request_id(ours.request_id), ours.traceparent
-            self._begin(body, ours.credential)
+            try:
+                self._begin(request[ours.bytes :], ours.credential)
+            except Idle:  # a task can wait for it
+                data, self._arrived = request + self._arrived, b""
+                super().data_received(data)
+                return
 
     def _is_uvicorns(self) -> bool:
         return self.reads or not (self.cycle is None or self.cycle.response_complete)
@@ -123,12 +128,16 @@ class Wire(LimitedProtocol):
         return self.flow.write_paused or self.transport.is_closing()
 
     def _begin(self, body: bytes, credential: str | None) -> None:
+        """Raises Idle."""
         front, self._began_at = self._front, time.monotonic()
         try:
             self._charge = front.enter(SAMPLES, credential)
             if batcher := front.models.batcher:  # before the body is read: in a flood most come here
                 batcher.admission.check_any()
             self._sampling = begin_samples(body, front.models, self._began_at, self._settle, self._charge)
+        except Idle:
+            self._charge = None  # taken again there
+            raise
         except Exception as error:
             self._send(reply_to(error, self._who()))
 

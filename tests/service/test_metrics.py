@@ -30,6 +30,7 @@ NAMES = {
     "ganserve_version_requests_total": ("model", "version", "outcome"),
     "ganserve_version_seconds": ("model", "version"),
     "ganserve_traffic_share": ("model", "version"),
+    "ganserve_model_loads_total": ("model",),
     "ganserve_golden_error_levels": ("model", "version", "statistic"),
 }
 

@@ -36,7 +36,18 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(served):
+def crowded(tmp_path_factory):
+    """Two models, of which one has room; started before the browser."""
+    files = {name: SMALL[name].file() for name in ("colour", "bare")}
+    folder = generators.folder(tmp_path_factory.mktemp("models"), files)
+    room = 1.1 * max(map(len, files.values())) / 1e6
+    home = tmp_path_factory.mktemp("crowded") / "home"
+    with serving(home, models=folder, default_model="bare", max_loaded_mb=room) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser(served, crowded):
     expect.set_options(timeout=TIMEOUT_MS)
     with chromium() as one:
         yield one
@@ -343,6 +354,17 @@ def test_models_that_are_not_ready_are_told_and_waited_for(visit, served):
     page.unroute("**/v1/models")
     expect(tiles(page)).to_have_count(40)
     expect(words).to_be_hidden()
+
+
+def test_an_idle_model_is_chosen_as_any_other(browser, crowded):
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(crowded.url)
+        expect(tiles(page).first).to_have_attribute("aria-label", "Seed 0")
+        expect(page.get_by_label("Model", exact=True)).to_contain_text("colour (idle)")
+        page.get_by_label("Model", exact=True).select_option("colour")
+        expect(page.locator("#facts")).to_contain_text("16 × 16 RGB")
+        expect(tiles(page).first).to_have_attribute("aria-label", "T-shirt/top, seed 0")
 
 
 def test_models_of_other_kinds_are_drawn_and_compared(visit):

@@ -204,6 +204,26 @@ def test_broken_models_are_reported_and_the_others_serve_on_openvino(tmp_path):
         assert "GANSERVE_TREADS is not a setting and has no effect; did you mean GANSERVE_THREADS?" in one.log
 
 
+def test_more_models_than_there_is_room_for_are_served_in_turn_by_every_worker(tmp_path):
+    tinies = {f"m{i}": Tiny(name=f"m{i}", weights_seed=i) for i in range(4)}
+    files = {name: tiny.file() for name, tiny in tinies.items()}
+    folder = generators.folder(tmp_path / "models", files)
+    room = 1.5 * max(map(len, files.values())) / 1e6
+    with serving(tmp_path / "home", models=folder, threads=1, workers=2, max_loaded_mb=room) as server:
+        for _ in range(6):
+            for name, tiny in tinies.items():
+                reply = server.samples(model=name, seed=5, label=3, format="npy")
+                assert (reply.status_code, reply.headers["ganserve-model"]) == (200, name), reply.text
+                (drawn,) = tiny.forward(latents([5], tiny.z_dim), np.array([3]))
+                pixels = np.load(io.BytesIO(reply.content))[0].transpose(2, 0, 1)
+                assert np.abs(pixels.astype(int) - drawn).max() <= 1
+                with server.client() as client:
+                    assert client.get("/readyz").status_code == 200
+                    array = client.post("/sample", json={"model": name, "seed": 5, "label": 3})
+                    assert (array.status_code, array.headers["ganserve-model"]) == (200, name)
+        assert sum(server.metric("ganserve_model_loads_total", model=name) for name in tinies) > 8
+
+
 def test_json_with_z_posted_back_gives_the_same_image(server):
     first = json.loads(server.samples(seed=3, format="json", include_z=True).content)["images"][0]
     again = server.samples(z=[first["z"]], label=first["label"], format="json").json()["images"][0]

@@ -21,18 +21,31 @@ async function start() {
     setCards((await ask("v1/models")).answer.data);
     // The refusal says where models were looked for.
     if (!cards.length) await ask("v1/samples", {});
-    if (!cards.some((one) => one.state === "ready")) throw noneReady();
+    if (!cards.some(isUsable)) throw noneReady();
+    if (!isUsable(card())) view.model = (cards.find((one) => one.state === "ready") ?? cards.find(isUsable)).id;
+    await wake();
   } catch (error) {
     words(find("gallery-words"), error);
     if (error.status !== 401) setTimeout(start, AGAIN_MS);
     return;
   }
   words(find("gallery-words"), null);
-  if (card()?.state !== "ready") view.model = cards.find((one) => one.state === "ready").id;
   showModels();
   defaultEnds();
   drawAll();
   if (cards.some((one) => one.state === "loading")) setTimeout(watchLoading, AGAIN_MS);
+}
+
+function isUsable(one) {
+  return one?.state === "ready" || one?.state === "idle";
+}
+
+// What there is to know about a model is known once it is in memory; asking for its metadata brings it there.
+async function wake() {
+  if (card().state !== "idle") return;
+  find("facts").textContent = `${view.model} is being loaded …`;
+  await ask(`v2/models/${encodeURIComponent(view.model)}`);
+  setCards((await ask("v1/models")).answer.data);
 }
 
 function noneReady() {
@@ -43,7 +56,7 @@ function noneReady() {
 async function watchLoading() {
   const found = await ask("v1/models").catch(() => null);
   if (found) setCards(found.answer.data);
-  if (card()?.state !== "ready") return start();
+  if (!isUsable(card())) return start();
   showModels();
   if (cards.some((one) => one.state === "loading")) setTimeout(watchLoading, AGAIN_MS);
 }
@@ -51,7 +64,7 @@ async function watchLoading() {
 function showModels() {
   find("model").replaceChildren(
     ...cards.map(({ id, state }) =>
-      make("option", { value: id, textContent: state === "ready" ? id : `${id} (${state})`, disabled: state !== "ready" }),
+      make("option", { value: id, textContent: state === "ready" ? id : `${id} (${state})`, disabled: !isUsable({ state }) }),
     ),
   );
   find("model").value = view.model;
@@ -132,8 +145,14 @@ tabs.addEventListener("keydown", (event) => {
   next.focus();
 });
 
-find("model").addEventListener("change", (event) => {
+find("model").addEventListener("change", async (event) => {
   view.model = event.target.value;
+  try {
+    await wake();
+  } catch {
+    return start();
+  }
+  if (card().state === "idle") return; // another was chosen meanwhile
   showModels();
   for (const end of ["a", "b"]) view[end] = spot(readSpot(view[end]));
   drawAll();

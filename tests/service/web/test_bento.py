@@ -8,6 +8,7 @@ import pytest
 
 from service.engines.fake import FakeEngine
 from service.models import Models
+from service.rollout import Rollout
 from service.sampler import SampleRequest
 from service.web import bento
 from service.web.asgi import CLIENT_GONE, Message, Reply
@@ -24,7 +25,7 @@ async def stays() -> Message:
 
 
 def sample(models: Models, **fields: Any) -> Reply:
-    return asyncio.run(bento.sample(models, stays, SampleRequest(**fields)))
+    return asyncio.run(bento.sample(Rollout(models), stays, SampleRequest(**fields)))
 
 
 def code(reply: Reply) -> tuple[int, str]:
@@ -88,7 +89,7 @@ def test_a_queue_that_is_full_of_other_clients_requests_is_full_here_too(stage):
         async with Site(models).client() as client:
             waiting = asyncio.ensure_future(client.post("/v1/samples", json={"label": 0, "n": 12}))
             await until(lambda: models.batcher.accepted_images == 12)
-            reply = await bento.sample(models, stays, SampleRequest(label=0))
+            reply = await bento.sample(Rollout(models), stays, SampleRequest(label=0))
             assert code(reply) == (429, "queue_full")
             assert 1 <= int(reply.headers["retry-after"]) <= 60
             gate.set()
@@ -108,7 +109,7 @@ def test_a_client_that_leaves_frees_its_place_in_the_queue(stage):
             await left.wait()
             return {"type": "http.disconnect"}
 
-        asked = asyncio.ensure_future(bento.sample(models, leaves, SampleRequest(label=0, n=12)))
+        asked = asyncio.ensure_future(bento.sample(Rollout(models), leaves, SampleRequest(label=0, n=12)))
         await until(lambda: models.batcher.accepted_images == 12)
         left.set()
         assert (await asked).status == CLIENT_GONE
