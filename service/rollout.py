@@ -190,7 +190,10 @@ class Rollout:
         assert self._shared is not None
         copies = versions.kept(self._shared, name, version)
         folder = copies if (copies / file).is_file() else self.models.settings.models / name
-        return Model(folder, file, name, version)
+        model = Model(folder, file, name, version)
+        current = self.models.get(name)
+        model.on_demand = current is not None and current.on_demand
+        return model
 
     def _states(self, name: str) -> dict[str, VersionState]:
         return {

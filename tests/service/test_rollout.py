@@ -545,3 +545,22 @@ def test_files_that_can_not_be_read_for_now_change_nothing(root, caplog):
             assert await draws(one, "tiny", OLD)
 
     play(scene())
+
+
+def test_a_model_that_was_idle_and_is_broken_stays_out_of_readiness_when_all_is_read_again(root):
+    async def scene() -> None:
+        lay(root, "generator.onnx", OLD.file()[:-100], model="broken")
+        room = 1.5 * len(OLD.file()) / 1e6
+        async with worker(root, max_loaded_mb=room, default_model="tiny") as one:
+            await one.wake(one.models["broken"])
+            assert one.models["broken"].state == "failed"
+            assert one.models.all_ready
+            with pytest.raises(VersionRefused, match="broken"):
+                await orders.reload(one, SECONDS)
+            assert one.models.all_ready
+            lay(root, "generator.onnx", OLD.file(), model="broken")
+            await orders.reload(one, SECONDS)
+            await one.wake(one.models["broken"])
+            assert await draws(one, "broken", OLD)
+
+    play(scene())
