@@ -304,7 +304,7 @@ def test_a_failed_pass_is_a_500_to_its_batch_and_to_nobody_else(stage):
                 return await client.post("/v1/samples", json={"label": label, "seed": 1})
 
             first = asyncio.ensure_future(ask(0))
-            await until(lambda: stage.waiting == 1)
+            await until(lambda: stage.models.batcher.passes())
             both = [asyncio.ensure_future(ask(label)) for label in (9, 1)]
             await until(lambda: stage.waiting == 3)
             stage.gate.set()
