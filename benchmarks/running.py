@@ -22,6 +22,13 @@ class ServerFailed(Exception):
     """It ended by itself, did not come to answer, or answered something else."""
 
 
+def still_runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended just now
+        return False
+
+
 class Running:
     """A server that answers, and everything that it started."""
 
@@ -68,7 +75,7 @@ class Running:
             self._seen |= {parent, *parent.children(recursive=True)}
         except psutil.NoSuchProcess:
             pass
-        return {one for one in self._seen if one.is_running() and one.status() != psutil.STATUS_ZOMBIE}
+        return {one for one in self._seen if still_runs(one)}
 
     def memory_mb(self) -> float:
         """PSS: pages that several of its processes share are counted once."""

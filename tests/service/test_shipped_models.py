@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from service import golden
-from service.contract import is_of_card, parse
+from service.contract import is_of_card, parse, version
 from service.engines.ort import OrtEngine
 from service.engines.ov import OpenVinoEngine
 from service.latents import latents
 from service.model import CARD
+from training.card import SAMPLES
+from training.presets import PRESETS
 
 FILES = sorted((Path(__file__).parents[2] / "models").glob("*/generator.onnx"))
 SIZES = (2, 3, 4, 7, 8, 16, 32, 64)
@@ -41,3 +43,27 @@ def test_an_image_is_that_of_the_network_and_bit_equal_in_every_batch(path, name
         assert errors.excess("fp32") is None
         for size in SIZES:
             np.testing.assert_array_equal(batches(forward, size), alone, err_msg=f"in batches of {size}")
+
+
+def test_there_is_one_of_each_system_and_all_are_small():
+    sizes = {path.parent.name: path.stat().st_size for path in FILES}
+    assert set(PRESETS) < set(sizes)
+    assert max(sizes.values()) < 3e6
+    assert sum(sizes.values()) < 30e6
+    for path in FILES:
+        assert path.with_name(SAMPLES).is_file()
+
+
+def test_a_system_is_what_its_folder_says_and_no_copy_of_another():
+    files = {path.parent.name: path.read_bytes() for path in FILES}
+    assert len({version(file) for file in files.values()}) == len(files)
+    pictures = set()
+    for name, file in files.items():
+        contract = parse(file)
+        assert contract.name == name
+        if name in PRESETS:
+            assert contract.training["settings"]["preset"] == name
+        engine = OrtEngine(file, contract, cuda=False, precision="fp32", threads=1)
+        label = None if contract.classes is None else np.arange(8)
+        pictures.add(engine.wide(latents(range(8), contract.z_dim), label).tobytes())
+    assert len(pictures) == len(files)

@@ -15,6 +15,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.running import still_runs
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +130,7 @@ class Server:
             self._tree |= {parent, *parent.children(recursive=True)}
         except psutil.NoSuchProcess:
             pass
-        return {one for one in self._tree if one.is_running() and one.status() != psutil.STATUS_ZOMBIE}
+        return {one for one in self._tree if still_runs(one)}
 
     def workers(self) -> set[psutil.Process]:
         return {one for one in self.tree() if one.pid != self.process.pid}

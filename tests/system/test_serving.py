@@ -3,6 +3,7 @@
 import io
 import json
 import socket
+import time
 
 import httpx
 import numpy as np
@@ -12,7 +13,7 @@ from service.latents import latents
 from tests import generators
 from tests.generators import Tiny
 from tests.system.conftest import SMALL
-from tests.system.serving import serving
+from tests.system.serving import ROOT, serving
 from tests.waiting import wait_until
 
 REQUESTS = [
@@ -222,6 +223,19 @@ def test_more_models_than_there_is_room_for_are_served_in_turn_by_every_worker(t
                     array = client.post("/sample", json={"model": name, "seed": 5, "label": 3})
                     assert (array.status_code, array.headers["ganserve-model"]) == (200, name)
         assert sum(server.metric("ganserve_model_loads_total", model=name) for name in tinies) > 8
+
+
+def test_every_shipped_model_is_ready_within_seconds_and_in_little_memory(tmp_path):
+    names = {path.parent.name for path in (ROOT / "models").glob("*/generator.onnx")}
+    begun = time.monotonic()
+    with serving(tmp_path / "home", models=ROOT / "models", threads=2) as server:
+        assert time.monotonic() - begun < 30  # of which BentoML itself takes some
+        assert server.get("/readyz").json()["models"] == dict.fromkeys(sorted(names), "ready")
+        for name in names:
+            reply = server.samples(model=name, n=4, seed=1)
+            assert (reply.status_code, reply.headers["ganserve-model"]) == (200, name)
+        assert all(card["verified"] for card in server.get("/v1/models").json()["data"])
+        assert sum(process.memory_info().rss for process in server.tree()) < 500e6
 
 
 def test_json_with_z_posted_back_gives_the_same_image(server):
