@@ -34,7 +34,7 @@ class Idle(NotReady):
     """The model is asked for and not in memory: whoever can wait has it loaded, and asks again."""
 
     def __init__(self, model: "Model") -> None:
-        super().__init__(f"Model {model.name} is not in memory.")
+        super().__init__(f"Model {model.name} is not in memory yet; it is being loaded.")
         self.model = model
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from service import versions, wanted
-from service.errors import NotReady, NotShared
+from service.errors import Draining, NotReady, NotShared
 from service.model import Model
 from service.models import Canary, Models
 from service.room import has_room, make_room
@@ -41,6 +41,7 @@ class Rollout:
         self._loading: asyncio.Task[None] | None = None
         self._waking: dict[Model, asyncio.Task[None]] = {}
         self._one_loads = asyncio.Lock()
+        self._has_stopped = False
 
     async def start(self, worker: int = 0) -> None:
         """Load what gets requests; the other versions come after that, beside it all. Raises nothing.
@@ -62,6 +63,7 @@ class Rollout:
 
     async def stop(self) -> None:
         """Load no more."""
+        self._has_stopped = True
         self._problem = "The service is shutting down."
         tasks = [*self._waking.values()] + ([self._loading] if self._loading else [])
         for task in tasks:
@@ -69,15 +71,17 @@ class Rollout:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def wake(self, model: Model) -> None:
-        """Load a model that is idle, in the place of those that were not asked for longest. Raises nothing.
+    async def wake(self, model: Model, seconds: float) -> None:
+        """Load a model that is idle, in the place of those that were not asked for longest; wait for it so long.
 
-        Whoever stops waiting for it stops nobody else's waiting.
+        Whoever stops waiting stops nobody else's waiting. Raises Draining.
         """
+        if self._has_stopped:
+            raise Draining("The service is shutting down.")
         if model not in self._waking:
             self._waking[model] = asyncio.create_task(self._load(model, now=True))
             self._waking[model].add_done_callback(lambda _: self._waking.pop(model))
-        await asyncio.shield(self._waking[model])
+        await asyncio.wait([self._waking[model]], timeout=seconds)
 
     def follow(self) -> None:
         """Do what has come to be wanted. Called several times a second; raises nothing."""

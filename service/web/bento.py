@@ -82,7 +82,7 @@ async def sample(
     try:
         model = models.pick(asked.model, asked.seed)
         if model.state == "idle":
-            await unless_client_goes(receive, rollout.wake(model))
+            await unless_client_goes(receive, rollout.wake(model, longest))
         model.require_ready()
         draw = resolve(asked, model, models.settings.max_images_per_request)
         if charge is not None:

@@ -87,7 +87,6 @@ ROUTES: list[tuple[str, str, Handler]] = [
 ]
 
 _STATIC = "/static_content/"
-_MOST_WAKINGS = 4  # for one request, where others need the model's place at once
 _FIXED = {path: (method, path, handler) for method, path, handler in ROUTES if "{" not in path}
 _PATTERNS = [
     (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), (method, path, handler))
@@ -205,13 +204,16 @@ async def _woken(handler: Handler, call: Call, parameters: dict[str, str]) -> Re
     Handlers ask for their model before they count a request or queue it, so they may be called again.
     """
     call.receive, rewind = rewindable(call.receive)
-    for _ in range(_MOST_WAKINGS):
+    end = time.monotonic() + call.models.settings.timeout_seconds
+    while True:
         try:
             return await handler(call, **parameters)
         except Idle as idle:
-            await unless_client_goes(call.receive, call.rollout.wake(idle.model))
+            left = end - time.monotonic()
+            if left <= 0:
+                raise
+            await unless_client_goes(call.receive, call.rollout.wake(idle.model, left))
             rewind()
-    return await handler(call, **parameters)
 
 
 def _in_shape(path: str) -> Callable[[BaseException, str], Reply]:

@@ -552,7 +552,7 @@ def test_a_model_that_was_idle_and_is_broken_stays_out_of_readiness_when_all_is_
         lay(root, "generator.onnx", OLD.file()[:-100], model="broken")
         room = 1.5 * len(OLD.file()) / 1e6
         async with worker(root, max_loaded_mb=room, default_model="tiny") as one:
-            await one.wake(one.models["broken"])
+            await one.wake(one.models["broken"], SECONDS)
             assert one.models["broken"].state == "failed"
             assert one.models.all_ready
             with pytest.raises(VersionRefused, match="broken"):
@@ -560,7 +560,7 @@ def test_a_model_that_was_idle_and_is_broken_stays_out_of_readiness_when_all_is_
             assert one.models.all_ready
             lay(root, "generator.onnx", OLD.file(), model="broken")
             await orders.reload(one, SECONDS)
-            await one.wake(one.models["broken"])
+            await one.wake(one.models["broken"], SECONDS)
             assert await draws(one, "broken", OLD)
 
     play(scene())

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -15,12 +17,14 @@ from prometheus_client import REGISTRY
 
 from service import images
 from service.latents import latents
+from service.model import Model
 from service.models import Models
 from service.settings import Settings
 from service.web.routes import Front
 from tests import generators
 from tests.generators import Tiny
 from tests.service.web.site import Site, refused
+from tests.waiting import until
 
 TINIES = {name: Tiny(weights_seed=seed) for seed, name in enumerate(("a", "b", "c", "d"))}
 FILES = {name: tiny.file() for name, tiny in TINIES.items()}
@@ -155,6 +159,29 @@ def test_many_models_at_once_in_the_place_of_one_are_all_answered(tmp_path):
         async with serving(tmp_path, FILES, max_loaded_mb=1.5 * MB) as (client, _):
             assert all(await asyncio.gather(*(draws(client, name) for name in "acdbacdb")))
             assert list((await states(client)).values()).count("ready") == 1
+
+    play(scene())
+
+
+def test_nobody_waits_longer_than_a_request_may_take(tmp_path, monkeypatch):
+    gate = threading.Event()
+    load = Model.load
+
+    def loads_slowly(model: Model, *given: Any) -> None:
+        if model.name == "c":
+            gate.wait(20)
+        load(model, *given)
+
+    monkeypatch.setattr(Model, "load", loads_slowly)
+
+    async def scene() -> None:
+        async with serving(tmp_path, FILES, max_loaded_mb=1.5 * MB, timeout_seconds=0.2) as (client, front):
+            begun = time.monotonic()
+            reply = await client.post("/v1/samples", json={"model": "c"})
+            assert refused(reply, 503, "not_ready") == "Model c is not in memory yet; it is being loaded."
+            assert time.monotonic() - begun < 2
+            gate.set()
+            await until(lambda: front.models["c"].state == "ready")
 
     play(scene())
 
