@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+NAME = "ganserve-together"
+"""Of the threads."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -34,7 +37,7 @@ def together(work: Callable[[T], R], items: Sequence[T], threads: int) -> Iterat
                 return
 
     for _ in range(min(threads, len(items))):
-        threading.Thread(target=run, daemon=True).start()
+        threading.Thread(target=run, daemon=True, name=NAME).start()
     try:
         for _ in items:
             item, result, error = done.get()

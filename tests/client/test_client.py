@@ -14,7 +14,9 @@ import ganserve
 from ganserve import Client
 from ganserve.errors import refusal
 from ganserve.server import server_url
+from ganserve.together import NAME
 from tests.client.conftest import MAX_IMAGES
+from tests.waiting import wait_until
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -23,6 +25,8 @@ Handler = Callable[[httpx.Request], httpx.Response]
 def client(server):
     with Client(server.url) as one:
         yield one
+        # Of a request in parts, of which one was refused: a socket that is opened behind `close` would stay open.
+        wait_until(lambda: all(thread.name != NAME for thread in threading.enumerate()))
 
 
 def of(handler: Handler, **options: Any) -> Client:
