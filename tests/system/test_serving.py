@@ -211,7 +211,7 @@ def test_more_models_than_there_is_room_for_are_served_in_turn_by_every_worker(t
     folder = generators.folder(tmp_path / "models", files)
     room = 1.5 * max(map(len, files.values())) / 1e6
     with serving(tmp_path / "home", models=folder, threads=1, workers=2, max_loaded_mb=room) as server:
-        for _ in range(6):
+        for _ in range(2):
             for name, tiny in tinies.items():
                 reply = server.samples(model=name, seed=5, label=3, format="npy")
                 assert (reply.status_code, reply.headers["ganserve-model"]) == (200, name), reply.text
@@ -222,7 +222,7 @@ def test_more_models_than_there_is_room_for_are_served_in_turn_by_every_worker(t
                     assert client.get("/readyz").status_code == 200
                     array = client.post("/sample", json={"model": name, "seed": 5, "label": 3})
                     assert (array.status_code, array.headers["ganserve-model"]) == (200, name)
-        assert sum(server.metric("ganserve_model_loads_total", model=name) for name in tinies) > 8
+        assert sum(server.metric("ganserve_model_loads_total", model=name) for name in tinies) > 4
 
 
 def test_every_shipped_model_is_ready_within_seconds_and_in_little_memory(tmp_path):
