@@ -42,7 +42,7 @@ class Settings:
     )
     max_loaded_mb: float = _setting(
         512.0,
-        "Models in memory at once, by the size of their files; each takes some three times that, and 7 MB. The others are loaded when they are first asked for, in the place of those that were not for longest.",
+        "Models in memory at once, by the size of their files; each takes some three times that, and 8 MB. The others are loaded when they are first asked for, in the place of those that were not for longest.",
         low=0.001,
         high=10_000_000,
     )
