@@ -7,14 +7,13 @@ import resource
 import subprocess
 import time
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import psutil
 
 from benchmarks.environments import PEERS
 from benchmarks.servers import ROOT
-from service.engines.choose import available_cpus
+from service.hardware import available_cpus, cpu_name
 
 OTHER_CORES = 0.15
 """More than this many cores' worth of other processes (or of stolen time) spoils a measurement."""
@@ -33,16 +32,6 @@ def facts() -> dict[str, Any]:
         "commit": _output("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
         "versions": versions(),
     }
-
-
-def cpu_name() -> str:
-    """`Intel Xeon 6975P-C`: what /proc/cpuinfo says, without trademark signs and frequency."""
-    try:
-        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    name = found[1] if found else platform.processor() or platform.machine()
-    return " ".join(re.sub(r"\(R\)|\(TM\)|\bCPU\b|@.*", " ", name).split())
 
 
 def versions() -> dict[str, str]:

@@ -114,7 +114,7 @@ def measure(file: str, engine: str, precision: str, seconds: float) -> RawLimit:
     import psutil
 
     from service.contract import parse
-    from service.engines.choose import available_cpus
+    from service.hardware import available_cpus
     from service.latents import latents
 
     contract = parse(Path(file).read_bytes())
@@ -150,7 +150,7 @@ def facts(file: str) -> Facts:
 
     content = Path(file).read_bytes()
     contract = parse(content)
-    engine = choose(content, contract, Settings())
+    engine, _ = choose(content, contract, Settings(), path=Path(file))
     return Facts(contract.z_dim, engine.name, engine.precision)
 
 

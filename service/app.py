@@ -37,6 +37,7 @@ log = logging.getLogger("bentoml.ganserve")
 
 _FLUSH_SECONDS = 0.25  # another worker's answer to /metrics, or its order, is at most that old
 _CLOSING_SECONDS = 5  # from the last answer to the end of the process, at most
+_SWITCH_SECONDS = 0.0005
 
 
 class FrontedService(bentoml.Service):
@@ -141,6 +142,8 @@ class Ganserve:
         models = self.front.models
         worker = (bentoml.server_context.worker_index or 1) - 1
         await self.front.rollout.start(worker)
+        # A lane whose pass is over waits for the interpreter that long, while the event loop computes.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         gc.collect()
         gc.freeze()  # models and modules live for ever; full collections need not look at them
         metrics.ready.set(int(models.all_ready and not self.front.draining))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.admission import Admission
+from service.cores import Cores
 from service.engines.engine import Engine
 from service.errors import DeadlinePassed, Draining
 from service.forward_pass import Line, Outcome
@@ -40,8 +41,10 @@ class Batcher:
         *,
         most_request_images: int | None = None,
         max_wait_seconds: float = inf,
+        cores: Cores | None = None,
     ) -> None:
         """encode_threads: threads that turn pixels into answers; 0 where a lane is a core anyway, and does it.
+        cores: those that lanes run on, where other workers use them too.
 
         most_request_images, max_wait_seconds: as Admission has them; without the first, nothing is kept for a model.
         """
@@ -51,7 +54,7 @@ class Batcher:
             max_queue_images if most_request_images is None else most_request_images,
             max_wait_seconds,
         )
-        self._lanes = Lanes(lanes, encode_threads, self._settle)
+        self._lanes = Lanes(lanes, encode_threads, self._settle, cores or Cores(lanes))
         self._accepted: dict[Request, Line] = {}
         self._ending: set[Line] = set()
         self._draining = False
@@ -106,12 +109,13 @@ class Batcher:
         deadline: float,
         finish: Callable[[NDArray[np.uint8]], Any],
         timing: Timing | None = None,
+        copies: bool = False,
     ) -> Any:
         """finish(images of these latents), whichever batches their pieces travel in.
 
         z: float32 [n, z_dim], finite, or the seeds of it; label: n classes, in range, or None; deadline: time.monotonic() seconds.
         finish: called with uint8 [n, C, H, W], in the order asked, on whichever thread ran the last pass.
-        timing: is filled in.
+        timing: is filled in. copies: whether `finish` only copies pixels.
         Raises QueueFull or Draining before anything is queued; DeadlinePassed; EngineFailed, to the
         requests of that forward pass only; whatever `finish` raises. Cancelling drops what has not begun.
         """
@@ -125,7 +129,7 @@ class Batcher:
             else:
                 future.set_exception(error)
 
-        request = self.enqueue(line, z, label, deadline, finish, settle, timing)
+        request = self.enqueue(line, z, label, deadline, finish, settle, timing, copies)
         try:
             return await future
         except asyncio.CancelledError:
@@ -141,6 +145,7 @@ class Batcher:
         finish: Callable[[NDArray[np.uint8]], Any],
         settle: Settle,
         timing: Timing | None = None,
+        copies: bool = False,
     ) -> Request:
         """As `submit`, for callers on the event loop that need no task to wait in.
 
@@ -148,7 +153,7 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        request = Request(z, label, deadline, now, finish, loop, settle, timing or Timing())
+        request = Request(z, label, deadline, now, finish, loop, settle, timing or Timing(), copies)
         self._admit(line, request.n, deadline - now)
         self.admission.take(line, request.n)
         self._accepted[request] = line

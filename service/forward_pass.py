@@ -58,6 +58,17 @@ class Line:
         """A request that was accepted was not answered: `failed`, `deadline` or `disconnect`."""
         metrics.version_requests.labels(self.name, self.version, outcome).inc()
 
+    @property
+    def piece_seconds(self) -> float:
+        """What a pass of the most images that one request may have in it takes."""
+        return self.pass_seconds * self.queue.max_piece / self.queue.max_batch
+
+    def images_within(self, seconds: float) -> int:
+        """How many a pass of so many seconds may have; one at least."""
+        if self.pass_seconds <= seconds or not isfinite(self.pass_seconds):
+            return self.queue.max_batch
+        return max(1, int(self.queue.max_batch * seconds / self.pass_seconds))
+
     def charge(self, seconds: float) -> None:
         self.turn += seconds
 

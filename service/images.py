@@ -51,9 +51,8 @@ def jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
 
 def npy(images: NDArray[np.uint8]) -> bytes:
     """images: uint8 [N, C, H, W]. Returns a .npy of uint8 [N, H, W, C], as image libraries expect."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(images.transpose(0, 2, 3, 1)), allow_pickle=False)
-    return buffer.getvalue()
+    count, channels, height, width = images.shape
+    return _npy_head(count, height, width, channels) + images.transpose(0, 2, 3, 1).tobytes()
 
 
 def grid(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.uint8]:
@@ -125,6 +124,13 @@ def _png_head(channels: int, height: int, width: int) -> bytes:
     colour_type = 0 if channels == 1 else 2
     size = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", size)
+
+
+@lru_cache
+def _npy_head(*shape: int) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
 
 
 def _stored(content: bytes) -> bytes:

@@ -13,19 +13,21 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from math import inf
+from math import ceil, inf
 from typing import NamedTuple
 
 from service import metrics
+from service.cores import Cores
 from service.errors import DeadlinePassed, EngineFailed
 from service.forward_pass import Line, Outcome, compute, finish
 from service.request_queue import Piece, Request
 
 log = logging.getLogger("bentoml.ganserve.batcher")
 
-QUICK_SECONDS = 0.015  # a full pass that takes no longer may hold up the event loop
+QUICK_SECONDS = 0.015  # a pass that takes no longer may hold up the event loop
 MOST_TURNS = 64  # that a pass on the event loop gives way for, so that nobody's new connections can starve it
-BACKLOG_PASSES = 2  # full ones; where more wait, threads run them all
+BACKLOG_PASSES = 2  # as large as the event loop's may be; where more wait, threads run them all
+LEAST_SHARE = 4  # images; fewer are not worth a second lane
 WAKING_SECONDS = 0.001  # a pass that takes less is over before another thread, woken for it, has begun
 TOO_LATE = "The deadline passed before the images were ready."
 
@@ -53,9 +55,12 @@ class Work(NamedTuple):
 class Lanes:
     """Lanes take the models that have work by turns, each as long as the others: a model whose passes are long has fewer."""
 
-    def __init__(self, count: int, encode_threads: int, settle: Callable[[Sequence[Outcome]], None]) -> None:
-        """settle: called on the event loop with what has come of requests."""
+    def __init__(
+        self, count: int, encode_threads: int, settle: Callable[[Sequence[Outcome]], None], cores: Cores
+    ) -> None:
+        """settle: called on the event loop with what has come of requests. cores: what lanes run on."""
         self.count = count
+        self._cores = cores
         self.passes: dict[int, Pass] = {}
         """Those that run, by lane."""
         self._settle = settle
@@ -134,7 +139,8 @@ class Lanes:
     def _choose_who_runs(self) -> None:
         """Whether the event loop's thread runs passes, and whether it alone does. The lock is held."""
         slowest = max((line.pass_seconds for line in self._lines), default=inf)
-        self._loop_is_lane = self._lanes_encode and slowest <= QUICK_SECONDS
+        pieces = max((line.piece_seconds for line in self._lines), default=inf)
+        self._loop_is_lane = self._lanes_encode and pieces <= QUICK_SECONDS
         self._loop_is_alone = self._loop_is_lane and slowest < WAKING_SECONDS
         self._work.notify_all()
 
@@ -147,7 +153,7 @@ class Lanes:
                     self._work.wait()
             self._run_pass(work, self._settle_there)
             with self._lock:
-                self._free.append(work.lane)
+                self._give_back(work)
                 # Threads had every lane when the event loop became one, or a backlog.
                 left = self._loop_is_lane and not (self._loop_in_pass or self._pass_is_due)
                 left = left and not self._has_backlog() and any(line.queue for line in self._lines)
@@ -168,7 +174,8 @@ class Lanes:
         a refusal take 30 ms at the median, and goodput was two thirds of what it is without (two cores).
         """
         return not self._loop_is_alone and any(
-            line.queue.waiting_images > BACKLOG_PASSES * line.queue.max_batch for line in self._lines
+            line.queue.waiting_images > BACKLOG_PASSES * line.images_within(QUICK_SECONDS)
+            for line in self._lines
         )
 
     def _go_on_here(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -188,7 +195,7 @@ class Lanes:
         self._turns_given = 0
         with self._lock:
             backlog = self._has_backlog()
-            work = self._take(kept=0) if self._loop_is_lane and not backlog else None
+            work = self._take(kept=0, seconds=QUICK_SECONDS) if self._loop_is_lane and not backlog else None
             if not self._loop_is_alone and any(line.queue for line in self._lines):
                 self._work.notify(self.count if backlog else 1)
             if work is None:
@@ -197,17 +204,23 @@ class Lanes:
         self._run_pass(work._replace(alone=False), self._settle)
         with self._lock:
             self._loop_in_pass = False
-            self._free.append(work.lane)
+            self._give_back(work)
         self._go_on_here(loop)
 
-    def _take(self, kept: int) -> Work | None:
-        """The next batch of the model whose turn it is, and a lane, if more than `kept` are free. The lock is held."""
-        if len(self._free) <= kept:
+    def _take(self, kept: int, seconds: float = inf) -> Work | None:
+        """The next batch of the model whose turn it is, and a lane, if more than `kept` are free. The lock is held.
+
+        seconds: what the pass may take.
+        """
+        running = self.count - len(self._free)
+        # One pass at any time, whatever the other workers do: they make room when theirs are over.
+        if len(self._free) <= kept or (running and not self._cores_are_free(running)):
             return None
         now = time.monotonic()
         while waiting := [line for line in self._lines if line.queue]:
             line = min(waiting, key=lambda line: line.turn)
-            pieces, expired = line.queue.next_batch(now, line.full_pass_seconds)
+            most = min(self._share(line, len(waiting), running), line.images_within(seconds))
+            pieces, expired = line.queue.next_batch(now, line.full_pass_seconds, most)
             line.queue_images.set(line.queue.waiting_images)
             if expired:
                 self._settle_there([(request, None, DeadlinePassed(TOO_LATE)) for request in expired])
@@ -218,9 +231,41 @@ class Lanes:
                     if piece.start == 0:
                         piece.request.begun_at = now
                         piece.request.timing.queue_seconds = now - piece.request.accepted_at
-                alone = len(self._free) == self.count and not any(other.queue for other in self._lines)
+                alone = (
+                    not running
+                    and not any(other.queue for other in self._lines)
+                    and self._has_all_cores(line)
+                )
+                self._cores.note(running + 1)
                 return Work(line, pieces, self._free.pop(), alone, line.full_pass_seconds)
         return None
+
+    def _give_back(self, work: Work) -> None:
+        """The lane, once its pass is over. The lock is held."""
+        self._free.append(work.lane)
+        running = self.count - len(self._free)
+        # Who has work is about to use its core again: what is between two passes is no idle core.
+        self._cores.note(max(running, int(any(line.queue for line in self._lines))))
+
+    def _cores_are_free(self, running: int) -> bool:
+        return self._cores.idle(running) > 0
+
+    def _has_all_cores(self, line: Line) -> bool:
+        """Whether no other worker runs a pass."""
+        return bool(line.engine.buckets) or self._cores.idle(0) >= self.count
+
+    def _share(self, line: Line, waiting_lines: int, running: int) -> int:
+        """Images that a pass takes where other lanes are free, too: cores that compute nothing cost more than a smaller pass.
+
+        Not where passes are padded: an accelerator has one lane, and takes as long for few images as for many.
+        """
+        if line.engine.buckets or len(self._free) == 1:
+            return line.queue.max_batch
+        lanes = min(len(self._free), self._cores.idle(running)) - (waiting_lines - 1)
+        if lanes <= 1:
+            return line.queue.max_batch
+        least = max(LEAST_SHARE, line.images_within(WAKING_SECONDS))
+        return max(least, ceil(line.queue.waiting_images / lanes))
 
     def _run_pass(self, work: Work, settle: Callable[[Sequence[Outcome]], None]) -> None:
         """Compute, encode and settle; whatever goes wrong harms the requests of this batch only."""
@@ -244,8 +289,8 @@ class Lanes:
     def _finish(self, line: Line, done: list[Request], settle: Callable[[Sequence[Outcome]], None]) -> None:
         """Encode and settle: here, but for answers so large that whoever waits for the lane would notice."""
         if self._lanes_encode:
-            large = [request for request in done if request.n > line.queue.max_piece]
-            if small := [request for request in done if request.n <= line.queue.max_piece]:
+            large = [request for request in done if request.n > line.queue.max_piece and not request.copies]
+            if small := [request for request in done if request.n <= line.queue.max_piece or request.copies]:
                 settle(finish(line, small))
         else:
             large = done

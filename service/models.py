@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from service import metrics
+from service import metrics, wanted
 from service.batcher import Batcher
-from service.engines.choose import available_cpus
+from service.cores import Cores
 from service.errors import NotReady, UnknownModel
+from service.hardware import available_cpus
 from service.model import FILE, Model
 from service.settings import Settings
 
@@ -34,6 +35,8 @@ class Models(Mapping[str, Model]):
     def __init__(self, settings: Settings) -> None:
         """Raises nothing for a bad model; `problem` says why there is none at all."""
         self.settings = settings
+        self.worker = 0
+        """Which of the workers this is, from 0."""
         self.started = False
         """Whether all workers have been ready, once; one that is started again later is not waited for."""
         self.problem = ""
@@ -72,6 +75,9 @@ class Models(Mapping[str, Model]):
                 encode_threads,
                 most_request_images=self.settings.max_images_per_request,
                 max_wait_seconds=self.settings.max_wait_seconds,
+                cores=Cores(
+                    max(lanes, available_cpus()), self.settings.workers, self.worker, wanted.folder()
+                ),
             )
         model.serve(self.batcher)
         log.info(

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
-from service.engines.choose import available_cpus
 from service.errors import DeadlinePassed, QueueFull
+from service.hardware import available_cpus
 from service.sampler import Draw
 
 T = TypeVar("T")

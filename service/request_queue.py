@@ -43,6 +43,8 @@ class Request:
     """Where whoever asked waits."""
     settle: Settle
     timing: Timing
+    copies: bool = False
+    """Whether `finish` only copies pixels: it is done sooner than another thread is woken for it."""
     n: int = field(init=False)
     begun: int = 0
     """Images handed to a forward pass."""
@@ -110,21 +112,24 @@ class RequestQueue:
         self.waiting_images -= request.n - request.begun
         return True
 
-    def next_batch(self, now: float, pass_seconds: float = 0.0) -> tuple[list[Piece], list[Request]]:
+    def next_batch(
+        self, now: float, pass_seconds: float = 0.0, most: int | None = None
+    ) -> tuple[list[Piece], list[Request]]:
         """Pieces for one forward pass, at most `max_batch` images; and the requests whose deadline has passed.
 
-        pass_seconds: what a pass of max_batch images takes. Who will have no time left at its end is late already:
+        most: images, if that is less. pass_seconds: what a pass of max_batch images takes. Who will have no time left at its end is late already:
         under overload the first in the queue always is nearly so, and all that is computed would be in vain.
         The late are taken out and never computed. Both lists may be empty.
         """
         now += pass_seconds * min(1.0, self.waiting_images / self.max_batch)
+        room = self.max_batch if most is None else min(most, self.max_batch)
         if self._small and not (self._large and self._large_is_next):
             self._large_is_next = True
-            return self._fill(self._small, self.max_batch, self.max_piece, now)
+            return self._fill(self._small, room, self.max_piece, now)
         self._large_is_next = False
         if self._shared_piece is None or now > self._small_at + LATELY_SECONDS:
-            return self._fill(self._large, self.max_batch, self.max_piece, now)
-        return self._fill(self._large, self.max_piece, self._shared_piece, now)
+            return self._fill(self._large, room, self.max_piece, now)
+        return self._fill(self._large, min(room, self.max_piece), self._shared_piece, now)
 
     def _of(self, request: Request) -> OrderedDict[int, Request]:
         small = self._shared_piece is not None and request.n <= self.max_piece

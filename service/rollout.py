@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from service import versions, wanted
+from service.engines.choose import prepare
 from service.errors import Draining, NotReady, NotShared
 from service.model import Model
 from service.models import Canary, Models
@@ -48,15 +49,15 @@ class Rollout:
 
         worker: which of the workers this is, from 0; GPUs are dealt out by it.
         """
-        self._worker = worker
+        self._worker = self.models.worker = worker
         try:
             self._wanted = await asyncio.to_thread(self._join)
         except (OSError, NotShared, msgspec.MsgspecError) as error:
             self._problem = f"{error}"
             log.warning("versions can't be changed while this service runs: %s", error)
         self._converge()
-        default = self.models.settings.default_model
-        while model := _first_loading(sorted(self.models.values(), key=lambda one: one.name != default)):
+        await asyncio.to_thread(prepare, [model.path for model in self._in_order()], self.models.settings)
+        while model := _first_loading(self._in_order()):
             await self._load(model)
         self._has_started = True
         self._load_others()
@@ -204,6 +205,11 @@ class Rollout:
             one.version: VersionState(one.state, self.models.share(one), one.problem)
             for one in self.models.versions.get(name, ())
         }
+
+    def _in_order(self) -> list[Model]:
+        """The default model first: most requests are for it."""
+        default = self.models.settings.default_model
+        return sorted(self.models.values(), key=lambda one: one.name != default)
 
     def _forget_failed(self, now: Wanted) -> None:
         """So that they are loaded again: what was wrong may have been their card, or a want of memory."""

@@ -85,7 +85,9 @@ async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -
     model = draw.model
     assert model.batcher is not None
     finish = partial(_encode_timed, draw, format, include_z)
-    return await model.batcher.submit(model.line, draw.z, draw.label, deadline, finish, draw.timing)
+    return await model.batcher.submit(
+        model.line, draw.z, draw.label, deadline, finish, draw.timing, format == "npy"
+    )
 
 
 def begin(draw: Draw, format: Format, include_z: bool, deadline: float, settle: Settle) -> Request:
@@ -93,7 +95,9 @@ def begin(draw: Draw, format: Format, include_z: bool, deadline: float, settle: 
     model = draw.model
     assert model.batcher is not None
     finish = partial(_encode_timed, draw, format, include_z)
-    return model.batcher.enqueue(model.line, draw.z, draw.label, deadline, finish, settle, draw.timing)
+    return model.batcher.enqueue(
+        model.line, draw.z, draw.label, deadline, finish, settle, draw.timing, format == "npy"
+    )
 
 
 def label_index(label: Label, contract: Contract) -> int:

@@ -3,12 +3,13 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from service.errors import SettingsError
+from service.hardware import default_workers
 
 PREFIX = "GANSERVE_"
 
@@ -16,6 +17,10 @@ PREFIX = "GANSERVE_"
 _FOREIGN_NAMES = {"GANSERVE_URL", "GANSERVE_API_KEY", "GANSERVE_PORT", "GANSERVE_SERVICE_HOST"}
 _FOREIGN_PREFIXES = ("GANSERVE_SERVICE_PORT", "GANSERVE_PORT_")
 
+ENGINES = ("auto", "onnxruntime", "openvino", "fake")
+PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
+
+_PIN = re.compile(rf"([a-z0-9][a-z0-9._-]{{0,63}})=({'|'.join(ENGINES)})/({'|'.join(PRECISIONS)})")
 _PUBLIC_URL = re.compile(r"https?://[\w.\-\[\]:]+(?:/[\w.~\-/]*)?", re.ASCII)
 _ORIGIN = re.compile(r"\*|https?://[a-z0-9.\-\[\]:]+", re.ASCII)  # as browsers write it
 
@@ -48,24 +53,33 @@ class Settings:
     )
     engine: str = _setting(
         "auto",
-        "What runs the forward passes. `auto`: ONNX Runtime on CUDA where there is a GPU, workers taking GPUs in turn; on a CPU with AVX512 OpenVINO, where it is installed; else ONNX Runtime on CPU. `fake` paints test pictures.",
-        choices=("auto", "onnxruntime", "openvino", "fake"),
+        "What runs the forward passes. `auto`: ONNX Runtime on CUDA where there is a GPU, workers taking GPUs in turn; on a CPU, for each file, ONNX Runtime or OpenVINO, if that is clearly the faster on this machine. `fake` paints test pictures.",
+        choices=ENGINES,
     )
     precision: str = _setting(
         "auto",
-        "Arithmetic of the forward passes. `auto` is `fp32`; but `bf16` with OpenVINO on a CPU with AMX, if the model's own figures show it to be as good. `tf32` is for CUDA.",
-        choices=("auto", "fp32", "tf32", "bf16", "fp16"),
+        "Arithmetic of the forward passes. `auto` is `fp32`; on a CPU that has `bf16` that, if it is clearly the faster, and the model's own figures show its images to be as good. `tf32` is for CUDA.",
+        choices=PRECISIONS,
     )
-    workers: int = _setting(1, "Worker processes, each with its own engine.", low=1, high=256)
+    engines: str = _setting(
+        "",
+        "Engine and precision of single models, before the two above: `fashion-mnist=openvino/bf16,gan=onnxruntime/fp32`. `/v1/models` of a replica says each model's as `engine.pin`, to be copied to others.",
+    )
+    workers: int = _setting(
+        0,
+        "Worker processes, each with its own engine; 0: one per core that this container may use, four at most; with a GPU one per GPU.",
+        low=0,
+        high=256,
+    )
     threads: int = _setting(
         0,
-        "CPU threads a worker; 0: the cores this container may use, divided by the workers.",
+        "Passes that a worker may run at once, a CPU thread each; 0: twice its part of the cores, of which it takes those that no other worker uses.",
         low=0,
         high=1024,
     )
     max_batch: int = _setting(
         0,
-        "Most images in one forward pass; 0: on CPU 8, and up to 64 of several requests as long as a pass takes 12 ms at most; 64 on a GPU, where passes are padded to powers of two.",
+        "Most images in one forward pass; 0: on CPU 8, and up to 64 of several requests as long as a pass takes 50 ms at most; 64 on a GPU, where passes are padded to powers of two.",
         low=0,
         high=4096,
     )
@@ -133,7 +147,12 @@ class Settings:
         """What cors_origins lists."""
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
 
+    def engine_of(self, model: str) -> tuple[str, str]:
+        """Engine and precision of a model, by name."""
+        return _pins(self.engines).get(model, (self.engine, self.precision))
+
     def __post_init__(self) -> None:
+        _pins(self.engines)
         for origin in self.origins:
             if not _ORIGIN.fullmatch(origin):
                 raise SettingsError(
@@ -172,7 +191,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
                 Path if isinstance(setting.default, Path) else type(setting.default),
                 setting.metadata,
             )
-    return Settings(**values)
+    settings = Settings(**values)
+    return settings if settings.workers else replace(settings, workers=default_workers())
 
 
 def unknown_names(environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -200,6 +220,20 @@ def table() -> str:
         default = "" if setting.default == "" else f"`{setting.default}`"
         rows.append(f"| `{PREFIX}{setting.name.upper()}` | {default} | {setting.metadata['text']}{allowed} |")
     return "\n".join(rows)
+
+
+def _pins(text: str) -> dict[str, tuple[str, str]]:
+    """Engine and precision by model, of settings.engines. Raises SettingsError."""
+    pins = {}
+    for one in filter(None, (part.strip() for part in text.split(","))):
+        match = _PIN.fullmatch(one)
+        if match is None:
+            raise SettingsError(
+                f"GANSERVE_ENGINES is '{text}': '{one}' must be MODEL=ENGINE/PRECISION, with commas between; engines are "
+                f"{', '.join(ENGINES)}, precisions {', '.join(PRECISIONS)}."
+            )
+        pins[match[1]] = match[2], match[3]
+    return pins
 
 
 def _parse(name: str, text: str, kind: type, bounds: Mapping[str, Any]) -> Any:

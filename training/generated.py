@@ -58,7 +58,7 @@ def open_model(path: Path, engine: str = "auto", precision: str = "auto", thread
     try:
         file = path.read_bytes()
         contract = parse(file)
-        runner = choose(file, contract, settings)
+        runner = choose(file, contract, settings, path=path).engine
     except (OSError, ContractError, EngineUnavailable) as error:
         raise UserError(f"{path}: {error}") from error
     return Source(

@@ -2,84 +2,124 @@
 
 import importlib.util
 import math
-import os
-from collections.abc import Set
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from service.contract import Contract
-from service.engines import cuda
+from service.contract import Contract, version
+from service.engines import cuda, race
 from service.engines.engine import Engine
 from service.errors import EngineUnavailable
+from service.hardware import lanes
 from service.settings import Settings
 
-# By kind of CPU and not by a measurement at start, so that equal machines choose alike and draw equal images.
-_AVX512 = "this CPU has AVX512, and on two such cores OpenVINO gave 4,156 images/s, ONNX Runtime 2,246 (docs/performance.md)"
-_NO_AVX512 = (
-    "this CPU has no AVX512, and on two such cores ONNX Runtime gave 3,700 images/s, OpenVINO 2,930 to 3,450 "
-    "(docs/performance.md)"
-)
+CLEARLY = 1.2
+"""How much faster than ONNX Runtime in fp32 another must be, so that equal machines choose alike."""
 
 
-def choose(file: bytes, contract: Contract, settings: Settings, worker: int = 0) -> Engine:
-    """The engine for this file, as `settings.engine` and `settings.precision` ask.
+class Choice(NamedTuple):
+    """An engine that can serve, and what was measured to choose it, if anything was."""
 
-    `auto` takes CUDA where there is a GPU; on CPU the faster of the two engines, by whether it has AVX512.
-    worker: this process among `settings.workers`, from 0; worker i takes GPU i modulo the number of GPUs.
+    engine: Engine
+    measured: race.Result | None = None
+
+
+def choose(
+    file: bytes,
+    contract: Contract,
+    settings: Settings,
+    *,
+    name: str = "",
+    path: Path | None = None,
+    worker: int = 0,
+) -> Choice:
+    """The engine for this file: the one that settings.engines names for this model, else settings.engine and precision.
+
+    `auto` takes CUDA where there is a GPU; on CPU what is clearly the fastest for this file on this machine.
+    path: of the file, for whoever measures it. worker: this process among `settings.workers`, from 0; worker i takes
+    GPU i modulo the number of GPUs.
     Raises EngineUnavailable: what was asked for by name is not there. There is no silent fall-back.
     """
-    threads = settings.threads or cpu_threads(settings.workers)
-    if settings.engine == "fake":
+    threads = settings.threads or lanes(max(1, settings.workers))
+    kind, precision = settings.engine_of(name)
+    if kind == "fake":
         from service.engines.fake import FakeEngine
 
-        return FakeEngine(
-            contract, lanes=threads, faults=Path(settings.fake_faults) if settings.fake_faults else None
-        )
-    if settings.engine == "openvino":
-        return _openvino(file, contract, settings.precision, threads)
-    gpus = cuda.device_count()
-    if settings.engine == "auto" and not gpus:
-        return _faster_on_cpu(file, contract, settings.precision, threads)
-    from service.engines.ort import OrtEngine
-
-    return OrtEngine(
-        file,
-        contract,
-        cuda=gpus > 0,
-        precision=settings.precision,
-        threads=threads,
-        device=worker % max(1, gpus),
-        max_batch=settings.max_batch,
-    )
-
-
-def _faster_on_cpu(file: bytes, contract: Contract, precision: str, threads: int) -> Engine:
-    avx512 = "avx512f" in cpu_flags()
-    if not importlib.util.find_spec("openvino"):
-        openvino, why = False, "OpenVINO is not installed"
-    elif precision not in ("auto", "fp32"):
-        openvino, why = True, f"ONNX Runtime has no {precision} on CPU"
-    else:
-        openvino, why = avx512, _AVX512 if avx512 else _NO_AVX512
-    if openvino:
-        engine = _openvino(file, contract, precision, threads)
-    else:
+        faults = Path(settings.fake_faults) if settings.fake_faults else None
+        return Choice(FakeEngine(contract, lanes=threads, faults=faults))
+    if kind != "openvino" and (gpus := cuda.device_count()):
         from service.engines.ort import OrtEngine
 
-        engine = OrtEngine(file, contract, cuda=False, precision=precision, threads=threads)
-    engine.reason += f" Chosen because {why}."
-    return engine
+        device, most = worker % gpus, settings.max_batch
+        return Choice(
+            OrtEngine(
+                file, contract, cuda=True, precision=precision, threads=threads, device=device, max_batch=most
+            )
+        )
+    candidates = _candidates(contract, kind, precision)
+    measured = None
+    if len(candidates) == 1:
+        chosen, why = candidates[0], "" if kind != "auto" else _only(precision)
+    else:
+        measured = race.result(path, version(file)) if path else None
+        chosen, why = _fastest(candidates, measured)
+    engine = _made(*chosen, file, contract, threads)
+    engine.reason += f" Chosen because {why}." if why else ""
+    return Choice(engine, measured)
 
 
-def _openvino(file: bytes, contract: Contract, precision: str, threads: int) -> Engine:
+def prepare(paths: Sequence[Path], settings: Settings) -> None:
+    """Begin to measure what is about to be chosen for these files, beside their loading."""
+    if settings.engine == "auto" and not cuda.device_count():
+        race.start(paths)
+
+
+def _candidates(contract: Contract, kind: str, precision: str) -> list[tuple[str, str]]:
+    """Engines and precisions that may be taken on CPU; the first is the one that others must clearly beat."""
+    openvino = [precision]
+    if precision == "auto":
+        openvino = ["fp32"] + ["bf16"] * bf16_is_as_good(contract)
+    if kind == "openvino":
+        return [(kind, one) for one in openvino]
+    own = "fp32" if precision == "auto" else precision
+    if kind == "onnxruntime" or not importlib.util.find_spec("openvino"):
+        return [("onnxruntime", own)]
+    return [("onnxruntime", own)] * (own == "fp32") + [("openvino", one) for one in openvino]
+
+
+def _only(precision: str) -> str:
+    if importlib.util.find_spec("openvino"):
+        return f"ONNX Runtime has no {precision} on CPU"
+    return "OpenVINO is not installed"
+
+
+def _fastest(candidates: list[tuple[str, str]], measured: race.Result | None) -> tuple[tuple[str, str], str]:
+    """Engine and precision, and why."""
+    if measured is None:
+        return candidates[0], "no other could be measured on this machine"
+    speed = {(one.engine, one.precision): one.images_per_second for one in measured.figures}
+    told = ", ".join(f"{' '.join(one)} {images:,.0f}" for one, images in speed.items())
+    told = f"images/s on one core of this {measured.cpu}: {told}"
+    able = [one for one in candidates if one in speed]
+    if not able:
+        return candidates[0], f"no other can run this file; {told}"
+    fastest = max(able, key=speed.__getitem__)
+    if fastest == able[0] or speed[fastest] < CLEARLY * speed[able[0]]:
+        return able[0], f"nothing else is {CLEARLY:g} times as fast; {told}"
+    return fastest, f"it is clearly the fastest; {told}"
+
+
+def _made(kind: str, precision: str, file: bytes, contract: Contract, threads: int) -> Engine:
+    if kind == "onnxruntime":
+        from service.engines.ort import OrtEngine
+
+        return OrtEngine(file, contract, cuda=False, precision=precision, threads=threads)
     if not importlib.util.find_spec("openvino"):
         raise EngineUnavailable("GANSERVE_ENGINE is openvino, which is not installed: pip install openvino.")
     from service.engines.ov import OpenVinoEngine
 
-    # AMX, since bf16 was faster there; what AVX512 alone makes of it was not measured.
-    if precision == "auto":
-        precision = "bf16" if "amx_bf16" in cpu_flags() and bf16_is_as_good(contract) else "fp32"
     return OpenVinoEngine(file, contract, precision=precision, threads=threads)
 
 
@@ -99,8 +139,7 @@ def bf16_is_as_good(contract: Contract) -> bool:
 
     `quality["precisions"]`, optional, is a list of {"engine": "openvino", "precision": "fp32" or "bf16",
     "figures": {name: {"value": ..., "error": ...}}}, error being one standard error of the value. As good:
-    the same figures in both, and none further apart than the error of their difference. Nothing in this
-    repository writes it: no CPU with bf16 was at hand to measure on.
+    the same figures in both, and none further apart than the error of their difference.
     """
     try:
         runs = msgspec.convert(contract.quality.get("precisions", []), list[_Run])
@@ -116,36 +155,3 @@ def bf16_is_as_good(contract: Contract) -> bool:
             for name in fp32
         )
     )
-
-
-def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> Set[str]:
-    """What the first core can do, in Linux's words, such as `avx512f`; empty where there is no such file."""
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))
-
-
-def cpu_threads(workers: int) -> int:
-    """Threads for one of `workers` processes, from the cores that this container may use."""
-    return max(1, available_cpus() // workers)
-
-
-def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Cores by affinity and by cgroup quota. onnxruntime would count the host's (its issue 29510)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota(cgroup))))
-
-
-def _quota(cgroup: Path) -> float:
-    """Cores' worth of CPU time that the cgroup (v2, else v1) grants; infinite without a limit."""
-    try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return math.inf
-    return math.inf if quota in ("max", "-1") else int(quota) / int(period)

@@ -7,15 +7,14 @@ No CUDA graphs: ONNX Runtime keeps the captured graph with the thread that captu
 several threads; models are warmed up on another thread than the lane's.
 """
 
-import os
 from collections.abc import Sequence
-from itertools import takewhile
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.contract import Contract
+from service.hardware import gpus
 
 PROVIDER = "CUDAExecutionProvider"
 MAX_BATCH = 64
@@ -30,20 +29,7 @@ def device_count() -> int:
     """GPUs that a session may get: the wheel has CUDA, and the driver shows them. 0 without any."""
     if PROVIDER not in ort.get_available_providers():  # lists it also where no GPU is
         return 0
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-    except pynvml.NVMLError:
-        return 0
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return count
-    # NVML does not know the variable. CUDA ends the list at the first entry that is no device.
-    indices = {str(index) for index in range(count)}
-    names = (name.strip() for name in visible.split(","))
-    return len([*takewhile(lambda name: name in indices or name.startswith(("GPU-", "MIG-")), names)])
+    return gpus()
 
 
 def buckets(max_batch: int) -> tuple[int, ...]:

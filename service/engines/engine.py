@@ -27,7 +27,8 @@ class Engine(Protocol):
     on_caller: bool
     """Whether a lane computes on the thread that calls it, and on no other."""
     wide: Forward
-    """For when no other pass is running: takes every thread, where that is faster. Same pictures."""
+    """For a pass that begins while no other runs; called by one thread at a time. Takes every thread where that is faster.
+    Others may begin on the lanes meanwhile, so it shares nothing with them that takes one pass at a time. Same pictures."""
     max_batch: int
     """The largest N that pays; more is taken, but helps nobody."""
     buckets: Sequence[int]

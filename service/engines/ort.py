@@ -1,8 +1,6 @@
 """ONNX Runtime, on CPU or CUDA."""
 
 from collections.abc import Sequence
-from functools import partial
-from timeit import repeat
 
 import numpy as np
 import onnxruntime as ort
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 from service.contract import Contract
 from service.engines import cuda as gpu
 from service.engines.engine import Forward
+from service.engines.lone import from_size, pays_from
 from service.errors import EngineUnavailable
 
 # Two lanes gave 3,270, 3,770, 3,870, 3,860 and 3,940 images/s at 1, 4, 8, 16 and 32 images a pass; short passes keep
@@ -62,7 +61,7 @@ class OrtEngine:
             least = pays_from(narrow, every, contract)
             alone = f", and a lone one too: {threads} threads were no faster"
             if least is not None:
-                self.wide = lambda z, label: every(z, label) if len(z) >= least else narrow(z, label)
+                self.wide = from_size(least, narrow, every)
                 alone = f", a lone one of {least} or more images on all {threads}"
         self.reason = f"onnxruntime on CPU: {threads} passes at once on a thread each{alone}."
 
@@ -88,24 +87,6 @@ class OrtEngine:
         self.wide = gpu.BoundPasses(session, contract, buckets, "cuda", device)
         self.lanes = [self.wide]
         self.reason = f"onnxruntime on CUDA: the session got GPU {device}."
-
-
-def pays_from(one: Forward, every: Forward, contract: Contract) -> int | None:
-    """The batch size from which a pass on every thread is faster than on one; None if it never is.
-
-    Waking the threads for each operator costs more than they gain in a small generator: at 0.5M parameters,
-    two took 1.24 times as long as one at 1 image, and as long at 8. The images are the same, so a measurement
-    that others disturb costs time only.
-    """
-    for size in (1, 2, 4, CPU_MAX_BATCH):
-        z = np.ones((size, contract.z_dim), np.float32)
-        label = None if contract.classes is None else np.zeros(size, np.int64)
-        one_seconds, every_seconds = (
-            min(repeat(partial(forward, z, label), number=1, repeat=5)) for forward in (one, every)
-        )
-        if every_seconds < 0.9 * one_seconds:
-            return size
-    return None
 
 
 def _forward(session: ort.InferenceSession, conditional: bool) -> Forward:

@@ -50,6 +50,8 @@ def card(model: Model, models: Models) -> dict[str, Any]:
             "provider": engine.provider,
             "precision": engine.precision,
             "reason": engine.reason,
+            "pin": f"{model.name}={engine.name}/{engine.precision}",
+            "measured": model.measured,
             "lanes": len(engine.lanes),
             "max_batch": model.line.queue.max_batch,
         },

@@ -136,7 +136,7 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     coding = response_coding(header(call.scope, b"accept-encoding"))
     draw = Draw(found, None, inputs.label, z)
     finish = partial(_answer, draw, in_binary, asked.id, coding)
-    work = found.batcher.submit(found.line, z, inputs.label, deadline, finish, draw.timing)
+    work = found.batcher.submit(found.line, z, inputs.label, deadline, finish, draw.timing, in_binary)
     try:
         reply = await unless_client_goes(call.receive, work)
     except GanserveError:

@@ -607,7 +607,7 @@ def threads_of_passes(pass_seconds: float, lanes: int, n: int, slow_too: bool = 
 
 
 def test_a_lone_pass_of_a_quick_model_wakes_no_thread():
-    assert threads_of_passes(0.004, lanes=2, n=8) == {"MainThread"}
+    assert threads_of_passes(0.004, lanes=2, n=4) == {"MainThread"}
 
 
 def test_what_a_thread_would_begin_too_late_is_left_to_the_event_loop():
@@ -628,7 +628,7 @@ def test_a_backlog_of_a_quick_model_is_left_to_threads_until_little_of_it_is_lef
         np.testing.assert_array_equal(asyncio.run(submit(batcher, line, 3, 800)), painted(3, 800))
     finally:
         batcher.close()
-    assert len(ran) == 100
+    assert 100 <= len(ran) <= 102, "the last images are shared out among idle lanes"
     assert ran[:90].count("MainThread") == 0
     assert "MainThread" in ran[90:]
 

@@ -1,20 +1,25 @@
 import importlib.util
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from service.engines import choose as chooser
-from service.engines import cuda, ov
-from service.engines.choose import available_cpus, choose, cpu_flags, cpu_threads
+from service.engines import cuda, ov, race
+from service.engines.choose import choose
+from service.engines.race import Figure, Result
 from service.errors import EngineUnavailable
 from service.settings import Settings
 from tests.generators import Tiny
 
 
-def chosen(quality=None, **settings):
+def choice(quality=None, name="tiny", **settings):
     tiny = Tiny(golden_samples=0)
     contract = msgspec.structs.replace(tiny.contract(), quality=quality or {})
-    return choose(tiny.file(), contract, Settings(**settings))
+    return choose(tiny.file(), contract, Settings(**settings), name=name, path=Path("tiny.onnx"))
+
+
+def chosen(quality=None, **settings):
+    return choice(quality, **settings).engine
 
 
 @pytest.fixture
@@ -23,43 +28,72 @@ def no_gpu(monkeypatch):
 
 
 @pytest.fixture
-def cpu(monkeypatch, tmp_path, no_gpu):
-    """cpu("avx2 fma"): from now on a CPU that has these."""
+def machine(monkeypatch, no_gpu):
+    """machine(ort=100, fp32=120, bf16=300): from now on one that draws so many images/s; nothing: nothing is measured."""
 
-    def has(flags):
-        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags} ht\nbugs\t\t: none\n\n")
-        monkeypatch.setattr(chooser, "cpu_flags", lambda: cpu_flags(tmp_path / "cpuinfo"))
+    def gives(ort=None, **openvino):
+        figures = [Figure("openvino", precision, images) for precision, images in openvino.items()]
+        figures += [Figure("onnxruntime", "fp32", ort)] if ort else []
+        result = Result("Some CPU", figures) if figures else None
+        monkeypatch.setattr(race, "result", lambda path, version: result)
 
-    return has
+    return gives
 
 
-def test_auto_takes_openvino_on_a_cpu_with_avx512_and_says_why(cpu):
-    cpu("avx2 avx512f")
+@pytest.mark.parametrize(
+    ("images", "taken"),
+    [
+        ({"ort": 100, "fp32": 119}, ("onnxruntime", "fp32")),
+        ({"ort": 100, "fp32": 121}, ("openvino", "fp32")),
+        ({"ort": 100, "fp32": 80}, ("onnxruntime", "fp32")),
+        ({"ort": 100, "fp32": 130, "bf16": 900}, ("openvino", "fp32")),
+        ({"fp32": 50}, ("openvino", "fp32")),
+        ({"ort": 50}, ("onnxruntime", "fp32")),
+        ({}, ("onnxruntime", "fp32")),
+    ],
+)
+@pytest.mark.usefixtures("openvino_made")
+def test_auto_takes_another_than_onnxruntime_where_it_is_clearly_the_faster(machine, images, taken):
+    machine(**images)
     engine = chosen(threads=2)
-    assert (engine.name, engine.precision, engine.provider) == ("openvino", "fp32", "CPU")
-    assert "2 streams" in engine.reason
-    assert "this CPU has AVX512" in engine.reason
+    assert (engine.name, engine.precision) == taken
 
 
-def test_auto_takes_onnxruntime_on_a_cpu_without_avx512_and_says_why(cpu):
-    cpu("avx2 fma")
-    engine = chosen(threads=2)
-    assert (engine.name, engine.precision, engine.provider) == ("onnxruntime", "fp32", "CPUExecutionProvider")
+def test_the_figures_are_in_the_reason_and_beside_the_engine(machine):
+    machine(ort=1234, fp32=1000)
+    engine, measured = choice(threads=2)
     assert "2 passes at once" in engine.reason
-    assert "no AVX512" in engine.reason
+    assert "onnxruntime fp32 1,234" in engine.reason
+    assert "Some CPU" in engine.reason
+    assert measured is not None
+    assert measured.figures[1] == Figure("onnxruntime", "fp32", 1234)
 
 
-def test_auto_takes_onnxruntime_where_openvino_is_not_installed(monkeypatch, cpu):
-    cpu("avx512f")
+def test_where_nothing_could_be_measured_the_reason_says_so(machine):
+    machine()
+    assert "could be measured" in chosen().reason
+
+
+def test_auto_takes_onnxruntime_where_openvino_is_not_installed(monkeypatch, machine):
+    machine(fp32=100)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     engine = chosen(threads=1)
     assert engine.name == "onnxruntime"
     assert "OpenVINO is not installed" in engine.reason
 
 
+@pytest.mark.usefixtures("openvino_made")
+def test_a_model_is_held_to_the_engine_that_its_pin_names(machine):
+    machine(ort=100, fp32=900)
+    pins = "other=openvino/fp32, tiny=onnxruntime/fp32"
+    assert chosen(engines=pins).name == "onnxruntime"
+    assert chosen(name="other", engines=pins, engine="onnxruntime").name == "openvino"
+    assert chosen(name="third", engines=pins).name == "openvino"
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_auto_takes_the_only_engine_that_has_the_precision(cpu, openvino_made, precision):
-    cpu("avx2")
+def test_auto_takes_the_only_engine_that_has_the_precision(machine, openvino_made, precision):
+    machine(ort=100)
     assert chosen(precision=precision).precision == precision
 
 
@@ -91,12 +125,17 @@ EQUAL = measured("bf16", frechet_distance=(0.0660, 0.0020), class_accuracy=(0.93
 
 @pytest.mark.parametrize("engine_name", ["auto", "openvino"])
 @pytest.mark.usefixtures("openvino_made")
-def test_bf16_is_taken_where_the_file_shows_that_it_costs_nothing_and_the_cpu_has_amx(cpu, engine_name):
+def test_bf16_is_taken_where_it_is_clearly_faster_and_the_file_shows_that_it_costs_nothing(
+    machine, engine_name
+):
     quality = {"images": 10000, "precisions": [FP32, EQUAL]}
-    cpu("avx512f avx512_bf16 amx_bf16")
+    machine(ort=100, fp32=90, bf16=150)
     assert chosen(quality, engine=engine_name).precision == "bf16"
     assert chosen(quality, engine=engine_name, precision="fp32").precision == "fp32"
-    cpu("avx512f avx512_bf16")
+    assert chosen({}, engine=engine_name).precision == "fp32"
+    machine(ort=100, fp32=90, bf16=95)
+    assert chosen(quality, engine=engine_name).precision == "fp32"
+    machine(ort=100, fp32=90)
     assert chosen(quality, engine=engine_name).precision == "fp32"
 
 
@@ -139,15 +178,9 @@ def test_bf16_is_taken_where_the_file_shows_that_it_costs_nothing_and_the_cpu_ha
     ],
 )
 @pytest.mark.usefixtures("openvino_made")
-def test_fp32_is_taken_unless_the_file_shows_that_bf16_is_as_good(cpu, quality):
-    cpu("avx512f amx_bf16")
+def test_fp32_is_taken_unless_the_file_shows_that_bf16_is_as_good(machine, quality):
+    machine(ort=100, fp32=90, bf16=900)
     assert chosen(quality).precision == "fp32"
-
-
-def test_a_machine_that_does_not_say_what_its_cpu_has_has_nothing(tmp_path):
-    assert cpu_flags(tmp_path / "nothing") == set()
-    (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: fp asimd bf16\n")
-    assert cpu_flags(tmp_path / "arm") == set()
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -169,29 +202,3 @@ def test_an_engine_that_is_not_installed_is_an_error_and_no_fall_back(monkeypatc
 def test_a_precision_that_onnxruntime_does_not_have_is_an_error(precision):
     with pytest.raises(EngineUnavailable, match=precision):
         chosen(engine="onnxruntime", precision=precision)
-
-
-def test_workers_share_the_cores_and_each_has_one(monkeypatch):
-    monkeypatch.setattr(chooser, "available_cpus", lambda: 8)
-    assert [cpu_threads(workers) for workers in (1, 2, 3, 8, 16)] == [8, 4, 2, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({}, 64),
-        ({"cpu.max": "max 100000"}, 64),
-        ({"cpu.max": "200000 100000"}, 2),
-        ({"cpu.max": "150000 100000"}, 2),
-        ({"cpu.max": "10000 100000"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 64),
-        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ({"cpu.max": "9900000 100000"}, 64),
-    ],
-)
-def test_cores_are_counted_by_the_cgroup_and_not_by_the_host(tmp_path, monkeypatch, files, cores):
-    monkeypatch.setattr(chooser.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert available_cpus(tmp_path) == cores

@@ -190,7 +190,7 @@ def pretended(monkeypatch):
 
 def chosen(worker=0, **settings):
     tiny = GENERATORS["rgb"]
-    return choose(tiny.file(), tiny.contract(), Settings(**settings), worker)
+    return choose(tiny.file(), tiny.contract(), Settings(**settings), worker=worker).engine
 
 
 @pytest.mark.parametrize("engine_name", ["auto", "onnxruntime"])

@@ -10,7 +10,8 @@ import pytest
 
 from service import golden
 from service.engines.fake import FakeEngine, paint
-from service.engines.ort import OrtEngine, pays_from
+from service.engines.lone import pays_from
+from service.engines.ort import OrtEngine
 from service.engines.ov import OpenVinoEngine
 from service.errors import EngineUnavailable
 from service.latents import latents

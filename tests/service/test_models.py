@@ -5,6 +5,7 @@ from onnx import helper as h
 from prometheus_client import REGISTRY
 
 from service import contract
+from service.engines.choose import Choice
 from service.engines.fake import FakeEngine
 from service.errors import NotReady, UnknownModel
 from service.model import Model
@@ -229,9 +230,9 @@ def test_max_batch_is_what_it_is_set_to(tmp_path):
 def test_each_worker_loads_for_itself(tmp_path, monkeypatch):
     asked = []
 
-    def choose(file, contract, settings, worker):
+    def choose(file, contract, settings, *, name, path, worker):
         asked.append(worker)
-        return FakeEngine(contract)
+        return Choice(FakeEngine(contract))
 
     monkeypatch.setattr("service.model.choose", choose)
     models = Models(Settings(models=generators.folder(tmp_path, {"a": FILE}), engine="fake"))

@@ -239,10 +239,10 @@ def test_what_failed_for_another_reason_than_its_file_is_tried_again(root, monke
     choose = choose_module.choose
     no_room: list[str] = ["out of memory"]
 
-    def choose_if_there_is_room(file, *rest):
+    def choose_if_there_is_room(file, *rest, **more):
         if file == NEW.file() and no_room:
             raise EngineUnavailable(no_room[0])
-        return choose(file, *rest)
+        return choose(file, *rest, **more)
 
     monkeypatch.setattr("service.model.choose", choose_if_there_is_room)
 
@@ -353,8 +353,8 @@ def test_a_retired_version_answers_what_it_accepted_and_leaves_the_memory(root):
         gate.wait()
         return forward(z, label)
 
-    def choose(file, *_):
-        return retired if file == NEW.file() else FakeEngine(OLD.contract())
+    def choose(file, *_, **__):
+        return choose_module.Choice(retired if file == NEW.file() else FakeEngine(OLD.contract()))
 
     async def scene() -> None:
         nonlocal retired, forward

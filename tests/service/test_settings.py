@@ -5,12 +5,16 @@ import pytest
 
 from service import settings
 from service.errors import SettingsError
+from service.hardware import default_workers
 from service.settings import Settings, from_environment, unknown_names
+
+DEFAULT = Settings(workers=default_workers())
 
 
 def test_an_empty_environment_gives_the_defaults():
-    assert from_environment({}) == Settings()
-    assert from_environment({"GANSERVE_THREADS": "", "GANSERVE_ENGINE": "  "}) == Settings()
+    assert from_environment({}) == DEFAULT
+    assert from_environment({"GANSERVE_THREADS": "", "GANSERVE_ENGINE": "  "}) == DEFAULT
+    assert from_environment({"GANSERVE_WORKERS": "0"}) == DEFAULT
 
 
 def test_every_setting_is_read_from_its_variable():
@@ -21,6 +25,7 @@ def test_every_setting_is_read_from_its_variable():
         "GANSERVE_MAX_LOADED_MB": "64.5",
         "GANSERVE_ENGINE": "Fake",
         "GANSERVE_PRECISION": "bf16",
+        "GANSERVE_ENGINES": "tiny=openvino/bf16",
         "GANSERVE_WORKERS": "2",
         "GANSERVE_THREADS": "3",
         "GANSERVE_MAX_BATCH": "16",
@@ -45,6 +50,7 @@ def test_every_setting_is_read_from_its_variable():
         max_loaded_mb=64.5,
         engine="fake",
         precision="bf16",
+        engines="tiny=openvino/bf16",
         workers=2,
         threads=3,
         max_batch=16,
@@ -70,7 +76,9 @@ def test_every_setting_is_read_from_its_variable():
     [
         ("ENGINE", "tensorflow", "auto, onnxruntime, openvino, fake"),
         ("PRECISION", "int8", "auto, fp32, tf32, bf16, fp16"),
-        ("WORKERS", "0", "from 1 to 256"),
+        ("WORKERS", "257", "from 0 to 256"),
+        ("ENGINES", "tiny=fast/fp32", "tiny=fast/fp32"),
+        ("ENGINES", "tiny=openvino", "MODEL=ENGINE/PRECISION"),
         ("WORKERS", "1.5", "a whole number"),
         ("WORKERS", "many", "a whole number"),
         ("THREADS", "-1", "from 0 to 1024"),
@@ -145,7 +153,7 @@ def test_names_that_kubernetes_and_clients_set_are_known():
         "PORT_3000_TCP_ADDR",
     ]
     assert unknown_names({f"GANSERVE_{name}": "tcp://10.0.0.1:3000" for name in [*injected, "URL"]}) == []
-    assert from_environment({"GANSERVE_PORT": "tcp://10.0.0.1:3000"}) == Settings()
+    assert from_environment({"GANSERVE_PORT": "tcp://10.0.0.1:3000"}) == DEFAULT
 
 
 def test_the_table_has_one_documented_row_a_setting():

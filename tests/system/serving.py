@@ -22,12 +22,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
-    """The caller's environment with these GANSERVE_ settings and no others, and a BentoML home of its own."""
+    """The caller's environment with these GANSERVE_ settings and no others but one worker, and a BentoML home of its own."""
     kept = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("GANSERVE_", "PROMETHEUS_", "BENTOML_"))
     }
+    # One worker, whatever the machine has: a second one makes each start dearer, and is tested where it is asked for.
+    settings = {"workers": 1} | settings
     ours = {f"GANSERVE_{name.upper()}": str(value) for name, value in settings.items()}
     return (
         kept | ours | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PYTHONWARNINGS": "default"}

@@ -5,10 +5,14 @@ import io
 import json
 import os
 import random
+import shutil
 import time
 from typing import Any
 
 import numpy as np
+import pytest
+
+from tests.system.serving import ROOT, serving
 
 CLIENTS = 64
 SECONDS = float(os.environ.get("LOAD_SECONDS", "2"))
@@ -16,8 +20,8 @@ SECONDS = float(os.environ.get("LOAD_SECONDS", "2"))
 Exchange = tuple[dict[str, Any], int, bytes]
 
 
-async def storm(port: int, request_of: Any) -> list[Exchange]:
-    """CLIENTS clients that ask without pause for SECONDS, and twice at least; every request, status and body.
+async def storm(port: int, request_of: Any, clients: int = CLIENTS) -> list[Exchange]:
+    """So many clients that ask without pause for SECONDS, and twice at least; every request, status and body.
 
     On bare streams: a client that took as long as the server would leave it nothing to merge.
     """
@@ -40,7 +44,7 @@ async def storm(port: int, request_of: Any) -> list[Exchange]:
         writer.close()
         await writer.wait_closed()
 
-    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+    await asyncio.gather(*(client(number) for number in range(clients)))
     return exchanges
 
 
@@ -77,6 +81,30 @@ def test_single_images_share_forward_passes_because_their_clients_wait(server):
     for request, _, body in random.Random(1).sample(exchanges, 10):
         assert server.samples(**request).content == body
     assert server.metric("ganserve_queue_images") == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"engine": "auto", "workers": 0},
+        {"engine": "openvino", "workers": 1, "max_batch": 256},  # passes on threads
+        {"engine": "onnxruntime", "workers": 2, "threads": 2},
+    ],
+    ids=lambda settings: settings["engine"],
+)
+def test_the_shipped_model_gives_each_of_many_clients_its_own_picture_on_every_engine(settings, tmp_path):
+    shutil.copytree(ROOT / "models" / "fashion-mnist", tmp_path / "models" / "fashion-mnist")
+    with serving(tmp_path / "home", models=tmp_path / "models", **settings) as server:
+
+        def request_of(number: int, turn: int) -> dict[str, Any]:
+            n = 1 if number % 8 else 16
+            return {"seed": 100 * (CLIENTS * turn + number), "n": n, "format": "npy", "label": number % 10}
+
+        for clients in (2, CLIENTS):
+            exchanges = asyncio.run(storm(server.port, request_of, clients))
+            assert {status for _, status, _ in exchanges} == {200}
+            for request, _, body in random.Random(2).sample(exchanges, 60):
+                assert server.samples(**request).content == body
 
 
 def array(body: bytes) -> np.ndarray:
