@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service import golden, metrics
+from service import golden, metrics, trial
 from service.batcher import Batcher, Line
 from service.contract import Contract, is_of_card, parse, version
 from service.engines.choose import choose
@@ -60,6 +60,7 @@ class Model:
         self.engine: Engine
         self.max_batch: int
         self.pass_seconds: float
+        self.findings: trial.Findings
         self.golden: golden.GoldenErrors | None = None
         self.line: Line
         self.batcher: Batcher | None = None
@@ -87,8 +88,10 @@ class Model:
             self.contract = parse(file)
             self.engine = choose(file, self.contract, settings, worker)
             self._warm_up()
-            self._check_golden(settings.engine)
             self.max_batch = settings.max_batch or self._max_batch()
+            self.findings = trial.judge(file, self.contract, self.engine, self.max_batch)
+            metrics.invariance_levels.labels(self.name, self.version).set(self.findings.levels)
+            self._check_golden(settings.engine)
             self.pass_seconds = self._pass_seconds(self.max_batch)
             self.load_seconds = time.monotonic() - begun
             self.loaded_at = self.used_at = time.monotonic()

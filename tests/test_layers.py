@@ -30,10 +30,21 @@ SERVICE = [
     *("paths", "arithmetic", "series"),
     *("pixels", "prompts"),
     *("orders", "rollout", "room", "versions", "wanted"),
-    *("sampler", "models", "model", "golden", "watchdog"),
+    *("sampler", "models", "model", "trial", "reference", "golden", "watchdog"),
     *("batcher", "lanes", "admission", "forward_pass", "request_queue"),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
-    *("images", "latents", "contract", "keys", "quota", "metrics", "metric_files", "settings", "errors"),
+    *(
+        "images",
+        "latents",
+        "contract",
+        "graph",
+        "keys",
+        "quota",
+        "metrics",
+        "metric_files",
+        "settings",
+        "errors",
+    ),
 ]
 TRAINING = [
     *(
