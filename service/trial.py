@@ -84,9 +84,8 @@ class _Trial:
         image = contract.image
         self.shape = image.channels, image.height, image.width
         self.sizes = sorted({*SIZES, *self.engine.buckets, self.max_batch})
-        self.forwards: Sequence[Forward] = [
-            *{id(f): f for f in (self.engine.lanes[0], self.engine.wide, *self.engine.lanes)}.values()
-        ]
+        engine = self.engine
+        self.forwards: Sequence[Forward] = [*dict.fromkeys((engine.lanes[0], engine.wide, *engine.lanes))]
         self.z = latents(range(_IMAGES), contract.z_dim)
         for place, scale in _SCALES.items():
             self.z[place] *= np.float32(scale)
