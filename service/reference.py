@@ -30,7 +30,7 @@ def draw(
     except Exception as error:  # onnxruntime raises a dozen classes of its own
         raise ContractError(f"ONNX Runtime on CPU, asked to compare, says: {error}") from error
     assert isinstance(images, np.ndarray)
-    return images, all(bool(np.isfinite(levels).all()) for levels in rest)
+    return images, all(bool(np.isfinite(np.asarray(levels)).all()) for levels in rest)
 
 
 def _before_uint8(graph: onnx.GraphProto) -> str | None:

@@ -43,6 +43,11 @@ class Findings(Struct, frozen=True):
     truncation: bool
     seconds: float
 
+    def __str__(self) -> str:
+        exact = f"the same within {self.levels} levels" if self.levels else "the same bytes"
+        sizes = ", ".join(map(str, self.sizes))
+        return f"{exact} alone and in batches of {sizes} ({self.images} images in {self.seconds:.2f} s)"
+
 
 def judge(file: bytes, contract: Contract, engine: Engine, max_batch: int) -> Findings:
     """Draw on every path that requests will take. max_batch: the largest batch that they will meet.

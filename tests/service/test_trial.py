@@ -94,6 +94,7 @@ def test_every_class_is_drawn_and_of_thousands_some_hundreds_with_the_last(tmp_p
 
     class Watched(FakeEngine):
         def _forward(self, z, label):
+            assert label is not None
             drawn.update(label.tolist())
             return super()._forward(z, label)
 
@@ -123,4 +124,4 @@ def test_a_class_that_an_engine_fails_on_is_found_at_load():
 
 def test_the_graph_of_a_good_file_is_not_refused():
     assert parse(hostile.file()).class_count == hostile.CLASSES
-    assert np.all([parse(Tiny(classes=classes).file()) for classes in (None, CLASSES)])
+    assert parse(Tiny(classes=None).file()).class_count == 0
