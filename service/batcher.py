@@ -18,7 +18,7 @@ from service import metrics
 from service.admission import Admission
 from service.cores import Cores
 from service.engines.engine import Engine
-from service.errors import DeadlinePassed, Draining
+from service.errors import DeadlinePassed, Draining, ModelBroke
 from service.forward_pass import Line, Outcome
 from service.lanes import TOO_LATE, Lanes, Pass
 from service.latents import Seeded
@@ -226,6 +226,8 @@ class Batcher:
                 line.count("deadline")
             else:
                 line.count("failed")
+            if isinstance(error, ModelBroke):
+                line.on_broken(f"{error}")
             try:
                 request.settle(answer, error)
             except Exception:

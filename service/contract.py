@@ -17,6 +17,7 @@ import onnx
 from google.protobuf.message import Message
 from msgspec import Meta, Struct
 
+from service import graph
 from service.errors import ContractError
 
 METADATA_KEY = "ganserve"
@@ -108,8 +109,8 @@ def is_of_card(file: bytes, card: str) -> bool:
 def parse(file: bytes) -> Contract:
     """The contract of an ONNX file, checked against its graph.
 
-    Raises ContractError: not ONNX, external data, custom operators, no or wrong metadata,
-    inputs or outputs other than the contract's.
+    Raises ContractError: not ONNX, external data, custom operators, no or wrong metadata, inputs or outputs other
+    than the contract's, random numbers, layers left in training, NaN, a class without a row.
     """
     try:
         model = onnx.load_model_from_string(file)
@@ -128,6 +129,9 @@ def parse(file: bytes) -> Contract:
         raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}")
     contract = _metadata(model)
     _check_graph(model.graph, contract)
+    graph.refuse_faults(model)
+    if contract.classes is not None:
+        graph.labels_stay_inside(model, contract.class_count)
     return contract
 
 

@@ -1,6 +1,7 @@
 """One forward pass: pieces of requests -> z and labels -> images -> the answers of the requests that it completes."""
 
 import time
+from collections.abc import Callable
 from math import ceil, isfinite
 from threading import Lock
 from typing import Any
@@ -11,6 +12,7 @@ from prometheus_client import Gauge
 
 from service import metrics
 from service.engines.engine import Engine, Forward
+from service.errors import ModelBroke
 from service.latents import rows_of
 from service.request_queue import Piece, Request, RequestQueue
 
@@ -44,6 +46,10 @@ class Line:
         """The same as it turns out under load, encoding included; 0: not known yet."""
         self.turn = 0.0
         """Seconds on the lanes that it was charged for; whoever has least is next (start-time fair queueing)."""
+        self.image_shape: tuple[int, ...] | None = None
+        """(C, H, W) of every image, which a pass is held to; None: whatever the engine gives."""
+        self.on_broken: Callable[[str], None] = lambda reason: None
+        """Called on the event loop when a pass gave something else, with what."""
         self.queue = queue
         self.queue_images = _Part(metrics.queue_images.labels(name))
         self.queue_seconds = metrics.queue_seconds.labels(name)
@@ -90,15 +96,16 @@ class Line:
 def compute(line: Line, pieces: list[Piece], forward: Forward, lock: Lock) -> list[Request]:
     """One pass. Returns the requests that it completed, and its seconds.
 
-    lock: held where two passes may bring pieces of one request. Raises whatever the engine raises, and
-    RuntimeError if it lost an image.
+    lock: held where two passes may bring pieces of one request. Raises whatever the engine raises, and ModelBroke
+    if it gave no images of the contract.
     """
     begun_at = time.monotonic()
     z, label = _join(pieces)
     images = forward(z, label)
     ended_at = time.monotonic()
-    if len(images) != len(z):
-        raise RuntimeError(f"the engine gave {len(images)} images for {len(z)} latents")
+    want = (len(z), *(line.image_shape or images.shape[1:]))
+    if images.shape != want or images.dtype != np.uint8:
+        raise ModelBroke(f"Model {line.name} gave {images.dtype} {images.shape} in a pass, not uint8 {want}.")
     line.forward_passes.inc()
     line.forward_seconds.observe(ended_at - begun_at)
     line.batch_images.observe(len(images))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from service import metrics
 from service.cores import Cores
-from service.errors import DeadlinePassed, EngineFailed
+from service.errors import DeadlinePassed, EngineFailed, ModelBroke
 from service.forward_pass import Line, Outcome, compute, finish
 from service.request_queue import Piece, Request
 
@@ -308,6 +308,8 @@ class Lanes:
             line.queue_images.set(line.queue.waiting_images)
         metrics.dropped.labels("engine_failed").inc(len(pieces))
         text = f"The forward pass failed; the server's log has the cause as failure {number}."
+        if isinstance(error, ModelBroke):
+            return [(piece.request, None, ModelBroke(f"{error}")) for piece in pieces]
         return [(piece.request, None, EngineFailed(text)) for piece in pieces]
 
     def _settle_there(self, outcomes: Sequence[Outcome]) -> None:

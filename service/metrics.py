@@ -118,6 +118,12 @@ golden_error_levels = Gauge(
     ["model", "version", "statistic"],
     multiprocess_mode="livemax",
 )
+invariance_levels = Gauge(
+    "ganserve_invariance_levels",
+    "Most by which an image differed at load, in a batch and alone, in uint8 levels; 0: not a bit.",
+    ["model", "version"],
+    multiprocess_mode="livemax",
+)
 
 
 Metric = TypeVar("Metric", bound=MetricWrapperBase)

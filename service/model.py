@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service import golden, metrics
+from service import golden, metrics, trial
 from service.batcher import Batcher, Line
 from service.contract import Contract, is_of_card, parse, version
 from service.engines.choose import choose
 from service.engines.engine import Engine
 from service.engines.race import Result
-from service.errors import ContractError, EngineUnavailable, NotReady
+from service.errors import ContractError, EngineUnavailable, InvalidField, NotReady
 from service.latents import latents
 from service.settings import Settings
 
@@ -63,6 +63,7 @@ class Model:
         """Of engines and precisions on this machine, where there was a choice."""
         self.max_batch: int
         self.pass_seconds: float
+        self.findings: trial.Findings
         self.golden: golden.GoldenErrors | None = None
         self.line: Line
         self.batcher: Batcher | None = None
@@ -92,8 +93,10 @@ class Model:
                 file, self.contract, settings, name=self.name, path=self.path, worker=worker
             )
             self._warm_up()
-            self._check_golden(settings.engine)
             self.max_batch = settings.max_batch or self._max_batch()
+            self.findings = trial.judge(file, self.contract, self.engine, self.max_batch)
+            metrics.invariance_levels.labels(self.name, self.version).set(self.findings.levels)
+            self._check_golden(settings.engine_of(self.name)[0])
             self.pass_seconds = self._pass_seconds(self.max_batch)
             self.load_seconds = time.monotonic() - begun
             self.loaded_at = self.used_at = time.monotonic()
@@ -114,6 +117,8 @@ class Model:
         self.line = batcher.add(
             self.name, self.engine, self.max_batch, self.pass_seconds, piece, shared, self.version
         )
+        self.line.image_shape = self._image_shape
+        self.line.on_broken = self._break
         self.state = "ready"
         self._note_info(1)
 
@@ -152,6 +157,34 @@ class Model:
         if self.state != "ready":
             raise NotReady(f"Model {self.name} is {self.state}{': ' if self.problem else ''}{self.problem}.")
 
+    def require_truncation(self, truncation: float) -> None:
+        """Raises InvalidField where it is not 1 and changes nothing: one image would have many addresses."""
+        if truncation != 1 and not self.findings.truncation:
+            raise InvalidField(
+                "truncation",
+                f"Model {self.name} brings z to one length itself, so truncation changes nothing; allowed is 1.",
+            )
+
+    @property
+    def unchecked(self) -> str | None:
+        """What was not checked when it was loaded, in words."""
+        if self.golden is not None:
+            return None
+        if self.engine.name == "fake":
+            return "its images, which the fake engine makes up"
+        return "its images against those of the network that was trained: the file has no golden samples"
+
+    @property
+    def _image_shape(self) -> tuple[int, int, int]:
+        image = self.contract.image
+        return image.channels, image.height, image.width
+
+    def _break(self, reason: str) -> None:
+        """A pass gave no images of the contract: what is accepted is settled, and no more is. On the event loop."""
+        if self.state == "ready":
+            self.end()
+            self._fail(reason)
+
     def _note_info(self, value: int) -> None:
         engine = self.engine
         metrics.model_info.labels(
@@ -160,14 +193,11 @@ class Model:
 
     def _warm_up(self) -> None:
         """Every shape that will be met, on every path that will meet it."""
-        engine, contract = self.engine, self.contract
+        engine = self.engine
         for size in engine.buckets or sorted({1, engine.max_batch}):
             z, label = self._inputs(size)
             for forward in {id(f): f for f in (engine.wide, *engine.lanes)}.values():
-                images = forward(z, label)
-                shape = (size, contract.image.channels, contract.image.height, contract.image.width)
-                if images.shape != shape or images.dtype != np.uint8:
-                    raise ContractError(f"the graph gave {images.dtype} {images.shape}, not uint8 {shape}")
+                forward(z, label)
 
     def _max_batch(self) -> int:
         """The engine's own, or on CPU as many of a quick generator's images as a short pass holds."""

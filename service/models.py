@@ -81,12 +81,14 @@ class Models(Mapping[str, Model]):
             )
         model.serve(self.batcher)
         log.info(
-            "model %s@%s ready in %.2f s; %s; %s",
+            "model %s@%s ready in %.2f s; %s; %s; %s%s",
             model.name,
             model.version,
             model.load_seconds,
             "its card names this file" if model.verified else "unverified, no card names its SHA-256",
             model.engine.reason,
+            model.findings,
+            f"; not checked: {model.unchecked}" if model.unchecked else "",
         )
 
     @property

@@ -49,6 +49,7 @@ def interpolate(request: InterpolationRequest, model: Model, max_images: int) ->
     Raises InvalidField, naming the field and what is allowed.
     """
     contract = model.contract
+    model.require_truncation(request.truncation)
     points = _count(request)
     between = request.steps - 1
     stretches = points if request.loop else points - 1

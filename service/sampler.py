@@ -66,6 +66,7 @@ class JsonReply(Struct):
 def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
     """Seeds, labels and z of a request. Raises InvalidField, naming the field and what is allowed."""
     contract = model.contract
+    model.require_truncation(request.truncation)
     n = _count(request, max_images)
     if request.z is None:
         first = secrets.randbits(32) if request.seed is None else request.seed

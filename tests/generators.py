@@ -34,7 +34,10 @@ CLASSES = (
 
 @dataclass(frozen=True)
 class Tiny:
-    """A generator with random weights. `burn` adds that many 1024x1024 layers that take time and change nothing."""
+    """A generator with random weights. `burn` adds that many 1024x1024 layers that take time and change nothing.
+
+    fails_on_large_z: a z above 1,000 looks its class up in a row that is not there.
+    """
 
     name: str = "tiny"
     z_dim: int = 8
@@ -43,7 +46,7 @@ class Tiny:
     weights_seed: int = 0
     golden_samples: int = 4
     burn: int = 0
-    fails_on_last_label: bool = False
+    fails_on_large_z: bool = False
 
     def forward(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
         """What the ONNX file computes, in NumPy."""
@@ -91,9 +94,19 @@ class Tiny:
         if self.classes is not None:
             inputs.append(h.make_tensor_value_info("label", T.INT64, ["N"]))
             index = "label"
-            if self.fails_on_last_label:
-                weights["row"] = np.array([*range(len(self.classes) - 1), 10**6])
-                nodes.append(h.make_node("Gather", ["row", "label"], ["index"]))
+            if self.fails_on_large_z:
+                weights |= {
+                    "units": np.array([1]),
+                    "most": np.array(1000, np.float32),
+                    "far": np.array(10**6),
+                }
+                nodes += [
+                    h.make_node("ReduceMax", ["z", "units"], ["largest"], keepdims=0),
+                    h.make_node("Greater", ["largest", "most"], ["is_large"]),
+                    h.make_node("Cast", ["is_large"], ["one_if_large"], to=T.INT64),
+                    h.make_node("Mul", ["one_if_large", "far"], ["beyond"]),
+                    h.make_node("Add", ["label", "beyond"], ["index"]),
+                ]
                 index = "index"
             nodes.append(h.make_node("Gather", ["embedding", index], ["class"]))
             nodes.append(h.make_node("Add", ["projected", "class"], ["conditioned"]))

@@ -30,7 +30,7 @@ SERVICE = [
     *("paths", "arithmetic", "series"),
     *("pixels", "prompts"),
     *("orders", "rollout", "room", "versions"),
-    *("sampler", "models", "wanted", "model", "golden", "watchdog"),
+    *("sampler", "models", "wanted", "model", "trial", "reference", "golden", "watchdog"),
     *("batcher", "lanes", "cores", "admission", "forward_pass", "request_queue"),
     *(
         "engines.choose",
@@ -46,6 +46,7 @@ SERVICE = [
         "images",
         "latents",
         "contract",
+        "graph",
         "keys",
         "quota",
         "metrics",

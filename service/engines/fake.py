@@ -44,7 +44,7 @@ class FakeEngine:
         self.buckets: Sequence[int] = (max_batch,) if gate else ()
         self._shape = (contract.image.channels, contract.image.height, contract.image.width)
         self._pass_seconds = pass_seconds
-        self._fail_on = fail_on
+        self.fail_on = fail_on
         self._faults = faults
         self._gate = gate
         self._on_pass = on_pass
@@ -59,8 +59,8 @@ class FakeEngine:
         time.sleep(self._pass_seconds)
         if self._faults:
             _obey(self._faults)
-        if self._fail_on is not None and label is not None and self._fail_on in label:
-            raise RuntimeError(f"the fake engine fails on label {self._fail_on}")
+        if self.fail_on is not None and label is not None and self.fail_on in label:
+            raise RuntimeError(f"the fake engine fails on label {self.fail_on}")
         return paint(z, label, self._shape)
 
 

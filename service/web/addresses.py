@@ -33,6 +33,7 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     generator = call.models.pick(model, seed)
     generator.require_ready()
     query, truncation = _truncation(call.scope)
+    generator.require_truncation(truncation)
     index = None if label is None else label_index(label, generator.contract)
     if seed > MAX_SEED:
         raise InvalidField("seed", f"seed is {seed}; it can be at most {MAX_SEED}.")

@@ -38,7 +38,7 @@ def card(model: Model, models: Models) -> dict[str, Any]:
     }
     if model.state != "ready":
         return facts
-    contract, engine = model.contract, model.engine
+    contract, engine, found = model.contract, model.engine, model.findings
     golden = None if model.golden is None else msgspec.to_builtins(model.golden) | {"unit": "uint8 levels"}
     return facts | {
         "classes": contract.classes,
@@ -56,6 +56,15 @@ def card(model: Model, models: Models) -> dict[str, Any]:
             "max_batch": model.line.queue.max_batch,
         },
         "golden": golden,
+        "invariance": {"levels": found.levels, "unit": "uint8 levels"},
+        "truncation": found.truncation,
+        "checked": {
+            "images": found.images,
+            "sizes": found.sizes,
+            "classes": found.classes,
+            "seconds": round(found.seconds, 3),
+        },
+        "unchecked": model.unchecked,
         "training": contract.training,
         "quality": contract.quality,
     }

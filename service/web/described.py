@@ -34,7 +34,7 @@ SAMPLING_ERRORS = (
 TEXT: Object = {"type": "string"}
 MODEL = "Model name, or name@version; by default the server's default model."
 SEED = "Seed of the first image; by default drawn below 2^32, and returned."
-TRUNCATION = "z is multiplied by it: less variety, more typical images."
+TRUNCATION = "z is multiplied by it: less variety, more typical images. Only 1 where a model's card has truncation false."
 TIMEOUT = "Seconds until 504; at most the server's {settings.timeout_seconds}."
 MODEL_HEADERS = {
     "ganserve-model": "Model name.",

@@ -166,6 +166,11 @@ def _image(**texts: str) -> Object:
 
 
 _FILE = "A seed and .png or .webp."
+_CARD = (
+    "The card. Of a model that is ready: golden (differences to its golden samples, null where it has none), invariance "
+    "(most levels by which an image differed at load, in a batch and alone), truncation (whether it changes anything; "
+    "where not, only 1 is allowed), checked (images, sizes, classes, seconds) and unchecked (what was not, in words)."
+)
 _PLAIN = media("text/plain")
 _PATHS: Object = {
     "/v1/samples": {
@@ -188,7 +193,7 @@ _PATHS: Object = {
     "/v1/models": _get("All models", {"200": answer("OpenAI's list shape.", json(_OBJECT))}),
     "/v1/models/{model}": _get(
         "A model's card",
-        {"200": answer("The card.", json(_OBJECT))},
+        {"200": answer(_CARD, json(_OBJECT))},
         (UnknownModel,),
         parameters=in_path(model="Model name, or name@version."),
     ),

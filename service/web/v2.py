@@ -125,6 +125,7 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     assert found.batcher is not None
     in_binary = read_outputs(asked)
     parameters = asked.parameters or InferParameters()
+    found.require_truncation(parameters.truncation)
     if inputs.z is None:
         assert inputs.seeds is not None
         z = Seeded(inputs.seeds, found.contract.z_dim, parameters.truncation)

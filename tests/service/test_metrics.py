@@ -32,6 +32,7 @@ NAMES = {
     "ganserve_traffic_share": ("model", "version"),
     "ganserve_model_loads_total": ("model",),
     "ganserve_golden_error_levels": ("model", "version", "statistic"),
+    "ganserve_invariance_levels": ("model", "version"),
 }
 
 

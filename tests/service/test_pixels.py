@@ -21,8 +21,9 @@ from tests.waiting import until
 @pytest.fixture
 def models(tmp_path):
     tiny = Tiny(golden_samples=0)
-    engine = FakeEngine(tiny.contract(), fail_on=9)
+    engine = FakeEngine(tiny.contract())
     with loaded(tmp_path, {"tiny": tiny.file()}, engine, max_batch=8) as one:
+        engine.fail_on = 9  # after it was loaded, when every class is drawn
         yield one
 
 

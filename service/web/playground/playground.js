@@ -68,12 +68,15 @@ function showModels() {
     ),
   );
   find("model").value = view.model;
-  const { classes, slugs, image, z_dim, engine, version } = card();
+  const { classes, slugs, image, z_dim, engine, version, truncation } = card();
   const named = (classes ?? []).map((name, i) => make("option", { value: slugs[i], textContent: name }));
   find("class").replaceChildren(make("option", { value: "", textContent: classes ? EVERY : "This model has no classes" }), ...named);
   find("class").disabled = !classes;
   if (!slugs?.includes(view.class)) view.class = "";
   find("class").value = view.class;
+  // In some generators it changes nothing, and the service refuses it.
+  if (!truncation) setters.truncation((view.truncation = 1));
+  for (const id of ["truncation", "truncation-slider"]) find(id).disabled = !truncation;
   const colour = image.channels === 1 ? "grey" : "RGB";
   find("facts").textContent =
     `${image.height} × ${image.width} ${colour}, z of ${z_dim} numbers. ${engine.name} ${engine.precision}, version ${version}.`;

@@ -58,7 +58,7 @@ def stage(tmp_path):
     gate = threading.Event()
     gate.set()
     tiny = Tiny(golden_samples=0)
-    engine = FakeEngine(tiny.contract(), gate=gate, fail_on=9)
+    engine = FakeEngine(tiny.contract(), gate=gate)
     settings = {
         "default_model": "tiny",
         "max_queue_images": 12,
@@ -66,6 +66,7 @@ def stage(tmp_path):
         "timeout_seconds": 20,
     }
     with loaded(tmp_path, {"tiny": tiny.file(), "broken": b""}, engine, **settings) as models:
+        engine.fail_on = 9  # after it was loaded, when every class is drawn
         yield models, gate
         gate.set()
 

@@ -295,9 +295,10 @@ def stage(tmp_path):
     gate = threading.Event()
     gate.set()
     tiny = Tiny(golden_samples=0)
-    engine = FakeEngine(tiny.contract(), gate=gate, fail_on=9)
+    engine = FakeEngine(tiny.contract(), gate=gate)
     limits = {"max_queue_images": 12, "max_images_per_request": 12, "timeout_seconds": 20}
     with loaded(tmp_path, {"tiny": tiny.file()}, engine, **limits) as models:
+        engine.fail_on = 9  # after it was loaded, when every class is drawn
         gate.clear()
         yield Site(models), gate
         gate.set()

@@ -262,9 +262,10 @@ def stage(tmp_path):
     gate = threading.Event()
     gate.set()
     tiny = Tiny(golden_samples=0)
-    engine = FakeEngine(tiny.contract(), gate=gate, fail_on=9)
+    engine = FakeEngine(tiny.contract(), gate=gate)
     limits = {"max_queue_images": 12, "max_images_per_request": 12, "timeout_seconds": 20}
     with loaded(tmp_path, {"tiny": tiny.file()}, engine, **limits) as models:
+        engine.fail_on = 9  # after it was loaded, when every class is drawn
         yield Stage(models, engine, gate)
         gate.set()
 
@@ -318,14 +319,11 @@ def test_a_failed_pass_is_a_500_to_its_batch_and_to_nobody_else(stage):
 
 
 def test_a_pass_that_fails_in_onnxruntime_is_a_500_and_the_next_one_works(tmp_path):
-    classes = tuple(
-        f"class {i}" for i in range(100)
-    )  # the last of them is not among those that the load tries
-    file = Tiny(classes=classes, fails_on_last_label=True).file()
+    file = Tiny(fails_on_large_z=True).file()
     with loaded(tmp_path, {"tiny": file}, engine="onnxruntime", threads=1) as models:
         site = Site(models)
-        for label, status in ((1, 200), (99, 500), (1, 200), (99, 500), (0, 200)):
-            assert site.samples(label=label, seed=1).status_code == status
+        for z, status in ((1, 200), (2000, 500), (1, 200), (2000, 500), (0, 200)):
+            assert site.samples(label=1, z=[[z] * 8]).status_code == status
 
 
 def test_a_request_refused_for_its_fields_harms_no_batch_mate(stage):

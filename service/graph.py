@@ -1,0 +1,135 @@
+"""What a graph says that no picture needs to be drawn for: noise, layers left in training, weights that are none."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import Message
+from onnx import TensorProto, numpy_helper
+
+from service.errors import ContractError
+
+_DRAWS = {
+    *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
+    *("Multinomial", "Bernoulli"),
+}
+_FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+# What hands a label on as it is.
+_KEEPS_VALUES = {"Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Expand"}
+_HOLDS_LABELS = {TensorProto.INT32, TensorProto.INT64}
+_Values = dict[str, list[TensorProto | None]]
+
+
+def refuse_faults(model: onnx.ModelProto) -> None:
+    """Raise ContractError where the graph, a branch, a loop or a function of it draws numbers, is in training, or holds NaN."""
+    _refuse_nan(model)
+    values = _constants(model)
+    for node in _parts(model, onnx.NodeProto):
+        where = f"{node.op_type} '{node.name}'" if node.name else node.op_type
+        if node.op_type in _DRAWS:
+            raise ContractError(
+                f"the graph draws random numbers, by {where}: one (z, label) would have many images"
+            )
+        if node.op_type == "Dropout" and _is_on(node, values):
+            raise ContractError(f"dropout is left on, in {where}: one (z, label) would have many images")
+        if node.op_type == "BatchNormalization" and _attribute(node, "training_mode"):
+            raise ContractError(
+                f"batch norm is left in training, in {where}: an image would depend on the others of its batch"
+            )
+
+
+def labels_stay_inside(model: onnx.ModelProto, classes: int) -> bool:
+    """Whether every class is seen to have its row in each table that `label` is looked up in.
+
+    False: it can't be seen. Raises ContractError where a table has fewer rows than there are classes. Engines take
+    that in silence: OpenVINO makes a row up, ONNX Runtime does on CUDA (its issue 10234), and one-hot rows are 0.
+    """
+    values = _constants(model)
+    labels, seen = {"label"}, True
+    for node in model.graph.node:
+        if labels.isdisjoint(node.input):
+            # A branch or a loop may read it from outside.
+            inner = (name for part in _parts(node, onnx.NodeProto) for name in part.input)
+            seen = seen and labels.isdisjoint(inner)
+        elif node.op_type in _KEEPS_VALUES and node.input[0] in labels:
+            labels.add(node.output[0])
+            seen = seen and (node.op_type != "Cast" or _attribute(node, "to") in _HOLDS_LABELS)
+        elif node.op_type in ("Gather", "OneHot"):
+            rows, is_last = _rows(node, labels, values)
+            if rows is not None and rows < classes:
+                raise ContractError(
+                    f"there are {classes} classes, and {node.op_type} looks them up in {rows} rows"
+                )
+            seen = seen and rows is not None and is_last
+        else:
+            seen = False
+    return seen
+
+
+def _rows(node: onnx.NodeProto, labels: set[str], values: _Values) -> tuple[int | None, bool]:
+    """Of the table that a label is looked up in; None if that is not known. And whether what is found is no index itself."""
+    if node.op_type == "OneHot":
+        depth = _only(values, node.input[1]) if node.input[0] in labels else None
+        return None if depth is None else int(numpy_helper.to_array(depth).reshape(-1)[0]), True
+    table = _only(values, node.input[0])
+    if table is None or not table.dims or node.input[1] not in labels:
+        return None, False
+    return table.dims[_attribute(node, "axis")], table.data_type in _FLOATS
+
+
+def _refuse_nan(model: onnx.ModelProto) -> None:
+    # Not infinity, which masks are made of.
+    for tensor in _parts(model, TensorProto):
+        if tensor.data_type in _FLOATS:
+            try:
+                is_nan = np.isnan(numpy_helper.to_array(tensor)).any()
+            except Exception as error:  # of hostile input, whatever NumPy and protobuf raise
+                raise ContractError(f"weights '{tensor.name}' can't be read: {error}") from error
+            if is_nan:
+                raise ContractError(f"weights '{tensor.name}' hold NaN")
+
+
+def _is_on(dropout: onnx.NodeProto, values: _Values) -> bool:
+    """Whether it may drop anything: its third input is there, and no constant false."""
+    if len(dropout.input) < 3 or not dropout.input[2]:
+        return False
+    flags = values.get(dropout.input[2], [None])
+    return any(flag is None or bool(numpy_helper.to_array(flag).any()) for flag in flags)
+
+
+def _constants(model: onnx.ModelProto) -> _Values:
+    """What each name stands for: several where scopes use one again, None for what is computed."""
+    values: _Values = defaultdict(list)
+    for graph in _parts(model, onnx.GraphProto):
+        for tensor in graph.initializer:
+            values[tensor.name].append(tensor)
+    for node in _parts(model, onnx.NodeProto):
+        constant = None
+        if node.op_type == "Constant":
+            constant = next((one.t for one in node.attribute if one.name == "value"), None)
+        for name in node.output:
+            values[name].append(constant)
+    return values
+
+
+def _only(values: _Values, name: str) -> TensorProto | None:
+    known = values.get(name, [])
+    return known[0] if len(known) == 1 else None
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == name), 0)
+
+
+def _parts(message: Message, kind: type[Any]) -> Iterator[Any]:
+    """Every part of a kind: in branches, loops and functions, wherever."""
+    if isinstance(message, kind):
+        yield message
+    if isinstance(message, TensorProto):  # its weights are not worth the copy
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if isinstance(value, Message) else value:
+                yield from _parts(part, kind)
