@@ -22,6 +22,7 @@ SERVICE = [
         "web.cards",
         "web.samples",
         "web.limits",
+        "web.lingering",
         "web.timeouts",
         "web.trace",
         "web.problems",

@@ -12,8 +12,8 @@ from service import metrics
 from service.errors import HeadTooLarge, RequestError, UrlTooLong
 from service.web import trace
 from service.web.asgi import Reply
+from service.web.lingering import LingeringProtocol
 from service.web.problems import problem
-from service.web.timeouts import TimedProtocol
 
 MOST_URL_BYTES = 8192
 MOST_HEAD_BYTES = 65536
@@ -24,13 +24,11 @@ _HEAD = (
 )
 
 
-class LimitedProtocol(TimedProtocol):
+class LimitedProtocol(LingeringProtocol):
     """What goes past a limit is answered with 414 or 431, and the connection is closed."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.reads = False
-        """Whether a request has begun here and not ended."""
         self._head_is_read = False
         self._head_bytes = 0
         self._fields = 0
@@ -39,13 +37,16 @@ class LimitedProtocol(TimedProtocol):
         self._refusal: RequestError | None = None
 
     def data_received(self, data: bytes) -> None:
+        if self.throws_away():
+            self.throw_away(len(data))
+        if self.lingers:
+            return
         self._held_bytes += len(data)
         self._feed(data)
-        if self.reads and self._held_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(HeadTooLarge(_HEAD))
+        if self.reads and self._held_bytes > MOST_HEAD_BYTES and not self.lingers:
+            self._refuse(problem(HeadTooLarge(_HEAD)))
 
     def on_message_begin(self) -> None:
-        self.reads = True
         self._head_is_read = False
         self._head_bytes = self._fields = self._held_bytes = 0
         super().on_message_begin()
@@ -76,16 +77,13 @@ class LimitedProtocol(TimedProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self.reads = False
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """The parser gave up, of itself or because a limit was passed."""
-        if self._refusal is None:
-            super().send_400_response(msg)
-        else:
-            self._refuse(self._refusal)
+        malformed = Reply(400, "text/plain; charset=utf-8", msg.encode(), {"connection": "close"})
+        self._refuse(malformed if self._refusal is None else problem(self._refusal))
 
     def send_reply(self, reply: Reply, id: str, closes: bool = False) -> None:
         """Write a whole response."""
@@ -127,9 +125,10 @@ class LimitedProtocol(TimedProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
         self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(fields)))
 
-    def _refuse(self, error: RequestError) -> None:
+    def _refuse(self, reply: Reply) -> None:
+        """Of a request that could not be read."""
         # While an earlier request is being answered, this answer would be taken for its.
-        if self.cycle is None or self.cycle.response_complete:
-            self.send_reply(problem(error), trace.request_id(None))
-            metrics.child(metrics.requests, "unknown", error.status).inc()
-        self.transport.close()
+        if not self.is_answering() or (self.reads and self._head_is_read and not self.cycle.response_started):
+            self.send_reply(reply, trace.request_id(None))
+            metrics.child(metrics.requests, "unknown", reply.status).inc()
+        self.end(unread=True)

@@ -60,6 +60,9 @@ class Wire(LimitedProtocol):
             time.sleep(0.0002)
 
     def data_received(self, data: bytes) -> None:
+        if self.lingers:
+            self.throw_away(len(data))
+            return
         self._arrived = self._arrived + data if self._arrived else data
         if self._sampling is None:
             self._go_on()
@@ -81,11 +84,14 @@ class Wire(LimitedProtocol):
         if self._sampling is None:
             self._go_on()
 
+    def is_unread(self) -> bool:
+        return bool(self._arrived) or super().is_unread()
+
     def shutdown(self) -> None:
         if self._sampling is None:
             super().shutdown()
         else:
-            self._closes = True
+            self._closes = self.is_stopping = True
 
     def is_answering(self) -> bool:
         return self._sampling is not None or self._body_timer is not None or super().is_answering()
@@ -125,7 +131,7 @@ class Wire(LimitedProtocol):
         return self.reads or not (self.cycle is None or self.cycle.response_complete)
 
     def _is_stopped(self) -> bool:
-        return self.flow.write_paused or self.transport.is_closing()
+        return self.flow.write_paused or self.lingers or self.transport.is_closing()
 
     def _begin(self, body: bytes, credential: str | None) -> None:
         """Raises Idle."""
@@ -158,7 +164,7 @@ class Wire(LimitedProtocol):
         closes = self._closes or reply.headers.get("connection") == "close"
         self.send_reply(reply, self._id, self._closes)
         if closes:
-            self.transport.close()
+            self.end()
             return
         self.answered_at = self.loop.time()
 
