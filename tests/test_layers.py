@@ -21,6 +21,7 @@ SERVICE = [
         "web.addresses",
         "web.cards",
         "web.samples",
+        "web.turns",
         "web.limits",
         "web.lingering",
         "web.timeouts",

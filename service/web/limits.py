@@ -32,23 +32,22 @@ class LimitedProtocol(LingeringProtocol):
         self._head_is_read = False
         self._head_bytes = 0
         self._fields = 0
+        self.body_bytes_left = 0
+        """What is to come of a body whose length is known."""
         self._held_bytes = 0
         """At least what the parser keeps of what came: half a field, or half a chunk's head."""
         self._refusal: RequestError | None = None
 
-    def data_received(self, data: bytes) -> None:
-        if self.throws_away():
-            self.throw_away(len(data))
-        if self.lingers:
-            return
+    def feed(self, data: bytes) -> None:
+        """Have uvicorn's parser read this."""
         self._held_bytes += len(data)
-        self._feed(data)
+        self._parse(data)
         if self.reads and self._held_bytes > MOST_HEAD_BYTES and not self.lingers:
             self._refuse(problem(HeadTooLarge(_HEAD)))
 
     def on_message_begin(self) -> None:
         self._head_is_read = False
-        self._head_bytes = self._fields = self._held_bytes = 0
+        self._head_bytes = self._fields = self._held_bytes = self.body_bytes_left = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -66,6 +65,8 @@ class LimitedProtocol(LingeringProtocol):
             raise self._refusal
         if not self._head_is_read:  # a trailer would pass for a header
             super().on_header(name, value)
+            if self.headers[-1][0] == b"content-length":
+                self.body_bytes_left = int(value)
 
     def on_headers_complete(self) -> None:
         self._head_is_read = True
@@ -74,6 +75,7 @@ class LimitedProtocol(LingeringProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._held_bytes = 0
+        self.body_bytes_left -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -96,7 +98,7 @@ class LimitedProtocol(LingeringProtocol):
         default = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
         self.transport.write(b"".join((STATUS_LINE[reply.status], default, head, b"\r\n\r\n", reply.body)))
 
-    def _feed(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         rest = memoryview(data)
         try:

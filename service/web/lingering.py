@@ -72,7 +72,7 @@ class LingeringProtocol(TimedProtocol):
         until = super().until(now)
         if not self.throws_away():
             return until
-        return min(self.answered_at + MOST_SECONDS, self._heard_at + SILENT_SECONDS)
+        return min(self.answered_at + MOST_SECONDS, max(self.answered_at, self._heard_at) + SILENT_SECONDS)
 
     def give_up(self) -> None:
         if self.throws_away():
@@ -94,9 +94,11 @@ class LingeringProtocol(TimedProtocol):
         self.answered_at = self.loop.time()
         if self.transport.can_write_eof():  # with TLS it cannot; there the reply's length has to do
             self.transport.write_eof()
-        self.throw_away(0)
-        self.flow.resume_reading()
+        self.read_on()
         self.arm(min(SILENT_SECONDS, MOST_SECONDS))
+
+    def read_on(self) -> None:
+        """Whatever was held is nobody's, and whatever comes may come."""
 
     def is_unread(self) -> bool:
         """Whether there may be something that nobody has read."""

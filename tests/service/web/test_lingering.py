@@ -215,7 +215,7 @@ def test_what_nobody_reads_is_not_kept(one, fields):
         connection.sendall(b" " * 30 * MEGABYTE)
         (wire,) = cast(set[Wire], one.server.server_state.connections)
         assert wire.throws_away()
-        assert len(wire._arrived) + len(wire.cycle.body) < 300_000
+        assert len(wire.arrived) + len(wire.cycle.body) < 300_000
 
 
 def test_a_body_over_the_limit_never_reaches_the_wire(one):
