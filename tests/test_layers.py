@@ -21,6 +21,7 @@ SERVICE = [
         "web.addresses",
         "web.cards",
         "web.samples",
+        "web.half_closed",
         "web.turns",
         "web.limits",
         "web.lingering",

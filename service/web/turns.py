@@ -61,7 +61,8 @@ class TurnsProtocol(LimitedProtocol):
         self.arrived = b""
         """What has come and was not begun."""
         self._turns: Turns = vars(server_state).setdefault("turns", Turns(self.loop))
-        self._waits = False
+        self.waits = False
+        """For its turn."""
         self._is_paused = False
 
     def connection_made(self, transport: Any) -> None:
@@ -76,7 +77,7 @@ class TurnsProtocol(LimitedProtocol):
             self.arrived = self.arrived + data if self.arrived else data
             if self._turns and len(self.arrived) > _PIECE_BYTES:
                 self.look_again()
-            elif not self._waits:
+            elif not self.waits:
                 self._go_on()
         if max(len(data), len(self.arrived)) > MOST_HELD_BYTES:
             self._is_paused = True
@@ -96,7 +97,7 @@ class TurnsProtocol(LimitedProtocol):
         self.look_again()
 
     def is_answering(self) -> bool:
-        return self._waits or super().is_answering()
+        return self.waits or super().is_answering()
 
     def is_unread(self) -> bool:
         return bool(self.arrived) or self._is_paused or super().is_unread()
@@ -131,18 +132,18 @@ class TurnsProtocol(LimitedProtocol):
         self.arrived = b""
         self.look_again()
 
-    def _wait(self) -> None:
-        if not self._waits:
-            self._waits = True
-            self._turns.wait(self._have_turn)
-
-    def _have_turn(self) -> None:
-        self._waits = False
+    def have_turn(self) -> None:
+        self.waits = False
         self._go_on()
         self._read_on_if_there_is_room()
 
+    def _wait(self) -> None:
+        if not self.waits:
+            self.waits = True
+            self._turns.wait(self.have_turn)
+
     def _read_on_if_there_is_room(self) -> None:
-        if self._is_paused and not self._waits and len(self.arrived) <= MOST_HELD_BYTES:
+        if self._is_paused and not self.waits and len(self.arrived) <= MOST_HELD_BYTES:
             self._is_paused = False
             self.transport.resume_reading()
 

@@ -16,10 +16,11 @@ from service.keys import Charge
 from service.model import Idle
 from service.web import trace
 from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
+from service.web.half_closed import HalfClosedProtocol
 from service.web.limits import MOST_FIELDS
 from service.web.problems import reply_to
 from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
-from service.web.turns import MOST_HELD_BYTES, TurnsProtocol
+from service.web.turns import MOST_HELD_BYTES
 
 _START = b"POST %b HTTP/1.1\r\n" % SAMPLES.encode()
 # Stricter than HTTP, so that no two readers can disagree: whatever else is left to uvicorn's parser.
@@ -32,7 +33,7 @@ _MOST_HEAD_BYTES = 8192
 _MOST_HEADS = 1024
 
 
-class Wire(TurnsProtocol):
+class Wire(HalfClosedProtocol):
     """One connection. Requests are answered one after another, in the order in which they came."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:

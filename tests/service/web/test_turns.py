@@ -138,11 +138,11 @@ def test_what_a_connection_is_owed_is_one_reply_and_what_it_sent_ahead_two_reads
             while True:
                 greedy.send(sent)
         wires: set = one.server.server_state.connections
-        wait_until(lambda: any(wire.flow.write_paused for wire in wires))
+        wait_until(lambda: any(wire.flow.write_paused for wire in list(wires)))
         for _ in range(50):
             with suppress(BlockingIOError):
                 greedy.send(sent)
-            (wire,) = [wire for wire in wires if wire.flow.write_paused]
+            (wire,) = [wire for wire in list(wires) if wire.flow.write_paused]
             owed = wire.transport.get_write_buffer_size()
             assert owed < 65536 + len(reply[2]) + 1000
             assert len(wire.arrived) <= MOST_HELD_BYTES + MOST_READ_BYTES
