@@ -47,7 +47,7 @@ class Encoders:
             self.pixels -= pixels
 
 
-# Not asyncio's own threads, which /metrics needs. Large answers neither hold up small ones, nor take every core
+# Not asyncio's own threads, which others need. Large answers neither hold up small ones, nor take every core
 # from the forward passes. The limits are two seconds of work on one core as PNG, twenty as WebP.
 SMALL = Encoders(ThreadPoolExecutor(2, "pixels"), 16 * 2**20)
 LARGE = Encoders(ThreadPoolExecutor(max(1, available_cpus() // 4), "large-pixels"), 32 * 2**20)

@@ -12,8 +12,8 @@ from service import metrics
 from service.errors import HeadTooLarge, RequestError, UrlTooLong
 from service.web import trace
 from service.web.asgi import Reply
+from service.web.lingering import LingeringProtocol
 from service.web.problems import problem
-from service.web.timeouts import TimedProtocol
 
 MOST_URL_BYTES = 8192
 MOST_HEAD_BYTES = 65536
@@ -24,30 +24,30 @@ _HEAD = (
 )
 
 
-class LimitedProtocol(TimedProtocol):
+class LimitedProtocol(LingeringProtocol):
     """What goes past a limit is answered with 414 or 431, and the connection is closed."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.reads = False
-        """Whether a request has begun here and not ended."""
         self._head_is_read = False
         self._head_bytes = 0
         self._fields = 0
+        self.body_bytes_left = 0
+        """What is to come of a body whose length is known."""
         self._held_bytes = 0
         """At least what the parser keeps of what came: half a field, or half a chunk's head."""
         self._refusal: RequestError | None = None
 
-    def data_received(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
+        """Have uvicorn's parser read this."""
         self._held_bytes += len(data)
-        self._feed(data)
-        if self.reads and self._held_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(HeadTooLarge(_HEAD))
+        self._parse(data)
+        if self.reads and self._held_bytes > MOST_HEAD_BYTES and not self.lingers:
+            self._refuse(problem(HeadTooLarge(_HEAD)))
 
     def on_message_begin(self) -> None:
-        self.reads = True
         self._head_is_read = False
-        self._head_bytes = self._fields = self._held_bytes = 0
+        self._head_bytes = self._fields = self._held_bytes = self.body_bytes_left = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -65,6 +65,8 @@ class LimitedProtocol(TimedProtocol):
             raise self._refusal
         if not self._head_is_read:  # a trailer would pass for a header
             super().on_header(name, value)
+            if self.headers[-1][0] == b"content-length":
+                self.body_bytes_left = int(value)
 
     def on_headers_complete(self) -> None:
         self._head_is_read = True
@@ -73,19 +75,17 @@ class LimitedProtocol(TimedProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._held_bytes = 0
+        self.body_bytes_left -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self.reads = False
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """The parser gave up, of itself or because a limit was passed."""
-        if self._refusal is None:
-            super().send_400_response(msg)
-        else:
-            self._refuse(self._refusal)
+        malformed = Reply(400, "text/plain; charset=utf-8", msg.encode(), {"connection": "close"})
+        self._refuse(malformed if self._refusal is None else problem(self._refusal))
 
     def send_reply(self, reply: Reply, id: str, closes: bool = False) -> None:
         """Write a whole response."""
@@ -98,7 +98,7 @@ class LimitedProtocol(TimedProtocol):
         default = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
         self.transport.write(b"".join((STATUS_LINE[reply.status], default, head, b"\r\n\r\n", reply.body)))
 
-    def _feed(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         rest = memoryview(data)
         try:
@@ -127,9 +127,10 @@ class LimitedProtocol(TimedProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
         self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(fields)))
 
-    def _refuse(self, error: RequestError) -> None:
+    def _refuse(self, reply: Reply) -> None:
+        """Of a request that could not be read."""
         # While an earlier request is being answered, this answer would be taken for its.
-        if self.cycle is None or self.cycle.response_complete:
-            self.send_reply(problem(error), trace.request_id(None))
-            metrics.child(metrics.requests, "unknown", error.status).inc()
-        self.transport.close()
+        if not self.is_answering() or (self.reads and self._head_is_read and not self.cycle.response_started):
+            self.send_reply(reply, trace.request_id(None))
+            metrics.child(metrics.requests, "unknown", reply.status).inc()
+        self.end(unread=True)

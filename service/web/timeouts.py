@@ -23,7 +23,7 @@ class TimedProtocol(HttpToolsProtocol):
         self.answered_at = 0.0
         """When the last response was handed over, in the event loop's time; 0: there was none."""
         self._made_at = 0.0
-        self._head_since = 0.0
+        self.head_since = 0.0
         """When the head began that has not ended; 0: there is none."""
         self._untaken = (0, 0.0)
         """Bytes of responses that the client had not taken, and `answered_at`, when that was last seen to change."""
@@ -33,7 +33,7 @@ class TimedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
         self._made_at = self.loop.time()
-        self._arm(self._period)
+        self.arm(self._period)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -44,11 +44,11 @@ class TimedProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
-        self._head_since = self.loop.time()
+        self.head_since = self.loop.time()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._head_since = 0.0
+        self.head_since = 0.0
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
@@ -62,18 +62,27 @@ class TimedProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         now = self.loop.time()
-        until = self._until(now)
+        until = self.until(now)
         if until > now:
-            self._arm(min(until - now, self._period))
-        elif self._untaken[0]:
-            if self.cycle is not None:
-                self.cycle.disconnected = True  # or what it would still send would be an error
-            self.transport.abort()
+            self.arm(min(until - now, self._period))
+        else:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """It was waited for long enough."""
+        if self._untaken[0]:
+            self.cut_off()
         else:
             self.transport.close()
-            self._arm(self._period)  # what is left to send must be taken, too
+            self.arm(self._period)  # what is left to send must be taken, too
 
-    def _until(self, now: float) -> float:
+    def cut_off(self) -> None:
+        """End the connection without another word."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # or what it would still send would be an error
+        self.transport.abort()
+
+    def until(self, now: float) -> float:
         """When this will have waited too long for the client."""
         untaken = (self.transport.get_write_buffer_size(), self.answered_at)
         if untaken != self._untaken:
@@ -82,11 +91,13 @@ class TimedProtocol(HttpToolsProtocol):
             return self._untaken_since + self.client_seconds
         if self.is_answering():
             return inf
-        if self._head_since or not self.answered_at:
-            return (self._head_since or self._made_at) + self.client_seconds
+        if self.head_since or not self.answered_at:
+            return (self.head_since or self._made_at) + self.client_seconds
         return self.answered_at + self.timeout_keep_alive
 
-    def _arm(self, seconds: float) -> None:
+    def arm(self, seconds: float) -> None:
+        """Look again after so long."""
+        self._disarm()
         self._timer = self.loop.call_later(max(0.001, seconds), self._look)
 
     def _disarm(self) -> None:

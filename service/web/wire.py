@@ -16,9 +16,11 @@ from service.keys import Charge
 from service.model import Idle
 from service.web import trace
 from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
-from service.web.limits import MOST_FIELDS, LimitedProtocol
+from service.web.half_closed import HalfClosedProtocol
+from service.web.limits import MOST_FIELDS
 from service.web.problems import reply_to
 from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
+from service.web.turns import MOST_HELD_BYTES
 
 _START = b"POST %b HTTP/1.1\r\n" % SAMPLES.encode()
 # Stricter than HTTP, so that no two readers can disagree: whatever else is left to uvicorn's parser.
@@ -28,18 +30,15 @@ _LEFT_TO_UVICORN = {b"transfer-encoding", b"expect", b"upgrade", b"content-encod
 _CREDENTIAL = re.compile(rb"\r\n((?i:authorization|x-api-key)):([\t\x20-\x7e\x80-\xff]*)(?=\r\n)")
 _SECRET = re.compile(rb"(?i)authorization|api-key|cookie")
 _MOST_HEAD_BYTES = 8192
-_MOST_HELD_BYTES = 65536
 _MOST_HEADS = 1024
 
 
-class Wire(LimitedProtocol):
+class Wire(HalfClosedProtocol):
     """One connection. Requests are answered one after another, in the order in which they came."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._front = config.app
-        self._arrived = b""
-        """What has arrived and is nobody's yet."""
         self._sampling: Sampling | None = None
         """The request that is being answered here."""
         self._charge: Charge | None = None
@@ -59,13 +58,6 @@ class Wire(LimitedProtocol):
             # Without a pause one worker gets most of a crowd.
             time.sleep(0.0002)
 
-    def data_received(self, data: bytes) -> None:
-        self._arrived = self._arrived + data if self._arrived else data
-        if self._sampling is None:
-            self._go_on()
-        elif len(self._arrived) > _MOST_HELD_BYTES:
-            self.flow.pause_reading()
-
     def connection_lost(self, exc: Exception | None) -> None:
         if self._body_timer:
             self._body_timer.cancel()
@@ -73,59 +65,45 @@ class Wire(LimitedProtocol):
             self._sampling.cancel()
             self._sampling = None
             self._count(CLIENT_GONE)
-        self._arrived = b""
         super().connection_lost(exc)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._sampling is None:
-            self._go_on()
 
     def shutdown(self) -> None:
         if self._sampling is None:
             super().shutdown()
         else:
-            self._closes = True
+            self._closes = self.is_stopping = True
 
     def is_answering(self) -> bool:
         return self._sampling is not None or self._body_timer is not None or super().is_answering()
 
-    def _go_on(self) -> None:
-        """Begin the requests that have arrived whole, until one has to wait."""
+    def is_busy(self) -> bool:
+        return self._sampling is not None or super().is_busy()
+
+    def begin(self) -> None:
         settings = self._front.models.settings
-        while self._arrived and self._sampling is None and not self._is_stopped():
-            ours = None if self._is_uvicorns() else head_here(self._arrived)
-            if (
-                ours is None
-                or ours.body_bytes > min(settings.max_body_bytes, _MOST_HELD_BYTES)
-                or (ours.has_origin and settings.cors_origins)
-            ):
-                data, self._arrived = self._arrived, b""
-                super().data_received(data)
-                return
-            whole = ours.bytes + ours.body_bytes
-            if len(self._arrived) < whole:
-                if self._body_timer is None:
-                    seconds = settings.timeout_seconds
-                    self._body_timer = self.loop.call_later(seconds, self._body_is_late, seconds)
-                return
-            if self._body_timer:
-                self._body_timer.cancel()
-                self._body_timer = None
-            request, self._arrived = self._arrived[:whole], self._arrived[whole:]
-            self._id, self._traceparent = trace.request_id(ours.request_id), ours.traceparent
-            try:
-                self._begin(request[ours.bytes :], ours.credential)
-            except Idle:  # a task can wait for it
-                data, self._arrived = request + self._arrived, b""
-                super().data_received(data)
-                return
-
-    def _is_uvicorns(self) -> bool:
-        return self.reads or not (self.cycle is None or self.cycle.response_complete)
-
-    def _is_stopped(self) -> bool:
-        return self.flow.write_paused or self.transport.is_closing()
+        ours = None if self.reads else head_here(self.arrived)
+        if (
+            ours is None
+            or ours.body_bytes > min(settings.max_body_bytes, MOST_HELD_BYTES)
+            or (ours.has_origin and settings.cors_origins)
+        ):
+            super().begin()
+            return
+        whole = ours.bytes + ours.body_bytes
+        if len(self.arrived) < whole:
+            if self._body_timer is None:
+                seconds = settings.timeout_seconds
+                self._body_timer = self.loop.call_later(seconds, self._body_is_late, seconds)
+            return
+        if self._body_timer:
+            self._body_timer.cancel()
+            self._body_timer = None
+        request, self.arrived = self.arrived[:whole], self.arrived[whole:]
+        self._id, self._traceparent = trace.request_id(ours.request_id), ours.traceparent
+        try:
+            self._begin(request[ours.bytes :], ours.credential)
+        except Idle:  # a task can wait for it
+            self.feed(request)
 
     def _begin(self, body: bytes, credential: str | None) -> None:
         """Raises Idle."""
@@ -148,9 +126,7 @@ class Wire(LimitedProtocol):
         sampling, self._sampling = self._sampling, None
         assert sampling is not None
         self._send(sampling.reply(answer) if error is None else reply_to(error, self._who()))
-        if self._arrived:
-            self.flow.resume_reading()
-            self._go_on()
+        self.look_again()
 
     def _send(self, reply: Reply) -> None:
         self._count(reply.status)
@@ -158,7 +134,7 @@ class Wire(LimitedProtocol):
         closes = self._closes or reply.headers.get("connection") == "close"
         self.send_reply(reply, self._id, self._closes)
         if closes:
-            self.transport.close()
+            self.end()
             return
         self.answered_at = self.loop.time()
 
