@@ -94,10 +94,7 @@ class Ganserve:
         from service.web import bento
 
         asked = SampleRequest(model, label, n, seed, truncation=truncation, timeout=timeout)
-        request = ctx.request
-        reply = await bento.sample(
-            self.front.rollout, request.receive, asked, request.scope.get(bento.CHARGE)
-        )
+        reply = await bento.sample(ctx.request.scope[bento.CALL], asked)
         ctx.response.status_code = reply.status  # or it would be 200
         # The array's JSON, made off the event loop; BentoML would make it on it.
         return cast(NDArray[np.uint8], Response(reply.body, reply.status, reply.headers, reply.media_type))

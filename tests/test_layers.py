@@ -21,6 +21,7 @@ SERVICE = [
         "web.addresses",
         "web.cards",
         "web.samples",
+        "web.drawing_call",
         "web.limits",
         "web.timeouts",
         "web.trace",

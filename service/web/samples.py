@@ -14,6 +14,7 @@ from service.models import Models
 from service.request_queue import Request, Settle
 from service.sampler import Draw, SampleRequest, begin, resolve, sample
 from service.web.asgi import Call, Reply, Scope, header, read_body, unless_client_goes
+from service.web.drawing_call import awake, deadline_of, drawn_headers
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -29,7 +30,6 @@ class Sampling:
 
     asked: SampleRequest
     draw: Draw
-    deadline: float
     request: Request | None = None
     """Its place in the queue, where no task waits for it."""
 
@@ -39,43 +39,38 @@ class Sampling:
             self.draw.model.batcher.cancel(self.request)
 
     def reply(self, body: bytes) -> Reply:
-        headers = address_headers(self.draw)
-        headers["server-timing"] = timing_of(self.draw)
-        return Reply(200, MEDIA_TYPES[self.asked.format], body, headers)
+        return Reply(200, MEDIA_TYPES[self.asked.format], body, drawn_headers(self.draw))
 
 
 async def post_samples(call: Call) -> Reply:
     """POST /v1/samples."""
     settings = call.models.settings
-    begun = time.monotonic()
     require_json(call.scope)
     body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
-    sampling = read_samples(body, call.models, begun, call.charge)
-    work = sample(sampling.draw, sampling.asked.format, sampling.asked.include_z, sampling.deadline)
-    return sampling.reply(await unless_client_goes(call.receive, work))
+    asked = decode_request(body, _decoder)
+    deadline = deadline_of(call.begun, asked.timeout, settings.timeout_seconds)
+    model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.seed))
+    draw = resolve(asked, model, settings.max_images_per_request)
+    call.take(len(draw.z))
+    work = sample(draw, asked.format, asked.include_z, deadline)
+    return Sampling(asked, draw).reply(await unless_client_goes(call.receive, work))
 
 
 def begin_samples(
     body: bytes, models: Models, begun: float, settle: Settle, charge: Charge | None
 ) -> Sampling:
-    """The same for web.wire, which waits in no task: `settle` is called with the body of the reply."""
-    sampling = read_samples(body, models, begun, charge)
-    asked = sampling.asked
-    sampling.request = begin(sampling.draw, asked.format, asked.include_z, sampling.deadline, settle)
-    return sampling
+    """The same for web.wire, which waits in no task: `settle` is called with the body of the reply.
 
-
-def read_samples(body: bytes, models: Models, begun: float, charge: Charge | None) -> Sampling:
-    """What a body asks for, charged. Raises whatever is wrong with it; QuotaExceeded."""
-    settings = models.settings
+    Raises whatever is wrong with the body; QuotaExceeded; Idle; what Batcher.enqueue raises.
+    """
     asked = decode_request(body, _decoder)
     model = models.pick(asked.model, asked.seed)
     model.require_ready()
-    draw = resolve(asked, model, settings.max_images_per_request)
+    draw = resolve(asked, model, models.settings.max_images_per_request)
     if charge is not None:
-        charge.take(len(draw.z), begun)
-    longest = settings.timeout_seconds
-    return Sampling(asked, draw, begun + (longest if asked.timeout is None else min(asked.timeout, longest)))
+        charge.take(len(draw.z), time.monotonic())
+    deadline = deadline_of(begun, asked.timeout, models.settings.timeout_seconds)
+    return Sampling(asked, draw, begin(draw, asked.format, asked.include_z, deadline, settle))
 
 
 def decode_request(body: bytes, decoder: msgspec.json.Decoder[T], **parts: type[msgspec.Struct]) -> T:
@@ -116,33 +111,3 @@ def require_json(scope: Scope) -> None:
     declared = header(scope, b"content-type")
     if declared is not None and not JSON_TYPE.match(declared):
         raise UnsupportedType(f"The content type is '{declared[:64]}'; allowed is application/json.")
-
-
-def address_headers(draw: Draw) -> dict[str, str]:
-    """Where the images can be asked for again: model, version, labels and seeds."""
-    model = draw.model
-    headers = {
-        "ganserve-model": model.name,
-        "ganserve-version": model.version,
-        "ganserve-engine": model.engine.name,
-    }
-    if draw.seeds is not None:
-        headers["ganserve-seeds"] = _span(draw.seeds)
-    if draw.label is not None:
-        # One index if all are the same: headers must stay within what proxies accept.
-        same = len(set(draw.label)) == 1
-        headers["ganserve-labels"] = str(draw.label[0]) if same else ",".join(map(str, draw.label))
-    return headers
-
-
-def timing_of(draw: Draw) -> str:
-    """A Server-Timing header's value, in milliseconds."""
-    timing = draw.timing
-    return (
-        f"queue;dur={1000 * timing.queue_seconds:.2f}, forward;dur={1000 * timing.forward_seconds:.2f}, "
-        f"encode;dur={1000 * timing.encode_seconds:.2f}"
-    )
-
-
-def _span(seeds: range) -> str:
-    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"

@@ -30,8 +30,9 @@ from service.model import Model
 from service.sampler import Draw
 from service.web import operations, v2_models
 from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
+from service.web.drawing_call import awake, deadline_of, timing_of
 from service.web.problems import reply_to
-from service.web.samples import decode_request, timing_of
+from service.web.samples import decode_request
 from service.web.v2_messages import InferParameters, InferRequest
 from service.web.v2_tensors import Inputs, read_inputs, read_outputs, read_request, write_response
 
@@ -95,13 +96,13 @@ async def model_ready(call: Call, model: str, version: str | None = None) -> Rep
 
 async def model_metadata(call: Call, model: str, version: str | None = None) -> Reply:
     """GET /v2/models/{model}."""
-    found = _find_ready(call, model, version)
+    found = await _find_ready(call, model, version)
     return _json(v2_models.metadata(found, call.models.versions[found.name]))
 
 
 async def model_config(call: Call, model: str, version: str | None = None) -> Reply:
     """GET /v2/models/{model}/config."""
-    return _json(v2_models.config(_find_ready(call, model, version), call.models.settings))
+    return _json(v2_models.config(await _find_ready(call, model, version), call.models.settings))
 
 
 async def stats(call: Call, model: str | None = None, version: str | None = None) -> Reply:
@@ -109,30 +110,28 @@ async def stats(call: Call, model: str | None = None, version: str | None = None
     if model is None:
         wanted = [one for one in call.models.values() if one.state == "ready"]
     else:
-        wanted = [_find_ready(call, model, version)]
+        wanted = [await _find_ready(call, model, version)]
     counted = await asyncio.to_thread(v2_models.counts)
     return _json({"model_stats": [v2_models.stats(one, counted) for one in wanted]})
 
 
 async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     """POST /v2/models/{model}/infer."""
-    begun = time.monotonic()
-    settings = call.models.settings
     body = await _body(call)
     _find(call, model, version)  # an unknown model is said before what is wrong with the body
     asked, binary = read_request(body, header(call.scope, b"inference-header-content-length"))
-    found, inputs = _understood(call, model, version, asked, binary)
+    parameters = asked.parameters or InferParameters()
+    timeout, longest = parameters.timeout / 1e6 or None, call.models.settings.timeout_seconds
+    deadline = deadline_of(call.begun, timeout, longest)
+    found, inputs = await _understood(call, model, version, asked, binary, deadline)
     assert found.batcher is not None
     in_binary = read_outputs(asked)
-    parameters = asked.parameters or InferParameters()
     if inputs.z is None:
         assert inputs.seeds is not None
         z = Seeded(inputs.seeds, found.contract.z_dim, parameters.truncation)
     else:
         z = truncate(inputs.z, parameters.truncation)
     call.take(len(z))
-    longest = settings.timeout_seconds
-    deadline = begun + min(parameters.timeout / 1e6 or longest, longest)
     coding = response_coding(header(call.scope, b"accept-encoding"))
     draw = Draw(found, None, inputs.label, z)
     finish = partial(_answer, draw, in_binary, asked.id, coding)
@@ -140,9 +139,9 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     try:
         reply = await unless_client_goes(call.receive, work)
     except GanserveError:
-        v2_models.note(found, "fail", begun)
+        v2_models.note(found, "fail", call.begun)
         raise
-    v2_models.note(found, "success", begun)
+    v2_models.note(found, "success", call.begun)
     reply.headers["server-timing"] = timing_of(draw)
     return reply
 
@@ -224,25 +223,25 @@ async def _body(call: Call) -> bytes:
     return inflate(body, header(call.scope, b"content-encoding"), settings.max_body_bytes)
 
 
-def _understood(
-    call: Call, name: str, version: str | None, asked: InferRequest, binary: memoryview
+async def _understood(
+    call: Call, name: str, version: str | None, asked: InferRequest, binary: memoryview, deadline: float
 ) -> tuple[Model, Inputs]:
-    """Which model is to draw, and what. Raises UnknownModel, NotReady, and what read_inputs raises."""
+    """Which model is to draw, and what. Raises what `awake` and read_inputs raise."""
     found = _find(call, name, version)
     if asked.model_name not in (None, found.name):
         raise UnknownModel(f"The path names the model {name}, and the body '{asked.model_name[:64]}'.")
-    if asked.model_version is not None:
-        named = _find(call, name, asked.model_version)
-        if version is not None and named is not found:
-            raise UnknownModel(f"The path names version {version}, and the body {asked.model_version}.")
-        found = named
+    named = asked.model_version if version is None else version
+    if asked.model_version is not None and _find(call, name, asked.model_version) is not _find(
+        call, name, named
+    ):
+        raise UnknownModel(f"The path names version {version}, and the body {asked.model_version}.")
     most = call.models.settings.max_images_per_request
-    found.require_ready()
+    found = await awake(call, deadline, lambda: _find(call, name, named))
     inputs = read_inputs(asked, binary, found.contract, most)
-    if version is None and asked.model_version is None:
-        picked = call.models.pick(name, inputs.seeds[0] if inputs.seeds else None)
+    if named is None:
+        seed = inputs.seeds[0] if inputs.seeds else None
+        picked = await awake(call, deadline, lambda: call.models.pick(name, seed))
         if picked is not found:
-            picked.require_ready()
             return picked, read_inputs(asked, binary, picked.contract, most)
     return found, inputs
 
@@ -260,11 +259,10 @@ def _find(call: Call, name: str, version: str | None) -> Model:
     raise UnknownModel(f"Model {model.name} has version {known or 'none'}, not '{version[:64]}'.")
 
 
-def _find_ready(call: Call, name: str, version: str | None) -> Model:
-    """Raises UnknownModel, NotReady."""
-    model = _find(call, name, version)
-    model.require_ready()
-    return model
+async def _find_ready(call: Call, name: str, version: str | None) -> Model:
+    """Raises UnknownModel, and what `awake` raises."""
+    deadline = deadline_of(call.begun, None, call.models.settings.timeout_seconds)
+    return await awake(call, deadline, lambda: _find(call, name, version))
 
 
 def _json(document: Any, status: int = 200) -> Reply:

@@ -6,7 +6,7 @@ A connection is uvicorn's, and so is every request that is not plainly one of th
 import asyncio
 import re
 import time
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -15,7 +15,7 @@ from service.errors import BodyTimeout
 from service.keys import Charge
 from service.model import Idle
 from service.web import trace
-from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
+from service.web.asgi import BEGUN, CLIENT_GONE, NO_BODY, Reply, Scope
 from service.web.limits import MOST_FIELDS, LimitedProtocol
 from service.web.problems import reply_to
 from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
@@ -47,6 +47,7 @@ class Wire(LimitedProtocol):
         self._closes = False
         self._body_timer: asyncio.TimerHandle | None = None
         self._began_at = 0.0
+        """When its head came."""
         self._id = ""
         self._traceparent: str | None = None
 
@@ -106,19 +107,26 @@ class Wire(LimitedProtocol):
             whole = ours.bytes + ours.body_bytes
             if len(self._arrived) < whole:
                 if self._body_timer is None:
+                    self._began_at = time.monotonic()
                     seconds = settings.timeout_seconds
                     self._body_timer = self.loop.call_later(seconds, self._body_is_late, seconds)
                 return
             if self._body_timer:
                 self._body_timer.cancel()
                 self._body_timer = None
+            else:
+                self._began_at = time.monotonic()
             request, self._arrived = self._arrived[:whole], self._arrived[whole:]
             self._id, self._traceparent = trace.request_id(ours.request_id), ours.traceparent
             try:
                 self._begin(request[ours.bytes :], ours.credential)
             except Idle:  # a task can wait for it
-                data, self._arrived = request + self._arrived, b""
-                super().data_received(data)
+                rest, self._arrived = self._arrived, b""
+                super().data_received(request)
+                if self.cycle is not None:
+                    cast(Scope, self.cycle.scope)[BEGUN] = self._began_at
+                if rest:
+                    super().data_received(rest)
                 return
 
     def _is_uvicorns(self) -> bool:
@@ -129,7 +137,7 @@ class Wire(LimitedProtocol):
 
     def _begin(self, body: bytes, credential: str | None) -> None:
         """Raises Idle."""
-        front, self._began_at = self._front, time.monotonic()
+        front = self._front
         try:
             self._charge = front.enter(SAMPLES, credential)
             if batcher := front.models.batcher:  # before the body is read: in a flood most come here
@@ -164,7 +172,6 @@ class Wire(LimitedProtocol):
 
     def _body_is_late(self, seconds: float) -> None:
         self._closes = True
-        self._began_at = time.monotonic() - seconds
         self._id = trace.request_id(None)
         self._send(reply_to(BodyTimeout(NO_BODY.format(seconds))))
 
