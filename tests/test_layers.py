@@ -22,6 +22,7 @@ SERVICE = [
         "web.cards",
         "web.samples",
         "web.drawing_call",
+        "web.bodies",
         "web.limits",
         "web.timeouts",
         "web.trace",

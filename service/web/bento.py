@@ -21,12 +21,11 @@ from service.web.asgi import (
     Message,
     Receive,
     Reply,
-    read_body,
     unless_client_goes,
 )
+from service.web.bodies import decode_request, read_json
 from service.web.drawing_call import awake, deadline_of, drawn_headers
 from service.web.problems import reply_to
-from service.web.samples import decode_request, require_json
 
 SCHEMA = "/schema.json"
 """Where BentoML's clients read which methods there are."""
@@ -34,7 +33,7 @@ CALL = "ganserve.call"
 """Where BentoML carries a request's Call through its app, in the ASGI scope."""
 
 
-class BentoRequest(Struct, forbid_unknown_fields=True):
+class BentoRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The arguments of app.Ganserve.sample: BentoML would take a wrong type for a right one, and any field."""
 
     model: str | None = None
@@ -55,10 +54,7 @@ async def checked(call: Call) -> Receive:
 
     BentoML itself reads bodies of any length, and multipart and pickles beside JSON.
     """
-    require_json(call.scope)
-    settings = call.models.settings
-    body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
-    decode_request(body, _decoder)
+    body = msgspec.json.encode(decode_request(await read_json(call), _decoder))
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:

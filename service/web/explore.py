@@ -5,9 +5,9 @@ import msgspec
 from service.arithmetic import ArithmeticRequest, Term, add_up
 from service.paths import InterpolationRequest, interpolate
 from service.series import MEDIA_TYPES, Series, render
-from service.web.asgi import Call, Reply, read_body, unless_client_goes
+from service.web.asgi import Call, Reply, unless_client_goes
+from service.web.bodies import decode_request, read_json
 from service.web.drawing_call import address_headers, awake, deadline_of, timing_of
-from service.web.samples import decode_request, require_json
 
 _interpolation = msgspec.json.Decoder(InterpolationRequest)
 _arithmetic = msgspec.json.Decoder(ArithmeticRequest)
@@ -15,7 +15,7 @@ _arithmetic = msgspec.json.Decoder(ArithmeticRequest)
 
 async def post_interpolations(call: Call) -> Reply:
     """POST /v1/interpolations. `ganserve-seeds` and `-labels` are those of the points."""
-    asked = decode_request(await _body(call), _interpolation)
+    asked = decode_request(await read_json(call), _interpolation)
     seed = asked.seeds[0] if asked.seeds else asked.seed
     deadline = deadline_of(call.begun, asked.timeout, call.models.settings.timeout_seconds)
     model = await awake(call, deadline, lambda: call.models.pick(asked.model, seed))
@@ -30,17 +30,11 @@ async def post_interpolations(call: Call) -> Reply:
 
 async def post_arithmetic(call: Call) -> Reply:
     """POST /v1/arithmetic."""
-    asked = decode_request(await _body(call), _arithmetic, terms=Term)
+    asked = decode_request(await read_json(call), _arithmetic, terms=Term)
     deadline = deadline_of(call.begun, asked.timeout, call.models.settings.timeout_seconds)
     model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.terms[0].seeds[0]))
     series = add_up(asked, model, call.models.settings.max_images_per_request)
     return await _reply(call, asked, series, _headers(series, slice(None)), deadline)
-
-
-async def _body(call: Call) -> bytes:
-    require_json(call.scope)
-    settings = call.models.settings
-    return await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
 
 
 def _headers(series: Series, shown: slice) -> dict[str, str]:

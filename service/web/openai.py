@@ -18,10 +18,10 @@ from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError,
 from service.latents import MAX_SEED
 from service.pixels import encoded
 from service.sampler import Draw, SampleRequest, resolve
-from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
+from service.web.asgi import Call, Reply, header, unless_client_goes
+from service.web.bodies import decode_request, read_json
 from service.web.drawing_call import address_headers, awake, deadline_of, drawn_headers
 from service.web.problems import reply_to
-from service.web.samples import decode_request, require_json
 
 GENERATIONS = "/v1/images/generations"
 
@@ -111,9 +111,7 @@ _decoder = msgspec.json.Decoder(GenerationRequest)
 async def post_generations(call: Call) -> Reply:
     """POST /v1/images/generations. Raises the errors of the taxonomy; `error_reply` gives them OpenAI's shape."""
     settings = call.models.settings
-    require_json(call.scope)
-    body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
-    asked = decode_request(body, _decoder)
+    asked = decode_request(await read_json(call), _decoder)
     deadline = deadline_of(call.begun, asked.timeout, settings.timeout_seconds)
     model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.seed))
     contract = model.contract

@@ -18,21 +18,18 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.errors import (
-    BodyTooLarge,
     GanserveError,
-    InvalidField,
     RequestError,
     UnknownModel,
-    UnsupportedType,
 )
 from service.latents import Seeded, truncate
 from service.model import Model
 from service.sampler import Draw
 from service.web import operations, v2_models
-from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
+from service.web.asgi import Call, Reply, header, unless_client_goes
+from service.web.bodies import WINDOWS, decode_request, read_inflated
 from service.web.drawing_call import awake, deadline_of, timing_of
 from service.web.problems import reply_to
-from service.web.samples import decode_request
 from service.web.v2_messages import InferParameters, InferRequest
 from service.web.v2_tensors import Inputs, read_inputs, read_outputs, read_request, write_response
 
@@ -45,7 +42,6 @@ _EXTENSIONS = [
     "schedule_policy",
     "statistics",
 ]
-_WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's names for RFC 1952 and RFC 1950
 
 
 class IndexRequest(Struct, forbid_unknown_fields=True):
@@ -66,8 +62,6 @@ def error_reply(error: BaseException, who: str = "") -> Reply:
     problem = msgspec.json.decode(reply.body)
     reply.status = 400 if reply.status == 422 else reply.status
     reply.headers["ganserve-error"] = problem["code"]
-    if isinstance(error, UnsupportedType):
-        reply.headers["accept-encoding"] = ", ".join(_WINDOWS)
     return Reply(reply.status, _JSON, msgspec.json.encode({"error": problem["detail"]}), reply.headers)
 
 
@@ -117,7 +111,7 @@ async def stats(call: Call, model: str | None = None, version: str | None = None
 
 async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     """POST /v2/models/{model}/infer."""
-    body = await _body(call)
+    body = await read_inflated(call)
     _find(call, model, version)  # an unknown model is said before what is wrong with the body
     asked, binary = read_request(body, header(call.scope, b"inference-header-content-length"))
     parameters = asked.parameters or InferParameters()
@@ -148,7 +142,7 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
 
 async def index(call: Call) -> Reply:
     """POST /v2/repository/index."""
-    asked = decode_request(await _body(call), _index_decoder)
+    asked = decode_request(await read_inflated(call), _index_decoder)
     every = [one for name in call.models for one in call.models.versions[name]]
     wanted = [one for one in every if one.state == "ready" or not asked.ready]
     return _json([v2_models.index_entry(one) for one in wanted])
@@ -163,27 +157,6 @@ async def load_or_unload(call: Call, model: str) -> Reply:
     )
 
 
-def inflate(body: bytes, coding: str | None, max_bytes: int) -> bytes:
-    """The body as it was before its content coding. Raises UnsupportedType, InvalidField, BodyTooLarge."""
-    coding = (coding or "identity").strip().lower()
-    if coding in ("identity", ""):
-        return body
-    if coding not in _WINDOWS:
-        raise UnsupportedType(
-            f"The content encoding is '{coding[:64]}'; allowed are gzip, deflate and identity."
-        )
-    stream = zlib.decompressobj(_WINDOWS[coding])
-    try:
-        inflated = stream.decompress(body, max_bytes + 1)
-    except zlib.error as error:
-        raise InvalidField("content-encoding", f"The body is not {coding}: {error}.") from None
-    if len(inflated) > max_bytes:
-        raise BodyTooLarge(f"The body inflates to more than the {max_bytes} bytes that are allowed.")
-    if not stream.eof or stream.unused_data:
-        raise InvalidField("content-encoding", f"The body is not one whole {coding} stream.")
-    return inflated
-
-
 def response_coding(accept_encoding: str | None) -> str | None:
     """gzip, deflate or None: which the client likes best, and of equals the first, as Triton chooses."""
     best, coding = 0.0, None
@@ -192,7 +165,7 @@ def response_coding(accept_encoding: str | None) -> str | None:
         weight = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", parameter)
         quality = float(weight[1]) if weight else 1.0 if not parameter.strip() else 0.0
         name = name.strip()
-        if name in (*_WINDOWS, "identity") and quality > best:
+        if name in (*WINDOWS, "identity") and quality > best:
             best, coding = quality, name
     return None if coding == "identity" else coding
 
@@ -209,18 +182,12 @@ def _answer(draw: Draw, binary: bool, id: str | None, coding: str | None, pixels
         headers["inference-header-content-length"] = str(len(document))
     body = document + content
     if coding:
-        stream = zlib.compressobj(1, wbits=_WINDOWS[coding])
+        stream = zlib.compressobj(1, wbits=WINDOWS[coding])
         body = stream.compress(body) + stream.flush()
         headers["content-encoding"] = coding
     draw.timing.encode_seconds = time.monotonic() - begun
     metrics.child(metrics.encode_seconds, "tensor").observe(draw.timing.encode_seconds)
     return Reply(200, "application/octet-stream" if content else _JSON, body, headers)
-
-
-async def _body(call: Call) -> bytes:
-    settings = call.models.settings
-    body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
-    return inflate(body, header(call.scope, b"content-encoding"), settings.max_body_bytes)
 
 
 async def _understood(

@@ -16,9 +16,10 @@ from service.keys import Charge
 from service.model import Idle
 from service.web import trace
 from service.web.asgi import BEGUN, CLIENT_GONE, NO_BODY, Reply, Scope
+from service.web.bodies import JSON_TYPE
 from service.web.limits import MOST_FIELDS, LimitedProtocol
 from service.web.problems import reply_to
-from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
+from service.web.samples import SAMPLES, Sampling, begin_samples
 
 _START = b"POST %b HTTP/1.1\r\n" % SAMPLES.encode()
 # Stricter than HTTP, so that no two readers can disagree: whatever else is left to uvicorn's parser.
