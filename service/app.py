@@ -95,13 +95,18 @@ class Ganserve:
         from service.web import bento
 
         asked = SampleRequest(model, label, n, seed, truncation=truncation, timeout=timeout)
-        request = ctx.request
-        reply = await bento.sample(
-            self.front.rollout, request.receive, asked, request.scope.get(bento.CHARGE)
-        )
+        reply = await bento.sample(ctx.request.scope[bento.CALL], asked)
         ctx.response.status_code = reply.status  # or it would be 200
         # The array's JSON, made off the event loop; BentoML would make it on it.
         return cast(NDArray[np.uint8], Response(reply.body, reply.status, reply.headers, reply.media_type))
+
+    @bentoml.on_deployment
+    @staticmethod
+    def before_workers() -> None:
+        """In the parent process."""
+        from service import signals
+
+        signals.heed()
 
     @bentoml.on_startup
     async def start(self) -> None:
@@ -118,7 +123,7 @@ class Ganserve:
         _end_with_parent()
         _allow_many_connections()
         self._watch()
-        self._drain_on_sigterm()
+        self._drain_on_signals()
         metrics.ready.set(0)
         self.loading = asyncio.create_task(self._load())
         self.flushing = asyncio.create_task(self._flush())
@@ -161,8 +166,10 @@ class Ganserve:
         )
         self.watchdog.start()
 
-    def _drain_on_sigterm(self) -> None:
-        """SIGTERM: not ready at once, go on answering for the grace period, then let the server stop."""
+    def _drain_on_signals(self) -> None:
+        """SIGTERM, and SIGHUP of a terminal that closes: not ready at once, go on answering for the grace period, then
+        let the server stop.
+        """
         stop = signal.getsignal(signal.SIGTERM)
         loop = asyncio.get_running_loop()
         grace, longest = settings.drain_seconds, settings.timeout_seconds
@@ -184,6 +191,8 @@ class Ganserve:
         self.ending = False
         self.front.end = _end_all
         loop.add_signal_handler(signal.SIGTERM, drain)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(signal.SIGHUP, drain)
 
     @bentoml.on_shutdown
     async def stop(self) -> None:

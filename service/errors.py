@@ -14,6 +14,7 @@ GanserveError
 │   ├── BodyTooLarge        413 body_too_large
 │   ├── UrlTooLong          414 url_too_long
 │   ├── UnsupportedType     415 unsupported_media_type
+│   │   └── UnsupportedCoding   the content encoding; says which there are
 │   ├── InvalidField        422 invalid_field
 │   ├── QueueFull           429 queue_full          before anything is queued
 │   ├── QuotaExceeded       429 quota_exceeded      this key's, a minute
@@ -31,6 +32,7 @@ GanserveError
 └── EngineUnavailable       a configured engine that is not there, or not what it says
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -136,6 +138,14 @@ class UnsupportedType(RequestError):
     status = 415
     code = "unsupported_media_type"
     title = "Unsupported content type"
+
+
+class UnsupportedCoding(UnsupportedType):
+    """The content encoding is none of `allowed`."""
+
+    def __init__(self, message: str, allowed: Iterable[str]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class InvalidField(RequestError):

@@ -98,10 +98,6 @@ class Models(Mapping[str, Model]):
             model.state == "ready" or model.on_demand for model in self._models.values()
         )
 
-    @property
-    def any_idle(self) -> bool:
-        return any(model.state == "idle" for model in self._models.values())
-
     def find(self, address: str | None) -> Model:
         """The model `name`, or `name@version`; without an address, the default one.
 

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,13 @@ class Settings:
         "",
         "Engine and precision of single models, before the two above: `fashion-mnist=openvino/bf16,gan=onnxruntime/fp32`. `/v1/models` of a replica says each model's as `engine.pin`, to be copied to others.",
     )
+    # One for whoever makes Settings himself; the environment's default is 0, what the machine has.
     workers: int = _setting(
-        0,
+        1,
         "Worker processes, each with its own engine; 0: one per core that this container may use, four at most; with a GPU one per GPU.",
         low=0,
         high=256,
+        shown="0",
     )
     threads: int = _setting(
         0,
@@ -191,8 +193,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
                 Path if isinstance(setting.default, Path) else type(setting.default),
                 setting.metadata,
             )
-    settings = Settings(**values)
-    return settings if settings.workers else replace(settings, workers=default_workers())
+    values["workers"] = values.get("workers") or default_workers()
+    return Settings(**values)
 
 
 def unknown_names(environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -217,7 +219,8 @@ def table() -> str:
     for setting in fields(Settings):
         choices = setting.metadata.get("choices")
         allowed = f" One of {', '.join(f'`{c}`' for c in choices)}." if choices else ""
-        default = "" if setting.default == "" else f"`{setting.default}`"
+        shown = setting.metadata.get("shown", setting.default)
+        default = "" if shown == "" else f"`{shown}`"
         rows.append(f"| `{PREFIX}{setting.name.upper()}` | {default} | {setting.metadata['text']}{allowed} |")
     return "\n".join(rows)
 

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SERVICE = [
-    *("app", "preflight", "drain"),
+    *("app", "preflight", "drain", "signals"),
     "web.wire",
     *("web.routes", "web.openapi", "web.admin_openapi", "web.pages_openapi", "web.pages"),
     *("web.explore_openapi", "web.explore", "web.clients_openapi", "web.openai", "web.bento"),
@@ -23,6 +23,8 @@ SERVICE = [
         "web.samples",
         "web.half_closed",
         "web.turns",
+        "web.drawing_call",
+        "web.bodies",
         "web.limits",
         "web.lingering",
         "web.timeouts",

@@ -42,7 +42,7 @@ def choose(
     GPU i modulo the number of GPUs.
     Raises EngineUnavailable: what was asked for by name is not there. There is no silent fall-back.
     """
-    threads = settings.threads or lanes(max(1, settings.workers))
+    threads = settings.threads or lanes(settings.workers)
     kind, precision = settings.engine_of(name)
     if kind == "fake":
         from service.engines.fake import FakeEngine

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from importlib import metadata, util
@@ -52,7 +53,8 @@ class Result(Struct, frozen=True):
     figures: list[Figure]
 
 
-_running: subprocess.Popen | None = None
+_running: threading.Thread | None = None
+"""Waits for the process that measures."""
 
 
 def start(files: Sequence[Path]) -> None:
@@ -60,7 +62,8 @@ def start(files: Sequence[Path]) -> None:
     global _running
     if util.find_spec("openvino") and _folder() is not None:
         command = [sys.executable, "-m", "service.engines.race", *map(str, files)]
-        _running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        _running = threading.Thread(target=_run, args=(command,), name="race", daemon=True)
+        _running.start()
 
 
 def result(path: Path, file_version: str) -> Result | None:
@@ -69,17 +72,19 @@ def result(path: Path, file_version: str) -> Result | None:
         return None
     entry = folder / _key(file_version)
     end = time.monotonic() + MOST_SECONDS
-    if _running is None or (not entry.exists() and _running.poll() is not None):
+    if not entry.exists() and (_running is None or not _running.is_alive()):
         start([path])
-    while not entry.exists():
-        if _running is None or _running.poll() is not None or time.monotonic() > end:
-            break
+    while not entry.exists() and _running is not None and _running.is_alive() and time.monotonic() < end:
         time.sleep(_LOOK_SECONDS)
     try:
         return msgspec.json.decode(entry.read_bytes(), type=Result)
     except (OSError, msgspec.MsgspecError) as error:
         log.warning("%s: no engine was measured for it: %s", path, error)
         return None
+
+
+def _run(command: Sequence[str]) -> None:
+    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
 
 
 def measure(file: bytes) -> Result:

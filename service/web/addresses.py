@@ -1,7 +1,6 @@
 """GET /v1/models/{model}/images/...: an image by its address, which browsers and balancers cache for ever."""
 
 import re
-import time
 from typing import cast
 from urllib.parse import parse_qsl, quote
 
@@ -10,7 +9,7 @@ from service.images import MEDIA_TYPES
 from service.latents import MAX_SEED
 from service.sampler import Format, SampleRequest, label_index, resolve, sample
 from service.web.asgi import Call, Reply, Scope, header, unless_client_goes
-from service.web.samples import address_headers
+from service.web.drawing_call import address_headers, awake, deadline_of
 
 _IMAGE_FILE = re.compile(r"(\d{1,16})\.(png|webp)", re.ASCII)
 
@@ -30,8 +29,8 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
             f"'{file[:64]}' is no image: allowed are a seed, 0 to {MAX_SEED}, and .png or .webp."
         )
     seed, format = int(match[1]), cast(Format, match[2])
-    generator = call.models.pick(model, seed)
-    generator.require_ready()
+    deadline = deadline_of(call.begun, None, call.models.settings.timeout_seconds)
+    generator = await awake(call, deadline, lambda: call.models.pick(model, seed))
     query, truncation = _truncation(call.scope)
     generator.require_truncation(truncation)
     index = None if label is None else label_index(label, generator.contract)
@@ -49,7 +48,6 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
         return Reply(304, MEDIA_TYPES[format], b"", headers)
     draw = resolve(SampleRequest(label=index, seed=seed, truncation=truncation), generator, 1)
     call.take(1)
-    deadline = time.monotonic() + call.models.settings.timeout_seconds
     body = await unless_client_goes(call.receive, sample(draw, format, False, deadline))
     return Reply(200, MEDIA_TYPES[format], body, headers | address_headers(draw))
 

@@ -6,9 +6,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service import orders
-from service.web.asgi import Call, Reply, read_body
+from service.web.asgi import Call, Reply
+from service.web.bodies import decode_request, read_json
 from service.web.operations import require_operator
-from service.web.samples import decode_request, require_json
 
 T = TypeVar("T", bound=Struct)
 
@@ -63,10 +63,7 @@ async def post_retire(call: Call, model: str) -> Reply:
 
 async def _asked(call: Call, decoder: msgspec.json.Decoder[T]) -> T:
     require_operator(call)
-    require_json(call.scope)
-    settings = call.models.settings
-    body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
-    return decode_request(body, decoder)
+    return decode_request(await read_json(call), decoder)
 
 
 def _reply(state: orders.State) -> Reply:

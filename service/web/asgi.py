@@ -21,6 +21,8 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 T = TypeVar("T")
 
 CLIENT_GONE = 499  # nginx's code for it; nothing is sent
+BEGUN = "ganserve.begun"
+"""In the scope of a request that was not read here first: Call.begun."""
 NO_BODY = "The whole body did not arrive within {} seconds."
 
 # A task that listens for the client costs a fifth of a request's way through this process: only one that
@@ -47,6 +49,8 @@ class Call:
     draining: bool
     rollout: Rollout
     drain: Callable[[], None]
+    begun: float
+    """When its head came, in time.monotonic() seconds: what it may take, it may take from then on."""
     charge: Charge | None = None
     """Of the API key, where keys are configured."""
 
@@ -73,34 +77,22 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_seco
     length = header(scope, b"content-length")
     if length is not None and length.isdigit() and int(length) > max_bytes:
         raise BodyTooLarge(f"The body has {length} bytes; allowed are {max_bytes}.")
-    message = await _first_message(receive, timeout_seconds)
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    if not message.get("more_body"):
-        body = message.get("body", b"")
-        if len(body) > max_bytes:
-            raise BodyTooLarge(f"The body has more than the {max_bytes} bytes that are allowed.")
-        return body
-    return await _rest_of_body(message, receive, max_bytes, timeout_seconds)
-
-
-def rewindable(receive: Receive) -> tuple[Receive, Callable[[], None]]:
-    """A `receive` that remembers, and what makes it begin anew."""
-    heard: list[Message] = []
-    place = 0
-
-    async def hear() -> Message:
-        nonlocal place
-        if place == len(heard):
-            heard.append(await receive())
-        place += 1
-        return heard[place - 1]
-
-    def rewind() -> None:
-        nonlocal place
-        place = 0
-
-    return hear, rewind
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if size > max_bytes:
+                    raise BodyTooLarge(f"The body has more than the {max_bytes} bytes that are allowed.")
+                if not message.get("more_body"):
+                    return b"".join(chunks)
+    except TimeoutError:
+        raise BodyTimeout(NO_BODY.format(timeout_seconds)) from None
 
 
 async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
@@ -141,29 +133,3 @@ async def unless_client_goes(receive: Receive, work: Coroutine[Any, Any, T]) -> 
         timer.cancel()
         for watcher in watchers:
             watcher.cancel()
-
-
-async def _first_message(receive: Receive, timeout_seconds: float) -> Message:
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            return await receive()
-    except TimeoutError:
-        raise BodyTimeout(NO_BODY.format(timeout_seconds)) from None
-
-
-async def _rest_of_body(message: Message, receive: Receive, max_bytes: int, timeout_seconds: float) -> bytes:
-    chunks = [message.get("body", b"")]
-    size = len(chunks[0])
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            while message.get("more_body"):
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                if size > max_bytes:
-                    raise BodyTooLarge(f"The body has more than the {max_bytes} bytes that are allowed.")
-    except TimeoutError:
-        raise BodyTimeout(NO_BODY.format(timeout_seconds)) from None
-    return b"".join(chunks)

@@ -4,7 +4,6 @@
 nested JSON lists, because those clients read nothing else: /v1/samples with format npy is many times quicker.
 """
 
-import time
 from typing import Annotated
 
 import msgspec
@@ -12,32 +11,29 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from service.keys import Charge
 from service.latents import MAX_SEED
 from service.pixels import encoded
-from service.rollout import Rollout
 from service.sampler import Label, SampleRequest, resolve
-from service.settings import Settings
 from service.web.asgi import (
     CLIENT_GONE,
+    Call,
     ClientGone,
     Message,
     Receive,
     Reply,
-    Scope,
-    read_body,
     unless_client_goes,
 )
+from service.web.bodies import decode_request, read_json
+from service.web.drawing_call import awake, deadline_of, drawn_headers
 from service.web.problems import reply_to
-from service.web.samples import address_headers, decode_request, require_json, timing_of
 
 SCHEMA = "/schema.json"
 """Where BentoML's clients read which methods there are."""
-CHARGE = "ganserve.charge"
-"""Where BentoML carries a request's Charge through its app, in the ASGI scope."""
+CALL = "ganserve.call"
+"""Where BentoML carries a request's Call through its app, in the ASGI scope."""
 
 
-class BentoRequest(Struct, forbid_unknown_fields=True):
+class BentoRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The arguments of app.Ganserve.sample: BentoML would take a wrong type for a right one, and any field."""
 
     model: str | None = None
@@ -53,44 +49,34 @@ _decoder = msgspec.json.Decoder(BentoRequest)
 _ENTRIES = np.array([list(f"{level:3},".encode()) for level in range(256)], np.uint8)
 
 
-async def checked(scope: Scope, receive: Receive, settings: Settings) -> Receive:
+async def checked(call: Call) -> Receive:
     """A `receive` for BentoML, with a body that is fit for `sample`. Raises whatever is wrong with it.
 
     BentoML itself reads bodies of any length, and multipart and pickles beside JSON.
     """
-    require_json(scope)
-    body = await read_body(scope, receive, settings.max_body_bytes, settings.timeout_seconds)
-    decode_request(body, _decoder)
+    body = msgspec.json.encode(decode_request(await read_json(call), _decoder))
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
-        return unread.pop() if unread else await receive()
+        return unread.pop() if unread else await call.receive()
 
     return receive_again
 
 
-async def sample(
-    rollout: Rollout, receive: Receive, asked: SampleRequest, charge: Charge | None = None
-) -> Reply:
+async def sample(call: Call, asked: SampleRequest) -> Reply:
     """The images as nested lists [n][H][W][C], or the problem that there is; raises nothing, or BentoML would word it.
 
-    receive: of a request whose body has been read. charge: of its API key, where keys are configured.
+    call: its body has been read.
     """
-    models = rollout.models
-    longest = models.settings.timeout_seconds
-    deadline = time.monotonic() + (longest if asked.timeout is None else min(asked.timeout, longest))
+    settings = call.models.settings
+    deadline = deadline_of(call.begun, asked.timeout, settings.timeout_seconds)
     try:
-        model = models.pick(asked.model, asked.seed)
-        if model.state == "idle":
-            await unless_client_goes(receive, rollout.wake(model, longest))
-        model.require_ready()
-        draw = resolve(asked, model, models.settings.max_images_per_request)
-        if charge is not None:
-            charge.take(len(draw.z), time.monotonic())
+        model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.seed))
+        draw = resolve(asked, model, settings.max_images_per_request)
+        call.take(len(draw.z))
         pixels = (asked.n or 1) * model.contract.image.height * model.contract.image.width
-        body = await unless_client_goes(receive, encoded(draw, deadline, "lists", pixels, lists))
-        headers = address_headers(draw) | {"server-timing": timing_of(draw)}
-        return Reply(200, "application/json", body, headers)
+        body = await unless_client_goes(call.receive, encoded(draw, deadline, "lists", pixels, lists))
+        return Reply(200, "application/json", body, drawn_headers(draw))
     except ClientGone:
         return Reply(CLIENT_GONE, "text/plain")
     except Exception as error:

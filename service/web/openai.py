@@ -18,9 +18,10 @@ from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError,
 from service.latents import MAX_SEED
 from service.pixels import encoded
 from service.sampler import Draw, SampleRequest, resolve
-from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
+from service.web.asgi import Call, Reply, header, unless_client_goes
+from service.web.bodies import decode_request, read_json
+from service.web.drawing_call import address_headers, awake, deadline_of, drawn_headers
 from service.web.problems import reply_to
-from service.web.samples import address_headers, decode_request, require_json, timing_of
 
 GENERATIONS = "/v1/images/generations"
 
@@ -109,13 +110,10 @@ _decoder = msgspec.json.Decoder(GenerationRequest)
 
 async def post_generations(call: Call) -> Reply:
     """POST /v1/images/generations. Raises the errors of the taxonomy; `error_reply` gives them OpenAI's shape."""
-    begun = time.monotonic()
     settings = call.models.settings
-    require_json(call.scope)
-    body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
-    asked = decode_request(body, _decoder)
-    model = call.models.pick(asked.model, asked.seed)
-    model.require_ready()
+    asked = decode_request(await read_json(call), _decoder)
+    deadline = deadline_of(call.begun, asked.timeout, settings.timeout_seconds)
+    model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.seed))
     contract = model.contract
     label = None if contract.classes is None else prompts.match(asked.prompt or "", contract)
     if asked.stream:
@@ -129,13 +127,10 @@ async def post_generations(call: Call) -> Reply:
         call.take(0)  # each image counts when it is opened
         return Reply(200, "application/json", addressed, address_headers(draw))
     call.take(len(draw.z))
-    longest = settings.timeout_seconds
-    deadline = begun + (longest if asked.timeout is None else min(asked.timeout, longest))
     pixels = (sample.n or 1) * picture.height * picture.width
     work = encoded(draw, deadline, picture.format, pixels, partial(_drawn, draw, picture))
     document = await unless_client_goes(call.receive, work)
-    headers = address_headers(draw) | {"server-timing": timing_of(draw)}
-    return Reply(200, "application/json", document, headers)
+    return Reply(200, "application/json", document, drawn_headers(draw))
 
 
 def is_here(path: str) -> bool:

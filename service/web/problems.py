@@ -16,6 +16,7 @@ from service.errors import (
     QuotaExceeded,
     RequestError,
     ServiceError,
+    UnsupportedCoding,
 )
 from service.web.asgi import Reply
 
@@ -45,6 +46,8 @@ def problem(error: GanserveError) -> Reply:
         headers["www-authenticate"] = error.challenge
     elif isinstance(error, MethodNotAllowed):
         headers["allow"] = ", ".join(error.allowed)
+    elif isinstance(error, UnsupportedCoding):
+        headers["accept-encoding"] = ", ".join(error.allowed)
     elif kind.status == 503:
         headers["retry-after"] = "1"
     elif kind.status in (408, 413, 414, 431):

@@ -9,7 +9,6 @@ from urllib.parse import unquote
 from service import metrics, wanted
 from service.errors import MethodNotAllowed, UnknownRoute
 from service.keys import Charge, Keyring
-from service.model import Idle
 from service.models import Models
 from service.rollout import Rollout
 from service.web import (
@@ -28,6 +27,7 @@ from service.web import (
     v2,
 )
 from service.web.asgi import (
+    BEGUN,
     CLIENT_GONE,
     AsgiApp,
     Call,
@@ -37,9 +37,7 @@ from service.web.asgi import (
     Scope,
     Send,
     header,
-    rewindable,
     send_reply,
-    unless_client_goes,
 )
 from service.web.problems import reply_to
 
@@ -130,7 +128,7 @@ class Front:
         return None if self._keyring is None else access.enter(self._keyring, route, credential)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = time.monotonic()
+        begun = scope.get(BEGUN) or time.monotonic()
         route, code, charge = "unknown", 500, None
         id = trace.request_id(header(scope, b"x-request-id"))
         traceparent = header(scope, b"traceparent")
@@ -138,18 +136,14 @@ class Front:
             path = scope["path"]
             if path in self._passed_on or path.startswith(_STATIC):
                 route = path if path in self._passed_on else _STATIC
-                charge = scope[bento.CHARGE] = self.enter(route, access.credential(scope))
-                code = await self._pass_on(scope, receive, send, id)
+                charge = self.enter(route, access.credential(scope))
+                code = await self._pass_on(self._call(scope, receive, begun, charge), send, id)
                 return
             (method, route, handler), parameters = _find(scope)
             charge = self.enter(route, access.credential(scope))
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
-            call = Call(scope, receive, self.models, self.draining, self.rollout, self.drain, charge)
-            if self.models.any_idle:
-                reply = await _woken(handler, call, parameters)
-            else:
-                reply = await handler(call, **parameters)
+            reply = await handler(self._call(scope, receive, begun, charge), **parameters)
             code = reply.status
             await send_reply(send, reply, id)
         except ClientGone:
@@ -176,12 +170,17 @@ class Front:
         if self.end is not None:
             self.end()
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, id: str) -> int:
+    def _call(self, scope: Scope, receive: Receive, begun: float, charge: Charge | None) -> Call:
+        return Call(scope, receive, self.models, self.draining, self.rollout, self.drain, begun, charge)
+
+    async def _pass_on(self, call: Call, send: Send, id: str) -> int:
         """Let BentoML answer, under our limits. Returns the status it sent."""
+        scope, receive = call.scope, call.receive
         if scope["path"] in self._native:
             if scope["method"] != "POST":
                 raise MethodNotAllowed(scope["method"], ["POST"])
-            receive = await bento.checked(scope, receive, self.models.settings)
+            scope[bento.CALL] = call
+            receive = await bento.checked(call)
         elif scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(scope["method"], ["GET", "HEAD"])
         status = 500
@@ -196,24 +195,6 @@ class Front:
 
         await self._bento_app(scope, receive, note_status)
         return status
-
-
-async def _woken(handler: Handler, call: Call, parameters: dict[str, str]) -> Reply:
-    """The reply of a handler; where it meets an idle model, once that is loaded. Raises what the handler raises.
-
-    Handlers ask for their model before they count a request or queue it, so they may be called again.
-    """
-    call.receive, rewind = rewindable(call.receive)
-    end = time.monotonic() + call.models.settings.timeout_seconds
-    while True:
-        try:
-            return await handler(call, **parameters)
-        except Idle as idle:
-            left = end - time.monotonic()
-            if left <= 0:
-                raise
-            await unless_client_goes(call.receive, call.rollout.wake(idle.model, left))
-            rewind()
 
 
 def _in_shape(path: str) -> Callable[[BaseException, str], Reply]:

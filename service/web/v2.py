@@ -18,20 +18,18 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.errors import (
-    BodyTooLarge,
     GanserveError,
-    InvalidField,
     RequestError,
     UnknownModel,
-    UnsupportedType,
 )
 from service.latents import Seeded, truncate
 from service.model import Model
 from service.sampler import Draw
 from service.web import operations, v2_models
-from service.web.asgi import Call, Reply, header, read_body, unless_client_goes
+from service.web.asgi import Call, Reply, header, unless_client_goes
+from service.web.bodies import WINDOWS, decode_request, read_inflated
+from service.web.drawing_call import awake, deadline_of, timing_of
 from service.web.problems import reply_to
-from service.web.samples import decode_request, timing_of
 from service.web.v2_messages import InferParameters, InferRequest
 from service.web.v2_tensors import Inputs, read_inputs, read_outputs, read_request, write_response
 
@@ -44,7 +42,6 @@ _EXTENSIONS = [
     "schedule_policy",
     "statistics",
 ]
-_WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's names for RFC 1952 and RFC 1950
 
 
 class IndexRequest(Struct, forbid_unknown_fields=True):
@@ -65,8 +62,6 @@ def error_reply(error: BaseException, who: str = "") -> Reply:
     problem = msgspec.json.decode(reply.body)
     reply.status = 400 if reply.status == 422 else reply.status
     reply.headers["ganserve-error"] = problem["code"]
-    if isinstance(error, UnsupportedType):
-        reply.headers["accept-encoding"] = ", ".join(_WINDOWS)
     return Reply(reply.status, _JSON, msgspec.json.encode({"error": problem["detail"]}), reply.headers)
 
 
@@ -95,13 +90,13 @@ async def model_ready(call: Call, model: str, version: str | None = None) -> Rep
 
 async def model_metadata(call: Call, model: str, version: str | None = None) -> Reply:
     """GET /v2/models/{model}."""
-    found = _find_ready(call, model, version)
+    found = await _find_ready(call, model, version)
     return _json(v2_models.metadata(found, call.models.versions[found.name]))
 
 
 async def model_config(call: Call, model: str, version: str | None = None) -> Reply:
     """GET /v2/models/{model}/config."""
-    return _json(v2_models.config(_find_ready(call, model, version), call.models.settings))
+    return _json(v2_models.config(await _find_ready(call, model, version), call.models.settings))
 
 
 async def stats(call: Call, model: str | None = None, version: str | None = None) -> Reply:
@@ -109,22 +104,22 @@ async def stats(call: Call, model: str | None = None, version: str | None = None
     if model is None:
         wanted = [one for one in call.models.values() if one.state == "ready"]
     else:
-        wanted = [_find_ready(call, model, version)]
+        wanted = [await _find_ready(call, model, version)]
     counted = await asyncio.to_thread(v2_models.counts)
     return _json({"model_stats": [v2_models.stats(one, counted) for one in wanted]})
 
 
 async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     """POST /v2/models/{model}/infer."""
-    begun = time.monotonic()
-    settings = call.models.settings
-    body = await _body(call)
+    body = await read_inflated(call)
     _find(call, model, version)  # an unknown model is said before what is wrong with the body
     asked, binary = read_request(body, header(call.scope, b"inference-header-content-length"))
-    found, inputs = _understood(call, model, version, asked, binary)
+    parameters = asked.parameters or InferParameters()
+    timeout, longest = parameters.timeout / 1e6 or None, call.models.settings.timeout_seconds
+    deadline = deadline_of(call.begun, timeout, longest)
+    found, inputs = await _understood(call, model, version, asked, binary, deadline)
     assert found.batcher is not None
     in_binary = read_outputs(asked)
-    parameters = asked.parameters or InferParameters()
     found.require_truncation(parameters.truncation)
     if inputs.z is None:
         assert inputs.seeds is not None
@@ -132,8 +127,6 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     else:
         z = truncate(inputs.z, parameters.truncation)
     call.take(len(z))
-    longest = settings.timeout_seconds
-    deadline = begun + min(parameters.timeout / 1e6 or longest, longest)
     coding = response_coding(header(call.scope, b"accept-encoding"))
     draw = Draw(found, None, inputs.label, z)
     finish = partial(_answer, draw, in_binary, asked.id, coding)
@@ -141,16 +134,16 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     try:
         reply = await unless_client_goes(call.receive, work)
     except GanserveError:
-        v2_models.note(found, "fail", begun)
+        v2_models.note(found, "fail", call.begun)
         raise
-    v2_models.note(found, "success", begun)
+    v2_models.note(found, "success", call.begun)
     reply.headers["server-timing"] = timing_of(draw)
     return reply
 
 
 async def index(call: Call) -> Reply:
     """POST /v2/repository/index."""
-    asked = decode_request(await _body(call), _index_decoder)
+    asked = decode_request(await read_inflated(call), _index_decoder)
     every = [one for name in call.models for one in call.models.versions[name]]
     wanted = [one for one in every if one.state == "ready" or not asked.ready]
     return _json([v2_models.index_entry(one) for one in wanted])
@@ -165,27 +158,6 @@ async def load_or_unload(call: Call, model: str) -> Reply:
     )
 
 
-def inflate(body: bytes, coding: str | None, max_bytes: int) -> bytes:
-    """The body as it was before its content coding. Raises UnsupportedType, InvalidField, BodyTooLarge."""
-    coding = (coding or "identity").strip().lower()
-    if coding in ("identity", ""):
-        return body
-    if coding not in _WINDOWS:
-        raise UnsupportedType(
-            f"The content encoding is '{coding[:64]}'; allowed are gzip, deflate and identity."
-        )
-    stream = zlib.decompressobj(_WINDOWS[coding])
-    try:
-        inflated = stream.decompress(body, max_bytes + 1)
-    except zlib.error as error:
-        raise InvalidField("content-encoding", f"The body is not {coding}: {error}.") from None
-    if len(inflated) > max_bytes:
-        raise BodyTooLarge(f"The body inflates to more than the {max_bytes} bytes that are allowed.")
-    if not stream.eof or stream.unused_data:
-        raise InvalidField("content-encoding", f"The body is not one whole {coding} stream.")
-    return inflated
-
-
 def response_coding(accept_encoding: str | None) -> str | None:
     """gzip, deflate or None: which the client likes best, and of equals the first, as Triton chooses."""
     best, coding = 0.0, None
@@ -194,7 +166,7 @@ def response_coding(accept_encoding: str | None) -> str | None:
         weight = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", parameter)
         quality = float(weight[1]) if weight else 1.0 if not parameter.strip() else 0.0
         name = name.strip()
-        if name in (*_WINDOWS, "identity") and quality > best:
+        if name in (*WINDOWS, "identity") and quality > best:
             best, coding = quality, name
     return None if coding == "identity" else coding
 
@@ -211,7 +183,7 @@ def _answer(draw: Draw, binary: bool, id: str | None, coding: str | None, pixels
         headers["inference-header-content-length"] = str(len(document))
     body = document + content
     if coding:
-        stream = zlib.compressobj(1, wbits=_WINDOWS[coding])
+        stream = zlib.compressobj(1, wbits=WINDOWS[coding])
         body = stream.compress(body) + stream.flush()
         headers["content-encoding"] = coding
     draw.timing.encode_seconds = time.monotonic() - begun
@@ -219,31 +191,25 @@ def _answer(draw: Draw, binary: bool, id: str | None, coding: str | None, pixels
     return Reply(200, "application/octet-stream" if content else _JSON, body, headers)
 
 
-async def _body(call: Call) -> bytes:
-    settings = call.models.settings
-    body = await read_body(call.scope, call.receive, settings.max_body_bytes, settings.timeout_seconds)
-    return inflate(body, header(call.scope, b"content-encoding"), settings.max_body_bytes)
-
-
-def _understood(
-    call: Call, name: str, version: str | None, asked: InferRequest, binary: memoryview
+async def _understood(
+    call: Call, name: str, version: str | None, asked: InferRequest, binary: memoryview, deadline: float
 ) -> tuple[Model, Inputs]:
-    """Which model is to draw, and what. Raises UnknownModel, NotReady, and what read_inputs raises."""
+    """Which model is to draw, and what. Raises what `awake` and read_inputs raise."""
     found = _find(call, name, version)
     if asked.model_name not in (None, found.name):
         raise UnknownModel(f"The path names the model {name}, and the body '{asked.model_name[:64]}'.")
-    if asked.model_version is not None:
-        named = _find(call, name, asked.model_version)
-        if version is not None and named is not found:
-            raise UnknownModel(f"The path names version {version}, and the body {asked.model_version}.")
-        found = named
+    named = asked.model_version if version is None else version
+    if asked.model_version is not None and _find(call, name, asked.model_version) is not _find(
+        call, name, named
+    ):
+        raise UnknownModel(f"The path names version {version}, and the body {asked.model_version}.")
     most = call.models.settings.max_images_per_request
-    found.require_ready()
+    found = await awake(call, deadline, lambda: _find(call, name, named))
     inputs = read_inputs(asked, binary, found.contract, most)
-    if version is None and asked.model_version is None:
-        picked = call.models.pick(name, inputs.seeds[0] if inputs.seeds else None)
+    if named is None:
+        seed = inputs.seeds[0] if inputs.seeds else None
+        picked = await awake(call, deadline, lambda: call.models.pick(name, seed))
         if picked is not found:
-            picked.require_ready()
             return picked, read_inputs(asked, binary, picked.contract, most)
     return found, inputs
 
@@ -261,11 +227,10 @@ def _find(call: Call, name: str, version: str | None) -> Model:
     raise UnknownModel(f"Model {model.name} has version {known or 'none'}, not '{version[:64]}'.")
 
 
-def _find_ready(call: Call, name: str, version: str | None) -> Model:
-    """Raises UnknownModel, NotReady."""
-    model = _find(call, name, version)
-    model.require_ready()
-    return model
+async def _find_ready(call: Call, name: str, version: str | None) -> Model:
+    """Raises UnknownModel, and what `awake` raises."""
+    deadline = deadline_of(call.begun, None, call.models.settings.timeout_seconds)
+    return await awake(call, deadline, lambda: _find(call, name, version))
 
 
 def _json(document: Any, status: int = 200) -> Reply:

@@ -13,7 +13,7 @@ class InferParameters(Struct, forbid_unknown_fields=True):
     """
 
     truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    timeout: Annotated[int, Meta(ge=0)] = 0
+    timeout: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     binary_data_output: bool = False
     priority: int = 0
     sequence_id: int | str = 0

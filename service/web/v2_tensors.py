@@ -16,6 +16,7 @@ from service.contract import Contract
 from service.errors import InvalidField, NotJson
 from service.latents import MAX_SEED
 from service.sampler import label_index
+from service.web.bodies import decode
 from service.web.v2_messages import (
     InferInput,
     InferOutput,
@@ -78,7 +79,7 @@ def read_request(body: bytes, header_length: str | None) -> tuple[InferRequest, 
             )
     view = memoryview(body)
     try:
-        return _decoder.decode(view[:length]), view[length:]
+        return decode(view[:length], _decoder), view[length:]
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -193,7 +194,7 @@ def _from_json(one: InferInput) -> NDArray[Any]:
         if one.name == "z":
             rows = _rows.decode(text) if nested else [_numbers.decode(text)]
         else:
-            rows = [_integers.decode(text)]
+            rows = [decode(text, _integers)]
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         raise InvalidField(one.name, f"data{path.strip('`')} of '{one.name}': {message}.") from None

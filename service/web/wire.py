@@ -6,7 +6,7 @@ A connection is uvicorn's, and so is every request that is not plainly one of th
 import asyncio
 import re
 import time
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -15,11 +15,12 @@ from service.errors import BodyTimeout
 from service.keys import Charge
 from service.model import Idle
 from service.web import trace
-from service.web.asgi import CLIENT_GONE, NO_BODY, Reply
+from service.web.asgi import BEGUN, CLIENT_GONE, NO_BODY, Reply, Scope
+from service.web.bodies import JSON_TYPE
 from service.web.half_closed import HalfClosedProtocol
 from service.web.limits import MOST_FIELDS
 from service.web.problems import reply_to
-from service.web.samples import JSON_TYPE, SAMPLES, Sampling, begin_samples
+from service.web.samples import SAMPLES, Sampling, begin_samples
 from service.web.turns import MOST_HELD_BYTES
 
 _START = b"POST %b HTTP/1.1\r\n" % SAMPLES.encode()
@@ -46,6 +47,7 @@ class Wire(HalfClosedProtocol):
         self._closes = False
         self._body_timer: asyncio.TimerHandle | None = None
         self._began_at = 0.0
+        """When its head came."""
         self._id = ""
         self._traceparent: str | None = None
 
@@ -92,22 +94,27 @@ class Wire(HalfClosedProtocol):
         whole = ours.bytes + ours.body_bytes
         if len(self.arrived) < whole:
             if self._body_timer is None:
+                self._began_at = time.monotonic()
                 seconds = settings.timeout_seconds
                 self._body_timer = self.loop.call_later(seconds, self._body_is_late, seconds)
             return
         if self._body_timer:
             self._body_timer.cancel()
             self._body_timer = None
+        else:
+            self._began_at = time.monotonic()
         request, self.arrived = self.arrived[:whole], self.arrived[whole:]
         self._id, self._traceparent = trace.request_id(ours.request_id), ours.traceparent
         try:
             self._begin(request[ours.bytes :], ours.credential)
         except Idle:  # a task can wait for it
             self.feed(request)
+            if self.cycle is not None:
+                cast(Scope, self.cycle.scope)[BEGUN] = self._began_at
 
     def _begin(self, body: bytes, credential: str | None) -> None:
         """Raises Idle."""
-        front, self._began_at = self._front, time.monotonic()
+        front = self._front
         try:
             self._charge = front.enter(SAMPLES, credential)
             if batcher := front.models.batcher:  # before the body is read: in a flood most come here
@@ -140,7 +147,6 @@ class Wire(HalfClosedProtocol):
 
     def _body_is_late(self, seconds: float) -> None:
         self._closes = True
-        self._began_at = time.monotonic() - seconds
         self._id = trace.request_id(None)
         self._send(reply_to(BodyTimeout(NO_BODY.format(seconds))))
 

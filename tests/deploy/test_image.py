@@ -4,16 +4,19 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
 from tests.deploy import images
 from tests.needs import program
 from tests.system.serving import ROOT, serving
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module", params=images.BENTOFILES)
@@ -47,6 +50,44 @@ def test_the_image_stands_on_a_pinned_base_as_somebody_without_rights(context):
     last = [name for name, _ in images.instructions(context)]
     assert last.index("USER") > max(i for i, name in enumerate(last) if name in ("RUN", "COPY"))
     assert not [rest for rest in images.of(context, "COPY") if "--chown" in rest], "its own code is read-only"
+
+
+def started_by(context: Path) -> list[str]:
+    """The image's entry point, for a bento that lies here."""
+    (entrypoint,) = images.of(context, "ENTRYPOINT")
+    return json.loads(entrypoint.replace("/home/bentoml/bento", str(context)))
+
+
+def ended(context: Path, *arguments: str, wanted: signal.Signals | None = None) -> int:
+    """The exit status of a container that runs `arguments`, and gets a signal once they run."""
+    begun = context.parent / "begun"
+    begun.unlink(missing_ok=True)
+    one = subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--kill-child", *started_by(context), *arguments],
+        env=os.environ | {"BENTO_PATH": str(context), "BEGUN": str(begun)},
+    )
+    if wanted is not None:
+        wait_until(begun.exists)
+        (process_1,) = psutil.Process(one.pid).children()
+        process_1.send_signal(wanted)
+    try:
+        return one.wait(20)
+    finally:
+        one.kill()
+        one.wait()
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True).returncode != 0,
+    reason="processes can't be given numbers of their own here",
+)
+def test_process_1_of_a_container_hears_signals_before_python_does(context):
+    assert ended(context, "sh", "-c", "exit 3") == 3
+    deaf = ["sh", "-c", "touch $BEGUN; exec sleep 30"]  # as whatever has no handler
+    assert ended(context, *deaf, wanted=signal.SIGTERM) == 128 + signal.SIGTERM
+    assert ended(context, *deaf, wanted=signal.SIGINT) == 128 + signal.SIGTERM
+    slow = ["bash", "-c", "trap 'sleep 0.5; exit 0' TERM; touch $BEGUN; while true; do sleep 0.1; done"]
+    assert ended(context, *slow, wanted=signal.SIGTERM) == 0, "it is waited for"
 
 
 def test_the_image_says_how_its_health_is_checked(context):
@@ -99,15 +140,7 @@ def test_the_image_installs_into_an_empty_environment_and_serves_without_rights(
     context.chmod(0o555)
     # Root without capabilities is somebody to whom a read-only file is read-only.
     without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] * (os.getuid() == 0)
-    entrypoint = [
-        "bash",
-        context / "env/docker/entrypoint.sh",
-        "serve",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "{port}",
-    ]
+    entrypoint = [*started_by(context), "serve", "--host", "127.0.0.1", "--port", "{port}"]
     variables = {"BENTO_PATH": str(context), "BENTOML_CONTAINERIZED": "true", "HOME": str(context)}
     variables["PYTHONDONTWRITEBYTECODE"] = ""  # what the image has compiled is compiled once here, too
     with (

@@ -21,7 +21,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(race, "_running", None)
     yield tmp_path / "cache" / "ganserve"
     if race._running is not None:
-        race._running.wait()
+        race._running.join()
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
     )
 
 
-def command(port: int, bento: str | None = None, flags: Sequence[str] = ()) -> list[str]:
+def command(port: int | str, bento: str | None = None, flags: Sequence[str] = ()) -> list[str]:
     """`bentoml serve` of this repository, or of a bento."""
     what = [] if bento is None else [bento]
     return [

@@ -1,6 +1,7 @@
 """BentoML's own clients against a real server; and what of BentoML's protocol stays refused."""
 
 import asyncio
+import gzip
 import io
 import pickle
 import warnings
@@ -177,3 +178,13 @@ def test_past_the_servers_deadline_the_refusal_is_ours_and_not_bentomls(tmp_path
         response = http.post("/sample", json={"n": 256})
         assert (response.status_code, response.json()["code"]) == (504, "deadline_passed")
         assert http.post("/sample", json={}).status_code == 200
+
+
+def test_a_body_is_understood_as_by_the_other_routes(server):
+    """BentoML behind us reads neither compressed bodies nor integers that are written as floats."""
+    body = gzip.compress(b'{"label": 8.0, "n": 2e0, "seed": 1.0}')
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    with server.client() as client:
+        reply = client.post("/sample", content=body, headers=headers)
+    assert reply.status_code == 200, reply.text
+    np.testing.assert_array_equal(np.array(reply.json()), samples(server, n=2, seed=1, label=8))

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from service.models import Models
 from service.rollout import Rollout
 from service.sampler import SampleRequest
 from service.web import bento
-from service.web.asgi import CLIENT_GONE, Message, Reply
+from service.web.asgi import CLIENT_GONE, Call, Message, Receive, Reply
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
@@ -24,8 +25,13 @@ async def stays() -> Message:
     raise AssertionError("nothing sets the event")
 
 
+async def ask(models: Models, receive: Receive = stays, **fields: Any) -> Reply:
+    call = Call({}, receive, models, False, Rollout(models), lambda: None, time.monotonic())
+    return await bento.sample(call, SampleRequest(**fields))
+
+
 def sample(models: Models, **fields: Any) -> Reply:
-    return asyncio.run(bento.sample(Rollout(models), stays, SampleRequest(**fields)))
+    return asyncio.run(ask(models, **fields))
 
 
 def code(reply: Reply) -> tuple[int, str]:
@@ -90,7 +96,7 @@ def test_a_queue_that_is_full_of_other_clients_requests_is_full_here_too(stage):
         async with Site(models).client() as client:
             waiting = asyncio.ensure_future(client.post("/v1/samples", json={"label": 0, "n": 12}))
             await until(lambda: models.batcher.accepted_images == 12)
-            reply = await bento.sample(Rollout(models), stays, SampleRequest(label=0))
+            reply = await ask(models, label=0)
             assert code(reply) == (429, "queue_full")
             assert 1 <= int(reply.headers["retry-after"]) <= 60
             gate.set()
@@ -110,7 +116,7 @@ def test_a_client_that_leaves_frees_its_place_in_the_queue(stage):
             await left.wait()
             return {"type": "http.disconnect"}
 
-        asked = asyncio.ensure_future(bento.sample(Rollout(models), leaves, SampleRequest(label=0, n=12)))
+        asked = asyncio.ensure_future(ask(models, leaves, label=0, n=12))
         await until(lambda: models.batcher.accepted_images == 12)
         left.set()
         assert (await asked).status == CLIENT_GONE
@@ -160,4 +166,5 @@ def test_bentoml_gets_no_body_but_one_that_is_fit_for_sample(site):
     assert ask(good).text == "bento"
     assert ask(b"").status_code == 200
     assert front.get("/schema.json").text == "bento"
-    assert behind.bodies == [good, b"", b""]
+    assert json.loads(behind.bodies[0]) | {"truncation": 1} == json.loads(good)
+    assert behind.bodies[1:] == [b"{}", b""]

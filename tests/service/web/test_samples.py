@@ -116,7 +116,7 @@ def test_the_z_of_a_reply_posted_back_gives_the_same_images(site):
         ({"n": 65}, "n", "1 to 64"),
         ({"n": 10**30}, "n", "1 to 64"),
         ({"n": "3"}, "n", "int"),
-        ({"n": 2.0}, "n", "int"),
+        ({"n": 2.5}, "n", "int"),
         ({"n": True}, "n", "int"),
         ({"seed": -1}, "seed", ">= 0"),
         ({"seed": MAX_SEED + 1}, "seed", str(MAX_SEED)),

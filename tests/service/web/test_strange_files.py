@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 
 from service.engines.fake import FakeEngine
-from service.rollout import Rollout
-from service.sampler import SampleRequest
-from service.web import bento
 from tests import hostile
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
+from tests.service.web.test_bento import ask
 from tests.waiting import until
 
 
@@ -81,12 +79,7 @@ def test_the_versioned_address_refuses_it_too(sphere):
 
 
 def test_bentoml_clients_are_told_too(sphere):
-    async def stays() -> dict:
-        await asyncio.Event().wait()
-        return {}
-
-    rollout = Rollout(sphere.front.models)
-    reply = asyncio.run(bento.sample(rollout, stays, SampleRequest(truncation=0.5)))
+    reply = asyncio.run(ask(sphere.front.models, truncation=0.5))
     assert (reply.status, b"changes nothing" in reply.body) == (422, True)
 
 

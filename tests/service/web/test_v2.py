@@ -13,7 +13,8 @@ import pytest
 
 from service.engines.fake import FakeEngine
 from service.latents import latents
-from service.web.v2 import inflate, response_coding
+from service.web.bodies import inflate
+from service.web.v2 import response_coding
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import Site

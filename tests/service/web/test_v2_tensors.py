@@ -121,7 +121,7 @@ def test_nulls_are_as_good_as_nothing():
         ([tensor("z", ROW, [1, 8], datatype="FP64")], "z", "allowed is FP32"),
         ([tensor("seed", [1], datatype="INT32")], "seed", "allowed is INT64"),
         ([tensor("seed", [1], datatype="x" * 5000)], "seed", "allowed is INT64"),
-        ([tensor("seed", [1.0])], "seed", "int"),
+        ([tensor("seed", [1.5])], "seed", "int"),
         ([tensor("seed", [[1]])], "seed", "array"),
         ([tensor("seed", [-1])], "seed", "-1; allowed are 0 to"),
         ([tensor("seed", [0, MAX_SEED + 1])], "seed", str(MAX_SEED)),

@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from service.settings import Settings
 from service.web import wire as module
 from service.web.routes import Front
 from service.web.wire import Wire, head_here
+from tests import generators
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import no_bento, refused
@@ -428,6 +430,51 @@ def test_a_body_that_does_not_come_is_408(gated):
         connection.sendall(request(BODY)[:-3])
         ((status, headers, body),) = answers(b"".join(iter(lambda: connection.recv(65536), b"")))
     assert (status, headers["connection"], json.loads(body)["code"]) == (408, "close", "body_timeout")
+
+
+def late(one: Served, body: bytes, seconds: float) -> int:
+    """The status for a request whose body comes so long after its head."""
+    with one.connection() as connection:
+        head, rest = request(body).split(b"\r\n\r\n")
+        connection.sendall(head + b"\r\n\r\n")
+        end = time.monotonic() + seconds
+        wait_until(lambda: time.monotonic() > end)
+        connection.sendall(rest)
+        return answers(connection.recv(65536))[0][0]
+
+
+def test_the_time_that_a_body_takes_is_the_requests_own(wire):
+    assert late(wire, b'{"timeout": 0.1}', 0.2) == 504
+    assert late(wire, b'{"timeout": 10}', 0.2) == 200
+
+
+@pytest.fixture
+def idle(tmp_path):
+    """Two models that are not in memory yet."""
+    generators.folder(tmp_path, {name: Tiny().file() for name in ("one", "two")})
+    models = Models(Settings(models=tmp_path, engine="onnxruntime", timeout_seconds=20))
+    for model in models.values():
+        model.rest()
+    with served(models) as site:
+        yield site
+    if models.batcher:
+        models.batcher.close()
+
+
+def test_so_it_is_for_a_model_that_is_not_in_memory(idle):
+    assert late(idle, b'{"timeout": 0.1}', 0.2) == 504
+    assert idle.front.models["one"].state == "idle", "nobody has time to wait for it"
+    assert late(idle, b'{"timeout": 10}', 0.2) == 200
+
+
+def test_what_follows_a_request_for_a_model_that_is_not_in_memory_is_answered_after_it(idle):
+    asked = [b'{"model": "two", "seed": 1}', b'{"model": "two", "seed": 2}', b'{"model": "one", "seed": 3}']
+    replies = idle.ask(b"".join(request(body) for body in asked))
+    assert [(status, headers["ganserve-seeds"]) for status, headers, _ in replies] == [
+        (200, "1"),
+        (200, "2"),
+        (200, "3"),
+    ]
 
 
 def test_what_is_being_answered_is_answered_before_the_server_ends(gated):
