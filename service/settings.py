@@ -116,7 +116,7 @@ class Settings:
     )
     api_keys_file: str = _setting(
         "",
-        "File of the API keys, in TOML: their names, scopes and quotas ([the format](docs/security.md)). With no key here or in the next, every route is open, but orders (`/v1/admin`) only to the machine itself.",
+        "File of the API keys, in TOML: their names, scopes and quotas ([the format](docs/security.md)). With no key here or in the next, every route is open, but orders (`/v1/admin`) only to the user whom the service runs as.",
     )
     api_keys: str = _setting(
         "",

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SERVICE = [
-    *("app", "preflight", "drain"),
+    *("app", "preflight", "drain", "admin"),
     "web.wire",
     *("web.routes", "web.openapi", "web.admin_openapi", "web.pages_openapi", "web.pages"),
     *("web.explore_openapi", "web.explore", "web.clients_openapi", "web.openai", "web.bento"),
@@ -33,7 +33,18 @@ SERVICE = [
     *("sampler", "models", "model", "golden", "watchdog"),
     *("batcher", "lanes", "admission", "forward_pass", "request_queue"),
     *("engines.choose", "engines.ort", "engines.cuda", "engines.ov", "engines.fake", "engines.engine"),
-    *("images", "latents", "contract", "keys", "quota", "metrics", "metric_files", "settings", "errors"),
+    *(
+        "images",
+        "latents",
+        "contract",
+        "keys",
+        "quota",
+        "metrics",
+        "metric_files",
+        "instance",
+        "settings",
+        "errors",
+    ),
 ]
 TRAINING = [
     *(

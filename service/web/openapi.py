@@ -68,7 +68,7 @@ def document(settings: Settings) -> Object:
         paths |= part.PATHS
     for path, methods in paths.items():
         if access.scope_of(path) is not None:
-            paths[path] = {method: _guarded(operation) for method, operation in methods.items()}
+            paths[path] = {method: _guarded(path, operation) for method, operation in methods.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "ganserve", "version": "1", "description": _DESCRIPTION.format(codes=_codes())},
@@ -77,8 +77,8 @@ def document(settings: Settings) -> Object:
     }
 
 
-def _guarded(operation: Object) -> Object:
-    """As it is where keys are configured."""
+def _guarded(path: str, operation: Object) -> Object:
+    """As it is where keys are configured; orders need one always, or the token in its place."""
     # A refusal has the shape that the route's protocol has for them all.
     shape = {name: part for name, part in operation["responses"]["405"].items() if name != "description"}
     answers = dict(operation["responses"])
@@ -86,7 +86,8 @@ def _guarded(operation: Object) -> Object:
         before = answers.get(str(error.status), {}).get("description", "")
         text = f"{before} `{error.code}`: {error.title}.".strip()
         answers[str(error.status)] = {"description": text} | shape
-    return operation | {"security": _SECURITY, "responses": dict(sorted(answers.items()))}
+    security = _SECURITY[:2] if access.scope_of(path) == "admin" else _SECURITY
+    return operation | {"security": security, "responses": dict(sorted(answers.items()))}
 
 
 def _codes() -> str:
@@ -209,7 +210,7 @@ _PATHS: Object = {
             "Drain and end",
             {"202": answer("Not ready from now on; ends after the grace period.", json(_OBJECT))}
             | problems((LocalOnly,)),
-            "What SIGTERM does, for a preStop hook or a script on the same machine: `python -m service.drain`.",
+            "What SIGTERM does, for a preStop hook or a script on the same machine: `python -m service.drain`. With a key for admin, or with the service's own token, which that finds.",
         )
     },
     "/openapi.json": _get("This document", {"200": answer("OpenAPI 3.1.", json(_OBJECT))}),

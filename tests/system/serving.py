@@ -16,6 +16,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.running import still_runs
+from service import instance
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +99,18 @@ class Server:
 
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, verify=False, timeout=60, **options)
+
+    @property
+    def folder(self) -> Path:
+        """What its processes share."""
+        found = instance.find("127.0.0.1", self.port)
+        assert found is not None
+        return found[1]
+
+    @property
+    def token(self) -> dict[str, str]:
+        """The header that its own user sends with an order."""
+        return {"authorization": f"Bearer {instance.token(self.folder)}"}
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         with self.client() as client:
