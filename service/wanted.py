@@ -92,6 +92,17 @@ def change(shared: Path, edit: Callable[[Wanted | None], Wanted]) -> Wanted:
         return after
 
 
+def restore(shared: Path, known: Wanted) -> bool:
+    """Put back what a worker knows to be wanted, if somebody took it away; whether that was so. Raises OSError."""
+    shared.mkdir(parents=True, exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (shared / _WANTED).exists():
+            return False
+        write(shared / _WANTED, msgspec.json.encode(known))
+        return True
+
+
 def report(shared: Path, own: Report) -> None:
     """Write what this worker serves. Raises OSError."""
     write(shared / f"worker-{own.pid}.json", msgspec.json.encode(own))

@@ -71,6 +71,8 @@ def document(settings: Settings) -> Object:
             paths[path] = {method: _guarded(path, operation) for method, operation in methods.items()}
     return {
         "openapi": "3.1.0",
+        # Relative to this document: right under whatever path a proxy gives the service.
+        "servers": [{"url": "./"}],
         "info": {"title": "ganserve", "version": "1", "description": _DESCRIPTION.format(codes=_codes())},
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
@@ -154,7 +156,9 @@ def _image(**texts: str) -> Object:
             "The image; only under {model}@{version}.", media("image/png", "image/webp"), _HEADERS | _CACHING
         ),
         "304": answer("The client's copy is good.", headers=_CACHING),
-        "307": answer("To the versioned address.", headers={"location": "The versioned address."}),
+        "307": answer(
+            "To the versioned address.", headers={"location": "The versioned address, relative to this one."}
+        ),
     }
     truncation = {
         "name": "truncation",

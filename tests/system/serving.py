@@ -35,7 +35,9 @@ def environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
     )
 
 
-def command(port: int, bento: str | None = None, flags: Sequence[str] = ()) -> list[str]:
+def command(
+    port: int, bento: str | None = None, flags: Sequence[str] = (), host: str = "127.0.0.1"
+) -> list[str]:
     """`bentoml serve` of this repository, or of a bento."""
     what = [] if bento is None else [bento]
     return [
@@ -45,7 +47,7 @@ def command(port: int, bento: str | None = None, flags: Sequence[str] = ()) -> l
         "serve",
         *what,
         "--host",
-        "127.0.0.1",
+        host,
         "--port",
         str(port),
         *flags,
@@ -69,6 +71,7 @@ class Server:
         folder: Path = ROOT,
         *,
         flags: Sequence[str] = (),
+        host: str = "127.0.0.1",
         port: int = 0,
         arguments: Sequence[str | Path] = (),
         variables: Mapping[str, str] = MappingProxyType({}),
@@ -77,15 +80,15 @@ class Server:
 
         variables: of its environment.
         """
-        self.port = port or free_port()
+        self.host, self.port = host, port or free_port()
         scheme = "https" if "--ssl-certfile" in flags else "http"
-        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self.url = f"{scheme}://{host}:{self.port}"
         self._log = home / "serve.log"
         home.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [str(argument).format(port=self.port) for argument in arguments]
-                or command(self.port, bento, flags),
+                or command(self.port, bento, flags, host),
                 cwd=folder,
                 env=environment(home, settings) | dict(variables),
                 stdout=log,
@@ -103,7 +106,7 @@ class Server:
     @property
     def folder(self) -> Path:
         """What its processes share."""
-        found = instance.find("127.0.0.1", self.port)
+        found = instance.find(self.host, self.port)
         assert found is not None
         return found[1]
 
@@ -160,7 +163,7 @@ class Server:
         wait_until(lambda: not self.tree())
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", self.port))
+            probe.bind((self.host, self.port))
 
 
 @contextmanager
@@ -172,6 +175,7 @@ def serving(
     bento: str | None = None,
     folder: Path = ROOT,
     flags: Sequence[str] = (),
+    host: str = "127.0.0.1",
     port: int = 0,
     arguments: Sequence[str | Path] = (),
     variables: Mapping[str, str] = MappingProxyType({}),
@@ -184,6 +188,7 @@ def serving(
         bento,
         folder,
         flags=flags,
+        host=host,
         port=port,
         arguments=arguments,
         variables=variables,

@@ -230,7 +230,7 @@ async def versions_of_every_route(client: httpx.AsyncClient, seed: int, model: s
     if image.status_code == 307:
         assert image.headers["cache-control"] == "no-cache"
         found.add(image.headers["location"].partition("@")[2].partition("/")[0])
-        image = await client.get(image.headers["location"])
+        image = await client.get(image.request.url.join(image.headers["location"]))
     return found | {image.headers["ganserve-version"]}
 
 
