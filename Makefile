@@ -23,11 +23,10 @@ help:
 	@echo "make image   build the container image ganserve:latest (IMAGE=); make image-cuda: for NVIDIA GPUs"
 	@echo "make clean   remove the environments"
 
-# One home an instance: BentoML deletes the metric files in it at every start. No balancer stands in
-# front here, so Ctrl-C need not wait for one to notice.
+# What BentoML writes stays in this folder. No balancer stands in front here, so Ctrl-C need not wait for one to notice.
 serve: .venv/.installed
 	@.venv/bin/python -m service.preflight $(HOST) $(PORT) '$(SSL_CERTFILE)' '$(SSL_KEYFILE)'
-	@BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/.bentoml/$(PORT)} GANSERVE_DRAIN_SECONDS=$${GANSERVE_DRAIN_SECONDS:-0} \
+	@BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/.bentoml} GANSERVE_DRAIN_SECONDS=$${GANSERVE_DRAIN_SECONDS:-0} \
 		exec .venv/bin/bentoml serve --host $(HOST) --port $(PORT) \
 		$(if $(SSL_CERTFILE),--ssl-certfile '$(SSL_CERTFILE)') $(if $(SSL_KEYFILE),--ssl-keyfile '$(SSL_KEYFILE)')
 

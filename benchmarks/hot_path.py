@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from service import instance
+
 ROUNDS, PASSES = 10, 100
 
 
@@ -78,9 +80,8 @@ def request(seed: int) -> bytes:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = (
-            folder  # as under BentoML; before service.metrics is imported
-        )
+        (Path(folder) / "metrics").mkdir()
+        os.environ[instance.VARIABLE] = folder  # as a worker has it; before service.metrics is imported
         for at_once in map(int, sys.argv[2:] or (1, 8)):
             cost = asyncio.run(microseconds(Path(sys.argv[1]), at_once))
             print(f"{at_once} at once: {cost:.0f} us a request, forward pass included")

@@ -1,6 +1,7 @@
 """The BentoML service: start-up, drain, and our routes in front."""
 
 import asyncio
+import atexit
 import ctypes
 import gc
 import logging
@@ -11,14 +12,17 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil, inf
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import bentoml
 import numpy as np
 import uvicorn
 import uvicorn.config
+from bentoml._internal.configuration.containers import BentoMLContainer
 from numpy.typing import NDArray
 
+from service import instance
 from service.errors import SettingsError
 from service.keys import keyring
 from service.settings import from_environment, unknown_names
@@ -53,7 +57,7 @@ class FrontedService(bentoml.Service):
         uvicorn.config.HTTP_PROTOCOLS["auto"] = "service.web.wire:Wire"
         native = frozenset(method.route for method in self.apis.values())
         os.environ.pop("GANSERVE_API_KEYS", None)  # workers take it from the parent, and nobody from them
-        front = Front(Models(settings), super().to_asgi(is_main), native, keys)
+        front = Front(Models(settings), super().to_asgi(is_main), native, keys, _token())
         self.front = front
         return front
 
@@ -71,6 +75,17 @@ class FrontedService(bentoml.Service):
 )
 class Ganserve:
     """Conditional samples from GAN generators."""
+
+    @bentoml.on_deployment
+    @staticmethod
+    def begin() -> None:
+        """In the parent, before it starts a worker."""
+        try:
+            folder = instance.make(Path(BentoMLContainer.bentoml_home.get()))
+        except OSError as error:
+            sys.exit(f"ganserve: no folder for what its workers share: {error}")
+        atexit.register(instance.remove, folder)
+        _let_nobody_else_control(folder)
 
     @bentoml.api
     async def sample(
@@ -117,7 +132,10 @@ class Ganserve:
         if bentoml.server_context.worker_index in (None, 1):
             for warning in unknown_names():
                 log.warning(warning)
-            log.info("API keys: %s", "none, every route is open" if keys is None else ", ".join(keys.names))
+            log.info(
+                "API keys: %s",
+                "none, every route is open but orders" if keys is None else ", ".join(keys.names),
+            )
         # uvicorn puts a line together for each request, for a logger that BentoML has silenced.
         logging.getLogger("uvicorn.access").propagate = False
         _end_with_parent()
@@ -206,6 +224,31 @@ class Ganserve:
             await asyncio.to_thread(batcher.close)
         metrics.flush()
         await asyncio.to_thread(self.front.spans.close)
+
+
+def _token() -> str | None:
+    """What orders may be given with, or None."""
+    try:
+        return instance.join()
+    except OSError as error:
+        log.error("orders need an API key: %s", error)
+        return None
+
+
+def _let_nobody_else_control(folder: Path) -> None:
+    """BentoML's parent takes commands, what its workers run among them, from whoever reaches two ports of 127.0.0.1.
+
+    In place of those: sockets in a folder that only this user can enter.
+    """
+    from bentoml._internal.utils import circus
+
+    arbiter: Any = circus.Arbiter
+    begin = arbiter.__init__
+
+    def begin_here(self: Any, watchers: Any, endpoint: str, pubsub_endpoint: str, **options: Any) -> None:
+        begin(self, watchers, f"ipc://{folder}/control", f"ipc://{folder}/events", **options)
+
+    arbiter.__init__ = begin_here
 
 
 _parent = os.getppid()

@@ -5,7 +5,7 @@ GanserveError
 │   ├── NotJson             400 not_json
 │   ├── InvalidKey          401 invalid_api_key     keys are configured, and this is none of them
 │   ├── MissingScope        403 missing_scope       the key is good, but not for this
-│   ├── LocalOnly           403 local_only          for the machine's own programs
+│   ├── LocalOnly           403 local_only          an order, with neither the service's token nor a key
 │   ├── UnknownRoute        404 unknown_route
 │   ├── UnknownModel        404 unknown_model
 │   ├── MethodNotAllowed    405 method_not_allowed
@@ -79,11 +79,11 @@ class MissingScope(RequestError):
 
 
 class LocalOnly(RequestError):
-    """Of routes that change the service itself, where no keys are configured."""
+    """An order that is not its user's own, where no keys are configured."""
 
     status = 403
     code = "local_only"
-    title = "Only from the machine itself"
+    title = "Only for the service's own user"
 
 
 class UnknownRoute(RequestError):

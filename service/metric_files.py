@@ -4,6 +4,7 @@ Not by mmap, as prometheus_client writes them: on a full disk the first touch of
 process (SIGBUS). A write only fails.
 """
 
+import logging
 import os
 import struct
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from threading import Lock
 from typing import Any
 
 from prometheus_client.mmap_dict import mmap_key
+
+from service import instance
+
+log = logging.getLogger("bentoml.ganserve.metrics")
 
 _pid = os.getpid()  # a worker stays one process
 _files: dict[str, "ValueFile"] = {}
@@ -40,7 +45,7 @@ class FileValue:
     ) -> None:
         kind = f"{typ}_{multiprocess_mode}" if typ == "gauge" else typ
         if kind not in _files:
-            _files[kind] = ValueFile(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]) / f"{kind}_{_pid}.db")
+            _files[kind] = ValueFile(_path(f"{kind}_{_pid}.db"))
         self._lock = Lock()
         self._value = 0.0
         self.write = _files[kind].place(mmap_key(metric_name, name, labelnames, labelvalues, help_text))
@@ -91,6 +96,8 @@ class ValueFile:
     def flush(self) -> None:
         """Raises OSError; then whoever reads the file finds older numbers."""
         with self._lock:
+            if self._descriptor >= 0 and not self._path.exists():
+                self._begin_anew()
             if self._is_written:
                 return
             self._is_written = True
@@ -99,6 +106,13 @@ class ValueFile:
             except OSError:
                 self._is_written = False
                 raise
+
+    def _begin_anew(self) -> None:
+        """Somebody took the file away: what is written to it nobody can read."""
+        log.error("%s was removed, and is written anew", self._path)
+        os.close(self._descriptor)
+        self._descriptor, self._is_written = -1, False
+        self._path.parent.mkdir(parents=True, exist_ok=True)
 
     def _write(self, content: bytes) -> None:
         if self._descriptor < 0:
@@ -117,6 +131,18 @@ class ValueFile:
         for part, offset in ((content[8:], 8), (content[:8], 0)):
             if os.pwrite(self._descriptor, part, offset) < len(part):
                 raise OSError(ENOSPC, os.strerror(ENOSPC), str(self._path))
+
+
+def folder() -> Path | None:
+    """Where the workers of this service put their files; None outside BentoML."""
+    shared = instance.folder()
+    return shared / "metrics" if shared else None
+
+
+def _path(name: str) -> Path:
+    within = folder()
+    assert within is not None
+    return within / name
 
 
 def flush() -> None:

@@ -1,8 +1,10 @@
 """Every Prometheus metric. The names are part of the API.
 
-BentoML sets PROMETHEUS_MULTIPROC_DIR before a worker imports this, so each worker writes its own
-files and any worker answers for all. Label values come from the code, from the models that were loaded
-and from the keys that were configured, never from a client.
+Each worker writes its own files, in a folder that they share, and any worker answers for all. BentoML's own folder for
+that (PROMETHEUS_MULTIPROC_DIR) is one for all services of a BENTOML_HOME, and emptied whenever one starts.
+
+Label values come from the code, from the models that were loaded and from the keys that were configured, never from a
+client.
 """
 
 import logging
@@ -29,7 +31,7 @@ from service import metric_files
 
 log = logging.getLogger("bentoml.ganserve.metrics")
 
-if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+if metric_files.folder():
     values.ValueClass = metric_files.FileValue  # pyright: ignore[reportAttributeAccessIssue]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -155,29 +157,29 @@ _is_written = True
 def exposition() -> bytes:
     """All workers' metrics in Prometheus' text format, those of others as they last flushed them."""
     written = flush()
-    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if not directory or not written:
+    folder = metric_files.folder()
+    if folder is None or not written:
         return _generate(REGISTRY)
-    _forget_dead_workers(Path(directory))
+    _forget_dead_workers(folder)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, directory)
+    MultiProcessCollector(registry, str(folder))
     return _generate(registry)
 
 
 def a_worker_died() -> bool:
     """Whether one of this machine's workers has ended that wrote metrics since the start."""
-    files = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", os.devnull)).glob("counter_*.db")
+    files = (metric_files.folder() or Path(os.devnull)).glob("counter_*.db")
     return any(not psutil.pid_exists(_pid_of(file)) for file in files)
 
 
 def ready_workers() -> int:
     """How many of this machine's workers say that they are ready."""
     flush()
-    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if not directory:
+    folder = metric_files.folder()
+    if folder is None:
         return int(REGISTRY.get_sample_value("ganserve_ready") or 0)
-    _forget_dead_workers(Path(directory))
-    files = Path(directory).glob("gauge_livemin_*.db")
+    _forget_dead_workers(folder)
+    files = folder.glob("gauge_livemin_*.db")
     families = [family for file in files for family in MultiProcessCollector.merge([str(file)])]
     return sum(
         int(sample.value)

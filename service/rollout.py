@@ -90,6 +90,9 @@ class Rollout:
             return
         try:
             mark = wanted.mark(self._shared)
+            if mark is None:
+                self._put_back(self._shared, self._wanted)
+                return
             if mark == self._mark:
                 return
             now = wanted.read(self._shared)
@@ -105,6 +108,12 @@ class Rollout:
         self._converge()
         if self._has_started:
             self._load_others()
+
+    def _put_back(self, shared: Path, known: Wanted) -> None:
+        """Without the files of that folder the workers could not agree any more. Raises OSError."""
+        if wanted.restore(shared, known):
+            log.error("%s was emptied, and is filled again", shared)
+        self._converge()
 
     def folder(self) -> Path:
         """Where the workers agree. Raises NotShared, and NotReady as long as this one does not follow."""

@@ -128,11 +128,11 @@ class Settings:
     )
     public_url: str = _setting(
         "",
-        "What addresses in replies begin with, as `https://images.example.com`. Empty: the scheme and the `Host` of the request; `X-Forwarded-Proto` counts from proxies that uvicorn's `FORWARDED_ALLOW_IPS` names (`127.0.0.1`), `X-Forwarded-Host` never.",
+        "What addresses in replies begin with, as `https://images.example.com`. Empty: the scheme and the `Host` of the request; `X-Forwarded-Proto` counts from proxies that uvicorn's `FORWARDED_ALLOW_IPS` names (`127.0.0.1`), `X-Forwarded-Host` never. A proxy that takes a path away says which in `X-Forwarded-Prefix`.",
     )
     api_keys_file: str = _setting(
         "",
-        "File of the API keys, in TOML: their names, scopes and quotas ([the format](docs/security.md)). With no key here or in the next, every route is open, but orders (`/v1/admin`) only to the machine itself.",
+        "File of the API keys, in TOML: their names, scopes and quotas ([the format](docs/security.md)). With no key here or in the next, every route is open, but orders (`/v1/admin`) only to the user whom the service runs as.",
     )
     api_keys: str = _setting(
         "",

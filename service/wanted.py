@@ -1,7 +1,7 @@
 """What all workers are to serve, and what each of them serves: JSON files in a folder that they share.
 
 `wanted.json` is replaced whole, under a lock; its `change` counts up. Each worker does what it says and writes so into
-a file of its own. The folder lives as long as the service: BentoML empties it at every start, and at no other time.
+a file of its own. The folder lives as long as the service; see instance.py.
 """
 
 import fcntl
@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 import psutil
 from msgspec import Struct
+
+from service import instance
 
 _WANTED = "wanted.json"
 
@@ -56,8 +58,8 @@ class Report(Struct):
 
 def folder() -> Path | None:
     """Where the workers of this service meet; None outside BentoML."""
-    metric_files = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    return Path(metric_files) / "wanted" if metric_files else None
+    shared = instance.folder()
+    return shared / "wanted" if shared else None
 
 
 def read(shared: Path) -> Wanted | None:
@@ -88,6 +90,17 @@ def change(shared: Path, edit: Callable[[Wanted | None], Wanted]) -> Wanted:
             after.change = 1 if before is None else before.change + 1
             write(shared / _WANTED, msgspec.json.encode(after))
         return after
+
+
+def restore(shared: Path, known: Wanted) -> bool:
+    """Put back what a worker knows to be wanted, if somebody took it away; whether that was so. Raises OSError."""
+    shared.mkdir(parents=True, exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (shared / _WANTED).exists():
+            return False
+        write(shared / _WANTED, msgspec.json.encode(known))
+        return True
 
 
 def report(shared: Path, own: Report) -> None:

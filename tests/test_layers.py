@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SERVICE = [
     *("app", "preflight", "drain", "signals"),
+    "admin",
     "web.wire",
     *("web.routes", "web.openapi", "web.admin_openapi", "web.pages_openapi", "web.pages"),
     *("web.explore_openapi", "web.explore", "web.clients_openapi", "web.openai", "web.bento"),
@@ -58,6 +59,7 @@ SERVICE = [
         "metric_files",
         "settings",
         "hardware",
+        "instance",
         "errors",
     ),
 ]

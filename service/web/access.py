@@ -1,15 +1,18 @@
 """Who may come in: the scope that a route needs, the API key that a request presents for it, pages of other origins.
 
-Only where keys are configured; without, an Authorization header is accepted and ignored.
+Without keys every route is open but those for admin, which take orders: they need a key with that scope, or the token that
+the service wrote to a file of its user's (instance.py). Where a request comes from says nothing: behind a proxy on the same
+machine everybody's comes from there.
 """
 
+import hmac
 from functools import cache
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 
 from service import metrics
-from service.errors import InvalidKey, MissingScope
+from service.errors import InvalidKey, LocalOnly, MissingScope
 from service.keys import Charge, Keyring, Scope
 from service.web.asgi import AsgiApp, header
 from service.web.asgi import Scope as AsgiScope
@@ -42,14 +45,21 @@ def scope_of(route: str) -> Scope | None:
     return "admin"
 
 
-def enter(keyring: Keyring, route: str, credential: str | None) -> Charge | None:
-    """The account of a request; None at an open route. Raises InvalidKey, MissingScope.
+def enter(keyring: Keyring | None, token: str | None, route: str, credential: str | None) -> Charge | None:
+    """The account of a request with a key; None where none is needed. Raises InvalidKey, MissingScope, LocalOnly.
 
-    credential: as Authorization has it.
+    token: what orders may be given with in the place of a key. credential: as Authorization has it.
     """
     scope = scope_of(route)
-    if scope is None:
+    if scope is None or (keyring is None and scope != "admin"):
         return None
+    if scope == "admin" and token is not None and _presents(credential, token):
+        return None
+    if keyring is None:
+        raise LocalOnly(
+            "Orders need an API key for admin, or the token of the service: `python -m service.admin`, by the user whom "
+            "it runs as and on its machine, finds that by itself."
+        )
     if credential is None:
         raise InvalidKey(
             "This service needs an API key, as `Authorization: Bearer KEY` or `X-Api-Key: KEY`.",
@@ -69,6 +79,20 @@ def enter(keyring: Keyring, route: str, credential: str | None) -> Charge | None
             f'Bearer realm="ganserve", error="insufficient_scope", scope="{scope}"',
         )
     return Charge(key)
+
+
+def _presents(credential: str | None, token: str) -> bool:
+    scheme, _, secret = (credential or "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(secret.strip().encode(), token.encode())
+
+
+def refuse_pages(scope: AsgiScope) -> None:
+    """For orders that no key pays for: a page that a browser shows gives none, whatever it knows. Raises LocalOnly."""
+    if header(scope, b"origin") is not None or header(scope, b"sec-fetch-site") in (
+        "cross-site",
+        "same-site",
+    ):
+        raise LocalOnly("Orders are not taken from pages.")
 
 
 def credential(scope: AsgiScope) -> str | None:

@@ -38,7 +38,9 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
         raise InvalidField("seed", f"seed is {seed}; it can be at most {MAX_SEED}.")
     name = f"{seed}.{format}" if index is None else f"{generator.contract.slugs[index]}/{seed}.{format}"
     if "@" not in model:
-        location = f"/v1/models/{generator.name}@{generator.version}/images/{quote(name)}{query}"
+        # Relative: right behind whatever proxy, under whatever path and name that gives the service.
+        models = "../../" if label is None else "../../../"
+        location = f"{models}{generator.name}@{generator.version}/images/{quote(name)}{query}"
         return Reply(307, "text/plain", b"", {"location": location, "cache-control": "no-cache"})
     # Another engine or precision may change low bits, so the tag of the bytes names them.
     engine = generator.engine

@@ -71,7 +71,7 @@ FIELDS: dict[str, dict[str, str]] = {
 
 _DONE = {"200": answer("Done, on every worker.", json(reference(State.__name__)))}
 _MODEL = "Model name."
-_WHO = "From the machine itself, or with a key for admin where API keys are configured."
+_WHO = "With a key for admin, or with the service's own token, which `python -m service.admin` finds on its machine."
 
 PATHS: Object = {
     "/v1/admin/models": {

@@ -34,6 +34,8 @@ _HOST = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9._-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE
 )
 
+_PREFIX = re.compile(r"(?:/[\w.~-]{1,64}){1,8}/?", re.ASCII)
+
 
 class GenerationRequest(Struct, forbid_unknown_fields=True):
     """OpenAI's fields, and seed, truncation and timeout. null is as good as absent, as it is there."""
@@ -189,7 +191,10 @@ def _allowed(native: ImageShape) -> str:
 
 
 def _origin(call: Call) -> str:
-    """What addresses begin with. Raises InvalidField for a Host header that is none."""
+    """What addresses begin with. Raises InvalidField for a Host header that is none, or a path that is none.
+
+    Whoever sends these headers gets the reply that they are in, and no cache keeps that for another.
+    """
     if public_url := call.models.settings.public_url:
         return public_url.rstrip("/")
     host = header(call.scope, b"host") or ""
@@ -197,7 +202,10 @@ def _origin(call: Call) -> str:
         raise InvalidField(
             "response_format", "An address needs a Host header with a host name, and a port if any."
         )
-    return f"{call.scope['scheme']}://{host}"
+    prefix = header(call.scope, b"x-forwarded-prefix") or ""
+    if prefix.strip("/") and not _PREFIX.fullmatch(prefix):
+        raise InvalidField("response_format", "The header X-Forwarded-Prefix is no path, as /images is one.")
+    return f"{call.scope['scheme']}://{host}{prefix.rstrip('/')}"
 
 
 def _drawn(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:

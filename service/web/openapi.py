@@ -75,17 +75,19 @@ def document(settings: Settings) -> Object:
         paths |= part.PATHS
     for path, methods in paths.items():
         if access.scope_of(path) is not None:
-            paths[path] = {method: _guarded(operation) for method, operation in methods.items()}
+            paths[path] = {method: _guarded(path, operation) for method, operation in methods.items()}
     return {
         "openapi": "3.1.0",
+        # Relative to this document: right under whatever path a proxy gives the service.
+        "servers": [{"url": "./"}],
         "info": {"title": "ganserve", "version": "1", "description": _DESCRIPTION.format(codes=_codes())},
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
     }
 
 
-def _guarded(operation: Object) -> Object:
-    """As it is where keys are configured."""
+def _guarded(path: str, operation: Object) -> Object:
+    """As it is where keys are configured; orders need one always, or the token in its place."""
     # A refusal has the shape that the route's protocol has for them all.
     shape = {name: part for name, part in operation["responses"]["405"].items() if name != "description"}
     answers = dict(operation["responses"])
@@ -93,7 +95,8 @@ def _guarded(operation: Object) -> Object:
         before = answers.get(str(error.status), {}).get("description", "")
         text = f"{before} `{error.code}`: {error.title}.".strip()
         answers[str(error.status)] = {"description": text} | shape
-    return operation | {"security": _SECURITY, "responses": dict(sorted(answers.items()))}
+    security = _SECURITY[:2] if access.scope_of(path) == "admin" else _SECURITY
+    return operation | {"security": security, "responses": dict(sorted(answers.items()))}
 
 
 def _codes() -> str:
@@ -160,7 +163,9 @@ def _image(**texts: str) -> Object:
             "The image; only under {model}@{version}.", media("image/png", "image/webp"), _HEADERS | _CACHING
         ),
         "304": answer("The client's copy is good.", headers=_CACHING),
-        "307": answer("To the versioned address.", headers={"location": "The versioned address."}),
+        "307": answer(
+            "To the versioned address.", headers={"location": "The versioned address, relative to this one."}
+        ),
     }
     truncation = {
         "name": "truncation",
@@ -221,7 +226,7 @@ _PATHS: Object = {
             "Drain and end",
             {"202": answer("Not ready from now on; ends after the grace period.", json(_OBJECT))}
             | problems((LocalOnly,)),
-            "What SIGTERM does, for a preStop hook or a script on the same machine: `python -m service.drain`.",
+            "What SIGTERM does, for a preStop hook or a script on the same machine: `python -m service.drain`. With a key for admin, or with the service's own token, which that finds.",
         )
     },
     "/openapi.json": _get("This document", {"200": answer("OpenAPI 3.1.", json(_OBJECT))}),

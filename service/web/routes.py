@@ -97,14 +97,21 @@ class Front:
     """The ASGI app in front of BentoML's, which gets only its own native routes and static files.
 
     So nothing of BentoML's stack (timers, tracing, index page, a time series for each path) is on the
-    way of a sample. `native` are the paths of `@bentoml.api` methods. Without a `keyring` every route is open.
+    way of a sample. `native` are the paths of `@bentoml.api` methods. Who may come in: access.py.
     """
 
     def __init__(
-        self, models: Models, bento_app: AsgiApp, native: frozenset[str], keyring: Keyring | None = None
+        self,
+        models: Models,
+        bento_app: AsgiApp,
+        native: frozenset[str],
+        keyring: Keyring | None = None,
+        token: str | None = None,
     ) -> None:
+        """token: what orders may be given with in the place of a key."""
         self.models = models
         self._keyring = keyring
+        self._token = token
         origins = models.settings.origins
         self._app: AsgiApp = access.cors(self._answer, origins) if origins else self._answer
         # In a container BentoML starts no worker again.
@@ -124,8 +131,8 @@ class Front:
         await self._app(scope, receive, send)
 
     def enter(self, route: str, credential: str | None) -> Charge | None:
-        """The account of a request, where keys are configured. Raises InvalidKey, MissingScope."""
-        return None if self._keyring is None else access.enter(self._keyring, route, credential)
+        """The account of a request, where it has a key. Raises InvalidKey, MissingScope, LocalOnly."""
+        return access.enter(self._keyring, self._token, route, credential)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = scope.get(BEGUN) or time.monotonic()
@@ -141,6 +148,8 @@ class Front:
                 return
             (method, route, handler), parameters = _find(scope)
             charge = self.enter(route, access.credential(scope))
+            if charge is None and access.scope_of(route) == "admin":
+                access.refuse_pages(scope)
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
             reply = await handler(self._call(scope, receive, begun, charge), **parameters)

@@ -8,12 +8,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
+from service import instance
+
 ROOT = Path(__file__).parents[2]
 
 
 def run(folder: Path, script: str) -> str:
     """What a process prints that has imported service.metrics as a worker does."""
-    environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    (folder / "metrics").mkdir(exist_ok=True)
+    environ = os.environ | {instance.VARIABLE: str(folder)}
     program = f"from service import metrics\n{script}"
     return subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environ, capture_output=True, text=True, check=True
@@ -22,7 +25,7 @@ def run(folder: Path, script: str) -> str:
 
 def sample(folder: Path, name: str, **labels: str) -> float | None:
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(folder))
+    MultiProcessCollector(registry, str(folder / "metrics"))
     return registry.get_sample_value(name, labels)
 
 
@@ -45,7 +48,7 @@ metrics.flush()
     assert sample(tmp_path, "ganserve_queue_images", model="tiny") == 7
     assert sample(tmp_path, "ganserve_forward_seconds_bucket", model="tiny", le="0.005") == 1
     assert sample(tmp_path, "ganserve_forward_seconds_bucket", model="tiny", le="0.002") == 0
-    assert not list(tmp_path.glob("*.new"))
+    assert not list((tmp_path / "metrics").glob("*.new"))
 
 
 @pytest.mark.parametrize("limit", ["0", "2000"])
@@ -76,6 +79,24 @@ assert metrics.flush()
     assert sample(tmp_path, "ganserve_images_total", model="model-99") == 99, "written when it can be"
 
 
+def test_files_that_were_taken_away_are_written_anew_and_it_is_said(tmp_path):
+    told = run(
+        tmp_path,
+        f"""
+import logging, shutil, sys
+logging.basicConfig(stream=sys.stdout)
+metrics.images.labels("tiny").inc(3)
+metrics.flush()
+shutil.rmtree({str(tmp_path / "metrics")!r})
+metrics.images.labels("tiny").inc(4)
+assert metrics.flush()
+assert b'ganserve_images_total{{model="tiny"}} 7.0' in metrics.exposition()
+""",
+    )
+    assert "was removed, and is written anew" in told
+    assert sample(tmp_path, "ganserve_images_total", model="tiny") == 7
+
+
 def test_a_worker_that_ended_is_noticed_and_this_one_is_none(tmp_path):
     dead = subprocess.Popen(["true"])
     dead.wait()
@@ -85,7 +106,7 @@ def test_a_worker_that_ended_is_noticed_and_this_one_is_none(tmp_path):
 from pathlib import Path
 metrics.flush()
 assert not metrics.a_worker_died()
-(Path({str(tmp_path)!r}) / "counter_{dead.pid}.db").write_bytes(bytes(8))
+(Path({str(tmp_path)!r}) / "metrics" / "counter_{dead.pid}.db").write_bytes(bytes(8))
 assert metrics.a_worker_died()
 """,
     )

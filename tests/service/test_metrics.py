@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import metrics
+from service import instance, metrics
 
 # The names are part of the API: dashboards and alerts stand on them.
 NAMES = {
@@ -66,7 +66,8 @@ sys.stdin.read()
 
 @pytest.fixture
 def scrape(tmp_path, monkeypatch):
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    (tmp_path / "metrics").mkdir()
+    monkeypatch.setenv(instance.VARIABLE, str(tmp_path))
 
     def read() -> dict[str, float]:
         families = text_string_to_metric_families(metrics.exposition().decode())
@@ -88,14 +89,12 @@ def start_worker(ready: int) -> subprocess.Popen:
 
 def test_what_was_counted_is_in_the_files_after_a_flush_and_not_before(scrape):
     script = """
-from pathlib import Path
-from service import metrics
+from service import metric_files, metrics
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
-import os
 def on_disk():
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    MultiProcessCollector(registry, str(metric_files.folder()))
     return registry.get_sample_value("ganserve_images_total", {"model": "tiny"})
 child = metrics.images.labels("tiny")
 child.inc(2)

@@ -97,7 +97,7 @@ def test_a_cache_that_cant_be_written_gives_way_to_the_folder_of_temporary_files
     (tmp_path / "full").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "full"))
     monkeypatch.setattr(race.tempfile, "gettempdir", lambda: str(tmp_path))
-    assert race._folder() == tmp_path / f"ganserve-{os.getuid()}"
+    assert race._folder() == tmp_path / f"ganserve-engines-{os.getuid()}"
 
 
 def test_a_folder_of_somebody_else_is_not_believed(tmp_path, monkeypatch):

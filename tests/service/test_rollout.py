@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import shutil
 import threading
 import time
 import weakref
@@ -542,6 +543,25 @@ def test_files_that_can_not_be_read_for_now_change_nothing(root, caplog):
                 await orders.state(one)
             file.write_bytes(whole)
             one.follow()
+            assert await draws(one, "tiny", OLD)
+
+    play(scene())
+
+
+def test_a_folder_that_is_emptied_is_filled_again_and_orders_go_on(root, caplog):
+    lay(root, "generator-2.onnx", NEW.file())
+
+    async def scene() -> None:
+        async with worker(root) as one:
+            await until(lambda: all(model.state == "ready" for model in one.models.versions["tiny"]))
+            await orders.direct(one, "tiny", V_NEW, 1, SECONDS)
+            shutil.rmtree(root / "shared")
+            one.follow()
+            assert "was emptied" in caplog.text
+            state = await orders.state(one)
+            assert state.wanted.models["tiny"].version == V_NEW
+            assert [report.change for report in state.workers] == [state.wanted.change]
+            await orders.direct(one, "tiny", V_OLD, 1, SECONDS)
             assert await draws(one, "tiny", OLD)
 
     play(scene())

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from service import wanted
+from service import instance, wanted
 from service.wanted import Report, VersionState, Wanted, WantedModel
 
 MODEL = WantedModel({"a": "generator.onnx", "b": "b.onnx"}, "a", "b", 0.25)
@@ -79,9 +79,9 @@ def test_a_report_is_its_workers_and_a_dead_workers_is_no_more(tmp_path):
 
 
 def test_the_folder_is_the_services_own(monkeypatch, tmp_path):
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setenv(instance.VARIABLE, str(tmp_path))
     folder = wanted.folder()
     assert folder is not None
     assert folder.parent == tmp_path
-    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
+    monkeypatch.delenv(instance.VARIABLE)
     assert wanted.folder() is None

@@ -16,6 +16,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.running import still_runs
+from service import instance
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,9 @@ def environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
     )
 
 
-def command(port: int | str, bento: str | None = None, flags: Sequence[str] = ()) -> list[str]:
+def command(
+    port: int | str, bento: str | None = None, flags: Sequence[str] = (), host: str = "127.0.0.1"
+) -> list[str]:
     """`bentoml serve` of this repository, or of a bento."""
     what = [] if bento is None else [bento]
     return [
@@ -46,7 +49,7 @@ def command(port: int | str, bento: str | None = None, flags: Sequence[str] = ()
         "serve",
         *what,
         "--host",
-        "127.0.0.1",
+        host,
         "--port",
         str(port),
         *flags,
@@ -70,6 +73,7 @@ class Server:
         folder: Path = ROOT,
         *,
         flags: Sequence[str] = (),
+        host: str = "127.0.0.1",
         port: int = 0,
         arguments: Sequence[str | Path] = (),
         variables: Mapping[str, str] = MappingProxyType({}),
@@ -78,15 +82,15 @@ class Server:
 
         variables: of its environment.
         """
-        self.port = port or free_port()
+        self.host, self.port = host, port or free_port()
         scheme = "https" if "--ssl-certfile" in flags else "http"
-        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self.url = f"{scheme}://{host}:{self.port}"
         self._log = home / "serve.log"
         home.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [str(argument).format(port=self.port) for argument in arguments]
-                or command(self.port, bento, flags),
+                or command(self.port, bento, flags, host),
                 cwd=folder,
                 env=environment(home, settings) | dict(variables),
                 stdout=log,
@@ -100,6 +104,18 @@ class Server:
 
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, verify=False, timeout=60, **options)
+
+    @property
+    def folder(self) -> Path:
+        """What its processes share."""
+        found = instance.find(self.host, self.port)
+        assert found is not None
+        return found[1]
+
+    @property
+    def token(self) -> dict[str, str]:
+        """The header that its own user sends with an order."""
+        return {"authorization": f"Bearer {instance.token(self.folder)}"}
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         with self.client() as client:
@@ -149,7 +165,7 @@ class Server:
         wait_until(lambda: not self.tree())
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", self.port))
+            probe.bind((self.host, self.port))
 
 
 @contextmanager
@@ -161,6 +177,7 @@ def serving(
     bento: str | None = None,
     folder: Path = ROOT,
     flags: Sequence[str] = (),
+    host: str = "127.0.0.1",
     port: int = 0,
     arguments: Sequence[str | Path] = (),
     variables: Mapping[str, str] = MappingProxyType({}),
@@ -173,6 +190,7 @@ def serving(
         bento,
         folder,
         flags=flags,
+        host=host,
         port=port,
         arguments=arguments,
         variables=variables,

@@ -334,7 +334,8 @@ def test_no_name_in_a_body_is_a_path(target, name):
         tensor = {"name": "seed", "datatype": "INT64", "shape": [1], "data": [1]}
         refused(client.post(INFER, json={"inputs": [tensor], "model_name": name}), 404)
         load = {"parameters": {"config": "{}", "file:1/model.onnx": "AAAA", "path": name}}
-        refused(client.post("/v2/repository/models/tiny/load", json=load), 400)
+        refused(client.post("/v2/repository/models/tiny/load", json=load), 403)
+        refused(client.post("/v2/repository/models/tiny/load", json=load, headers=target.token), 400)
 
 
 @pytest.mark.parametrize(

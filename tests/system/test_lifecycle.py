@@ -87,7 +87,9 @@ def test_two_workers_share_one_page_of_metrics_and_die_with_their_parent(small_m
         assert {reply.status_code for reply in replies} == {200}
         wait_until(lambda: server.metric("ganserve_requests_total", route="/v1/samples") == before + 16)
         assert server.metric("ganserve_images_total", model="tiny") == 32
-        answering = {path.name for path in (tmp_path / "home").rglob("counter_*.db") if path.stat().st_size}
+        answering = {
+            path.name for path in (server.folder / "metrics").glob("counter_*.db") if path.stat().st_size
+        }
         assert len(answering) >= 2, "both workers count"
         server.process.kill()
         wait_until(lambda: not server.tree())

@@ -1,6 +1,7 @@
 """Two replicas behind a real nginx with the shipped configuration: nobody notices what happens to one of them."""
 
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -138,6 +139,19 @@ def test_json_is_compressed_images_are_not_and_metrics_and_orders_are_not_for_cl
         assert "Active connections" in status.text
 
 
+def test_every_address_in_a_reply_works_at_the_port_where_clients_come_in(nginx):
+    with nginx.client(follow_redirects=True) as client:
+        found = client.get("/v1/models/tiny/images/Bag/5.png")
+        assert (found.status_code, found.url.port) == (200, nginx.port)
+        asked = {"prompt": "bag", "seed": 5, "response_format": "url"}
+        (one,) = client.post("/v1/images/generations", json=asked).json()["data"]
+        assert one["url"] == str(found.url)
+        nameless = socket.create_connection(("127.0.0.1", nginx.port))
+        nameless.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        with nameless, nameless.makefile("rb") as reply:
+            assert b" 200 " in reply.readline(), "HTTP/1.0 has no Host"
+
+
 def test_a_body_that_is_too_large_is_refused_before_a_replica_is_asked(nginx):
     with nginx.client() as client:
         refused = client.post("/v1/samples", content=b" " * (4 * 2**20 + 1))
@@ -148,7 +162,8 @@ def test_a_body_that_is_too_large_is_refused_before_a_replica_is_asked(nginx):
 
 def image_url(client, seed: int) -> str:
     """The versioned address of an image, which the other one leads to."""
-    return client.get(f"/v1/models/tiny/images/Bag/{seed}.png").headers["location"]
+    first = client.get(f"/v1/models/tiny/images/Bag/{seed}.png")
+    return first.request.url.join(first.headers["location"]).raw_path.decode()
 
 
 def test_an_image_is_drawn_once_and_then_served_without_a_replica(nginx, replicas):

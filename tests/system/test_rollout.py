@@ -82,7 +82,7 @@ class Visitors:
 
 async def order(server: Server, path: str, **fields: Any) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=60) as client:
-        response = await client.post(f"/v1/admin/{path}", json=fields)
+        response = await client.post(f"/v1/admin/{path}", json=fields, headers=server.token)
     assert response.status_code == 200, response.text
     assert len(response.json()["workers"]) == 2
     return response.json()
@@ -137,7 +137,7 @@ def test_versions_come_and_go_on_all_workers_and_no_request_is_lost(tmp_path):
         assert server.metric("ganserve_traffic_share", version=V_NEXT) == 1
         assert server.metric("ganserve_traffic_share", version=V_OLD) == 0
         # A worker that starts again serves what the other does, V_OLD too, whose file has been replaced.
-        shared = tmp_path / "home" / "prometheus_multiproc_dir" / "wanted"
+        shared = server.folder / "wanted"
         before = wanted.reports(shared)
         psutil.Process(before[0].pid).kill()
         wait_until(lambda: [one.models for one in new_ones(shared, before)] == [before[1].models], seconds=40)

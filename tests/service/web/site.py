@@ -26,8 +26,9 @@ class Site:
         bento_app: AsgiApp = no_bento,
         native: frozenset[str] = frozenset(),
         keyring: Keyring | None = None,
+        token: str | None = None,
     ) -> None:
-        self.front = Front(models, bento_app, native, keyring)
+        self.front = Front(models, bento_app, native, keyring, token)
 
     def client(self) -> httpx.AsyncClient:
         # trust_env: a client that looks for proxies makes a TLS context, which takes 50 ms.

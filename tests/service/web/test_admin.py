@@ -17,33 +17,36 @@ from service.keys import Entry, Keyring
 from service.models import Models
 from service.rollout import Rollout
 from service.settings import Settings
+from service.web.access import scope_of
 from service.web.openapi import document
-from service.web.routes import Front
+from service.web.routes import ROUTES, Front
 from tests import generators
 from tests.generators import Tiny
-from tests.service.web.site import no_bento, refused
+from tests.service.web.site import Site, no_bento, refused
 from tests.waiting import until
 
 OLD, NEW = Tiny(golden_samples=1), Tiny(golden_samples=1, weights_seed=1)
+TOKEN = "t" * 43
 V_OLD, V_NEW = contract.version(OLD.file()), contract.version(NEW.file())
 
 
 @asynccontextmanager
 async def served(
-    root: Path, client: tuple[str, int] | None = ("127.0.0.1", 5), keyring: Keyring | None = None
+    root: Path, keyring: Keyring | None = None, credential: str = f"Bearer {TOKEN}"
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client at localhost of a worker with both versions of `tiny` in memory; the old one gets the requests."""
+    """A client of a worker with both versions of `tiny` in memory; the old one gets the requests."""
     folder = generators.folder(root / "models", {"tiny": OLD.file()})
     (folder / "tiny" / "generator-2.onnx").write_bytes(NEW.file())
     models = Models(Settings(models=folder, default_model="tiny", engine="onnxruntime", threads=1))
-    front = Front(models, no_bento, frozenset(), keyring)
+    front = Front(models, no_bento, frozenset(), keyring, TOKEN)
     front.rollout = Rollout(models, root / "shared")
     await front.rollout.start()
     await until(lambda: all(model.state == "ready" for model in models.versions["tiny"]))
-    transport: Any = httpx.ASGITransport(front, client=client)  # pyright: ignore[reportArgumentType]
+    headers = {"authorization": credential} if credential else {}
+    transport = httpx.ASGITransport(front)
     try:
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://localhost:3000", trust_env=False
+            transport=transport, base_url="http://localhost:3000", headers=headers, trust_env=False
         ) as asking:
             yield asking
     finally:
@@ -124,20 +127,61 @@ def test_what_is_wrong_with_an_order_is_said_and_described(tmp_path):
     play(tmp_path, scene)
 
 
-def test_without_keys_only_the_machine_itself_may_order(tmp_path):
-    """What that is, is tested in test_operations.py."""
+ORDERS = [
+    ("GET", "/v1/admin/models"),
+    ("POST", "/v1/admin/models/tiny"),
+    ("POST", "/v1/admin/models/tiny/retire"),
+    ("POST", "/v1/admin/reload"),
+    ("POST", "/v1/admin/drain"),
+    ("POST", "/v2/repository/models/tiny/load"),
+    ("POST", "/v2/repository/models/tiny/unload"),
+]
 
+
+def test_every_route_for_admin_is_among_the_orders():
+    patterns = {(method, path.replace("tiny", "{model}")) for method, path in ORDERS}
+    assert patterns == {(method, path) for method, path, _ in ROUTES if scope_of(path) == "admin"}
+
+
+@pytest.mark.parametrize("wrong", ["", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN[1:]}", "Bearer ", "Bearer é"])
+def test_without_keys_an_order_needs_the_token_wherever_it_comes_from(tmp_path, wrong):
     async def scene(client: httpx.AsyncClient) -> None:
-        body = {"version": V_NEW}
-        refused(await client.get("/v1/admin/models", headers={"host": "example.com"}), 403, "local_only")
-        for path in ("/v1/admin/models/tiny", "/v1/admin/models/tiny/retire", "/v1/admin/reload"):
-            refused(await client.post(path, json=body, headers={"host": "example.com"}), 403, "local_only")
-            refused(await client.post(path, json=body, headers={"origin": "null"}), 403, "local_only")
+        for host in ("localhost:3000", "127.0.0.1", "[::1]:3000", "example.com"):
+            for method, path in ORDERS:
+                headers = {"host": host, "authorization": wrong.encode()} if wrong else {"host": host}
+                answer = await client.request(method, path, json={"version": V_NEW}, headers=headers)
+                assert answer.status_code == 403
+                code = answer.headers["ganserve-error"] if "/v2/" in path else answer.json()["code"]
+                assert code == "local_only"
+        (card,) = (await client.get("/v1/models")).json()["data"]
+        assert (card["version"], len(card["versions"])) == (V_OLD, 2)
+        assert (await client.get("/readyz")).json()["draining"] is False
+
+    play(tmp_path, scene, credential="")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "http://localhost:3000"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "none", "host": "example.com", "x-forwarded-for": "10.0.0.7"}, 200),
+        ({"x-api-key": TOKEN}, 200),
+    ],
+)
+def test_a_page_gives_no_order_whatever_it_knows(tmp_path, headers, status):
+    async def scene(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/v1/admin/models", headers=headers)).status_code == status
+        answer = await client.post("/v1/admin/models/tiny", json={"version": V_NEW}, headers=headers)
+        assert answer.status_code == status
 
     play(tmp_path, scene)
 
 
-def test_with_keys_one_for_admin_orders_from_anywhere(tmp_path):
+def test_with_keys_one_for_admin_orders_from_anywhere_and_so_does_the_token(tmp_path):
     entry = Entry("ops", sha256=hashlib.sha256(b"k" * 16).hexdigest(), scopes=["admin"])
 
     async def scene(client: httpx.AsyncClient) -> None:
@@ -148,23 +192,21 @@ def test_with_keys_one_for_admin_orders_from_anywhere(tmp_path):
             )
 
         refused(await ask(), 401, "invalid_api_key")
-        assert (await ask(authorization="Bearer " + "k" * 16)).status_code == 200
+        refused(await ask(authorization="Bearer " + "t" * 42), 401, "invalid_api_key")
+        key = "Bearer " + "k" * 16
+        assert (await ask(authorization=key, origin="https://ops.example.com")).status_code == 200
+        assert (await ask(authorization=f"Bearer {TOKEN}")).status_code == 200
+        sampled = await client.post("/v1/samples", json={}, headers={"authorization": f"Bearer {TOKEN}"})
+        refused(sampled, 401, "invalid_api_key")
 
-    play(tmp_path, scene, client=("10.0.0.7", 5), keyring=Keyring([entry], 1, time.monotonic()))
-
-
-@pytest.mark.parametrize(("client", "status"), [(("10.0.0.7", 5), 403), (("::1", 5), 200), (None, 403)])
-def test_the_machine_itself_is_who_connects_from_it(tmp_path, client, status):
-    async def scene(asking: httpx.AsyncClient) -> None:
-        assert (await asking.get("/v1/admin/models")).status_code == status
-
-    play(tmp_path, scene, client=client)
+    play(tmp_path, scene, keyring=Keyring([entry], 1, time.monotonic()), credential="")
 
 
 def test_outside_bentoml_orders_say_that_there_is_no_folder(site):
-    headers = {"host": "localhost"}
-    detail = refused(site.get("/v1/admin/models", headers=headers), 503, "not_shared")
-    assert "no folder" in detail
+    headers = {"authorization": "Bearer t"}
+    refused(site.get("/v1/admin/models", headers=headers), 403, "local_only")
+    own = Site(site.front.models, token="t")
+    assert "no folder" in refused(own.get("/v1/admin/models", headers=headers), 503, "not_shared")
 
 
 async def versions_of_every_route(client: httpx.AsyncClient, seed: int, model: str) -> set[str]:
@@ -188,7 +230,7 @@ async def versions_of_every_route(client: httpx.AsyncClient, seed: int, model: s
     if image.status_code == 307:
         assert image.headers["cache-control"] == "no-cache"
         found.add(image.headers["location"].partition("@")[2].partition("/")[0])
-        image = await client.get(image.headers["location"])
+        image = await client.get(image.request.url.join(image.headers["location"]))
     return found | {image.headers["ganserve-version"]}
 
 

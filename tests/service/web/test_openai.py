@@ -191,6 +191,23 @@ def test_addresses_have_the_host_of_the_request(site, host):
 
 
 @pytest.mark.parametrize(
+    ("prefix", "path"), [("", ""), ("/", ""), ("/gan", "/gan"), ("/a/b.c~d-e/", "/a/b.c~d-e")]
+)
+def test_addresses_have_the_path_that_a_proxy_took_away(site, prefix, path):
+    asked = {"prompt": "bag", "response_format": "url"}
+    response = site.ask("POST", PATH, json=asked, headers={"x-forwarded-prefix": prefix})
+    assert response.json()["data"][0]["url"].startswith(f"http://site{path}/v1/models/tiny@")
+
+
+@pytest.mark.parametrize("prefix", ["gan", "//evil.example", "/a b", "/a?b", "/a#b", "/é", "/a,/b", "/a" * 9])
+def test_a_prefix_that_is_no_path_gets_no_addresses(site, prefix):
+    asked = {"prompt": "bag", "response_format": "url"}
+    headers = [(b"x-forwarded-prefix", prefix.encode("latin-1"))]
+    response = site.ask("POST", PATH, json=asked, headers=headers)
+    assert "X-Forwarded-Prefix" in refused(response, 400, "invalid_value", "response_format")
+
+
+@pytest.mark.parametrize(
     "host",
     [
         "",

@@ -103,12 +103,12 @@ def test_an_unexpected_failure_is_a_500_that_keeps_its_cause_to_the_log(site, mo
 
 
 def test_what_is_bentomls_own_is_passed_on_with_our_content_types(site):
-    fronted = Site(site.front.models, native=frozenset({"/generate"}))
+    fronted = Site(site.front.models, native=frozenset({"/sample"}))
     assert fronted.get("/static_content/swagger-ui.css").text == "bento"
-    assert fronted.ask("POST", "/generate", json={}).text == "bento"
-    response = fronted.ask("POST", "/generate", content=b"x", headers={"content-type": "multipart/form-data"})
+    assert fronted.ask("POST", "/sample", json={}).text == "bento"
+    response = fronted.ask("POST", "/sample", content=b"x", headers={"content-type": "multipart/form-data"})
     refused(response, 415, "unsupported_media_type")
-    refused(site.ask("POST", "/generate", json={}), 404, "unknown_route")
+    refused(site.ask("POST", "/sample", json={}), 404, "unknown_route")
 
 
 def test_other_protocols_go_to_bentoml(site):

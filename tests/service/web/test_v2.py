@@ -233,9 +233,7 @@ def test_a_body_that_is_not_what_its_encoding_says_is_refused(site, coding, body
         ("GET", "/v2/models/%2e%2e%2ftiny", 404, "unknown_model"),
         ("GET", "/v2/models/%ff", 404, "unknown_model"),
         ("POST", "/v2/models/none/infer", 404, "unknown_model"),
-        ("POST", "/v2/repository/models/none/load", 404, "unknown_model"),
-        ("POST", "/v2/repository/models/tiny/load", 400, "bad_request"),
-        ("POST", "/v2/repository/models/tiny/unload", 400, "bad_request"),
+        ("POST", "/v2/repository/models/tiny/load", 403, "local_only"),
         ("POST", "/v2/models/tiny/infer", 400, "not_json"),
     ],
 )
@@ -243,6 +241,20 @@ def test_every_error_has_the_protocols_shape(site, method, path, status, code):
     response = site.ask(method, path)
     assert refused(response, status, code)
     assert status != 405 or response.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("none/load", 404, "unknown_model"),
+        ("tiny/load", 400, "bad_request"),
+        ("tiny/unload", 400, "bad_request"),
+    ],
+)
+def test_models_are_not_loaded_here_whoever_asks(site, path, status, code):
+    own = Site(site.front.models, token="t")
+    headers = {"authorization": "Bearer t"}
+    refused(own.ask("POST", f"/v2/repository/models/{path}", headers=headers), status, code)
 
 
 @pytest.mark.parametrize(
