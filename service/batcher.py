@@ -226,7 +226,7 @@ class Batcher:
                 line.count("deadline")
             else:
                 line.count("failed")
-            if isinstance(error, ModelBroke):
+            if isinstance(error, ModelBroke) and line.on_broken:
                 line.on_broken(f"{error}")
             try:
                 request.settle(answer, error)

@@ -48,7 +48,7 @@ class Line:
         """Seconds on the lanes that it was charged for; whoever has least is next (start-time fair queueing)."""
         self.image_shape: tuple[int, ...] | None = None
         """(C, H, W) of every image, which a pass is held to; None: whatever the engine gives."""
-        self.on_broken: Callable[[str], None] = lambda reason: None
+        self.on_broken: Callable[[str], None] | None = None
         """Called on the event loop when a pass gave something else, with what."""
         self.queue = queue
         self.queue_images = _Part(metrics.queue_images.labels(name))

@@ -127,6 +127,7 @@ class Model:
         if self.state == "ready":
             assert self.batcher is not None
             self.state = "retired"
+            self.line.on_broken = None  # which holds this, which holds the line
             self.batcher.remove(self.line)
             self._note_info(0)
 

@@ -39,7 +39,8 @@ function newRow({ id }) {
 async function drawRow(row, card, signal) {
   const [box, told, list] = [".words", "output", "ul"].map((part) => row.querySelector(part));
   const has = card.slugs?.includes(view.class);
-  const { seed, truncation } = view;
+  const { seed } = view;
+  const truncation = card.truncation === false ? 1 : view.truncation; // where it changes nothing it is refused
   const wish = { model: card.id, seed, n: IMAGES, truncation, format: "json", ...(has && { label: view.class }) };
   try {
     const { answer, ms } = await ask("v1/samples", wish, signal);
