@@ -29,9 +29,7 @@ def environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
         if not key.startswith(("GANSERVE_", "PROMETHEUS_", "BENTOML_"))
     }
     ours = {f"GANSERVE_{name.upper()}": str(value) for name, value in settings.items()}
-    return (
-        kept | ours | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PYTHONWARNINGS": "default"}
-    )
+    return kept | ours | {"BENTOML_HOME": str(home), "PYTHONWARNINGS": "default"}
 
 
 def command(port: int, bento: str | None = None, flags: Sequence[str] = ()) -> list[str]:
