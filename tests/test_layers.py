@@ -69,7 +69,7 @@ TRAINING = [
 ]
 CLIENT = [
     *("__main__", "options", "terminal", "files", "pictures"),
-    *("bench", "connection", "client", "together", "server", "errors"),
+    *("bench", "connection", "client", "together", "server", "errors", "ctrl_c"),
 ]
 # `model` and `settings`: export ends by loading its file with the code that will serve it. `quiet`: before any library.
 SHARED = {"contract", "latents", "golden", "images", "engines", "errors", "model", "settings", "quiet"}
