@@ -7,6 +7,7 @@ PORT ?= 3000
 SSL_CERTFILE ?=
 SSL_KEYFILE ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# The service sees to it itself (service/quiet.py); `bentoml containerize` does not import it.
 export BENTOML_DO_NOT_TRACK = true
 
 .PHONY: help serve test check format dev bench chaos soak image image-cuda constraints clean

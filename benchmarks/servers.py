@@ -84,7 +84,6 @@ def environment(
     common = {
         "CUDA_VISIBLE_DEVICES": "",  # every server on the CPU, whatever else there is
         "BENTOML_HOME": str(home),
-        "BENTOML_DO_NOT_TRACK": "true",
         "PYTHONPATH": str(ROOT),
     }
     if server.venv is None:

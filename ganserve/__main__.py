@@ -10,6 +10,7 @@ import numpy as np
 
 from ganserve.bench import Load
 from ganserve.client import INTERPOLATIONS, SAMPLES, Client, given
+from ganserve.ctrl_c import heeded
 from ganserve.errors import GanserveError, Unreachable
 from ganserve.files import Output, image_names
 from ganserve.options import (
@@ -38,7 +39,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with heeded():
+                return super().invoke(ctx)
         except Unreachable as error:
             raise NotReached(str(error)) from error
         except GanserveError as error:

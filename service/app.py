@@ -35,8 +35,6 @@ except SettingsError as error:
     sys.exit(f"ganserve: {error}")
 settings = replace(settings, api_keys="")  # the keyring holds no key, and neither should anything else
 
-os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
-
 log = logging.getLogger("bentoml.ganserve")
 
 _FLUSH_SECONDS = 0.25  # another worker's answer to /metrics, or its order, is at most that old

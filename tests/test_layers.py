@@ -1,10 +1,15 @@
 """Work flows down: a file imports only files below it in this list."""
 
 import ast
+import os
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from service.quiet import VARIABLES
 
 ROOT = Path(__file__).parents[1]
 SERVICE = [
@@ -91,10 +96,10 @@ TRAINING = [
 ]
 CLIENT = [
     *("__main__", "options", "terminal", "files", "pictures"),
-    *("bench", "connection", "client", "together", "server", "errors"),
+    *("bench", "connection", "client", "together", "server", "errors", "ctrl_c"),
 ]
-# `model` and `settings`: export ends by loading its file with the code that will serve it.
-SHARED = {"contract", "latents", "golden", "images", "engines", "errors", "model", "settings"}
+# `model` and `settings`: export ends by loading its file with the code that will serve it. `quiet`: before any library.
+SHARED = {"contract", "latents", "golden", "images", "engines", "errors", "model", "settings", "quiet"}
 
 
 def imports(package: str) -> dict[str, set[str]]:
@@ -147,6 +152,16 @@ def test_the_service_runs_without_torch_training_and_the_client():
     others = {"torch", "torchvision", "training", "ganserve", "tests"}
     for module, names in imports("service").items():
         assert not {name.split(".")[0] for name in names} & others, module
+
+
+@pytest.mark.parametrize("package", ["service", "training", "benchmarks"])
+def test_what_libraries_tell_others_is_turned_off_before_any_is_imported(package):
+    code = f"import sys; before = set(sys.modules); import {package}; print(*set(sys.modules) - before)"
+    environ = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True
+    )
+    assert set(shown.stdout.split()) == {package, "service", "service.quiet", "openvino_telemetry"}
 
 
 def test_the_client_needs_nothing_of_the_service_and_of_training():

@@ -148,7 +148,10 @@ def _release(package: str) -> str:
 def _folder() -> Path | None:
     """Where results are kept: the user's cache, or where that can't be written, the folder of temporary files."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    for folder in (cache / "ganserve", Path(tempfile.gettempdir()) / f"ganserve-engines-{os.getuid()}"):
+    for folder in (
+        cache / "ganserve" / "engines",
+        Path(tempfile.gettempdir()) / f"ganserve-engines-{os.getuid()}",
+    ):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):

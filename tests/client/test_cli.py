@@ -1,3 +1,4 @@
+import _thread
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from ganserve.__main__ import main
+from ganserve.ctrl_c import heeded
 from tests.client.conftest import MAX_IMAGES
 from tests.client.test_client import drawn
 from tests.system.serving import ROOT, free_port
@@ -300,6 +302,16 @@ def test_ctrl_c_ends_it_at_once_with_130(words):
             out, err = one.communicate(timeout=20)
             connection.close()
     assert (one.returncode, out, err) == (130, b"", b"Interrupted.\n")
+
+
+def test_ctrl_c_that_comes_just_before_a_call_blocks_is_not_left_until_that_call_returns():
+    ours, theirs = socket.socketpair()
+    ours.settimeout(20)
+    with ours, theirs:
+        # Like a signal that came a moment too early, this is noted and interrupts no call.
+        threading.Timer(0.2, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt), heeded():
+            ours.recv(1)
 
 
 def test_ctrl_c_while_many_requests_wait_leaves_them_behind():

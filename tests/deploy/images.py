@@ -49,7 +49,8 @@ def containerize(home: Path, tag: str) -> Path:
         [sys.executable, "-m", "bentoml", "containerize", tag],
         cwd=temporary,
         env=environment(home, {})
-        | {"PATH": f"{bin}:{os.environ['PATH']}", "KEPT": str(kept), "TMPDIR": str(temporary)},
+        | {"PATH": f"{bin}:{os.environ['PATH']}", "KEPT": str(kept), "TMPDIR": str(temporary)}
+        | {"BENTOML_DO_NOT_TRACK": "true"},  # as `make image` does
         capture_output=True,
         text=True,
         timeout=120,

@@ -19,7 +19,7 @@ def cache(tmp_path, monkeypatch):
     """A cache of its own; what was begun has ended when the test has."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(race, "_running", None)
-    yield tmp_path / "cache" / "ganserve"
+    yield tmp_path / "cache" / "ganserve" / "engines"
     if race._running is not None:
         race._running.join()
 

@@ -32,9 +32,7 @@ def environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
     # One worker, whatever the machine has: a second one makes each start dearer, and is tested where it is asked for.
     settings = {"workers": 1} | settings
     ours = {f"GANSERVE_{name.upper()}": str(value) for name, value in settings.items()}
-    return (
-        kept | ours | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PYTHONWARNINGS": "default"}
-    )
+    return kept | ours | {"BENTOML_HOME": str(home), "PYTHONWARNINGS": "default"}
 
 
 def command(

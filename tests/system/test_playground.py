@@ -31,7 +31,9 @@ def served(tmp_path_factory):
         tmp_path_factory.mktemp("models"), {name: SMALL[name].file() for name in ("colour", "bare")}
     )
     (folder / "fashion-mnist").symlink_to(ROOT / "models" / "fashion-mnist")
-    with serving(tmp_path_factory.mktemp("playground") / "home", models=folder) as server:
+    with serving(
+        tmp_path_factory.mktemp("playground") / "home", models=folder, engine="onnxruntime"
+    ) as server:
         yield server
 
 
@@ -42,7 +44,9 @@ def crowded(tmp_path_factory):
     folder = generators.folder(tmp_path_factory.mktemp("models"), files)
     room = 1.1 * max(map(len, files.values())) / 1e6
     home = tmp_path_factory.mktemp("crowded") / "home"
-    with serving(home, models=folder, default_model="bare", max_loaded_mb=room) as server:
+    with serving(
+        home, models=folder, engine="onnxruntime", default_model="bare", max_loaded_mb=room
+    ) as server:
         yield server
 
 

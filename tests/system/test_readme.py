@@ -106,7 +106,7 @@ def test_a_folder_of_images_becomes_a_served_model(tmp_path, monkeypatch):
         if words[:3] == ["python", "-m", "training"]:
             result = command(*words[3:], *SHORTER.get(words[3], "").split())
             assert result.exit_code == 0, f"{line}\n{result.output}"
-    with serving(tmp_path / "home", models=tmp_path / "models") as server:
+    with serving(tmp_path / "home", models=tmp_path / "models", engine="onnxruntime") as server:
         reply = server.samples(label="narrow", seed=3)
         with Image.open(io.BytesIO(reply.content)) as image:
             assert image.size == (28, 28)

@@ -210,7 +210,9 @@ def test_more_models_than_there_is_room_for_are_served_in_turn_by_every_worker(t
     files = {name: tiny.file() for name, tiny in tinies.items()}
     folder = generators.folder(tmp_path / "models", files)
     room = 1.5 * max(map(len, files.values())) / 1e6
-    with serving(tmp_path / "home", models=folder, threads=1, workers=2, max_loaded_mb=room) as server:
+    with serving(
+        tmp_path / "home", models=folder, engine="onnxruntime", threads=1, workers=2, max_loaded_mb=room
+    ) as server:
         for _ in range(2):
             for name, tiny in tinies.items():
                 reply = server.samples(model=name, seed=5, label=3, format="npy")
@@ -225,17 +227,19 @@ def test_more_models_than_there_is_room_for_are_served_in_turn_by_every_worker(t
         assert sum(server.metric("ganserve_model_loads_total", model=name) for name in tinies) > 4
 
 
-def test_every_shipped_model_is_ready_within_seconds_and_in_little_memory(tmp_path):
+@pytest.mark.parametrize(("engine", "most_mb"), [("onnxruntime", 500), ("openvino", 900)])
+def test_every_shipped_model_is_ready_within_seconds_and_in_little_memory(tmp_path, engine, most_mb):
     names = {path.parent.name for path in (ROOT / "models").glob("*/generator.onnx")}
     begun = time.monotonic()
-    with serving(tmp_path / "home", models=ROOT / "models", threads=2) as server:
+    with serving(tmp_path / "home", models=ROOT / "models", engine=engine, threads=2) as server:
         assert time.monotonic() - begun < 30  # of which BentoML itself takes some
         assert server.get("/readyz").json()["models"] == dict.fromkeys(sorted(names), "ready")
         for name in names:
             reply = server.samples(model=name, n=4, seed=1)
             assert (reply.status_code, reply.headers["ganserve-model"]) == (200, name)
+            assert reply.headers["ganserve-engine"] == engine
         assert all(card["verified"] for card in server.get("/v1/models").json()["data"])
-        assert sum(process.memory_info().rss for process in server.tree()) < 500e6
+        assert sum(process.memory_info().rss for process in server.tree()) < most_mb * 1e6
 
 
 def test_json_with_z_posted_back_gives_the_same_image(server):
