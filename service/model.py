@@ -258,7 +258,8 @@ class Model:
 
     def _fail(self, problem: str) -> None:
         self.state, self.problem = "failed", problem
-        log.error("model %s is not served: %s", self.name, problem)
+        version = f"@{self.version}" if self.version else ""
+        log.error("model %s%s (%s) is not served: %s", self.name, version, self.path.name, problem)
 
 
 def card_of(path: Path) -> Path:

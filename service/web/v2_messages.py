@@ -6,10 +6,17 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 
-class InferParameters(Struct, forbid_unknown_fields=True):
+class _CodecParameters(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What MLServer's codecs say of a tensor or a request: how MLServer would decode it. Here datatypes say it."""
+
+    content_type: str | None = None
+    headers: dict[str, str] | None = None
+
+
+class InferParameters(_CodecParameters, forbid_unknown_fields=True):
     """Of a request. `timeout` is in microseconds, and 0 is the server's own, as in Triton.
 
-    The last five are what Triton's clients may send to any model, and have no effect here.
+    The last five are what Triton's clients may send to any model, and have no effect here; nor has what MLServer's send.
     """
 
     truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
@@ -22,11 +29,11 @@ class InferParameters(Struct, forbid_unknown_fields=True):
     triton_enable_empty_final_response: bool = False
 
 
-class InputParameters(Struct, forbid_unknown_fields=True):
+class InputParameters(_CodecParameters, forbid_unknown_fields=True):
     binary_data_size: Annotated[int, Meta(ge=0)] | None = None
 
 
-class OutputParameters(Struct, forbid_unknown_fields=True):
+class OutputParameters(_CodecParameters, forbid_unknown_fields=True):
     binary_data: bool | None = None
 
 

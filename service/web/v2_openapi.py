@@ -33,6 +33,10 @@ from service.web.v2_messages import (
 STRUCTS = [InferRequest, IndexRequest]
 """Their schemas belong among the components; those of what they hold come with them."""
 
+_CODEC = {
+    "content_type": "Of MLServer's codecs; taken and without effect.",
+    "headers": "Of MLServer's codecs; taken and without effect.",
+}
 # By struct and field; {settings} is the server's.
 FIELDS: dict[str, dict[str, str]] = {
     InferRequest.__name__: {
@@ -52,19 +56,21 @@ FIELDS: dict[str, dict[str, str]] = {
         "sequence_start": "Taken and without effect.",
         "sequence_end": "Taken and without effect.",
         "triton_enable_empty_final_response": "Taken and without effect.",
-    },
+    }
+    | _CODEC,
     InferInput.__name__: {
         "name": "`z`, `seed` or `label`.",
-        "shape": "[n, z_dim] for z, [n] for the others.",
+        "shape": "[n, z_dim] for z, [n] or [n, 1] for the others.",
         "datatype": "`FP32` for z, `INT64` for the others.",
         "parameters": "Of the tensor.",
-        "data": "The numbers, row by row; z also as a list of rows. Absent where binary_data_size is given.",
+        "data": "The numbers, row by row, or as a list of rows. Absent where binary_data_size is given.",
     },
     InputParameters.__name__: {
         "binary_data_size": "The tensor's bytes are in the body after the JSON object, so many of them: little endian, row by row, in the order of the inputs."
-    },
+    }
+    | _CODEC,
     InferOutput.__name__: {"name": "`image`.", "parameters": "Of the tensor."},
-    OutputParameters.__name__: {"binary_data": "Whether it comes as bytes after the JSON object."},
+    OutputParameters.__name__: {"binary_data": "Whether it comes as bytes after the JSON object."} | _CODEC,
     IndexRequest.__name__: {"ready": "Only models that are ready."},
 }
 

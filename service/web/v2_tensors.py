@@ -51,6 +51,7 @@ _decoder = msgspec.json.Decoder(InferRequest)
 _numbers = msgspec.json.Decoder(list[float])
 _rows = msgspec.json.Decoder(list[list[float]])
 _integers = msgspec.json.Decoder(list[_Int64])
+_integer_rows = msgspec.json.Decoder(list[list[_Int64]])
 _STRUCTS: dict[str, type[Struct]] = {
     "": InferRequest,
     "parameters": InferParameters,
@@ -104,10 +105,11 @@ def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max
         _check_shape(one, shapes[one.name], max_images)
         size = one.parameters.binary_data_size if one.parameters else None
         if size is None:
-            tensors[one.name] = _from_json(one)
+            tensor = _from_json(one)
         else:
-            tensors[one.name] = _from_binary(one, binary, begin, size)
+            tensor = _from_binary(one, binary, begin, size)
             begin += size
+        tensors[one.name] = tensor.reshape(-1) if len(shapes[one.name]) == 1 else tensor
     if begin != len(binary):
         raise InvalidField(
             "inputs",
@@ -156,7 +158,9 @@ def _check_shape(one: InferInput, shape: tuple[int | None, ...], max_images: int
             one.name, f"The datatype of '{one.name}' is '{one.datatype[:64]}'; allowed is {datatype}."
         )
     wanted = ", ".join("n" if axis is None else str(axis) for axis in shape)
-    if len(one.shape) != len(shape) or one.shape[1:] != list(shape[1:]):
+    # MLServer's clients write a column where one axis is enough.
+    allowed = [list(shape[1:]), *([[1]] if len(shape) == 1 else [])]
+    if not one.shape or one.shape[1:] not in allowed:
         raise InvalidField(
             one.name, f"The shape of '{one.name}' is {_shown(one.shape)}; allowed is [{wanted}]."
         )
@@ -189,12 +193,12 @@ def _from_json(one: InferInput) -> NDArray[Any]:
     text = bytes(one.data)
     if text == b"null":
         raise InvalidField(one.name, f"'{one.name}' has no data, and no binary_data_size either.")
-    nested = one.name == "z" and text[1:].lstrip()[:1] == b"["
+    nested = len(one.shape) == 2 and text[1:].lstrip()[:1] == b"["
     try:
         if one.name == "z":
             rows = _rows.decode(text) if nested else [_numbers.decode(text)]
         else:
-            rows = [decode(text, _integers)]
+            rows = _integer_rows.decode(text) if nested else [decode(text, _integers)]
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         raise InvalidField(one.name, f"data{path.strip('`')} of '{one.name}': {message}.") from None

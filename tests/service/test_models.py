@@ -114,7 +114,8 @@ def test_a_file_that_is_not_that_of_its_card_is_refused_and_one_without_a_card_i
         "bare": ("ready", False),
     }
     assert "not that of its card" in models["other"].problem
-    said = {line.split("@")[0].split()[-1]: "unverified" in line for line in caplog.messages if "@" in line}
+    ready = [line.partition("@") for line in caplog.messages if " ready in " in line]
+    said = {name.split()[-1]: "unverified" in rest for name, _, rest in ready}
     assert said == {"named": False, "silent": True, "bare": True}
 
 

@@ -193,7 +193,7 @@ def test_what_an_order_can_not_mean_is_refused_and_changes_nothing(root):
     play(scene())
 
 
-def test_files_that_fail_are_named_and_what_is_good_is_loaded(root):
+def test_files_that_fail_are_named_and_what_is_good_is_loaded(root, caplog):
     async def scene() -> None:
         async with worker(root) as one:
             lay(root, "half.onnx", NEW.file()[:500])
@@ -203,6 +203,13 @@ def test_files_that_fail_are_named_and_what_is_good_is_loaded(root):
             with pytest.raises(VersionRefused) as caught:
                 await orders.reload(one, SECONDS)
             assert "(half.onnx): not an ONNX file" in str(caught.value)
+            half = (
+                f"model tiny@{contract.version(NEW.file()[:500])} (half.onnx) is not served: not an ONNX file"
+            )
+            failures = [
+                line for line in caplog.messages if line.startswith("model tiny") and "not served" in line
+            ]
+            assert [line[: len(half)] for line in failures] == [half], "its other versions are"
             assert "broken@" in str(caught.value)
             assert "generator-2.onnx" not in str(caught.value)
             assert list(one.models) == ["another", "tiny"], "a model that failed is no reason to be not ready"

@@ -69,6 +69,19 @@ def test_seeds_come_as_they_were_asked_for_in_any_order(asked):
         assert (one.z, one.seeds, one.label) == (None, seeds, labels)
 
 
+def test_what_mlservers_numpy_codec_writes_is_read():
+    """A column where one axis is enough, and how MLServer itself would decode it."""
+    numpy = {"content_type": "np", "headers": None}
+    for data in ([7, 25], [[7], [25]]):
+        column = tensor("seed", data, [2, 1], parameters=numpy)
+        labels = tensor("label", [1, 2], [2, 1], parameters={"content_type": "np"})
+        outputs = [{"name": "image", "parameters": numpy}]
+        one = read(column, labels, parameters=numpy, outputs=outputs)
+        assert (one.seeds, one.label) == ([7, 25], [1, 2])
+    seeds = np.array([[5], [6]])
+    assert read(binary("seed", seeds), after=seeds.tobytes()).seeds == [5, 6]
+
+
 def test_without_a_label_the_seed_says_the_class():
     assert read(tensor("seed", [7, 25, 7, 10])).label == [7, 5, 7, 0]
     assert read(tensor("z", [ROW] * 12, [12, 8])).label == [*range(10), 0, 1]
@@ -102,7 +115,11 @@ def test_nulls_are_as_good_as_nothing():
         ([tensor("seed", [1], [2**62])], "seed", "1 to 64"),
         ([tensor("seed", [1], [10**40])], "seed", "images"),
         ([tensor("seed", [1], [])], "seed", "allowed is [n]"),
-        ([tensor("seed", [1], [1, 1])], "seed", "[1, 1]; allowed is [n]"),
+        ([tensor("seed", [1], [1, 2])], "seed", "[1, 2]; allowed is [n]"),
+        ([tensor("seed", [1], [1, 1, 1])], "seed", "[1, 1, 1]; allowed is [n]"),
+        ([tensor("seed", [[1, 2]], [1, 1])], "seed", "not its shape"),
+        ([tensor("seed", [[1], [2]], [1, 1])], "seed", "2 rows"),
+        ([tensor("z", ROW, [1, 8, 1])], "z", "allowed is [n, 8]"),
         ([tensor("seed", [1], [1] * 5000)], "seed", "allowed is [n]"),
         ([tensor("seed", [1], [-1])], "inputs[0].shape[0]", ">= 0"),
         ([tensor("seed", [1], [1.5])], "inputs[0].shape[0]", "int"),
