@@ -7,6 +7,7 @@ from service.errors import QueueFull
 from service.forward_pass import Line
 
 MOST_RETRY_SECONDS = 60
+_OWN_TIMES = 4
 _STEADY = 0.8  # of the time that a request has
 
 
@@ -20,7 +21,8 @@ class Admission:
     def __init__(
         self, lanes: int, max_queue_images: int, most_request_images: int, max_wait_seconds: float
     ) -> None:
-        """max_wait_seconds: until a request's first forward pass, as it is expected."""
+        """max_wait_seconds: for what comes before a request's last forward pass, as it is expected; or four times what its own
+        images take."""
         self.accepted_images = 0
         self.images_by_model: dict[str, int] = {}
         """Accepted and not yet answered, of all versions of a model together."""
@@ -62,13 +64,15 @@ class Admission:
             )
         # Machines are not steady; and at the end of its wait comes its own pass.
         in_time = _STEADY * (seconds_left - line.full_pass_seconds)
-        for images, most in ((1, self._max_wait_seconds), (n, in_time)):
-            if (wait := self._wait_seconds(line, images)) > max(0.0, most):
-                metrics.refused.labels("wait").inc()
-                raise QueueFull(
-                    f"What is waiting before these images takes some {wait:.1f} s; it may take {most:.1f}.",
-                    self._retry_seconds(line),
-                )
+        # Who asks for much may wait for much: of two who each ask for a minute's work, the second is not turned away.
+        own = _OWN_TIMES * ceil(n / line.queue.max_batch) * line.full_pass_seconds / self._lanes
+        most = max(0.0, min(max(self._max_wait_seconds, own), in_time))
+        if (wait := self._wait_seconds(line, n)) > most:
+            metrics.refused.labels("wait").inc()
+            raise QueueFull(
+                f"What is waiting before these images takes some {wait:.1f} s; it may take {most:.1f}.",
+                self._retry_seconds(line),
+            )
 
     def check_any(self) -> None:
         """Raises QueueFull if not even one image of any model could be accepted now. Cheap: a flood is most of what is done."""

@@ -92,8 +92,8 @@ class Settings:
         high=10_000_000,
     )
     max_wait_seconds: float = _setting(
-        10.0,
-        "Longest that a request may be expected to wait for its first forward pass; past it requests get 429.",
+        1.5,
+        "Longest that a request may be expected to wait for what comes before its last forward pass, or four times what its own images take, if that is longer; past that it gets 429.",
         low=0.001,
         high=3600,
     )

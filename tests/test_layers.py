@@ -33,6 +33,7 @@ SERVICE = [
         "web.bodies",
         "web.limits",
         "web.lingering",
+        "web.refusals",
         "web.timeouts",
         "web.trace",
         "web.problems",
@@ -66,6 +67,7 @@ SERVICE = [
         "hardware",
         "instance",
         "errors",
+        "quiet",
     ),
 ]
 TRAINING = [

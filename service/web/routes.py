@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 from service import metrics, wanted
-from service.errors import MethodNotAllowed, UnknownRoute
+from service.errors import MethodNotAllowed, QueueFull, UnknownRoute
 from service.keys import Charge, Keyring
 from service.models import Models
 from service.rollout import Rollout
@@ -40,6 +40,7 @@ from service.web.asgi import (
     send_reply,
 )
 from service.web.problems import reply_to
+from service.web.refusals import Refusals
 
 Handler = Callable[..., Awaitable[Reply]]
 
@@ -120,6 +121,7 @@ class Front:
         self.end: Callable[[], None] | None = None
         """Ends the server as SIGTERM does; None where nobody started one."""
         self.spans = trace.Spans()
+        self.refusals = Refusals()
         self._bento_app = bento_app
         self._native = native
         self._passed_on = native | {bento.SCHEMA} if native else native
@@ -158,6 +160,8 @@ class Front:
         except ClientGone:
             code = CLIENT_GONE
         except Exception as error:
+            if isinstance(error, QueueFull):
+                await self.refusals.wait()
             reply = _in_shape(scope["path"])(error, trace.who(id, traceparent))
             code = reply.status
             await send_reply(send, reply, id)

@@ -6,12 +6,13 @@ A connection is uvicorn's, and so is every request that is not plainly one of th
 import asyncio
 import re
 import time
+from functools import partial
 from typing import Any, cast
 
 from msgspec import Struct
 
 from service import metrics
-from service.errors import BodyTimeout
+from service.errors import BodyTimeout, QueueFull
 from service.keys import Charge
 from service.model import Idle
 from service.web import trace
@@ -45,6 +46,8 @@ class Wire(HalfClosedProtocol):
         self._charge: Charge | None = None
         """What it takes of its key's quotas."""
         self._closes = False
+        self._is_held = False
+        """Whether a refusal waits to be sent."""
         self._body_timer: asyncio.TimerHandle | None = None
         self._began_at = 0.0
         """When its head came."""
@@ -67,19 +70,23 @@ class Wire(HalfClosedProtocol):
             self._sampling.cancel()
             self._sampling = None
             self._count(CLIENT_GONE)
+        if self._is_held:
+            self._is_held = False
+            self._count(CLIENT_GONE)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        if self._sampling is None:
+        if self._sampling is None and not self._is_held:
             super().shutdown()
         else:
             self._closes = self.is_stopping = True
 
     def is_answering(self) -> bool:
-        return self._sampling is not None or self._body_timer is not None or super().is_answering()
+        waits = self._is_held or self._body_timer is not None
+        return self._sampling is not None or waits or super().is_answering()
 
     def is_busy(self) -> bool:
-        return self._sampling is not None or super().is_busy()
+        return self._sampling is not None or self._is_held or super().is_busy()
 
     def begin(self) -> None:
         settings = self._front.models.settings
@@ -123,8 +130,17 @@ class Wire(HalfClosedProtocol):
         except Idle:
             self._charge = None  # taken again there
             raise
+        except QueueFull as error:
+            self._is_held = True
+            front.refusals.send(partial(self._refuse, error))
         except Exception as error:
             self._send(reply_to(error, self._who()))
+
+    def _refuse(self, error: QueueFull) -> None:
+        if self._is_held:  # else the client has gone
+            self._is_held = False
+            self._send(reply_to(error, self._who()))
+            self.look_again()
 
     def _who(self) -> str:
         return trace.who(self._id, self._traceparent)
