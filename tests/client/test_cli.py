@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -310,8 +311,10 @@ def test_ctrl_c_that_comes_just_before_a_call_blocks_is_not_left_until_that_call
     with ours, theirs:
         # Like a signal that came a moment too early, this is noted and interrupts no call.
         threading.Timer(0.2, _thread.interrupt_main).start()
+        begun = time.monotonic()
         with pytest.raises(KeyboardInterrupt), heeded():
             ours.recv(1)
+        assert time.monotonic() - begun < 15  # and not once the 20 seconds are over
 
 
 def test_ctrl_c_while_many_requests_wait_leaves_them_behind():
