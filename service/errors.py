@@ -21,7 +21,7 @@ GanserveError
 │   └── HeadTooLarge        431 head_too_large
 ├── ServiceError            the client may try again, here or elsewhere
 │   ├── EngineFailed        500 engine_failed       to the requests of that forward pass only
-│   │   └── ModelBroke      500 engine_failed       it gave no images of its contract, and is ready no more
+│   │   └── ModelBroke      told as its parent:     it gave no images of its contract, and is ready no more
 │   ├── NotReady            503 not_ready           the model is loading, or failed to load
 │   ├── Draining            503 draining
 │   ├── NotShared           503 not_shared          the workers have no folder to agree in

@@ -1,6 +1,7 @@
 """What clients are told of files that nobody here wrote, and of one that breaks its word while it serves."""
 
 import asyncio
+from urllib.parse import urljoin
 
 import httpx
 import numpy as np
@@ -71,7 +72,7 @@ def test_truncation_that_changes_nothing_is_refused_on_every_protocol(sphere, wa
 
 
 def test_the_versioned_address_refuses_it_too(sphere):
-    location = sphere.get(ADDRESS).headers["location"]
+    location = urljoin(ADDRESS, sphere.get(ADDRESS).headers["location"])
     assert sphere.get(location).status_code == 200
     refused(sphere.get(f"{location}?truncation=0.5"), 422, "invalid_field", "truncation")
     unasked = {"if-none-match": "*"}
