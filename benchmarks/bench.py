@@ -76,7 +76,7 @@ def measure(plan: Plan, folder: Path, run: Run, report: Callable[[str, int], Non
             openvino = default if default[0] == "openvino" else ("openvino", "fp32")
             raw: dict[tuple[str, str], RawLimit] = {}
             for server in order:
-                engine = openvino if server.openvino else ONNXRUNTIME
+                engine = openvino if server.openvino else ONNXRUNTIME if server.workers else default
                 if (model, server) in failed or (
                     server.openvino and not importlib.util.find_spec("openvino")
                 ):

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks import machine, models, running
-from benchmarks.servers import ROOT, SERVERS, environment
+from benchmarks.servers import ONE_WORKER, ROOT, environment
 
 ENGINES = ("onnxruntime", "openvino")
 
@@ -18,9 +18,9 @@ def measure(folder: Path, engine: str) -> str:
     size = sum(file.stat().st_size for file in files) / 1e6
     with running.scratch() as home:
         port = running.free_port()
-        environ = environment(SERVERS[0], files[0], (engine, "fp32"), 0, 0, port, home)
+        environ = environment(ONE_WORKER, files[0], (engine, "fp32"), 0, 0, port, home)
         begun = time.monotonic()
-        with running.running(SERVERS[0].start(port), environ, port, home) as server:
+        with running.running(ONE_WORKER.start(port), environ, port, home) as server:
             while not _is_ready(port):
                 time.sleep(0.05)
             seconds = time.monotonic() - begun

@@ -21,6 +21,7 @@ class Server:
     """Name of its requirements file under peers/; None: ganserve, from the environment that runs this."""
     command: Sequence[str]
     workers: int = 1
+    """0, of ganserve: no setting at all, for engine and precision neither."""
     max_batch: int = 64
     """Requests in one batch, where the server batches; ganserve chooses by itself."""
     wait_ms: int = 0
@@ -49,8 +50,11 @@ _BENTOML = (
     "{port}",
 )
 
+AS_IT_COMES = Server("ganserve, no settings", None, _GANSERVE, workers=0)
+ONE_WORKER = Server("ganserve 1 worker", None, _GANSERVE)
 SERVERS = [
-    Server("ganserve", None, _GANSERVE),
+    AS_IT_COMES,
+    ONE_WORKER,
     Server("ganserve 2 workers", None, _GANSERVE, workers=2),
     Server("ganserve OpenVINO", None, _GANSERVE, openvino=True),
     Server("ganserve OpenVINO 2 workers", None, _GANSERVE, workers=2, openvino=True),
@@ -87,14 +91,13 @@ def environment(
         "PYTHONPATH": str(ROOT),
     }
     if server.venv is None:
-        ours = {
+        ours = {"GANSERVE_MODELS": str(file.parents[1]), "GANSERVE_DRAIN_SECONDS": "0"}
+        named = {
             "GANSERVE_ENGINE": engine[0],
             "GANSERVE_PRECISION": engine[1],
-            "GANSERVE_MODELS": str(file.parents[1]),
             "GANSERVE_WORKERS": str(server.workers),
-            "GANSERVE_DRAIN_SECONDS": "0",
         }
-        return kept | common | ours
+        return kept | common | ours | (named if server.workers else {})
     return (
         kept
         | common

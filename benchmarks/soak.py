@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 
 from benchmarks import machine, models, running
-from benchmarks.servers import ONNXRUNTIME, SERVERS, environment
+from benchmarks.servers import ONE_WORKER, ONNXRUNTIME, environment
 
 TICK_SECONDS = 5.0
 TELL_SECONDS = 60.0
@@ -287,8 +287,8 @@ def own_server() -> Iterator[tuple[str, list[int]]]:
             target = folder / "models" / name / written.name
             target.parent.mkdir(parents=True)
             written.rename(target)
-        environ = environment(SERVERS[0], target, ONNXRUNTIME, 0, 0, port, folder)
-        with running.running(SERVERS[0].start(port), environ, port, folder) as server:
+        environ = environment(ONE_WORKER, target, ONNXRUNTIME, 0, 0, port, folder)
+        with running.running(ONE_WORKER.start(port), environ, port, folder) as server:
             yield server.url, [one.pid for one in server.tree()]
 
 

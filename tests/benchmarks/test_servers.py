@@ -4,6 +4,7 @@ from benchmarks.__main__ import MODELS, select
 from benchmarks.environments import PEERS
 from benchmarks.models import MODELS as DESCRIBED
 from benchmarks.servers import ONNXRUNTIME, ROOT, SERVERS, environment
+from service.hardware import default_workers
 from service.settings import from_environment
 
 
@@ -28,14 +29,14 @@ def test_settings_of_ganserve_are_settings(server, tmp_path, monkeypatch):
     environ = environment(server, file, ONNXRUNTIME, 128, 2, 3000, tmp_path)
     settings = from_environment(environ)
     assert settings.models == tmp_path / "instant"
-    assert settings.workers == server.workers
-    assert settings.engine == "onnxruntime"
+    assert settings.workers == (server.workers or default_workers())
+    assert settings.engine == ("onnxruntime" if server.workers else "auto")
     assert settings.max_batch == 0  # the caller's own settings have no effect
     assert "PYTHONDONTWRITEBYTECODE" not in environ  # it would slow every start
 
 
 def test_only_takes_parts_of_names_or_one_whole_name():
-    assert [one.name for one in select("ganserve")] == ["ganserve"]
+    assert [one.name for one in select("ganserve 1 worker")] == ["ganserve 1 worker"]
     assert [one.name for one in select("litserve, FASTAPI")] == ["LitServe", "FastAPI"]
     assert len(select("2 workers")) == 4
     assert select("") == SERVERS
