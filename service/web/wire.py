@@ -132,11 +132,11 @@ class Wire(HalfClosedProtocol):
             raise
         except QueueFull as error:
             self._is_held = True
-            front.refusals.send(partial(self._refuse, error))
+            front.refusals.send(partial(self._refuse_held, error))
         except Exception as error:
             self._send(reply_to(error, self._who()))
 
-    def _refuse(self, error: QueueFull) -> None:
+    def _refuse_held(self, error: QueueFull) -> None:
         if self._is_held:  # else the client has gone
             self._is_held = False
             self._send(reply_to(error, self._who()))

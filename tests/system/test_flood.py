@@ -60,7 +60,7 @@ def test_at_ten_times_the_capacity_goodput_stays_and_the_rest_is_told_at_once(se
         refusal_seconds.append(came.quantile(429, 0.5))
         good = (
             at_ten_times >= 0.9 * at_capacity,
-            refusal_seconds[-1] < 0.02,
+            refusal_seconds[-1] < 0.25,
             # What may wait, the passes that run and that follow, and as much for a machine that does other things.
             came.quantile(200, 0.99) < 2 * (MAX_WAIT_SECONDS + 3 * PASS_SECONDS),
             recovery_seconds < 1,

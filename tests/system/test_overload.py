@@ -20,6 +20,7 @@ def slow(tmp_path_factory):
     )
     home = tmp_path_factory.mktemp("slow") / "home"
     limits: dict[str, Any] = {"threads": 1, "max_queue_images": 128, "max_images_per_request": 64}
+    limits["max_wait_seconds"] = 30
     with serving(home, until="/livez", models=models, engine="onnxruntime", **limits) as one:
         early = one.samples(seed=1), one.get("/readyz"), one.get("/v1/models/slow")
         wait_until(lambda: one.answers("/readyz"), seconds=60)
