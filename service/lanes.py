@@ -214,7 +214,7 @@ class Lanes:
         """
         running = self.count - len(self._free)
         # One pass at any time, whatever the other workers do: they make room when theirs are over.
-        if len(self._free) <= kept or (running and not self._cores_are_free(running)):
+        if len(self._free) <= kept or (running and self._cores.idle(running) <= 0):
             return None
         now = time.monotonic()
         while waiting := [line for line in self._lines if line.queue]:
@@ -246,9 +246,6 @@ class Lanes:
         running = self.count - len(self._free)
         # Who has work is about to use its core again: what is between two passes is no idle core.
         self._cores.note(max(running, int(any(line.queue for line in self._lines))))
-
-    def _cores_are_free(self, running: int) -> bool:
-        return self._cores.idle(running) > 0
 
     def _has_all_cores(self, line: Line) -> bool:
         """Whether no other worker runs a pass."""

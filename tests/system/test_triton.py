@@ -104,7 +104,7 @@ def test_64_at_once_get_the_images_of_samples_and_share_forward_passes(server, c
     assert {"tiny", "colour", "bare"} <= {one["name"] for one in everything}
 
 
-def test_mistakes_come_as_the_clients_own_exception(client):
+def test_mistakes_come_as_the_clients_own_exception(server, client):
     def says(status: str, *arguments, **options) -> str:
         with pytest.raises(InferenceServerException) as refused:
             client.infer(*arguments, **options)
@@ -122,8 +122,11 @@ def test_mistakes_come_as_the_clients_own_exception(client):
     assert "There is no model" in says("404", "none", inputs(seed=[1]))
     assert "deadline" in says("504", "slow", inputs(seed=[1]), timeout=1)
     for change in (client.load_model, client.unload_model):
-        with pytest.raises(InferenceServerException, match="when it starts") as refused:
+        with pytest.raises(InferenceServerException, match="Orders need an API key") as refused:
             change("tiny")
+        assert refused.value.status() == "403"
+        with pytest.raises(InferenceServerException, match="when it starts") as refused:
+            change("tiny", headers=server.token)
         assert refused.value.status() == "400"
     with pytest.raises(InferenceServerException, match="There is no /v2/logging"):
         client.get_log_settings()
@@ -135,7 +138,7 @@ def test_the_asyncio_client_works_too(server):
             assert await client.is_server_ready()
             assert await client.get_model_repository_index()
             with pytest.raises(InferenceServerException, match="when it starts"):
-                await client.load_model("tiny")
+                await client.load_model("tiny", headers=server.token)
             images = (await client.infer("tiny", inputs(seed=[9]))).as_numpy("image")
             assert images is not None
             return images
