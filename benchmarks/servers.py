@@ -50,7 +50,7 @@ _BENTOML = (
     "{port}",
 )
 
-AS_IT_COMES = Server("ganserve, no settings", None, _GANSERVE, workers=0)
+AS_IT_COMES = Server("ganserve (no settings)", None, _GANSERVE, workers=0)
 ONE_WORKER = Server("ganserve 1 worker", None, _GANSERVE)
 SERVERS = [
     AS_IT_COMES,
