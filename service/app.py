@@ -39,7 +39,7 @@ log = logging.getLogger("bentoml.ganserve")
 
 _FLUSH_SECONDS = 0.25  # another worker's answer to /metrics, or its order, is at most that old
 _CLOSING_SECONDS = 5  # from the last answer to the end of the process, at most
-_SWITCH_SECONDS = 0.0005
+_SWITCH_SECONDS = 0.0001
 
 
 class FrontedService(bentoml.Service):

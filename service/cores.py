@@ -20,6 +20,8 @@ class Cores:
     def __init__(self, count: int, workers: int = 1, worker: int = 0, shared: Path | None = None) -> None:
         """count: cores of all workers together. worker: which of them this is, from 0. shared: their folder, if there is one."""
         self._count = count
+        self.own = max(1, count // workers)
+        """Those that no other worker has a claim to."""
         self._workers = workers
         self._worker = worker
         self._file: int | None = None

@@ -27,6 +27,7 @@ log = logging.getLogger("bentoml.ganserve.batcher")
 QUICK_SECONDS = 0.015  # a pass that takes no longer may hold up the event loop
 MOST_TURNS = 64  # that a pass on the event loop gives way for, so that nobody's new connections can starve it
 BACKLOG_PASSES = 2  # as large as the event loop's may be; where more wait, threads run them all
+BORROWED_SECONDS = 0.01  # a pass on another worker's core, which may want it back
 LEAST_SHARE = 4  # images; fewer are not worth a second lane
 WAKING_SECONDS = 0.001  # a pass that takes less is over before another thread, woken for it, has begun
 TOO_LATE = "The deadline passed before the images were ready."
@@ -216,6 +217,8 @@ class Lanes:
         # One pass at any time, whatever the other workers do: they make room when theirs are over.
         if len(self._free) <= kept or (running and self._cores.idle(running) <= 0):
             return None
+        if running >= self._cores.own:
+            seconds = min(seconds, BORROWED_SECONDS)
         now = time.monotonic()
         while waiting := [line for line in self._lines if line.queue]:
             line = min(waiting, key=lambda line: line.turn)
