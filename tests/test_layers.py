@@ -84,7 +84,7 @@ TRAINING = [
     *("studies.latent_space", "studies.study"),
     *("theory.command", "theory.plots", "theory.figures", "theory.rows", "theory.ring"),
     *("theory.gradients", "theory.discriminator", "theory.divergences", "documents"),
-    *("export", "evaluate", "card", "report", "reference", "generated", "onnx_graph"),
+    *("export", "evaluate", "precisions", "card", "report", "reference", "generated", "onnx_graph"),
     *("folding", "presets"),
     *("budget", "loop", "rollback", "guard", "board", "samples", "alarms", "watchdogs", "progress"),
     "label_check",

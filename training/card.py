@@ -1,5 +1,6 @@
 """The model card and the sample picture of an exported generator."""
 
+import re
 import shlex
 from dataclasses import fields
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from service.contract import Contract, card_row
+from service.engines.choose import bf16_is_as_good
 from service.images import grid, png
 from service.latents import latents
 from training.generated import Source
 from training.presets import PRESETS, settings_of
-from training.report import markdown
+from training.report import ROWS, markdown
 from training.settings import Settings
 
 SAMPLES = "samples.png"
@@ -62,6 +64,16 @@ def card(contract: Contract, file: bytes, origin: dict[str, Any], about_data: st
     return "\n\n".join(parts) + "\n"
 
 
+def with_precisions(text: str, contract: Contract, before: bytes, file: bytes) -> str:
+    """The card of a file that was given `quality["precisions"]`: SHA-256 and one section are new, the rest as it was.
+
+    before, file: the ONNX file without and with them.
+    """
+    text = _PRECISIONS.sub("", text.replace(card_row(before), card_row(file)))
+    head, limits, rest = text.partition("## Limits\n")
+    return f"{head.rstrip()}\n\n{_precisions(contract)}\n\n{limits}{rest}".rstrip() + "\n"
+
+
 def train_command(settings: Settings, dataset: str) -> str:
     """The command line that trains with these settings, from a data set in data/."""
     words = ["python", "-m", "training", "train", "--data", f"data/{dataset}", "--run", f"runs/{dataset}"]
@@ -82,6 +94,7 @@ def train_command(settings: Settings, dataset: str) -> str:
     return shlex.join(words)
 
 
+_PRECISIONS = re.compile(r"^## Precisions\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _UNKNOWN_DATA = (
     "Not stated. (`export --about-data` says what the images are, whose, and under which licence.)"
 )
@@ -155,6 +168,23 @@ def _quality(contract: Contract) -> str:
         "training image it is that of the held-out images. The judges are classifiers of the data set, trained "
         "on its training images; figures of one judge can't be compared with another's, nor with Inception's.\n\n"
         f"{markdown(quality)}\n\nMeasured by\n\n```\n{command}\n```"
+    )
+
+
+def _precisions(contract: Contract) -> str:
+    fp32, bf16 = contract.quality["precisions"]
+    lines = ["| figure | fp32 | bf16 |", "| --- | ---: | ---: |"]
+    for name in fp32["figures"]:
+        judge, _, figure = name.partition(".")
+        row, both = ROWS[figure], (fp32["figures"][name], bf16["figures"][name])
+        values = (f"{one['value']:.{row.digits}f} ± {one['error']:.{row.digits}f}" for one in both)
+        lines.append(f"| {row.title}, judge '{judge}' | {' | '.join(values)} |")
+    found = "may take bf16: no figure" if bf16_is_as_good(contract) else "does not take bf16: a figure"
+    return (
+        f"## Precisions\n\nOf {fp32['images']:,} images of OpenVINO in each, from the same z, with one standard error "
+        f"(Fréchet distance: bootstrap of the images, {fp32['resamples']} resamples; class accuracy: binomial):\n\n"
+        + "\n".join(lines)
+        + f"\n\n`auto` {found} differs by more than the error of the difference."
     )
 
 

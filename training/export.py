@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,33 @@ from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from service import golden
-from service.contract import SCHEMA, Contract, ImageShape, slug, write
+from service.contract import SCHEMA, Contract, ImageShape, parse, slug, write
 from service.model import CARD, FILE, Model
 from service.settings import Settings as ServiceSettings
-from training.card import SAMPLES, card, sample_grid, train_command
+from training.card import SAMPLES, card, sample_grid, train_command, with_precisions
 from training.checkpoint import TrainedGenerator, load_generator
 from training.errors import UserError
-from training.evaluate import Evaluation, cache_folder, evaluate, judges_of
+from training.evaluate import Evaluation, cache_folder, check_match, evaluate_beside, judges_of
 from training.files import write_atomically
 from training.formats import load
 from training.generated import Source, open_model, torch_forward
 from training.onnx_graph import check_parity, multiply_adds, to_graph
+from training.precisions import open_precisions, precisions
 from training.quality.judging import JUDGES
+from training.reference import Reference, reference
 
 GOLDEN_SAMPLES = 10
 
 
 @click.command("export")
 @click.option(
-    "--run",
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    help="A run folder, or a checkpoint file.",
+    "--run", type=click.Path(exists=True, path_type=Path), help="A run folder, or a checkpoint file."
+)
+@click.option(
+    "--precisions",
+    "only_precisions",
+    is_flag=True,
+    help="Instead of a run: judge the --model that is there in OpenVINO's fp32 and bf16, and add the figures to file and card.",
 )
 @click.option(
     "--data",
@@ -68,7 +73,8 @@ GOLDEN_SAMPLES = 10
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of trained judges.")
 @click.option("--about-data", help="For the card: what the images are, whose, and under which licence.")
 def export_command(
-    run: Path,
+    run: Path | None,
+    only_precisions: bool,
     data: Path | None,
     model: Path | None,
     judges: tuple[str, ...],
@@ -82,30 +88,49 @@ def export_command(
 
     Nothing is written unless the file draws the trained network's pictures, alone and in batches,
     and loads with the code that will serve it. A model of that name stays as it was until then.
+    Evaluated where OpenVINO has bf16, the file also says whether bf16 is as good as fp32 (--precisions adds it later).
     """
     if threads:
         torch.set_num_threads(threads)
+    console, dataset = Console(stderr=True), None if data is None else load(data)
+    chosen, kept = judges_of(judges, None, judge_images), cache or cache_folder()
+    if run is None or only_precisions:
+        if run is not None or not only_precisions or model is None or dataset is None:
+            raise UserError("give either --run, or --precisions with --model and --data")
+        sources = open_precisions(model, threads or 0)
+        check_match(sources[0], dataset)
+        with threadpool_limits(threads), Progress(console=console) as progress:
+            real = reference(dataset, chosen, kept, progress, count)
+            add_precisions(model, sources, real, progress, threads or 0)
+        return
     trained = load_generator(run)
-    dataset = None if data is None else load(data)
     model = model or Path("models") / slug(trained.spec.dataset)
     name = model.resolve().name
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
         raise UserError(
             f"--model {model}: a model's name has lower-case letters, digits and . _ - only, at most 64"
         )
-    console = Console(stderr=True)
     console.print(
         f"Exporting {trained.spec.dataset} after {trained.images_seen:,} images ...", highlight=False
     )
 
+    references: list[Reference] = []
+
     def measure(source: Source) -> Evaluation:
         assert dataset is not None
-        with Progress(console=console) as progress:
-            chosen = judges_of(judges, None, judge_images)
-            return evaluate(source, dataset, chosen, cache or cache_folder(), progress, count)
+        check_match(source, dataset)
+        references.append(reference(dataset, chosen, kept, progress, count))
+        return evaluate_beside(references[0], source, progress, count)
 
-    with threadpool_limits(threads):
+    with threadpool_limits(threads), Progress(console=console) as progress:
         size = export(trained, model, measure if dataset else None, threads or 0, about_data)
+        try:
+            sources = open_precisions(model, threads or 0) if references else []
+        except UserError as error:
+            console.print(f"Precisions were not compared: {error}", highlight=False, soft_wrap=True)
+        else:
+            for real in references:
+                add_precisions(model, sources, real, progress, threads or 0)
     console.print(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}", highlight=False)
 
 
@@ -135,6 +160,28 @@ def export(
         file = (folder / FILE).read_bytes()
         (folder / CARD).write_text(card(contract, file, source.origin, about_data), "utf-8")
         return publish(folder, model)
+
+
+def add_precisions(
+    model: Path, sources: Sequence[Source], real: Reference, progress: Progress, threads: int = 0
+) -> None:
+    """Judges the model in each precision; the figures, and the file's new SHA-256, go into file and card.
+
+    sources: of `open_precisions`. The graph stays: the file becomes another version that draws the same pictures.
+    Raises UserError, and then leaves the model as it was.
+    """
+    before, card = (model / FILE).read_bytes(), model / CARD
+    graph, contract = onnx.load_model_from_string(before), parse(before)
+    quality = contract.quality | {"precisions": precisions(sources, real, progress)}
+    contract = msgspec.structs.replace(contract, quality=quality)
+    with tempfile.TemporaryDirectory(dir=model.parent, prefix=".partial-") as partial:
+        folder = Path(partial) / model.resolve().name
+        folder.mkdir()
+        if card.exists():
+            text = with_precisions(card.read_text("utf-8"), contract, before, write(graph, contract))
+            (folder / CARD).write_text(text, "utf-8")
+        install(graph, contract, folder, threads)
+        publish(folder, model)
 
 
 def build(trained: TrainedGenerator, name: str) -> tuple[onnx.ModelProto, Contract]:
@@ -186,13 +233,17 @@ def install(graph: onnx.ModelProto, contract: Contract, folder: Path, threads: i
     served = Model(folder)
     served.load(ServiceSettings(threads=threads))
     if served.state == "failed":
-        raise UserError(f"not exported: the service would not load it: {served.problem}")
+        raise UserError(f"not written: the service would not load it: {served.problem}")
     return open_model(folder / FILE, threads=threads)
 
 
 def publish(folder: Path, destination: Path) -> int:
-    """Moves the finished files into place, each atomically, the generator first. Returns its size in bytes."""
+    """Moves the finished files into place, each atomically, the generator first. Returns its size in bytes.
+
+    What `folder` lacks stays as it was.
+    """
     destination.mkdir(parents=True, exist_ok=True)
     for file in (FILE, SAMPLES, CARD):
-        write_atomically(destination / file, (folder / file).read_bytes())
+        if (folder / file).exists():
+            write_atomically(destination / file, (folder / file).read_bytes())
     return (destination / FILE).stat().st_size

@@ -26,6 +26,16 @@ def frechet_distance(real: Features, fake: Features) -> float:
     return max(0.0, float(squared))
 
 
+def frechet_error(real: Features, fake: Features, resamples: int) -> float:
+    """One standard error of the distance over draws of the fake set, the real one being fixed: by the bootstrap, Efron 1979.
+
+    The resamples depend on M alone, so paired sets get the same ones.
+    """
+    rng = np.random.default_rng(0)
+    rows = (rng.integers(len(fake), size=len(fake)) for _ in range(resamples))
+    return float(np.std([frechet_distance(real, fake[drawn]) for drawn in rows], ddof=1))
+
+
 def _gaussian(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     exact = features.astype(np.float64)
     return exact.mean(axis=0), np.atleast_2d(np.cov(exact, rowvar=False))

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from training.quality.frechet import frechet_distance
+from training.quality.frechet import frechet_distance, frechet_error
 
 
 def gaussian(mean, covariance, count: int = 400_000) -> np.ndarray:
@@ -36,6 +36,15 @@ def test_dead_features_and_fewer_samples_than_features_give_a_finite_distance():
     x = np.zeros((20, 64))
     x[:, :3] = np.random.default_rng(2).normal(size=(20, 3))
     assert frechet_distance(x, x + 1) == pytest.approx(64)
+
+
+def test_the_error_is_the_spread_that_other_draws_show():
+    rng = np.random.default_rng(4)
+    real = rng.normal(size=(2000, 6))
+    draws = rng.normal(0.5, 1.2, size=(200, 300, 6))
+    spread = np.std([frechet_distance(real, fake) for fake in draws])
+    errors = [frechet_error(real, fake, 100) for fake in draws[:10]]
+    assert np.mean(errors) == pytest.approx(spread, rel=0.15)
 
 
 def test_agrees_with_torchmetrics():
