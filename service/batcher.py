@@ -48,13 +48,14 @@ class Batcher:
 
         most_request_images, max_wait_seconds: as Admission has them; without the first, nothing is kept for a model.
         """
+        cores = cores or Cores(lanes)
         self.admission = Admission(
-            lanes,
+            min(lanes, cores.own),  # under load the others need theirs
             max_queue_images,
             max_queue_images if most_request_images is None else most_request_images,
             max_wait_seconds,
         )
-        self._lanes = Lanes(lanes, encode_threads, self._settle, cores or Cores(lanes))
+        self._lanes = Lanes(lanes, encode_threads, self._settle, cores)
         self._accepted: dict[Request, Line] = {}
         self._ending: set[Line] = set()
         self._draining = False

@@ -92,7 +92,7 @@ class Settings:
         high=10_000_000,
     )
     max_wait_seconds: float = _setting(
-        1.5,
+        1.0,
         "Longest that a request may be expected to wait for what comes before its last forward pass, or four times what its own images take, if that is longer; past that it gets 429.",
         low=0.001,
         high=3600,
