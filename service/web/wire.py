@@ -93,7 +93,8 @@ class Wire(HalfClosedProtocol):
         ours = None if self.reads else head_here(self.arrived)
         if (
             ours is None
-            or ours.body_bytes > min(settings.max_body_bytes, MOST_HELD_BYTES)
+            or ours.body_bytes > settings.max_body_bytes
+            or ours.bytes + ours.body_bytes > MOST_HELD_BYTES
             or (ours.has_origin and settings.cors_origins)
         ):
             super().begin()

@@ -21,6 +21,7 @@ from service.models import Models
 from service.settings import Settings
 from service.web import wire as module
 from service.web.routes import Front
+from service.web.turns import MOST_HELD_BYTES
 from service.web.wire import Wire, head_here
 from tests import generators
 from tests.generators import Tiny
@@ -361,6 +362,23 @@ def test_a_request_may_arrive_in_any_pieces(wire):
     (expected,) = wire.ask(whole)
     for cut in range(1, len(whole), 7):
         assert wire.ask(whole[:cut], whole[cut:]) == [expected]
+
+
+def test_a_body_as_long_as_what_may_wait_is_read_to_its_end(gated):
+    """The connection stops reading past what may wait, and must not wait for more of it then."""
+    tiny = gated(timeout_seconds=3)
+    tiny.gate.set()
+    for size in (MOST_HELD_BYTES - 200, MOST_HELD_BYTES - 60, MOST_HELD_BYTES):
+        whole = request(BODY + b" " * (size - len(BODY)))
+        for left in (1, 30, 80):
+            with tiny.served.connection() as connection:
+                connection.sendall(whole[:-left])
+                tiny.served.ask(request())  # meanwhile it has come
+                connection.sendall(whole[-left:] + LAST)
+                sent = b""
+                while chunk := connection.recv(65536):
+                    sent += chunk
+            assert [status for status, *_ in answers(sent)] == [200, 200], (size, left)
 
 
 def test_pipelined_requests_are_answered_in_their_order(wire):
