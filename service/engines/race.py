@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata, util
 from pathlib import Path
 
@@ -60,9 +61,8 @@ _running: threading.Thread | None = None
 def start(files: Sequence[Path]) -> None:
     """Measure these beside everything else, where there is something to choose and it is not known yet."""
     global _running
-    if util.find_spec("openvino") and _folder() is not None:
-        command = [sys.executable, "-m", "service.engines.race", *map(str, files)]
-        _running = threading.Thread(target=_run, args=(command,), name="race", daemon=True)
+    if util.find_spec("openvino") and (folder := _folder()) is not None:
+        _running = threading.Thread(target=_run, args=(files, folder), name="race", daemon=True)
         _running.start()
 
 
@@ -83,8 +83,17 @@ def result(path: Path, file_version: str) -> Result | None:
         return None
 
 
-def _run(command: Sequence[str]) -> None:
-    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+def _run(files: Sequence[Path], folder: Path) -> None:
+    # A process that finds nothing to do costs half a second of the start.
+    if unknown := [str(path) for path in files if not _is_known(path, folder)]:
+        command = [sys.executable, "-m", "service.engines.race", *unknown]
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+
+
+def _is_known(path: Path, folder: Path) -> bool:
+    with suppress(OSError):  # whoever loads the file says what is wrong with it
+        return (folder / _key(version(path.read_bytes()))).exists()
+    return True
 
 
 def measure(file: bytes) -> Result:

@@ -53,6 +53,18 @@ def test_a_result_is_measured_once_and_remembered(file, cache):
     assert race.result(file, version(file.read_bytes())) == marked
 
 
+def test_what_is_known_starts_no_process(file, cache, monkeypatch):
+    race.result(file, version(file.read_bytes()))
+    commands = []
+    monkeypatch.setattr(race.subprocess, "run", lambda command, **_: commands.append(command))
+    new = file.with_name("new.onnx")
+    new.write_bytes(Tiny(classes=None).file())
+    for files in ([file], [file, file.with_name("none.onnx")], [file, new]):
+        race.start(files)
+        race._running.join()
+    assert [command[3:] for command in commands] == [[str(new)]]
+
+
 def test_a_second_worker_waits_for_the_first_and_gets_the_same(file, cache):
     environ = dict(os.environ)
     ask = (
