@@ -14,10 +14,22 @@ log = logging.getLogger("bentoml.ganserve.room")
 LEAST_SECONDS = 0.25
 
 
+_TIMES_THE_FILE = 3
+_MB_OF_A_SESSION = 10
+
+
+def memory_mb(file_bytes: int) -> float:
+    """What a model takes once loaded, by the larger of both CPU engines: `python -m benchmarks.many_models`.
+
+    Reckoned and not measured, so that every replica leaves the same models idle.
+    """
+    return _TIMES_THE_FILE * file_bytes / 1e6 + _MB_OF_A_SESSION
+
+
 def has_room(models: Models, model: Model) -> bool:
-    """Whether its file fits in beside those that are loaded. The first always does."""
+    """Whether it fits in beside those that are loaded. The first always does."""
     loaded = [one.file_bytes for ones in models.versions.values() for one in ones if one.state == "ready"]
-    return not loaded or sum(loaded) + model.file_bytes <= 1e6 * models.settings.max_loaded_mb
+    return not loaded or sum(map(memory_mb, [*loaded, model.file_bytes])) <= models.settings.max_loaded_mb
 
 
 async def make_room(models: Models, model: Model) -> None:

@@ -46,8 +46,8 @@ class Settings:
         high=1000,
     )
     max_loaded_mb: float = _setting(
-        512.0,
-        "Models in memory at once, by the size of their files; each takes some three times that, and 8 MB. The others are loaded when they are first asked for, in the place of those that were not for longest.",
+        1024.0,
+        "Megabytes that the loaded models of a worker may take: three times its file and 10 MB each. The others are loaded when they are first asked for, in place of the least recently used ones.",
         low=0.001,
         high=10_000_000,
     )

@@ -32,6 +32,7 @@ from service.latents import latents
 from service.model import Model
 from service.models import Models
 from service.rollout import Rollout
+from service.room import memory_mb
 from service.sampler import SampleRequest, resolve, sample
 from service.settings import Settings
 from tests.generators import Tiny
@@ -577,7 +578,7 @@ def test_a_folder_that_is_emptied_is_filled_again_and_orders_go_on(root, caplog)
 def test_a_model_that_was_idle_and_is_broken_stays_out_of_readiness_when_all_is_read_again(root):
     async def scene() -> None:
         lay(root, "generator.onnx", OLD.file()[:-100], model="broken")
-        room = 1.5 * len(OLD.file()) / 1e6
+        room = 1.5 * memory_mb(len(OLD.file()))
         async with worker(root, max_loaded_mb=room, default_model="tiny") as one:
             await one.wake(one.models["broken"], SECONDS)
             assert one.models["broken"].state == "failed"

@@ -19,6 +19,7 @@ from service import images
 from service.latents import latents
 from service.model import Model
 from service.models import Models
+from service.room import memory_mb
 from service.settings import Settings
 from service.web.routes import Front
 from tests import generators
@@ -28,7 +29,7 @@ from tests.waiting import until
 
 TINIES = {name: Tiny(weights_seed=seed) for seed, name in enumerate(("a", "b", "c", "d"))}
 FILES = {name: tiny.file() for name, tiny in TINIES.items()}
-MB = len(FILES["a"]) / 1e6
+MB = memory_mb(len(FILES["a"]))
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
+from service.room import memory_mb
 from tests import generators
 from tests.needs import needs
 from tests.system.chromium import chromium, where
@@ -42,7 +43,7 @@ def crowded(tmp_path_factory):
     """Two models, of which one has room; started before the browser."""
     files = {name: SMALL[name].file() for name in ("colour", "bare")}
     folder = generators.folder(tmp_path_factory.mktemp("models"), files)
-    room = 1.1 * max(map(len, files.values())) / 1e6
+    room = 1.1 * memory_mb(max(map(len, files.values())))
     home = tmp_path_factory.mktemp("crowded") / "home"
     with serving(
         home, models=folder, engine="onnxruntime", default_model="bare", max_loaded_mb=room

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from service.latents import latents
+from service.room import memory_mb
 from tests import generators
 from tests.generators import Tiny
 from tests.system.conftest import SMALL
@@ -210,7 +211,7 @@ def test_more_models_than_there_is_room_for_are_served_in_turn_by_every_worker(t
     tinies = {f"m{i}": Tiny(name=f"m{i}", weights_seed=i) for i in range(4)}
     files = {name: tiny.file() for name, tiny in tinies.items()}
     folder = generators.folder(tmp_path / "models", files)
-    room = 1.5 * max(map(len, files.values())) / 1e6
+    room = 1.5 * memory_mb(max(map(len, files.values())))
     with serving(
         tmp_path / "home", models=folder, engine="onnxruntime", threads=1, workers=2, max_loaded_mb=room
     ) as server:

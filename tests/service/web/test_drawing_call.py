@@ -17,6 +17,7 @@ from service.batcher import Batcher
 from service.forward_pass import Line
 from service.model import Model
 from service.models import Models
+from service.room import memory_mb
 from service.sampler import SampleRequest
 from service.settings import Settings
 from service.web import bento
@@ -56,7 +57,7 @@ class Stage:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
         generators.folder(root, FILES)
-        room = 1.5 * len(FILES["a"]) / 1e6
+        room = 1.5 * memory_mb(len(FILES["a"]))
         models = Models(
             Settings(
                 models=root,
