@@ -203,9 +203,9 @@ def test_a_bomb_is_stopped_at_the_limit(site):
         ("x" * 5000, b"{}", 415, "unsupported_media_type"),
         ("gzip", b"{}", 400, "invalid_field"),
         ("gzip", b"", 400, "invalid_field"),
-        ("deflate", gzip.compress(b"{}"), 400, "invalid_field"),
-        ("gzip", gzip.compress(b"{}")[:-4], 400, "invalid_field"),
-        ("gzip", gzip.compress(b"{}") + b"more", 400, "invalid_field"),
+        ("deflate", gzip.compress(b"{}", mtime=0), 400, "invalid_field"),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-4], 400, "invalid_field"),
+        ("gzip", gzip.compress(b"{}", mtime=0) + b"more", 400, "invalid_field"),
         ("identity", b"{}", 400, "invalid_field"),
     ],
 )
