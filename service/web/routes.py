@@ -6,27 +6,17 @@ import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
-from service import metrics, wanted
+from service import metrics
 from service.errors import MethodNotAllowed, QueueFull, UnknownRoute
 from service.keys import Charge, Keyring
-from service.models import Models
-from service.rollout import Rollout
-from service.web import (
-    access,
-    addresses,
-    admin,
-    bento,
-    cards,
-    explore,
-    openai,
-    openapi,
-    operations,
-    pages,
-    samples,
-    trace,
-    v2,
-)
-from service.web.asgi import (
+from service.registry import desired_state as wanted
+from service.registry.models import Models
+from service.registry.rollout import Rollout
+from service.web import openapi
+from service.web.clients import bento, openai
+from service.web.connection.refusals import Refusals
+from service.web.http import access, trace
+from service.web.http.asgi import (
     BEGUN,
     CLIENT_GONE,
     AsgiApp,
@@ -39,8 +29,13 @@ from service.web.asgi import (
     header,
     send_reply,
 )
-from service.web.problems import reply_to
-from service.web.refusals import Refusals
+from service.web.http.problems import reply_to
+from service.web.kserve import routes as v2
+from service.web.operations import admin
+from service.web.operations import probes as operations
+from service.web.pages import routes as pages
+from service.web.v1 import addresses, cards, samples
+from service.web.v1 import interpolations as explore
 
 Handler = Callable[..., Awaitable[Reply]]
 

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import psutil
 
-from service import contract, wanted
-from service.wanted import Report
+from service.generator import contract
+from service.registry import desired_state as wanted
+from service.registry.desired_state import Report
 from tests import generators
 from tests.generators import Tiny
 from tests.system.serving import Server, serving

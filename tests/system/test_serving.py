@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.latents import latents
+from service.generator.latents import latents
 from tests import generators
 from tests.generators import Tiny
 from tests.system.conftest import SMALL

@@ -3,13 +3,16 @@ import re
 
 import pytest
 
-from service.images import MEDIA_TYPES
-from service.sampler import SampleRequest
+from service.drawing.sampler import SampleRequest
+from service.generator.images import MEDIA_TYPES
 from service.settings import Settings
-from service.web import admin_openapi, clients_openapi, explore_openapi, v2_openapi
-from service.web.bento import SCHEMA
+from service.web.clients import openapi as clients_openapi
+from service.web.clients.bento import SCHEMA
+from service.web.kserve import openapi as v2_openapi
 from service.web.openapi import document
+from service.web.operations import openapi as admin_openapi
 from service.web.routes import ROUTES
+from service.web.v1 import interpolations_openapi as explore_openapi
 
 DOCUMENT = document(Settings(max_images_per_request=99, timeout_seconds=12.5))
 OPERATIONS = {
