@@ -12,7 +12,7 @@ from service.batching.batcher import Batcher
 from service.errors import NotReady, UnknownModel
 from service.machine.cores import Cores
 from service.machine.hardware import available_cpus
-from service.registry import desired_state as wanted
+from service.registry import desired_state
 from service.registry.model import FILE, Model
 from service.settings import Settings
 
@@ -77,7 +77,7 @@ class Models(Mapping[str, Model]):
                 most_request_images=self.settings.max_images_per_request,
                 max_wait_seconds=self.settings.max_wait_seconds,
                 cores=Cores(
-                    max(lanes, available_cpus()), self.settings.workers, self.worker, wanted.folder()
+                    max(lanes, available_cpus()), self.settings.workers, self.worker, desired_state.folder()
                 ),
             )
         model.serve(self.batcher)

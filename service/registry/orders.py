@@ -14,8 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import InvalidField, NotShared, UnknownModel, VersionRefused, WorkersLate
-from service.registry import desired_state as wanted
-from service.registry import versions
+from service.registry import desired_state, versions
 from service.registry.desired_state import Report, VersionState, Wanted, WantedModel
 from service.registry.rollout import Rollout
 
@@ -38,7 +37,7 @@ async def state(rollout: Rollout) -> State:
     folder = rollout.folder()
 
     def both() -> State:
-        return State(wanted.read(folder) or Wanted(), wanted.reports(folder))
+        return State(desired_state.read(folder) or Wanted(), desired_state.reports(folder))
 
     return await _in_thread(both)
 
@@ -78,7 +77,7 @@ async def direct(rollout: Rollout, name: str, version: str, share: float, second
 
     def edit(before: Wanted | None) -> Wanted:
         after, model = _known(before, name, version)
-        for report in wanted.reports(folder):
+        for report in desired_state.reports(folder):
             one = report.models.get(name, {}).get(version, VersionState("loading", 0))
             if one.state != "ready":
                 why = f": {one.problem}" if one.problem else ""
@@ -95,7 +94,7 @@ async def direct(rollout: Rollout, name: str, version: str, share: float, second
             model.canary, model.share = None, 0.0
         return after
 
-    now = await _in_thread(lambda: wanted.change(folder, edit))
+    now = await _in_thread(lambda: desired_state.change(folder, edit))
     model = now.models[name]
     log.info(
         "change %d: %s gets %s, canary %s at %g", now.change, model.version, name, model.canary, model.share
@@ -124,7 +123,7 @@ async def retire(rollout: Rollout, name: str, version: str, seconds: float) -> S
         del model.versions[version]
         return after
 
-    now = await _in_thread(lambda: wanted.change(folder, edit))
+    now = await _in_thread(lambda: desired_state.change(folder, edit))
     log.info("change %d: %s@%s is retired", now.change, name, version)
 
     def has_let_go(report: Report) -> bool:

@@ -13,8 +13,7 @@ import msgspec
 
 from service.errors import Draining, NotReady, NotShared
 from service.generator.engines.choose import prepare
-from service.registry import desired_state as wanted
-from service.registry import versions
+from service.registry import desired_state, versions
 from service.registry.desired_state import Report, VersionState, Wanted, WantedModel
 from service.registry.memory import has_room, make_room
 from service.registry.model import Model
@@ -90,13 +89,13 @@ class Rollout:
         if self._wanted is None or self._shared is None:
             return
         try:
-            mark = wanted.mark(self._shared)
+            mark = desired_state.mark(self._shared)
             if mark is None:
                 self._put_back(self._shared, self._wanted)
                 return
             if mark == self._mark:
                 return
-            now = wanted.read(self._shared)
+            now = desired_state.read(self._shared)
         except (OSError, msgspec.MsgspecError) as error:
             log.error("what is wanted can't be read: %s", error)
             return
@@ -112,7 +111,7 @@ class Rollout:
 
     def _put_back(self, shared: Path, known: Wanted) -> None:
         """Without the files of that folder the workers could not agree any more. Raises OSError."""
-        if wanted.restore(shared, known):
+        if desired_state.restore(shared, known):
             log.error("%s was emptied, and is filled again", shared)
         self._converge()
 
@@ -139,7 +138,7 @@ class Rollout:
             left_out.extend(texts)
             return after
 
-        return wanted.change(self.folder(), edit), left_out
+        return desired_state.change(self.folder(), edit), left_out
 
     def _join(self) -> Wanted:
         """What is wanted; the first worker says that it is what lies in the models folder. In a thread.
@@ -157,7 +156,7 @@ class Rollout:
                 log.warning(text)
             return after
 
-        return wanted.change(self._shared, first)
+        return desired_state.change(self._shared, first)
 
     def _merge(self, before: Wanted | None, found: dict[str, list[Found]]) -> tuple[Wanted, list[str]]:
         failed = {
@@ -185,7 +184,7 @@ class Rollout:
             os.getpid(), self._wanted.change, {name: self._states(name) for name in self.models.versions}
         )
         try:
-            wanted.report(self._shared, report)
+            desired_state.report(self._shared, report)
         except OSError as error:
             log.error("what this worker serves can't be told: %s", error)
 

@@ -47,9 +47,9 @@ from service.web.http.problems import Problem
 from service.web.kserve import openapi as v2_openapi
 from service.web.operations import openapi as admin_openapi
 from service.web.pages import openapi as pages_openapi
-from service.web.v1 import interpolations_openapi as explore_openapi
+from service.web.v1 import interpolations_openapi
 
-_PARTS = (explore_openapi, clients_openapi, v2_openapi, pages_openapi, admin_openapi)
+_PARTS = (interpolations_openapi, clients_openapi, v2_openapi, pages_openapi, admin_openapi)
 
 
 async def get_document(call: Call) -> Reply:

@@ -32,7 +32,7 @@ from service.web.http.problems import reply_to
 from service.web.kserve import models as v2_models
 from service.web.kserve.messages import InferParameters, InferRequest
 from service.web.kserve.tensors import Inputs, read_inputs, read_outputs, read_request, write_response
-from service.web.operations import probes as operations
+from service.web.operations import probes
 
 _JSON = "application/json"
 _EXTENSIONS = [
@@ -78,7 +78,7 @@ async def live(call: Call) -> Reply:
 
 async def ready(call: Call) -> Reply:
     """GET /v2/health/ready: as /readyz."""
-    status = (await operations.readyz(call)).status
+    status = (await probes.readyz(call)).status
     return _json({"ready": status == 200}, status)
 
 

@@ -30,8 +30,7 @@ from service.generator import contract, images
 from service.generator.engines import choose as choose_module
 from service.generator.engines.fake import FakeEngine
 from service.generator.latents import latents
-from service.registry import desired_state as wanted
-from service.registry import orders, versions
+from service.registry import desired_state, orders, versions
 from service.registry.model import Model
 from service.registry.models import Models
 from service.registry.rollout import Rollout
@@ -303,7 +302,7 @@ def test_a_version_that_gets_requests_stays_until_the_one_in_its_place_is_ready(
             lay(root, "generator.onnx", NEW.file())
             found = versions.find(root / "models")
             with mock.patch.object(Model, "load", load_slowly):
-                wanted.change(
+                desired_state.change(
                     root / "shared",
                     lambda before: versions.merge(before, found, {"tiny": {V_OLD}}, 4, None)[0],
                 )
@@ -488,7 +487,8 @@ def test_an_order_says_which_workers_have_not_done_it(root):
             lay(root, "generator-2.onnx", NEW.file())
             with pytest.raises(WorkersLate, match="of 2 workers there are 1"):
                 await orders.reload(one, 0.2)
-            wanted.report(root / "shared", wanted.Report(1, 1, {}))  # a worker that reads nothing
+            reads_nothing = desired_state.Report(1, 1, {})
+            desired_state.report(root / "shared", reads_nothing)
             with pytest.raises(WorkersLate, match="worker 1 is late"):
                 await orders.reload(one, 0.2)
             assert await draws(one, f"tiny@{V_NEW}", NEW), "those that are there do it"
