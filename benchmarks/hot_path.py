@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from service import instance
+from service.machine import instance
 
 ROUNDS, PASSES = 10, 100
 
@@ -40,10 +40,10 @@ async def microseconds(folder: Path, at_once: int) -> float:
     import uvicorn
     from uvicorn.server import ServerState
 
-    from service.models import Models
+    from service.registry.models import Models
     from service.settings import Settings
+    from service.web.connection.wire import Wire
     from service.web.routes import Front
-    from service.web.wire import Wire
 
     models = Models(Settings(models=folder, engine="onnxruntime", threads=1, max_batch=max(8, at_once)))
     models.load()

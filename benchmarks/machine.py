@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.environments import PEERS
 from benchmarks.servers import ROOT
-from service.hardware import available_cpus, cpu_name
+from service.machine.hardware import available_cpus, cpu_name
 
 OTHER_CORES = 0.15
 """More than this many cores' worth of other processes (or of stolen time) spoils a measurement."""

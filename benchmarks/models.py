@@ -17,8 +17,8 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper
 
-from service import contract
-from service.contract import Contract, ImageShape
+from service.generator import contract
+from service.generator.contract import Contract, ImageShape
 
 SHIPPED = "fashion-mnist"
 MODELS = {

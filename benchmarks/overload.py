@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks import flood, machine, models, running
 from benchmarks.servers import AS_IT_COMES, ONNXRUNTIME, environment
 from service.settings import Settings
-from service.web.refusals import HOLD_SECONDS
+from service.web.connection.refusals import HOLD_SECONDS
 
 MAX_WAIT_SECONDS = Settings().max_wait_seconds
 MOST_CONNECTIONS = 4000

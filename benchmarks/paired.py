@@ -30,8 +30,8 @@ def ratio(passes: list, feed: dict) -> tuple[float, list[float]]:
 def main(files: list[str], engine: str) -> None:
     import numpy as np
 
-    from service.contract import parse
-    from service.latents import latents
+    from service.generator.contract import parse
+    from service.generator.latents import latents
 
     contract = parse(Path(files[0]).read_bytes())
     passes = [ENGINES[engine](file, "fp32", 1, 1)[0] for file in files]

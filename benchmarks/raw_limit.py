@@ -113,9 +113,9 @@ def measure(file: str, engine: str, precision: str, seconds: float) -> RawLimit:
     """`seconds` is for the whole sweep, after which the best two batch sizes are looked at for as long again."""
     import psutil
 
-    from service.contract import parse
-    from service.hardware import available_cpus
-    from service.latents import latents
+    from service.generator.contract import parse
+    from service.generator.latents import latents
+    from service.machine.hardware import available_cpus
 
     contract = parse(Path(file).read_bytes())
     cores = available_cpus()
@@ -144,8 +144,8 @@ def measure(file: str, engine: str, precision: str, seconds: float) -> RawLimit:
 
 def facts(file: str) -> Facts:
     """Asks ganserve's own choice."""
-    from service.contract import parse
-    from service.engines.choose import choose
+    from service.generator.contract import parse
+    from service.generator.engines.choose import choose
     from service.settings import Settings
 
     content = Path(file).read_bytes()

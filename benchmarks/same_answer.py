@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import Contract, parse
-from service.engines.ort import OrtEngine
-from service.golden import TOLERANCES
-from service.images import decode
-from service.latents import latents
+from service.generator.contract import Contract, parse
+from service.generator.engines.ort import OrtEngine
+from service.generator.golden import TOLERANCES
+from service.generator.images import decode
+from service.generator.latents import latents
 
 SEED, LABEL, N = 2026, 3, 16
 

@@ -19,7 +19,7 @@ import sys
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from service import instance
+from service.machine import instance
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 _ROUTES = "/v1/admin/"

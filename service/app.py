@@ -22,9 +22,9 @@ import uvicorn.config
 from bentoml._internal.configuration.containers import BentoMLContainer
 from numpy.typing import NDArray
 
-from service import instance
 from service.errors import SettingsError
 from service.keys import keyring
+from service.machine import instance
 from service.settings import from_environment, unknown_names
 
 try:
@@ -47,12 +47,12 @@ class FrontedService(bentoml.Service):
 
     def to_asgi(self, is_main: bool = True):
         # The parent imports this module too, and must not load engines or open metric files.
-        from service.models import Models
+        from service.registry.models import Models
         from service.web.routes import Front
 
         # The registry that uvicorn looks up its default in; BentoML has no option for it. Without it all still
         # works, by way of ASGI.
-        uvicorn.config.HTTP_PROTOCOLS["auto"] = "service.web.wire:Wire"
+        uvicorn.config.HTTP_PROTOCOLS["auto"] = "service.web.connection.wire:Wire"
         native = frozenset(method.route for method in self.apis.values())
         os.environ.pop("GANSERVE_API_KEYS", None)  # workers take it from the parent, and nobody from them
         front = Front(Models(settings), super().to_asgi(is_main), native, keys, _token())
@@ -104,8 +104,8 @@ class Ganserve:
         """
         from starlette.responses import Response
 
-        from service.sampler import SampleRequest
-        from service.web import bento
+        from service.drawing.sampler import SampleRequest
+        from service.web.clients import bento
 
         asked = SampleRequest(model, label, n, seed, truncation=truncation, timeout=timeout)
         reply = await bento.sample(ctx.request.scope[bento.CALL], asked)
@@ -172,7 +172,7 @@ class Ganserve:
             log.info("ready: %s", ", ".join(models))
 
     def _watch(self) -> None:
-        from service.watchdog import Watchdog
+        from service.batching.watchdog import Watchdog
 
         models = self.front.models
         self.watchdog = Watchdog(

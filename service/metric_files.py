@@ -15,7 +15,7 @@ from typing import Any
 
 from prometheus_client.mmap_dict import mmap_key
 
-from service import instance
+from service.machine import instance
 
 log = logging.getLogger("bentoml.ganserve.metrics")
 

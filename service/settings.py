@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import SettingsError
-from service.hardware import default_workers
+from service.machine.hardware import default_workers
 
 PREFIX = "GANSERVE_"
 

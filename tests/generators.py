@@ -15,8 +15,8 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper
 
-from service import contract, golden
-from service.contract import Contract, ImageShape
+from service.generator import contract, golden
+from service.generator.contract import Contract, ImageShape
 
 CLASSES = (
     "T-shirt/top",

@@ -10,7 +10,7 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper
 
-from service.contract import Contract, ImageShape
+from service.generator.contract import Contract, ImageShape
 from tests.generators import with_metadata
 
 CLASSES = 5

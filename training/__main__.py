@@ -10,11 +10,11 @@ import click
 # torch takes seconds to import: only the commands that need it do so, in their own body.
 
 LATE_COMMANDS = {
-    "evaluate": "training.evaluate:evaluate_command",
-    "export": "training.export:export_command",
-    "compare": "training.compare:compare_command",
-    "theory": "training.theory.command:theory_command",
-    "study": "training.studies.command:study_command",
+    "evaluate": "training.evaluation.evaluate:evaluate_command",
+    "export": "training.export.export:export_command",
+    "compare": "training.research.comparison.command:compare_command",
+    "theory": "training.research.theory.command:theory_command",
+    "study": "training.research.studies.command:study_command",
 }
 
 
@@ -84,11 +84,11 @@ def prepare(data: Path, out: Path, name: str | None, size: str | None) -> None:
     """
     from rich.console import Console
 
-    from service.images import png
+    from service.generator.images import png
+    from training.data.formats import load
+    from training.data.label_check import one_of_each, show
+    from training.data.packed import save_npz
     from training.files import write_atomically
-    from training.formats import load
-    from training.label_check import one_of_each, show
-    from training.packed import save_npz
 
     if out.suffix != ".npz":
         raise click.UsageError(f"--out {out}: the packed form is an .npz file")
@@ -168,10 +168,10 @@ def train(
     import torch
     from rich.console import Console
 
-    from training.formats import load
-    from training.loop import Interrupted, Run
-    from training.loop import train as train_loop
+    from training.data.formats import load
     from training.presets import settings_of
+    from training.run.loop import Interrupted, Run
+    from training.run.loop import train as train_loop
 
     if threads:
         torch.set_num_threads(threads)
@@ -206,10 +206,10 @@ def sample(run: Path, out: Path, label: str | None, seed: int, n: int) -> None:
 
     Seeds are addresses: the exported model gives the same image for the same seed and class.
     """
-    from service.images import grid, png
-    from training.checkpoint import load_generator
+    from service.generator.images import grid, png
     from training.files import write_atomically
-    from training.samples import sample as sample_images
+    from training.run.checkpoint import load_generator
+    from training.run.samples import sample as sample_images
 
     if out.suffix != ".png":
         raise click.UsageError(f"--out {out}: pictures are written as .png")

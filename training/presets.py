@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from training.augment import parse
 from training.errors import UserError
-from training.losses import LOSSES
-from training.networks import NETWORKS
+from training.gan.augment import parse
+from training.gan.losses import LOSSES
+from training.gan.networks import NETWORKS
+from training.gan.state import OPTIMISERS
 from training.settings import Settings
-from training.state import OPTIMISERS
 
 # Before averaged weights and falling learning rates were the custom.
 _PLAIN = {"r1_gamma": 0.0, "lr_constant": 1.0, "ema_half_life": 0.0}

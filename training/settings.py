@@ -45,7 +45,7 @@ class Settings:
     # Images in one update, both of the discriminator and of the generator.
 
     network: str = "residual"
-    # Which file of training/networks/ builds the two networks.
+    # Which file of training/gan/networks/ builds the two networks.
     conditional: bool = True
     # Whether the networks are told the class; if not, all images are of one nameless class.
     z_dim: int = 64

@@ -10,8 +10,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from service import images
-from service.latents import latents
+from service.generator import images
+from service.generator.latents import latents
 
 WORKERS = int(os.environ.get("BENCH_WORKERS", "1"))
 MAX_BATCH = int(os.environ.get("BENCH_MAX_BATCH", "64"))

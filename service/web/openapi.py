@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from service.drawing.sampler import JsonReply, SampleRequest
 from service.errors import (
     HeadTooLarge,
     InvalidKey,
@@ -19,11 +20,11 @@ from service.errors import (
     VersionRefused,
     WorkersLate,
 )
-from service.sampler import JsonReply, SampleRequest
 from service.settings import Settings
-from service.web import access, admin_openapi, clients_openapi, explore_openapi, pages_openapi, v2_openapi
-from service.web.asgi import Call, Reply
-from service.web.described import (
+from service.web.clients import openapi as clients_openapi
+from service.web.http import access
+from service.web.http.asgi import Call, Reply
+from service.web.http.openapi_parts import (
     BODY_ERRORS,
     LABELS_HEADER,
     MODEL,
@@ -42,9 +43,13 @@ from service.web.described import (
     problems,
     reference,
 )
-from service.web.problems import Problem
+from service.web.http.problems import Problem
+from service.web.kserve import openapi as v2_openapi
+from service.web.operations import openapi as admin_openapi
+from service.web.pages import openapi as pages_openapi
+from service.web.v1 import interpolations_openapi
 
-_PARTS = (explore_openapi, clients_openapi, v2_openapi, pages_openapi, admin_openapi)
+_PARTS = (interpolations_openapi, clients_openapi, v2_openapi, pages_openapi, admin_openapi)
 
 
 async def get_document(call: Call) -> Reply:

@@ -6,27 +6,17 @@ import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
-from service import metrics, wanted
+from service import metrics
 from service.errors import MethodNotAllowed, QueueFull, UnknownRoute
 from service.keys import Charge, Keyring
-from service.models import Models
-from service.rollout import Rollout
-from service.web import (
-    access,
-    addresses,
-    admin,
-    bento,
-    cards,
-    explore,
-    openai,
-    openapi,
-    operations,
-    pages,
-    samples,
-    trace,
-    v2,
-)
-from service.web.asgi import (
+from service.registry import desired_state
+from service.registry.models import Models
+from service.registry.rollout import Rollout
+from service.web import openapi
+from service.web.clients import bento, openai
+from service.web.connection.refusals import Refusals
+from service.web.http import access, trace
+from service.web.http.asgi import (
     BEGUN,
     CLIENT_GONE,
     AsgiApp,
@@ -39,15 +29,18 @@ from service.web.asgi import (
     header,
     send_reply,
 )
-from service.web.problems import reply_to
-from service.web.refusals import Refusals
+from service.web.http.problems import reply_to
+from service.web.kserve import routes as v2
+from service.web.operations import admin, probes
+from service.web.pages import routes as pages
+from service.web.v1 import addresses, cards, interpolations, samples
 
 Handler = Callable[..., Awaitable[Reply]]
 
 ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", samples.SAMPLES, samples.post_samples),
-    ("POST", "/v1/interpolations", explore.post_interpolations),
-    ("POST", "/v1/arithmetic", explore.post_arithmetic),
+    ("POST", "/v1/interpolations", interpolations.post_interpolations),
+    ("POST", "/v1/arithmetic", interpolations.post_arithmetic),
     ("POST", openai.GENERATIONS, openai.post_generations),
     ("GET", "/v1/models", cards.list_models),
     ("GET", "/v1/models/{model}", cards.get_model),
@@ -74,11 +67,11 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/v1/admin/models/{model}", admin.post_traffic),
     ("POST", "/v1/admin/models/{model}/retire", admin.post_retire),
     ("POST", "/v1/admin/reload", admin.post_reload),
-    ("GET", "/livez", operations.livez),
-    ("GET", "/healthz", operations.livez),
-    ("GET", "/readyz", operations.readyz),
-    ("GET", "/metrics", operations.get_metrics),
-    ("POST", operations.DRAIN, operations.post_drain),
+    ("GET", "/livez", probes.livez),
+    ("GET", "/healthz", probes.livez),
+    ("GET", "/readyz", probes.readyz),
+    ("GET", "/metrics", probes.get_metrics),
+    ("POST", probes.DRAIN, probes.post_drain),
     ("GET", "/openapi.json", openapi.get_document),
     ("GET", "/docs", pages.docs),
     ("GET", "/", pages.home),
@@ -116,7 +109,7 @@ class Front:
         origins = models.settings.origins
         self._app: AsgiApp = access.cors(self._answer, origins) if origins else self._answer
         # In a container BentoML starts no worker again.
-        self.rollout = Rollout(models, wanted.folder(), "BENTOML_CONTAINERIZED" not in os.environ)
+        self.rollout = Rollout(models, desired_state.folder(), "BENTOML_CONTAINERIZED" not in os.environ)
         self.draining = False
         self.end: Callable[[], None] | None = None
         """Ends the server as SIGTERM does; None where nobody started one."""

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks import models
-from service.contract import parse
-from service.engines.ort import OrtEngine
-from service.latents import latents
+from service.generator.contract import parse
+from service.generator.engines.ort import OrtEngine
+from service.generator.latents import latents
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from benchmarks.__main__ import MODELS, select
 from benchmarks.environments import PEERS
 from benchmarks.models import MODELS as DESCRIBED
 from benchmarks.servers import ONNXRUNTIME, ROOT, SERVERS, environment
-from service.hardware import default_workers
+from service.machine.hardware import default_workers
 from service.settings import from_environment
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from service.engines.choose import Choice
-from service.engines.engine import Engine
-from service.models import Models
+from service.generator.engine import Engine
+from service.generator.engines.choose import Choice
+from service.registry.models import Models
 from service.settings import Settings
 from tests import generators
 
@@ -20,7 +20,7 @@ def loaded(
     """Models made of `files`, loaded; all of them on the engine `on`, if one is given."""
     generators.folder(root, files)
     models = Models(Settings(models=root, **settings))
-    chosen = mock.patch("service.model.choose", return_value=Choice(on)) if on else nullcontext()
+    chosen = mock.patch("service.registry.model.choose", return_value=Choice(on)) if on else nullcontext()
     with chosen:
         models.load()
     try:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import instance
+from service.machine import instance
 
 ROOT = Path(__file__).parents[2]
 

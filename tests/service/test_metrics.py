@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import instance, metrics
+from service import metrics
+from service.machine import instance
 
 # The names are part of the API: dashboards and alerts stand on them.
 NAMES = {

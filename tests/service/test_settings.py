@@ -5,7 +5,7 @@ import pytest
 
 from service import settings
 from service.errors import SettingsError
-from service.hardware import default_workers
+from service.machine.hardware import default_workers
 from service.settings import Settings, from_environment, unknown_names
 
 DEFAULT = Settings(workers=default_workers())

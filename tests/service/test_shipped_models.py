@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service import golden
-from service.contract import is_of_card, parse, version
-from service.engines.ort import OrtEngine
-from service.engines.ov import OpenVinoEngine
-from service.latents import latents
-from service.model import CARD
-from training.card import SAMPLES
+from service.generator import golden
+from service.generator.contract import is_of_card, parse, version
+from service.generator.engines.ort import OrtEngine
+from service.generator.engines.ov import OpenVinoEngine
+from service.generator.latents import latents
+from service.registry.model import CARD
+from training.export.card import SAMPLES
 from training.presets import PRESETS
 
 FILES = sorted((Path(__file__).parents[2] / "models").glob("*/generator.onnx"))

@@ -16,7 +16,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.running import still_runs
-from service import instance
+from service.machine import instance
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]

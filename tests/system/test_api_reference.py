@@ -9,7 +9,7 @@ from schemathesis.specs.openapi import checks as conformance
 
 from service.settings import Settings
 from service.web.openapi import document
-from service.web.operations import DRAIN
+from service.web.operations.probes import DRAIN
 
 reference = schemathesis.openapi.from_dict(document(Settings()))
 examples = settings(

@@ -280,8 +280,8 @@ def test_no_head_harms(target, head, statuses):
 SECRETS = (b"root:", b"import ", b"GANSERVE", b"[project]")
 UP = ("..", "%2e%2e", ".%2e", "..%2f..", "..%5c..", "%252e%252e", "....//", "..;", "%c0%ae%c0%ae", "..%00")
 PLACES = (
-    "/playground/{}/pages.py",
-    "/playground/{}%2fpages.py",
+    "/playground/{}/routes.py",
+    "/playground/{}%2froutes.py",
     "/static_content/{}/{}/{}/{}/etc/passwd",
     "/static_content/{}%2f{}%2f{}%2fetc%2fpasswd",
     "/static_content//etc/passwd?{}",

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import psutil
 import pytest
 
-from service import contract
+from service.generator import contract
 from tests import generators
 from tests.generators import Tiny
 from tests.system.serving import Server, serving

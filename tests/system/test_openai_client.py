@@ -10,7 +10,7 @@ import openai
 import pytest
 from PIL import Image
 
-from service.web.openai import GenerationRequest
+from service.web.clients.openai import GenerationRequest
 from tests.generators import CLASSES
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import psutil
 
-from service import contract, wanted
-from service.wanted import Report
+from service.generator import contract
+from service.registry import desired_state
+from service.registry.desired_state import Report
 from tests import generators
 from tests.generators import Tiny
 from tests.system.serving import Server, serving
@@ -138,7 +139,7 @@ def test_versions_come_and_go_on_all_workers_and_no_request_is_lost(tmp_path):
         assert server.metric("ganserve_traffic_share", version=V_OLD) == 0
         # A worker that starts again serves what the other does, V_OLD too, whose file has been replaced.
         shared = server.folder / "wanted"
-        before = wanted.reports(shared)
+        before = desired_state.reports(shared)
         psutil.Process(before[0].pid).kill()
         wait_until(lambda: [one.models for one in new_ones(shared, before)] == [before[1].models], seconds=40)
         asyncio.run(order(server, "models/tiny/retire", version=V_NEW))
@@ -152,4 +153,4 @@ def test_versions_come_and_go_on_all_workers_and_no_request_is_lost(tmp_path):
 
 def new_ones(shared: Path, before: list[Report]) -> list[Report]:
     known = {one.pid for one in before}
-    return [one for one in wanted.reports(shared) if one.pid not in known]
+    return [one for one in desired_state.reports(shared) if one.pid not in known]

@@ -9,8 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
-from service.latents import latents
-from service.room import memory_mb
+from service.generator.latents import latents
+from service.registry.memory import memory_mb
 from tests import generators
 from tests.generators import Tiny
 from tests.system.conftest import SMALL

@@ -10,7 +10,7 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from service.latents import latents
+from service.generator.latents import latents
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 
 CLASS_NAMES = ("top left", "top right", "bottom left")
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from tests.needs import needs
 from tests.training.tiny import command, stripes, write_folder, write_idx
-from training.formats import load
-from training.idx import FASHION_MNIST
+from training.data.formats import load
+from training.data.idx import FASHION_MNIST
 
 
 def test_idx_folder_keeps_its_own_test_split(tmp_path: Path) -> None:

@@ -10,21 +10,21 @@ import onnx
 import pytest
 import torch
 
-from service.contract import parse, write
-from service.model import FILE, Model
+from service.generator.contract import parse, write
+from service.registry.model import FILE, Model
 from service.settings import Settings as ServiceSettings
 from tests.training.pictures import squares
 from tests.training.tiny import command, write_npz
-from training.checkpoint import Header, load_generator, read, restore, save_state
-from training.dataset import Dataset, real_batches
+from training.data.dataset import Dataset, real_batches
 from training.device import choose_precision
 from training.errors import UserError
-from training.export import build
-from training.losses import LOSSES
+from training.export.export import build
+from training.gan.losses import LOSSES
+from training.gan.state import State, new_state
+from training.gan.step import Trainer, train_step
 from training.presets import PRESETS, settings_of
+from training.run.checkpoint import Header, load_generator, read, restore, save_state
 from training.settings import Settings
-from training.state import State, new_state
-from training.step import Trainer, train_step
 
 CPU = torch.device("cpu")
 UNCONDITIONAL = {"gan-minimax", "gan", "began"}

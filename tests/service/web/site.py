@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 
 from service.keys import Keyring
-from service.models import Models
-from service.web.asgi import AsgiApp, Receive, Scope, Send
+from service.registry.models import Models
+from service.web.http.asgi import AsgiApp, Receive, Scope, Send
 from service.web.routes import Front
 
 

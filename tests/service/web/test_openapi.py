@@ -3,13 +3,16 @@ import re
 
 import pytest
 
-from service.images import MEDIA_TYPES
-from service.sampler import SampleRequest
+from service.drawing.sampler import SampleRequest
+from service.generator.images import MEDIA_TYPES
 from service.settings import Settings
-from service.web import admin_openapi, clients_openapi, explore_openapi, v2_openapi
-from service.web.bento import SCHEMA
+from service.web.clients import openapi as clients_openapi
+from service.web.clients.bento import SCHEMA
+from service.web.kserve import openapi as v2_openapi
 from service.web.openapi import document
+from service.web.operations import openapi as admin_openapi
 from service.web.routes import ROUTES
+from service.web.v1 import interpolations_openapi
 
 DOCUMENT = document(Settings(max_images_per_request=99, timeout_seconds=12.5))
 OPERATIONS = {
@@ -57,7 +60,7 @@ def test_every_field_is_described_with_the_limits_of_this_server():
     assert DOCUMENT["components"]["schemas"]["SampleRequest"]["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("part", [admin_openapi, clients_openapi, explore_openapi, v2_openapi])
+@pytest.mark.parametrize("part", [admin_openapi, clients_openapi, interpolations_openapi, v2_openapi])
 def test_every_field_of_every_other_body_is_described(part):
     structs = {struct.__name__: struct for struct in part.STRUCTS}
     for name, texts in part.FIELDS.items():

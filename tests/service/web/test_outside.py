@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from service.arithmetic import ArithmeticRequest
-from service.paths import InterpolationRequest
-from service.sampler import SampleRequest
-from service.web.bento import BentoRequest
-from service.web.openai import GenerationRequest
+from service.drawing.arithmetic import ArithmeticRequest
+from service.drawing.interpolation import InterpolationRequest
+from service.drawing.sampler import SampleRequest
+from service.web.clients.bento import BentoRequest
+from service.web.clients.openai import GenerationRequest
+from service.web.kserve.messages import InferRequest
 from service.web.routes import ROUTES
-from service.web.v2_messages import InferRequest
 
 MARK = "ganserve-outside"
 NAMES = [f"/tmp/{MARK}", f"../../{MARK}", f"http://{MARK}.invalid/"]

@@ -7,12 +7,12 @@ import httpx
 import numpy as np
 import pytest
 
-from service.engines.fake import FakeEngine
+from service.generator.engines.fake import FakeEngine
 from tests import hostile
 from tests.generators import Tiny
 from tests.service.loaded import loaded
+from tests.service.web.clients.test_bento import ask
 from tests.service.web.site import Site, refused
-from tests.service.web.test_bento import ask
 from tests.waiting import until
 
 

@@ -1,0 +1,104 @@
+"""Whether a request may wait: by images, by model, and by time. No threads, no clock."""
+
+from math import ceil
+
+from service import metrics
+from service.batching.forward_pass import Line
+from service.errors import QueueFull
+
+MOST_RETRY_SECONDS = 60
+_OWN_TIMES = 4
+_STEADY = 0.8  # of the time that a request has
+
+
+class Admission:
+    """How much may be accepted and not yet answered.
+
+    Of several models each keeps a part of the queue for itself, half of it between them, so that a flood of
+    requests for one leaves room for the others; a request of `most_request_images` still fits beside that.
+    """
+
+    def __init__(
+        self, lanes: int, max_queue_images: int, most_request_images: int, max_wait_seconds: float
+    ) -> None:
+        """max_wait_seconds: for what comes before a request's last forward pass, as it is expected; or four times what its own
+        images take."""
+        self.accepted_images = 0
+        self.images_by_model: dict[str, int] = {}
+        """Accepted and not yet answered, of all versions of a model together."""
+        self.max_queue_images = max_queue_images
+        self._lanes = lanes
+        self._spare_images = max_queue_images - most_request_images
+        self._kept_images = 0
+        self._max_wait_seconds = max_wait_seconds
+        self._lines: list[Line] = []
+
+    def add(self, line: Line) -> None:
+        self._lines.append(line)
+        self.images_by_model.setdefault(line.name, 0)
+        self._kept_images = self._spare_images // (2 * len(self.images_by_model))
+
+    def remove(self, line: Line) -> None:
+        """Of which nothing is accepted. A model that had several versions keeps its part with the others."""
+        self._lines.remove(line)
+        if not any(other.name == line.name for other in self._lines):
+            del self.images_by_model[line.name]
+        self._kept_images = self._spare_images // (2 * max(1, len(self.images_by_model)))
+
+    def take(self, line: Line, n: int) -> None:
+        self.images_by_model[line.name] += n
+        self.accepted_images += n
+
+    def give_back(self, line: Line, n: int) -> None:
+        self.images_by_model[line.name] -= n
+        self.accepted_images -= n
+
+    def check(self, line: Line, n: int, seconds_left: float) -> None:
+        """Raises QueueFull if n images more are too many, or would come to nothing before `seconds_left` are over."""
+        room = self._room(line)
+        if n > room:
+            metrics.refused.labels("queue_full").inc()
+            raise QueueFull(
+                f"{self.accepted_images} images are waiting; {n} more would pass the limit of {self.accepted_images + room}.",
+                self._retry_seconds(line),
+            )
+        # Machines are not steady; and at the end of its wait comes its own pass.
+        in_time = _STEADY * (seconds_left - line.full_pass_seconds)
+        # Who asks for much may wait for much: of two who each ask for a minute's work, the second is not turned away.
+        own = _OWN_TIMES * ceil(n / line.queue.max_batch) * line.full_pass_seconds / self._lanes
+        most = max(0.0, min(max(self._max_wait_seconds, own), in_time))
+        if (wait := self._wait_seconds(line, n)) > most:
+            metrics.refused.labels("wait").inc()
+            raise QueueFull(
+                f"What is waiting before these images takes some {wait:.1f} s; it may take {most:.1f}.",
+                self._retry_seconds(line),
+            )
+
+    def check_any(self) -> None:
+        """Raises QueueFull if not even one image of any model could be accepted now. Cheap: a flood is most of what is done."""
+        for line in self._lines:
+            if self._room(line) > 0 and self._wait_seconds(line, 1) <= self._max_wait_seconds:
+                return
+        if self._lines:
+            metrics.child(metrics.refused, "queue_full").inc()
+            raise QueueFull(
+                f"{self.accepted_images} images are waiting, and no more can.",
+                self._retry_seconds(self._lines[0]),
+            )
+
+    def _room(self, line: Line) -> int:
+        """Images that the line may have more, beside what the others keep for themselves."""
+        room = self.max_queue_images - self.accepted_images
+        for name, accepted in self.images_by_model.items():
+            if name != line.name and accepted < self._kept_images:
+                room -= self._kept_images - accepted
+        return room
+
+    def _wait_seconds(self, line: Line, n: int) -> float:
+        """Until a request for n images has its last turn: models have equal time on the lanes."""
+        seconds = line.lane_seconds(n) / self._lanes
+        return seconds * sum(1 for other in self._lines if other is line or other.queue) if seconds else 0.0
+
+    def _retry_seconds(self, line: Line) -> int:
+        """Until all that waits now is done."""
+        return min(MOST_RETRY_SECONDS, max(1, ceil(self._wait_seconds(line, self.max_queue_images))))

@@ -1,0 +1,155 @@
+"""One forward pass: pieces of requests -> z and labels -> images -> the answers of the requests that it completes."""
+
+import time
+from collections.abc import Callable
+from math import ceil, isfinite
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import Gauge
+
+from service import metrics
+from service.batching.request_queue import Piece, Request, RequestQueue
+from service.errors import ModelBroke
+from service.generator.engine import Engine, Forward
+from service.generator.latents import rows_of
+
+Outcome = tuple[Request, Any, BaseException | None]
+
+
+class _Part:
+    """One line's part of a gauge that all versions of a model share."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._value = 0
+
+    def set(self, value: int) -> None:
+        self._gauge.inc(value - self._value)
+        self._value = value
+
+
+class Line:
+    """One version's place in a batcher: its engine, its queue, its metrics, and what it has had of the lanes."""
+
+    def __init__(
+        self, name: str, engine: Engine, queue: RequestQueue, pass_seconds: float, version: str = ""
+    ) -> None:
+        """pass_seconds: what a pass of queue.max_batch images takes; infinite where that was not measured."""
+        self.name = name
+        self.version = version
+        self.engine = engine
+        self.pass_seconds = pass_seconds
+        self.full_pass_seconds = pass_seconds if isfinite(pass_seconds) else 0.0
+        """The same as it turns out under load, encoding included; 0: not known yet."""
+        self.turn = 0.0
+        """Seconds on the lanes that it was charged for; whoever has least is next (start-time fair queueing)."""
+        self.image_shape: tuple[int, ...] | None = None
+        """(C, H, W) of every image, which a pass is held to; None: whatever the engine gives."""
+        self.on_broken: Callable[[str], None] | None = None
+        """Called on the event loop when a pass gave something else, with what."""
+        self.queue = queue
+        self.queue_images = _Part(metrics.queue_images.labels(name))
+        self.queue_seconds = metrics.queue_seconds.labels(name)
+        self.forward_seconds = metrics.forward_seconds.labels(name)
+        self.forward_passes = metrics.forward_passes.labels(name)
+        self.batch_images = metrics.batch_images.labels(name)
+        self.images = metrics.images.labels(name)
+        self.answered = metrics.version_requests.labels(name, version, "answered")
+        self.version_seconds = metrics.version_seconds.labels(name, version)
+
+    def count(self, outcome: str) -> None:
+        """A request that was accepted was not answered: `failed`, `deadline` or `disconnect`."""
+        metrics.version_requests.labels(self.name, self.version, outcome).inc()
+
+    @property
+    def piece_seconds(self) -> float:
+        """What a pass of the most images that one request may have in it takes."""
+        return self.pass_seconds * self.queue.max_piece / self.queue.max_batch
+
+    def images_within(self, seconds: float) -> int:
+        """How many a pass of so many seconds may have; one at least."""
+        if self.pass_seconds <= seconds or not isfinite(self.pass_seconds):
+            return self.queue.max_batch
+        return max(1, int(self.queue.max_batch * seconds / self.pass_seconds))
+
+    def charge(self, seconds: float) -> None:
+        self.turn += seconds
+
+    def learn(self, images: int, seconds: float) -> None:
+        """What a pass of so many images took: an average over some 20 full ones."""
+        if not self.full_pass_seconds:
+            self.full_pass_seconds = seconds
+        elif images == self.queue.max_batch or not isfinite(self.pass_seconds):
+            self.full_pass_seconds += 0.05 * (seconds - self.full_pass_seconds)
+
+    def lane_seconds(self, n: int) -> float:
+        """What a lane needs for that part of the waiting work that comes before a new request for n images has had all its turns."""
+        queue = self.queue
+        rounds = ceil(n / queue.max_piece)
+        images = min(queue.waiting_images, len(queue) * rounds * queue.max_piece)
+        return ceil(images / queue.max_batch) * self.full_pass_seconds
+
+
+def compute(line: Line, pieces: list[Piece], forward: Forward, lock: Lock) -> list[Request]:
+    """One pass. Returns the requests that it completed, and its seconds.
+
+    lock: held where two passes may bring pieces of one request. Raises whatever the engine raises, and ModelBroke
+    if it gave no images of the contract.
+    """
+    begun_at = time.monotonic()
+    z, label = _join(pieces)
+    images = forward(z, label)
+    ended_at = time.monotonic()
+    want = (len(z), *(line.image_shape or images.shape[1:]))
+    if images.shape != want or images.dtype != np.uint8:
+        raise ModelBroke(f"Model {line.name} gave {images.dtype} {images.shape} in a pass, not uint8 {want}.")
+    line.forward_passes.inc()
+    line.forward_seconds.observe(ended_at - begun_at)
+    line.batch_images.observe(len(images))
+    done = []
+    offset = 0
+    for piece in pieces:
+        request, size = piece.request, piece.stop - piece.start
+        part = images[offset : offset + size]
+        offset += size
+        request.timing.forward_seconds = ended_at - request.begun_at
+        if size == request.n:
+            request.images = part
+            done.append(request)
+            continue
+        with lock:  # two lanes may bring pieces of one request
+            if request.images is None:
+                request.images = np.empty((request.n, *part.shape[1:]), np.uint8)
+        request.images[piece.start : piece.stop] = part
+        with lock:
+            request.computed += size
+            if request.computed == request.n:
+                done.append(request)
+    return done
+
+
+def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    z = rows_of([piece.z for piece in pieces])
+    labels = [
+        label
+        for piece in pieces
+        if piece.request.label is not None
+        for label in piece.request.label[piece.start : piece.stop]
+    ]
+    return z, np.array(labels, np.int64) if labels else None
+
+
+def finish(line: Line, requests: list[Request]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    line.images.inc(sum(request.n for request in requests))
+    for request in requests:
+        try:
+            line.queue_seconds.observe(request.timing.queue_seconds)
+            assert request.images is not None
+            outcomes.append((request, request.finish(request.images), None))
+        except Exception as error:
+            outcomes.append((request, None, error))
+    return outcomes

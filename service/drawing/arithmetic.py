@@ -1,0 +1,102 @@
+"""Sums in z: (smiling woman) - (neutral woman) + (neutral man)."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from service.drawing.sampler import Draw, Label, label_index
+from service.drawing.series import Series
+from service.errors import InvalidField
+from service.generator.contract import Contract
+from service.generator.latents import MAX_SEED, at_typical_length, latents, mean, truncate, weighted_sum
+from service.registry.model import Model
+
+# A sum this much shorter than what was added is what rounding left of nothing.
+_NOTHING = 1e-6
+
+
+class Term(Struct, forbid_unknown_fields=True):
+    """`weight` times the average z of `seeds`; the label is that of its own picture."""
+
+    weight: float
+    seeds: Annotated[list[Annotated[int, Meta(ge=0, le=MAX_SEED)]], Meta(min_length=1, max_length=64)]
+    label: Label | None = None
+
+
+class ArithmeticRequest(Struct, forbid_unknown_fields=True):
+    """What a client may ask for; every field but `terms` has a default."""
+
+    terms: Annotated[list[Term], Meta(min_length=1, max_length=16)]
+    model: str | None = None
+    label: Label | None = None
+    normalize: bool = True
+    truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    format: Literal["png", "webp", "npy", "json"] = "png"
+    include_terms: bool = False
+    timeout: Annotated[float, Meta(gt=0)] | None = None
+
+
+def add_up(request: ArithmeticRequest, model: Model, max_images: int) -> Series:
+    """The image of the sum, last; before it, if they are asked for, those of its terms.
+
+    Raises InvalidField, naming the field and what is allowed.
+    """
+    contract, terms = model.contract, request.terms
+    model.require_truncation(request.truncation)
+    n = len(terms) + 1 if request.include_terms else 1
+    if n > max_images:
+        raise InvalidField("include_terms", f"Terms and sum are {n} images; allowed are {max_images}.")
+    label = _labels(request, contract)
+    means = np.stack([mean(latents(term.seeds, contract.z_dim)) for term in terms])
+    rows = [_sum(means, [term.weight for term in terms], request.normalize)]
+    seeds: list[int | None] = [None]
+    if request.include_terms:
+        # A term of one seed is that seed's own image.
+        alone = [term.seeds[0] if len(set(term.seeds)) == 1 else None for term in terms]
+        as_asked = [
+            at_typical_length(row) if request.normalize and seed is None else row
+            for row, seed in zip(means, alone, strict=True)
+        ]
+        rows, seeds = as_asked + rows, alone + seeds
+    z = truncate(np.stack(rows), request.truncation)
+    return Series(Draw(model, None, label and label[-n:], z), seeds)
+
+
+def _sum(means: NDArray[np.float32], weights: list[float], normalize: bool) -> NDArray[np.float32]:
+    largest = max(map(abs, weights))
+    if largest == 0:
+        raise InvalidField("terms", "All weights are 0: the sum is nothing.")
+    if not normalize:
+        z = weighted_sum(means, weights)
+        if not np.isfinite(z).all():
+            raise InvalidField("terms", "The sum is not finite in float32: the weights are too large.")
+        return z
+    scaled = [weight / largest for weight in weights]  # the direction is all that is left of them
+    z = weighted_sum(means, scaled)
+    if np.linalg.norm(z) <= _NOTHING * np.linalg.norm(means, axis=1).max():
+        raise InvalidField(
+            "terms", "The terms cancel out: the zero vector has no direction; normalize false would give it."
+        )
+    return at_typical_length(z)
+
+
+def _labels(request: ArithmeticRequest, contract: Contract) -> list[int] | None:
+    """The class of each term's picture, which is that of the sum where the term has none; and of the sum."""
+    own = [
+        None if term.label is None else _label(term.label, contract, f"terms[{i}].label")
+        for i, term in enumerate(request.terms)
+    ]
+    of_sum = own[0] if request.label is None else label_index(request.label, contract)
+    if contract.classes is None:
+        return None
+    default = of_sum or 0
+    return [default if label is None else label for label in own] + [default]
+
+
+def _label(label: Label, contract: Contract, field: str) -> int:
+    try:
+        return label_index(label, contract)
+    except InvalidField as error:
+        raise InvalidField(field, str(error)) from None

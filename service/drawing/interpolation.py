@@ -1,0 +1,118 @@
+"""A way through z: two or more points, and the images between one and the next."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from service.drawing.sampler import Draw, Label, explicit_z, label_index
+from service.drawing.series import Series, SeriesFormat
+from service.errors import InvalidField
+from service.generator.contract import Contract
+from service.generator.latents import MAX_SEED, latents, linear, spherical, truncate
+from service.registry.model import Model
+
+_FEWEST_POINTS, _MOST_POINTS = 2, 32
+
+_BETWEEN: dict[str, Callable[[NDArray, NDArray, NDArray], NDArray[np.float32]]] = {
+    "linear": linear,
+    "spherical": spherical,
+}
+
+Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
+
+
+class InterpolationRequest(Struct, forbid_unknown_fields=True):
+    """What a client may ask for: points as seeds, as z, or as classes of one seed."""
+
+    model: str | None = None
+    seeds: Annotated[list[Seed], Meta(min_length=_FEWEST_POINTS, max_length=_MOST_POINTS)] | None = None
+    z: Annotated[list[list[float]], Meta(min_length=_FEWEST_POINTS, max_length=_MOST_POINTS)] | None = None
+    label: Label | list[Label] | None = None
+    seed: Seed | None = None
+    steps: Annotated[int, Meta(ge=2, le=64)] = 8
+    path: Literal["linear", "spherical"] = "spherical"
+    loop: bool = False
+    truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    format: SeriesFormat = "png"
+    frame_milliseconds: Annotated[int, Meta(ge=20, le=1000)] = 80
+    timeout: Annotated[float, Meta(gt=0)] | None = None
+
+
+def interpolate(request: InterpolationRequest, model: Model, max_images: int) -> Series:
+    """Every image of the way; those at the points are `steps - 1` apart, from the first on.
+
+    A point that two stretches share is there once, and the way of a loop ends before its first point.
+    Raises InvalidField, naming the field and what is allowed.
+    """
+    contract = model.contract
+    model.require_truncation(request.truncation)
+    points = _count(request)
+    between = request.steps - 1
+    stretches = points if request.loop else points - 1
+    n = stretches * between + (not request.loop)
+    if n > max_images:
+        raise InvalidField(
+            "steps",
+            f"{stretches} stretches of {request.steps} steps make {n} images; allowed are {max_images}.",
+        )
+    label = _labels(request, points, contract)
+    seeds, z = _points(request, points, contract)
+    t = np.arange(between) / between
+    rows = [_BETWEEN[request.path](z[i], z[(i + 1) % points], t) for i in range(stretches)]
+    stations = [(i, (i + 1) % points, one) for i in range(stretches) for one in t.tolist()]
+    if not request.loop:
+        rows.append(z[-1:])
+        stations.append((points - 1, points - 1, 0.0))
+    way = truncate(np.concatenate(rows), request.truncation)
+    if not np.isfinite(way).all():  # nearly opposite points of very different lengths
+        raise InvalidField("z", "Between these points z is not finite in float32; path linear would be.")
+    draw = Draw(model, None, label and [label[a] if t < 0.5 else label[b] for a, b, t in stations], way)
+    return Series(draw, [seeds[a] if t == 0 or seeds[a] == seeds[b] else None for a, b, t in stations])
+
+
+def _count(request: InterpolationRequest) -> int:
+    """How many points there are, where seeds, z and label agree on it."""
+    if request.seeds is not None and request.z is not None:
+        raise InvalidField("z", "z and seeds exclude each other: z is what a seed stands for.")
+    listed = len(request.label) if isinstance(request.label, list) else None
+    given = request.seeds if request.seeds is not None else request.z
+    if given is None:
+        if listed is None:
+            raise InvalidField("seeds", "There is no way without points: give seeds, z, or a list as label.")
+        if not _FEWEST_POINTS <= listed <= _MOST_POINTS:
+            raise InvalidField(
+                "label", f"label has {listed} entries; allowed are {_FEWEST_POINTS} to {_MOST_POINTS}."
+            )
+        return listed
+    if request.seed is not None:
+        raise InvalidField("seed", "seed is for a list of labels; the points are given by seeds or z here.")
+    if listed is not None and listed != len(given):
+        raise InvalidField("label", f"label has {listed} entries for {len(given)} points: they must agree.")
+    return len(given)
+
+
+def _points(
+    request: InterpolationRequest, points: int, contract: Contract
+) -> tuple[Sequence[int | None], NDArray[np.float32]]:
+    """Seed and z of each point; float32 [points, z_dim]."""
+    if request.z is not None:
+        return [None] * points, explicit_z(request.z, contract)
+    if request.seeds is not None:
+        return request.seeds, latents(request.seeds, contract.z_dim)
+    seed = secrets.randbits(32) if request.seed is None else request.seed
+    return [seed] * points, latents([seed], contract.z_dim).repeat(points, axis=0)
+
+
+def _labels(request: InterpolationRequest, points: int, contract: Contract) -> list[int] | None:
+    """The class of each point: without a label a seed's own, and 0 for z."""
+    if isinstance(request.label, list):
+        return [label_index(label, contract) for label in request.label]
+    if request.label is not None:
+        return [label_index(request.label, contract)] * points
+    if contract.classes is None:
+        return None
+    return [seed % contract.class_count for seed in request.seeds or [0] * points]

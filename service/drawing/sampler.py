@@ -1,0 +1,199 @@
+"""The spine: a request -> seeds and labels -> z -> images -> bytes. Every station, in order."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from service import metrics
+from service.batching.request_queue import Request, Settle, Timing
+from service.errors import InvalidField
+from service.generator import images
+from service.generator.contract import Contract
+from service.generator.latents import MAX_SEED, Seeded, rows_of, truncate
+from service.registry.model import Model
+
+Format = Literal["png", "webp", "npy", "json"]
+Label = int | str
+
+
+class SampleRequest(Struct, forbid_unknown_fields=True):
+    """What a client may ask for; every field has a default."""
+
+    model: str | None = None
+    label: Label | list[Label] | None = None
+    n: Annotated[int, Meta(ge=1)] | None = None
+    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
+    z: list[list[float]] | None = None
+    truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    format: Format = "png"
+    include_z: bool = False
+    timeout: Annotated[float, Meta(gt=0)] | None = None
+
+
+class Draw(Struct):
+    """What is drawn, with nothing left to decide.
+
+    seeds: one an image, or None where z was given. label: n classes, or None for an unconditional model.
+    z: float32 [n, z_dim], as the generator takes it, or the seeds of it.
+    """
+
+    model: Model
+    seeds: range | None
+    label: list[int] | None
+    z: NDArray[np.float32] | Seeded
+    timing: Timing = msgspec.field(default_factory=Timing)
+
+
+class JsonImage(Struct, omit_defaults=True):
+    label: str | None
+    seed: int | None
+    image: bytes
+    z: list[float] | None = None
+
+
+class JsonReply(Struct):
+    model: str
+    version: str
+    images: list[JsonImage]
+
+
+def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
+    """Seeds, labels and z of a request. Raises InvalidField, naming the field and what is allowed."""
+    contract = model.contract
+    model.require_truncation(request.truncation)
+    n = _count(request, max_images)
+    if request.z is None:
+        first = secrets.randbits(32) if request.seed is None else request.seed
+        if first + n - 1 > MAX_SEED:
+            raise InvalidField("seed", f"seed + n - 1 is {first + n - 1}; it can be at most {MAX_SEED}.")
+        if request.seed is None:
+            first = min(first, 2**32 - n)
+        seeds = range(first, first + n)
+        z = Seeded(seeds, contract.z_dim, request.truncation)
+    else:
+        seeds, first, z = None, 0, truncate(explicit_z(request.z, contract), request.truncation)
+    return Draw(model, seeds, _labels(request.label, n, first, contract), z)
+
+
+async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -> bytes:
+    """The images as bytes of `format`. Raises what Batcher.submit raises."""
+    model = draw.model
+    assert model.batcher is not None
+    finish = partial(_encode_timed, draw, format, include_z)
+    return await model.batcher.submit(
+        model.line, draw.z, draw.label, deadline, finish, draw.timing, format == "npy"
+    )
+
+
+def begin(draw: Draw, format: Format, include_z: bool, deadline: float, settle: Settle) -> Request:
+    """As `sample`, without a task to wait in. Raises what Batcher.enqueue raises."""
+    model = draw.model
+    assert model.batcher is not None
+    finish = partial(_encode_timed, draw, format, include_z)
+    return model.batcher.enqueue(
+        model.line, draw.z, draw.label, deadline, finish, settle, draw.timing, format == "npy"
+    )
+
+
+def label_index(label: Label, contract: Contract) -> int:
+    """The class of a name (any case), a slug or an index. Raises InvalidField, listing the classes."""
+    if contract.classes is None:
+        raise InvalidField("label", "This model is unconditional: it takes no label.")
+    if isinstance(label, str):
+        index = contract.label_of.get(label.strip().casefold())
+        if index is None and label.isascii() and label.isdigit() and len(label) < 10:
+            index = int(label)
+    else:
+        index = label
+    if index is None or not 0 <= index < contract.class_count:
+        shown = ", ".join(contract.classes[:50]) + (", ..." if contract.class_count > 50 else "")
+        raise InvalidField(
+            "label",
+            f"'{str(label)[:64]}' is no class of this model; allowed are the indexes 0 to "
+            f"{contract.class_count - 1} and the names {shown}.",
+        )
+    return index
+
+
+def _count(request: SampleRequest, max_images: int) -> int:
+    """n, where n, label and z agree on it."""
+    if request.z is None and not isinstance(request.label, list) and 1 <= (request.n or 1) <= max_images:
+        return request.n or 1
+    lengths = {"n": request.n}
+    if isinstance(request.label, list):
+        lengths["label"] = len(request.label)
+    if request.z is not None:
+        if request.seed is not None:
+            raise InvalidField("z", "z and seed exclude each other: z is what a seed stands for.")
+        lengths["z"] = len(request.z)
+    given = {field: length for field, length in lengths.items() if length is not None} or {"n": 1}
+    first, n = next(iter(given.items()))
+    for field, length in given.items():
+        if length != n:
+            raise InvalidField(field, f"{field} has {length} entries and {first} says {n}: they must agree.")
+        if not 1 <= length <= max_images:
+            raise InvalidField(field, f"{field} asks for {length} images; allowed are 1 to {max_images}.")
+    return n
+
+
+def explicit_z(rows: list[list[float]], contract: Contract) -> NDArray[np.float32]:
+    """float32 [len(rows), z_dim], at least one row. Raises InvalidField."""
+    for i, row in enumerate(rows):
+        if len(row) != contract.z_dim:
+            raise InvalidField("z", f"z[{i}] has {len(row)} numbers; this model's z_dim is {contract.z_dim}.")
+    with np.errstate(over="ignore"):
+        z = np.array(rows, np.float32)
+    if not np.isfinite(z).all():
+        raise InvalidField("z", "z holds a number that is not finite in float32.")
+    return z
+
+
+def _labels(
+    label: Label | Sequence[Label] | None, n: int, first_seed: int, contract: Contract
+) -> list[int] | None:
+    if label is None:
+        if contract.classes is None:
+            return None
+        return [(first_seed + i) % contract.class_count for i in range(n)]
+    if isinstance(label, int | str):
+        return [label_index(label, contract)] * n
+    return [label_index(entry, contract) for entry in label]
+
+
+def _encode_timed(draw: Draw, format: Format, include_z: bool, pixels: NDArray[np.uint8]) -> bytes:
+    begun = time.monotonic()
+    encoded = _encode(draw, pixels, format, include_z)
+    draw.timing.encode_seconds = time.monotonic() - begun
+    metrics.child(metrics.encode_seconds, format).observe(draw.timing.encode_seconds)
+    return encoded
+
+
+def _encode(draw: Draw, pixels: NDArray[np.uint8], format: Format, include_z: bool) -> bytes:
+    if format == "npy":
+        return images.npy(pixels)
+    if format == "json":
+        return _encode_json(draw, pixels, include_z)
+    image = pixels[0] if len(pixels) == 1 else images.grid(pixels)
+    return images.png(image) if format == "png" else images.webp(image)
+
+
+def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> bytes:
+    contract = draw.model.contract
+    z = rows_of([draw.z]) if include_z else None
+    reply: list[Any] = [
+        JsonImage(
+            label=None if draw.label is None or contract.classes is None else contract.classes[draw.label[i]],
+            seed=None if draw.seeds is None else draw.seeds[i],
+            image=images.png(pixels[i]),
+            z=None if z is None else z[i].tolist(),
+        )
+        for i in range(len(pixels))
+    ]
+    return msgspec.json.encode(JsonReply(draw.model.name, draw.model.version, reply))

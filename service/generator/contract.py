@@ -1,0 +1,205 @@
+"""The contract: one ONNX file that describes itself.
+
+Inputs `z` float32 [N, z_dim] and, in a conditional generator, `label` int64 [N]; output `image`
+uint8 [N, C, H, W]; N free. `metadata_props["ganserve"]` holds one JSON document, `Contract`.
+The reader judges files that it did not write, so the schema lives here, and export imports it.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Annotated, Any
+
+import msgspec
+import onnx
+from google.protobuf.message import Message
+from msgspec import Meta, Struct
+
+from service.errors import ContractError
+from service.generator import graph
+
+METADATA_KEY = "ganserve"
+SCHEMA = 1
+# What onnxruntime 1.20 and OpenVINO 2025, the oldest supported, both read.
+OPSET = 18
+IR_VERSION = 10
+
+_Signature = tuple[str, str, tuple[int | None, ...]]
+_PLAIN_DOMAINS = {"", "ai.onnx"}
+_NAMES_A_DOMAIN = onnx.NodeProto | onnx.OperatorSetIdProto | onnx.FunctionProto
+_CARD_ROW = re.compile(r"^\| SHA-256 of generator\.onnx \|(.*)\|[ \t]*$", re.MULTILINE)
+
+
+class ImageShape(Struct, frozen=True):
+    """Shape of one image: channels (1 grey, 3 RGB), height and width in pixels."""
+
+    channels: Annotated[int, Meta(ge=1, le=3)]
+    height: Annotated[int, Meta(ge=1, le=4096)]
+    width: Annotated[int, Meta(ge=1, le=4096)]
+
+
+class GoldenSample(Struct, frozen=True):
+    """The image that the PyTorch EMA network gives for (seed, label), as PNG (base64 in JSON)."""
+
+    seed: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    label: Annotated[int, Meta(ge=0)] | None
+    png: bytes
+
+
+class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
+    """What a generator file says of itself. Fields with a default are optional for the writer."""
+
+    schema: int
+    name: str
+    z_dim: Annotated[int, Meta(ge=1, le=65536)]
+    classes: list[str] | None
+    image: ImageShape
+    golden: list[GoldenSample] = []
+    training: dict[str, Any] = {}
+    quality: dict[str, Any] = {}
+
+    @property
+    def class_count(self) -> int:
+        """K; 0 for an unconditional generator."""
+        return len(self.classes or ())
+
+    @cached_property
+    def slugs(self) -> list[str]:
+        """The class names as URLs write them, in the order of the labels."""
+        return [slug(name) for name in self.classes or ()]
+
+    @cached_property
+    def label_of(self) -> dict[str, int]:
+        """Label by case-folded class name and by slug."""
+        names = self.classes or []
+        return {self_slug: i for i, self_slug in enumerate(self.slugs)} | {
+            name.casefold(): i for i, name in enumerate(names)
+        }
+
+
+def slug(class_name: str) -> str:
+    """`T-shirt/top` -> `t-shirt-top`: lower-case letters and digits, joined by hyphens."""
+    plain = unicodedata.normalize("NFKD", class_name).casefold()
+    return re.sub(r"[^\w]+", "-", plain.encode("ascii", "ignore").decode() or plain).strip("-_")
+
+
+def version(file: bytes) -> str:
+    """The model version that a file's bytes are: 12 hex digits of its SHA-256."""
+    return hashlib.sha256(file).hexdigest()[:12]
+
+
+def card_row(file: bytes) -> str:
+    """The row of a model card's table that names the file."""
+    return f"| SHA-256 of generator.onnx | `{hashlib.sha256(file).hexdigest()}` |"
+
+
+def is_of_card(file: bytes, card: str) -> bool:
+    """Whether the card names this very file; False if it names none. Raises ContractError if it names another."""
+    stated = _CARD_ROW.findall(card)
+    if any(row.strip(" `").lower() != hashlib.sha256(file).hexdigest() for row in stated):
+        raise ContractError(
+            f"the file is not that of its card: its SHA-256 is {hashlib.sha256(file).hexdigest()}, and the card's is "
+            f"{stated[0].strip(' `')[:64]}"
+        )
+    return bool(stated)
+
+
+def parse(file: bytes) -> Contract:
+    """The contract of an ONNX file, checked against its graph.
+
+    Raises ContractError: not ONNX, external data, custom operators, no or wrong metadata, inputs or outputs other
+    than the contract's, random numbers, layers left in training, NaN, a class without a row.
+    """
+    try:
+        model = onnx.load_model_from_string(file)
+    except Exception as error:  # protobuf raises its own DecodeError, and others on hostile input
+        raise ContractError(f"not an ONNX file: {error}") from error
+    if not model.HasField("graph"):
+        raise ContractError("not an ONNX file: it holds no graph")
+    domains: set[str] = set()
+    for part in _parts(model):
+        if isinstance(part, onnx.TensorProto):
+            if part.data_location == onnx.TensorProto.EXTERNAL or part.external_data:
+                raise ContractError("external data is refused: the weights must be inside the file")
+        else:
+            domains.add(part.domain)
+    if foreign := domains - _PLAIN_DOMAINS:
+        raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}")
+    contract = _metadata(model)
+    _check_graph(model.graph, contract)
+    graph.refuse_faults(model)
+    if contract.classes is not None:
+        graph.labels_stay_inside(model, contract.class_count)
+    return contract
+
+
+def write(model: onnx.ModelProto, contract: Contract) -> bytes:
+    """The ONNX file of `model` with `contract` as its metadata, parsed back before it is returned."""
+    document = msgspec.json.encode(contract).decode()
+    onnx.helper.set_model_props(model, {METADATA_KEY: document})
+    file = model.SerializeToString()
+    parse(file)
+    return file
+
+
+def _metadata(model: onnx.ModelProto) -> Contract:
+    document = next((prop.value for prop in model.metadata_props if prop.key == METADATA_KEY), None)
+    if document is None:
+        raise ContractError(
+            f"no metadata under the key '{METADATA_KEY}': was it written by `training export`?"
+        )
+    try:
+        contract = msgspec.json.decode(document, type=Contract)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ContractError(f"metadata '{METADATA_KEY}': {error}") from error
+    if contract.schema != SCHEMA:
+        raise ContractError(f"metadata schema {contract.schema}: this version reads schema {SCHEMA}")
+    if contract.image.channels == 2:
+        raise ContractError("image.channels is 2: allowed are 1 (grey) and 3 (RGB)")
+    classes = contract.classes
+    if classes is not None:
+        if not classes:
+            raise ContractError("classes is empty: use null for an unconditional generator")
+        if not all(contract.slugs) or len(set(contract.slugs)) < len(classes):
+            raise ContractError(f"class names must differ, also as slugs: {contract.slugs}")
+    for sample in contract.golden:
+        if (sample.label is None) != (classes is None) or (sample.label or 0) >= max(1, contract.class_count):
+            raise ContractError(f"golden sample of seed {sample.seed}: label {sample.label} is not a class")
+    return contract
+
+
+def _parts(message: Message) -> Iterator[Any]:
+    """Every tensor, and all that names a domain of operators: in branches, functions, sparse tensors, wherever.
+
+    Engines know some custom operators without an import, so nodes are asked themselves.
+    """
+    if isinstance(message, _NAMES_A_DOMAIN | onnx.TensorProto):
+        yield message
+    if isinstance(message, onnx.TensorProto):  # its weights are not worth the copy
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in [value] if isinstance(value, Message) else value:
+                yield from _parts(inner)
+
+
+def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:
+    initializers = {tensor.name for tensor in graph.initializer}
+    inputs = [_signature(value) for value in graph.input if value.name not in initializers]
+    outputs = [_signature(value) for value in graph.output]
+    shape = contract.image
+    want_inputs: list[_Signature] = [("z", "FLOAT", (None, contract.z_dim))]
+    if contract.classes is not None:
+        want_inputs.append(("label", "INT64", (None,)))
+    want_outputs = [("image", "UINT8", (None, shape.channels, shape.height, shape.width))]
+    for kind, got, want in (("inputs", inputs, want_inputs), ("outputs", outputs, want_outputs)):
+        if got != want:
+            raise ContractError(f"{kind} are {got}, the contract has {want} (None is the free batch axis)")
+
+
+def _signature(value: onnx.ValueInfoProto) -> _Signature:
+    tensor = value.type.tensor_type
+    axes = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
+    return value.name, onnx.TensorProto.DataType.Name(tensor.elem_type), axes

@@ -1,0 +1,157 @@
+"""Which engine, precision and threads; and why, in words."""
+
+import importlib.util
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from service.errors import EngineUnavailable
+from service.generator.contract import Contract, version
+from service.generator.engine import Engine
+from service.generator.engines import cuda, race
+from service.machine.hardware import lanes
+from service.settings import Settings
+
+CLEARLY = 1.2
+"""How much faster than ONNX Runtime in fp32 another must be, so that equal machines choose alike."""
+
+
+class Choice(NamedTuple):
+    """An engine that can serve, and what was measured to choose it, if anything was."""
+
+    engine: Engine
+    measured: race.Result | None = None
+
+
+def choose(
+    file: bytes,
+    contract: Contract,
+    settings: Settings,
+    *,
+    name: str = "",
+    path: Path | None = None,
+    worker: int = 0,
+) -> Choice:
+    """The engine for this file: the one that settings.engines names for this model, else settings.engine and precision.
+
+    `auto` takes CUDA where there is a GPU; on CPU what is clearly the fastest for this file on this machine.
+    path: of the file, for whoever measures it. worker: this process among `settings.workers`, from 0; worker i takes
+    GPU i modulo the number of GPUs.
+    Raises EngineUnavailable: what was asked for by name is not there. There is no silent fall-back.
+    """
+    threads = settings.threads or lanes(settings.workers)
+    kind, precision = settings.engine_of(name)
+    if kind == "fake":
+        from service.generator.engines.fake import FakeEngine
+
+        faults = Path(settings.fake_faults) if settings.fake_faults else None
+        return Choice(FakeEngine(contract, lanes=threads, faults=faults))
+    if kind != "openvino" and (gpus := cuda.device_count()):
+        from service.generator.engines.ort import OrtEngine
+
+        device, most = worker % gpus, settings.max_batch
+        return Choice(
+            OrtEngine(
+                file, contract, cuda=True, precision=precision, threads=threads, device=device, max_batch=most
+            )
+        )
+    candidates = _candidates(contract, kind, precision)
+    measured = None
+    if len(candidates) == 1:
+        chosen, why = candidates[0], "" if kind != "auto" else _only(precision)
+    else:
+        measured = race.result(path, version(file)) if path else None
+        chosen, why = _fastest(candidates, measured)
+    engine = _made(*chosen, file, contract, threads)
+    engine.reason += f" Chosen because {why}." if why else ""
+    return Choice(engine, measured)
+
+
+def prepare(paths: Sequence[Path], settings: Settings) -> None:
+    """Begin to measure what is about to be chosen for these files, beside their loading."""
+    if settings.engine == "auto" and not cuda.device_count():
+        race.start(paths)
+
+
+def _candidates(contract: Contract, kind: str, precision: str) -> list[tuple[str, str]]:
+    """Engines and precisions that may be taken on CPU; the first is the one that others must clearly beat."""
+    openvino = [precision]
+    if precision == "auto":
+        openvino = ["fp32"] + ["bf16"] * bf16_is_as_good(contract)
+    if kind == "openvino":
+        return [(kind, one) for one in openvino]
+    own = "fp32" if precision == "auto" else precision
+    if kind == "onnxruntime" or not importlib.util.find_spec("openvino"):
+        return [("onnxruntime", own)]
+    return [("onnxruntime", own)] * (own == "fp32") + [("openvino", one) for one in openvino]
+
+
+def _only(precision: str) -> str:
+    if importlib.util.find_spec("openvino"):
+        return f"ONNX Runtime has no {precision} on CPU"
+    return "OpenVINO is not installed"
+
+
+def _fastest(candidates: list[tuple[str, str]], measured: race.Result | None) -> tuple[tuple[str, str], str]:
+    """Engine and precision, and why."""
+    if measured is None:
+        return candidates[0], "no other could be measured on this machine"
+    speed = {(one.engine, one.precision): one.images_per_second for one in measured.figures}
+    told = ", ".join(f"{' '.join(one)} {images:,.0f}" for one, images in speed.items())
+    told = f"images/s on one core of this {measured.cpu}: {told}"
+    able = [one for one in candidates if one in speed]
+    if not able:
+        return candidates[0], f"no other can run this file; {told}"
+    fastest = max(able, key=speed.__getitem__)
+    if fastest == able[0] or speed[fastest] < CLEARLY * speed[able[0]]:
+        return able[0], f"nothing else is {CLEARLY:g} times as fast; {told}"
+    return fastest, f"it is clearly the fastest; {told}"
+
+
+def _made(kind: str, precision: str, file: bytes, contract: Contract, threads: int) -> Engine:
+    if kind == "onnxruntime":
+        from service.generator.engines.ort import OrtEngine
+
+        return OrtEngine(file, contract, cuda=False, precision=precision, threads=threads)
+    if not importlib.util.find_spec("openvino"):
+        raise EngineUnavailable("GANSERVE_ENGINE is openvino, which is not installed: pip install openvino.")
+    from service.generator.engines.ov import OpenVinoEngine
+
+    return OpenVinoEngine(file, contract, precision=precision, threads=threads)
+
+
+class _Figure(msgspec.Struct):
+    value: float
+    error: float
+
+
+class _Run(msgspec.Struct):
+    engine: str
+    precision: str
+    figures: dict[str, _Figure]
+
+
+def bf16_is_as_good(contract: Contract) -> bool:
+    """Whether the file says that OpenVINO's images in bf16 were measured, and are as good as those in fp32.
+
+    `quality["precisions"]`, optional, is a list of {"engine": "openvino", "precision": "fp32" or "bf16",
+    "figures": {name: {"value": ..., "error": ...}}}, error being one standard error of the value. As good:
+    the same figures in both, and none further apart than the error of their difference.
+    """
+    try:
+        runs = msgspec.convert(contract.quality.get("precisions", []), list[_Run])
+    except msgspec.ValidationError:  # of another's making: as good as not measured
+        return False
+    figures = {run.precision: run.figures for run in runs if run.engine == "openvino"}
+    fp32, bf16 = figures.get("fp32", {}), figures.get("bf16", {})
+    return (
+        len(fp32) > 0
+        and fp32.keys() == bf16.keys()
+        and all(
+            abs(fp32[name].value - bf16[name].value) <= math.hypot(fp32[name].error, bf16[name].error)
+            for name in fp32
+        )
+    )

@@ -1,0 +1,99 @@
+"""What ONNX Runtime needs on CUDA: how many devices there are, its options, and one binding a bucket.
+
+Follows ONNX Runtime's documentation. The bindings are tested on its CPU provider; nothing here has been
+run or measured on a GPU.
+
+No CUDA graphs: ONNX Runtime keeps the captured graph with the thread that captured it, and forbids runs from
+several threads; models are warmed up on another thread than the lane's.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from service.generator.contract import Contract
+from service.machine.hardware import gpus
+
+PROVIDER = "CUDAExecutionProvider"
+MAX_BATCH = 64
+
+# EXHAUSTIVE, the default, searches anew at every new shape: 634 ms against 1.9 ms (PaddleX PR 5057).
+# No gpu_mem_limit: the warm-up meets every shape, so the arena has its full size before the model is ready, and
+# a limit could only fail a larger model.
+OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+
+
+def device_count() -> int:
+    """GPUs that a session may get: the wheel has CUDA, and the driver shows them. 0 without any."""
+    if PROVIDER not in ort.get_available_providers():  # lists it also where no GPU is
+        return 0
+    return gpus()
+
+
+def buckets(max_batch: int) -> tuple[int, ...]:
+    """The batch sizes that passes are padded to: the powers of two below max_batch, and max_batch."""
+    return (*(2**power for power in range((max_batch - 1).bit_length())), max_batch)
+
+
+class BoundPasses:
+    """The forward passes of one session, each padded to a bucket; called by one thread at a time.
+
+    A bucket's buffers, on the host and on the device, are made once and live as long as this.
+    """
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        contract: Contract,
+        buckets: Sequence[int],
+        device: str = "cuda",
+        index: int = 0,
+    ) -> None:
+        """buckets: ascending. device, index: where the buffers are, `cuda` or `cpu`, and which of them."""
+        self._passes = {size: _BoundPass(session, contract, size, device, index) for size in buckets}
+        self._largest = buckets[-1]
+
+    def __call__(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        """More than the largest bucket are passed one part after another."""
+        count, largest = len(z), self._largest
+        if count > largest:
+            parts = [slice(start, start + largest) for start in range(0, count, largest)]
+            return np.concatenate([self(z[part], None if label is None else label[part]) for part in parts])
+        size = next(size for size in self._passes if size >= count)
+        return self._passes[size](z, label)
+
+
+class _BoundPass:
+    """A forward pass of `size` images."""
+
+    def __init__(
+        self, session: ort.InferenceSession, contract: Contract, size: int, device: str, index: int
+    ) -> None:
+        image = contract.image
+        self._session = session
+        self._binding = session.io_binding()
+        self._staging: list[tuple[NDArray, ort.OrtValue]] = []
+        inputs: list[tuple[str, tuple[int, ...], type]] = [("z", (size, contract.z_dim), np.float32)]
+        if contract.classes is not None:
+            inputs.append(("label", (size,), np.int64))
+        for name, shape, dtype in inputs:
+            value = ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device, index)
+            self._binding.bind_ortvalue_input(name, value)
+            self._staging.append((np.empty(shape, dtype), value))
+        self._image = ort.OrtValue.ortvalue_from_shape_and_type(
+            (size, image.channels, image.height, image.width), np.uint8, device, index
+        )
+        self._binding.bind_ortvalue_output("image", self._image)
+
+    def __call__(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        count = len(z)
+        for (rows, value), given in zip(self._staging, (z, label), strict=False):
+            assert given is not None
+            rows[:count] = given
+            rows[count:] = given[-1]  # a latent and a label that are known to be valid
+            value.update_inplace(rows)  # returns when the device has it
+        self._session.run_with_iobinding(self._binding)  # returns when the device is done
+        # On CPU this is a view of the buffer, which the next pass writes into.
+        return self._image.numpy()[:count].copy()

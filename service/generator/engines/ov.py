@@ -1,0 +1,75 @@
+"""OpenVINO, on CPU."""
+
+from collections.abc import Sequence
+from timeit import repeat
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from service.errors import EngineUnavailable
+from service.generator.contract import Contract
+from service.generator.engine import Forward
+from service.generator.engines.lone import from_size, pays_from
+
+MAX_BATCH = 8
+_LONG_SECONDS = 0.005  # a lone pass; a shorter one is not worth compiling the model again
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+class OpenVinoEngine:
+    """One stream per lane, each on a thread of its own; for long passes a second compilation, whose one stream takes all threads."""
+
+    name = "openvino"
+    on_caller = False
+    provider = "CPU"
+    buckets: Sequence[int] = ()
+    max_batch = MAX_BATCH
+
+    def __init__(self, file: bytes, contract: Contract, *, precision: str, threads: int) -> None:
+        """Raises EngineUnavailable: a precision that this CPU has no instructions for."""
+        core = ov.Core()
+        self.precision = "fp32" if precision == "auto" else precision
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if self.precision != "fp32" and self.precision.upper() not in capabilities:
+            raise EngineUnavailable(
+                f"OpenVINO has no {self.precision} on this CPU; it has {', '.join(capabilities)}."
+            )
+        conditional = contract.classes is not None
+        model = core.read_model(file)
+        options = {
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+        }
+        narrow = core.compile_model(model, "CPU", options | {"NUM_STREAMS": threads})
+        self.lanes: Sequence[Forward] = [_forward(narrow, conditional) for _ in range(threads)]
+        # A request of its own: others may begin on the lanes while it runs, and a request that runs takes no second.
+        self.wide, lone = _forward(narrow, conditional), "on one of them too"
+        # On two threads, three images of one DCGAN at once had other low bits than alone (3 of 800,000 pixels, by one level).
+        transposed = any(op.get_type_name() == "ConvolutionBackpropData" for op in model.get_ops())
+        if threads > 1 and not transposed and _seconds(self.wide, contract) > _LONG_SECONDS:
+            every = _forward(core.compile_model(model, "CPU", options | {"NUM_STREAMS": 1}), conditional)
+            least = pays_from(self.wide, every, contract)
+            if least is not None:
+                self.wide = from_size(least, self.wide, every)
+                lone = f"of {least} or more images on all {threads} threads"
+        self.reason = f"openvino on CPU: {threads} streams of a thread each, a lone pass {lone}."
+
+
+# No method: an engine that its own forward passes hold would wait for the garbage collector when it is retired.
+def _forward(compiled: ov.CompiledModel, conditional: bool) -> Forward:
+    request = compiled.create_infer_request()
+
+    def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        inputs = [z, label] if conditional else [z]
+        # The output lives in the request, which the next pass writes into.
+        return request.infer(inputs, share_inputs=True, share_outputs=True)[0].copy()
+
+    return forward
+
+
+def _seconds(forward: Forward, contract: Contract) -> float:
+    z = np.zeros((1, contract.z_dim), np.float32)
+    label = None if contract.classes is None else np.zeros(1, np.int64)
+    return min(repeat(lambda: forward(z, label), number=1, repeat=3))

@@ -1,0 +1,236 @@
+"""What a file does on the engine that will serve it: an image must be a function of its (z, label) alone.
+
+Whatever wrote the file, whatever the engine: the same (z, label) is drawn alone, at every place of batches of
+several sizes and beside others, by every forward pass that will serve; each class is drawn; and so is z scaled.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from service.errors import ContractError
+from service.generator import golden, graph, reference
+from service.generator.contract import Contract
+from service.generator.engine import Engine, Forward
+from service.generator.latents import latents
+
+SECONDS = 0.05
+"""After which nothing is tried again: every forward pass has drawn every size once, however long that took."""
+CLASSES_SECONDS = 2.0
+"""After which no further classes are drawn."""
+SIZES = (1, 2, 3, 5)
+MOST_CLASSES = 512
+_IMAGES = 8  # that are drawn alone, for the batches to be compared with
+_ROUNDS = 8
+_SCALES = {2: 10.0, 5: 0.1}  # outliers, by their place among those: a batch that shares a scale shows it
+
+
+class Findings(Struct, frozen=True):
+    """What a file was found to do. levels: most by which an image differed, in a batch and alone; 0: not a bit.
+
+    sizes: of the batches tried; images: drawn in all; truncation: whether it changes anything.
+    """
+
+    levels: int
+    images: int
+    sizes: list[int]
+    classes: int
+    truncation: bool
+    seconds: float
+
+    def __str__(self) -> str:
+        exact = f"the same within {self.levels} levels" if self.levels else "the same bytes"
+        sizes = ", ".join(map(str, self.sizes))
+        return f"{exact} alone and in batches of {sizes} ({self.images} images in {self.seconds:.2f} s)"
+
+
+def judge(file: bytes, contract: Contract, engine: Engine, max_batch: int) -> Findings:
+    """Draw on every path that requests will take. max_batch: the largest batch that they will meet.
+
+    A quick file takes SECONDS, a slow one as long as what must be: some 30 images, per forward pass of the engine
+    one batch of each size, and CLASSES_SECONDS of classes. Raises ContractError, with the reason.
+    """
+    trial = _Trial(contract, engine, max_batch)
+    alone = trial.draw_alone()
+    trial.compare_batches(alone)
+    by_class = trial.draw_classes()
+    _refuse_one_colour(np.concatenate([alone, *by_class]))
+    truncation = trial.truncation_matters(alone)
+    if not truncation:
+        trial.refuse_if_z_is_ignored(alone)
+    if engine.name != "fake" and not (contract.golden and _labels_are_seen(file, contract)):
+        trial.compare_with_reference(file)
+    return Findings(
+        trial.levels,
+        trial.images,
+        trial.sizes,
+        sum(len(images) for images in by_class),
+        truncation,
+        trial.seconds,
+    )
+
+
+@dataclass
+class _Trial:
+    contract: Contract
+    engine: Engine
+    max_batch: int
+    begun: float = field(default_factory=time.monotonic)
+    levels: int = 0
+    images: int = 0
+
+    def __post_init__(self) -> None:
+        contract = self.contract
+        image = contract.image
+        self.shape = image.channels, image.height, image.width
+        self.sizes = sorted({*SIZES, *self.engine.buckets, self.max_batch})
+        engine = self.engine
+        self.forwards: Sequence[Forward] = [*dict.fromkeys((engine.lanes[0], engine.wide, *engine.lanes))]
+        self.z = latents(range(_IMAGES), contract.z_dim)
+        for place, scale in _SCALES.items():
+            self.z[place] *= np.float32(scale)
+        # From the last class down to the first, evenly.
+        last = contract.class_count - 1
+        self.label = np.linspace(last, 0, _IMAGES).astype(np.int64) if contract.classes is not None else None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
+
+    def draw(
+        self, z: NDArray[np.float32], label: NDArray[np.int64] | None, forward: Forward | None = None
+    ) -> NDArray[np.uint8]:
+        """One pass, of the first lane if no other is named. Raises ContractError: not images of the contract."""
+        try:
+            images = (forward or self.forwards[0])(z, label)
+        except Exception as error:  # an engine may raise anything
+            of = "" if label is None else f" of labels {label.min()} to {label.max()}"
+            raise ContractError(f"{self.engine.name} fails on a batch of {len(z)}{of}: {error}") from error
+        self.images += len(z)
+        if images.shape != (len(z), *self.shape) or images.dtype != np.uint8:
+            raise ContractError(
+                f"at batch size {len(z)} the graph gives {images.dtype} {images.shape}, "
+                f"not uint8 {(len(z), *self.shape)}"
+            )
+        return images
+
+    def draw_rows(self, rows: NDArray[np.int64], forward: Forward | None = None) -> NDArray[np.uint8]:
+        return self.draw(self.z[rows], None if self.label is None else self.label[rows], forward)
+
+    def draw_alone(self) -> NDArray[np.uint8]:
+        """Each of them, the first one twice."""
+        alone = [self.draw_rows(np.array([row])) for row in range(_IMAGES)]
+        self._refuse_noise(alone[0], self.draw_rows(np.array([0])))
+        return np.concatenate(alone)
+
+    def compare_batches(self, alone: NDArray[np.uint8]) -> None:
+        """Batches of every size by every forward pass, mixed anew each time."""
+        random = np.random.default_rng(0)
+        for done in range(_ROUNDS):
+            for size in self.sizes:
+                for forward in self.forwards:
+                    if done and self.seconds > SECONDS:
+                        return
+                    # Each of them is at another place in every round, and full batches hold each several times.
+                    rows = random.permutation(np.arange(size) % _IMAGES if size > _IMAGES else _IMAGES)[:size]
+                    self._compare(rows, alone, forward)
+
+    def draw_classes(self) -> list[NDArray[np.uint8]]:
+        """One image of each class, or of many, the last among them; of as many as there is time for."""
+        count = self.contract.class_count
+        if not count:
+            return []
+        every = np.arange(count)[::-1]
+        if count > MOST_CLASSES:
+            others = np.random.default_rng(0).choice(count - 1, MOST_CLASSES - 1, replace=False)
+            every = np.array([count - 1, *others])
+        drawn = []
+        end = self.seconds + CLASSES_SECONDS
+        for start in range(0, len(every), self.max_batch):
+            if drawn and self.seconds > end:
+                break
+            label = every[start : start + self.max_batch].astype(np.int64)
+            drawn.append(self.draw(latents(label.tolist(), self.contract.z_dim), label))
+        return drawn
+
+    def truncation_matters(self, alone: NDArray[np.uint8]) -> bool:
+        """False where z is brought to one length before it is used: all truncations would be addresses of one image."""
+        return any(
+            # By one level, rounding may move it: z is another one.
+            golden.difference(self.draw(self.z * np.float32(truncation), self.label), alone).max > 1
+            for truncation in (0.1, 0.5)
+        )
+
+    def refuse_if_z_is_ignored(self, alone: NDArray[np.uint8]) -> None:
+        """Of some class, two z must have different images."""
+        classes = [None] if self.label is None else self.label[[0, -1]]
+        for one in classes:
+            images = alone if one is None else self.draw(self.z, np.full(_IMAGES, one))
+            if (images != images[:1]).any():
+                return
+        raise ContractError("z changes nothing: every seed of a class would be the same image")
+
+    def compare_with_reference(self, file: bytes) -> None:
+        """With ONNX Runtime on CPU, the last class among them: what a file is judged by that has no golden samples."""
+        rows = [0, 1, _IMAGES - 1]  # no outlier, which may rightly overflow
+        z, label = self.z[rows], None if self.label is None else self.label[rows]
+        want, is_finite = reference.draw(file, z, label)
+        if not is_finite:
+            raise ContractError("the graph computes NaN or infinity, and makes pixels of it")
+        errors = golden.difference(self.draw(z, label), want)
+        if excess := errors.excess("bf16"):
+            raise ContractError(
+                f"{self.engine.name} gives other images than ONNX Runtime on CPU, in grey levels: {excess}"
+            )
+
+    def _compare(self, rows: NDArray[np.int64], alone: NDArray[np.uint8], forward: Forward) -> None:
+        images = self.draw_rows(rows, forward)
+        if np.array_equal(images, alone[rows]):
+            return
+        for place, row in enumerate(rows):
+            errors = golden.difference(images[place : place + 1], alone[row : row + 1])
+            self.levels = max(self.levels, int(errors.max))
+            if errors.excess(self.engine.precision):
+                self._refuse_noise(images, self.draw_rows(rows, forward))
+                raise ContractError(
+                    f"{self._on_what(row, len(rows), forward)}: of {len(rows)}, the one at place {place + 1} is up to "
+                    f"{errors.max:.0f} grey levels from the same one alone"
+                )
+
+    def _on_what(self, row: int, size: int, forward: Forward) -> str:
+        if size == 1:
+            return f"one lane of {self.engine.name} gives other pictures than another"
+        copies = self.draw_rows(np.full(size, row), forward)
+        spread = golden.difference(copies, copies[:1].repeat(size, axis=0))
+        if spread.excess(self.engine.precision):
+            return "an image depends on its place in the batch"
+        return "an image depends on the others of its batch"
+
+    def _refuse_noise(self, first: NDArray[np.uint8], again: NDArray[np.uint8]) -> None:
+        errors = golden.difference(first, again)
+        # An accelerator may add up in another order each time; a CPU does the same thing twice.
+        if errors.excess(self.engine.precision) or (errors.max and not self.engine.buckets):
+            raise ContractError(
+                f"the same (z, label), drawn twice, is two images, up to {errors.max:.0f} grey levels apart: the graph "
+                "draws random numbers, or keeps something from one pass to the next"
+            )
+        self.levels = max(self.levels, int(errors.max))
+
+
+def _refuse_one_colour(images: NDArray[np.uint8]) -> None:
+    """Unless one has another pixel than its first; images of one pixel may."""
+    if images.shape[2:] != (1, 1) and (images == images[:, :, :1, :1]).all():
+        raise ContractError(
+            "every image is of one colour: weights that are not finite, or nothing was trained"
+        )
+
+
+def _labels_are_seen(file: bytes, contract: Contract) -> bool:
+    if contract.classes is None:
+        return True
+    return graph.labels_stay_inside(onnx.load_model_from_string(file), contract.class_count)

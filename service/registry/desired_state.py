@@ -1,0 +1,124 @@
+"""What all workers are to serve, and what each of them serves: JSON files in a folder that they share.
+
+`wanted.json` is replaced whole, under a lock; its `change` counts up. Each worker does what it says and writes so into
+a file of its own. The folder lives as long as the service; see instance.py.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import psutil
+from msgspec import Struct
+
+from service.machine import instance
+
+_WANTED = "wanted.json"
+
+
+class WantedModel(Struct):
+    """versions: those in memory, and the file that each was found in. version: gets the requests that name none,
+    save the share, above 0 and below 1, that goes to the canary."""
+
+    versions: dict[str, str]
+    version: str
+    canary: str | None = None
+    share: float = 0.0
+
+
+class Wanted(Struct):
+    """By model. reloads: how often the models folder was read."""
+
+    change: int = 0
+    reloads: int = 0
+    models: dict[str, WantedModel] = {}
+
+    def copy(self) -> "Wanted":
+        """To be changed."""
+        return msgspec.convert(msgspec.to_builtins(self), Wanted)
+
+
+class VersionState(Struct):
+    """state: loading, ready or failed; problem: why it failed. share: of the requests that name no version."""
+
+    state: str
+    share: float
+    problem: str = ""
+
+
+class Report(Struct):
+    """A worker's. change: the newest that it knows; models: by model and version."""
+
+    pid: int
+    change: int
+    models: dict[str, dict[str, VersionState]]
+
+
+def folder() -> Path | None:
+    """Where the workers of this service meet; None outside BentoML."""
+    shared = instance.folder()
+    return shared / "wanted" if shared else None
+
+
+def read(shared: Path) -> Wanted | None:
+    """None before the first worker has written it. Raises OSError."""
+    try:
+        return msgspec.json.decode((shared / _WANTED).read_bytes(), type=Wanted)
+    except FileNotFoundError:
+        return None
+
+
+def mark(shared: Path) -> tuple[int, int] | None:
+    """Differs from one `wanted.json` to the next, and costs no reading. Raises OSError."""
+    try:
+        status = (shared / _WANTED).stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def change(shared: Path, edit: Callable[[Wanted | None], Wanted]) -> Wanted:
+    """Replace what is wanted now by edit(of it), unless that is the same object. Raises OSError, and what `edit` raises."""
+    shared.mkdir(parents=True, exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = read(shared)
+        after = edit(before)
+        if after is not before:
+            after.change = 1 if before is None else before.change + 1
+            write(shared / _WANTED, msgspec.json.encode(after))
+        return after
+
+
+def restore(shared: Path, known: Wanted) -> bool:
+    """Put back what a worker knows to be wanted, if somebody took it away; whether that was so. Raises OSError."""
+    shared.mkdir(parents=True, exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (shared / _WANTED).exists():
+            return False
+        write(shared / _WANTED, msgspec.json.encode(known))
+        return True
+
+
+def report(shared: Path, own: Report) -> None:
+    """Write what this worker serves. Raises OSError."""
+    write(shared / f"worker-{own.pid}.json", msgspec.json.encode(own))
+
+
+def reports(shared: Path) -> list[Report]:
+    """Of every worker that runs and has joined. Raises OSError."""
+    found = []
+    for path in sorted(shared.glob("worker-*.json")):
+        if psutil.pid_exists(int(path.stem.removeprefix("worker-"))):
+            found.append(msgspec.json.decode(path.read_bytes(), type=Report))
+    return found
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file, whole or not at all. Raises OSError."""
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new.write_bytes(content)
+    new.replace(path)

@@ -1,0 +1,55 @@
+"""Which models are in memory: as many as GANSERVE_MAX_LOADED_MB holds. The others come when they are asked for."""
+
+import asyncio
+import logging
+import time
+
+from service.registry.model import Model
+from service.registry.models import Models
+
+log = logging.getLogger("bentoml.ganserve.room")
+
+
+# In memory, before others get its place: so that all who waited for it are answered, where many want one place.
+LEAST_SECONDS = 0.25
+
+
+_TIMES_THE_FILE = 3
+_MB_OF_A_SESSION = 10
+
+
+def memory_mb(file_bytes: int) -> float:
+    """What a model takes once loaded, by the larger of both CPU engines: `python -m benchmarks.many_models`.
+
+    Reckoned and not measured, so that every replica leaves the same models idle.
+    """
+    return _TIMES_THE_FILE * file_bytes / 1e6 + _MB_OF_A_SESSION
+
+
+def has_room(models: Models, model: Model) -> bool:
+    """Whether it fits in beside those that are loaded. The first always does."""
+    loaded = [one.file_bytes for ones in models.versions.values() for one in ones if one.state == "ready"]
+    return not loaded or sum(map(memory_mb, [*loaded, model.file_bytes])) <= models.settings.max_loaded_mb
+
+
+async def make_room(models: Models, model: Model) -> None:
+    """Let those rest that were not asked for longest, once they had their time. On the event loop.
+
+    A model of which several versions are loaded stays: an order was given for them.
+    """
+    while not has_room(models, model):
+        others = [one for one in models.values() if one.state == "ready" and _is_alone(models, one)]
+        if not others:
+            log.warning(
+                "model %s passes GANSERVE_MAX_LOADED_MB: the others have several versions", model.name
+            )
+            return
+        least = min(others, key=lambda one: one.used_at)
+        if (seconds := least.loaded_at + LEAST_SECONDS - time.monotonic()) > 0:
+            await asyncio.sleep(seconds)
+        else:
+            models.rest(least)
+
+
+def _is_alone(models: Models, model: Model) -> bool:
+    return len(models.versions[model.name]) == 1

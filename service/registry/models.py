@@ -1,0 +1,199 @@
+"""The models under a folder, by name, and the versions of each."""
+
+import hashlib
+import logging
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from service import metrics
+from service.batching.batcher import Batcher
+from service.errors import NotReady, UnknownModel
+from service.machine.cores import Cores
+from service.machine.hardware import available_cpus
+from service.registry import desired_state
+from service.registry.model import FILE, Model
+from service.settings import Settings
+
+log = logging.getLogger("bentoml.ganserve.models")
+
+
+class Canary(NamedTuple):
+    """A version that is tried on a share of the requests that name no version; above 0, below 1."""
+
+    model: Model
+    share: float
+
+
+class Models(Mapping[str, Model]):
+    """All models under a folder, by name: of each the version that gets the requests that name none.
+
+    A model may have further versions, under `name@version`; rollout.py brings and takes them. What changes here
+    changes on the event loop, where requests find their model and are queued without a pause between.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises nothing for a bad model; `problem` says why there is none at all."""
+        self.settings = settings
+        self.worker = 0
+        """Which of the workers this is, from 0."""
+        self.started = False
+        """Whether all workers have been ready, once; one that is started again later is not waited for."""
+        self.problem = ""
+        try:
+            found = sorted(folders(settings.models))
+        except OSError as error:
+            found = []
+            self.problem = f"GANSERVE_MODELS: {error}"
+        if not found and not self.problem:
+            self.problem = f"No */{FILE} under {settings.models.resolve()} (GANSERVE_MODELS)."
+        if self.problem:
+            log.error(self.problem)
+        self._models = {folder.name: Model(folder) for folder in found}
+        self.versions = {name: [model] for name, model in self._models.items()}
+        """Every version by name, loading and failed ones too. To be read; `put` and `drop` change it."""
+        self._canaries: dict[str, Canary] = {}
+        self.batcher: Batcher | None = None
+
+    def load(self, worker: int = 0) -> None:
+        """Load every model, one after another; each serves as soon as it is ready."""
+        for model in self._models.values():
+            model.load(self.settings, worker)
+            self.serve(model)
+
+    def serve(self, model: Model) -> None:
+        """Take requests for a model from now on, if it was loaded."""
+        if model.state == "failed":
+            return
+        if self.batcher is None:
+            lanes = len(model.engine.lanes)
+            # On CPU a lane is a core, and encodes what it computed; an accelerator must not wait for that.
+            encode_threads = available_cpus() if model.engine.buckets else 0
+            self.batcher = Batcher(
+                lanes,
+                self.settings.max_queue_images,
+                encode_threads,
+                most_request_images=self.settings.max_images_per_request,
+                max_wait_seconds=self.settings.max_wait_seconds,
+                cores=Cores(
+                    max(lanes, available_cpus()), self.settings.workers, self.worker, desired_state.folder()
+                ),
+            )
+        model.serve(self.batcher)
+        log.info(
+            "model %s@%s ready in %.2f s; %s; %s; %s%s",
+            model.name,
+            model.version,
+            model.load_seconds,
+            "its card names this file" if model.verified else "unverified, no card names its SHA-256",
+            model.engine.reason,
+            model.findings,
+            f"; not checked: {model.unchecked}" if model.unchecked else "",
+        )
+
+    @property
+    def all_ready(self) -> bool:
+        """Whether every model is ready, save those that are loaded on demand; and there is one."""
+        return bool(self._models) and all(
+            model.state == "ready" or model.on_demand for model in self._models.values()
+        )
+
+    def find(self, address: str | None) -> Model:
+        """The model `name`, or `name@version`; without an address, the default one.
+
+        Raises UnknownModel, listing what there is; NotReady, saying why there is none at all, or that versions are
+        not known yet.
+        """
+        if address is None:
+            return self._default()
+        name, at, wanted = address.partition("@")
+        model = self._models.get(name)
+        if model is None:
+            raise UnknownModel(
+                f"There is no model '{name[:64]}'; there are: {', '.join(self._models) or 'none'}."
+            )
+        if not at or (wanted and wanted == model.version):
+            return model
+        for other in self.versions[name]:
+            if wanted and wanted == other.version:
+                return other
+        if model.state == "loading" and not model.version:
+            model.require_ready()
+        versions = ", ".join(other.version for other in self.versions[name])
+        raise UnknownModel(f"Model {name} has version {versions or 'none'}, not '{wanted[:64]}'.")
+
+    def pick(self, address: str | None, seed: int | None) -> Model:
+        """As `find`; where no version is named, the canary gets its share.
+
+        The same seed goes the same way on every worker and replica, so that its image does not change from one
+        request to the next; a larger share takes more seeds, and gives none back. seed: None is chance's.
+        """
+        model = self.find(address)
+        canary = self._canaries.get(model.name)
+        if canary is None or (address is not None and "@" in address):
+            return model
+        return canary.model if _place(canary.model.version, seed) < canary.share else model
+
+    def share(self, model: Model) -> float:
+        """Of the requests that name no version."""
+        canary = self._canaries.get(model.name)
+        if canary is not None and canary.model is model:
+            return canary.share
+        if self._models.get(model.name) is not model:
+            return 0.0
+        return 1.0 if canary is None else 1.0 - canary.share
+
+    def put(self, model: Model) -> None:
+        """Add a version; requests that name none do not meet it."""
+        self.versions.setdefault(model.name, []).append(model)
+
+    def direct(self, model: Model, canary: Canary | None) -> None:
+        """Send the requests that name no version to `model`, and to its canary, if there is one."""
+        self.problem = ""
+        self._models[model.name] = model
+        self._models = dict(sorted(self._models.items()))  # the default may be the first by name
+        self._canaries.pop(model.name, None)
+        if canary is not None:
+            self._canaries[model.name] = canary
+        for one in self.versions[model.name]:
+            if one.version:
+                metrics.traffic_share.labels(one.name, one.version).set(self.share(one))
+
+    def drop(self, model: Model) -> None:
+        """Take a version away that gets no requests by its name alone."""
+        self.versions[model.name].remove(model)
+        model.end()
+
+    def rest(self, model: Model) -> None:
+        """Take a model out of memory until it is asked for again; it has one version."""
+        self.versions[model.name] = [model.at_rest()]
+        self._models[model.name] = self.versions[model.name][0]
+        model.end()
+        log.info("model %s@%s is idle: others needed its place", model.name, model.version)
+
+    def _default(self) -> Model:
+        if not self._models:
+            raise NotReady(self.problem)
+        return self._models.get(self.settings.default_model) or next(iter(self._models.values()))
+
+    def __getitem__(self, name: str) -> Model:
+        return self._models[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+
+def folders(root: Path) -> list[Path]:
+    """The folders of models under `root`. Raises OSError."""
+    return [folder for folder in root.iterdir() if (folder / FILE).is_file()]
+
+
+def _place(version: str, seed: int | None) -> float:
+    """Where on [0, 1) a request stands: by its seed, else anywhere. Uniform, and another for each version."""
+    if seed is None:
+        return random.random()
+    return int.from_bytes(hashlib.blake2b(f"{version}/{seed}".encode(), digest_size=6).digest()) / 2**48

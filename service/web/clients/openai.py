@@ -1,0 +1,252 @@
+"""POST /v1/images/generations: OpenAI's Images API, so that its clients work unchanged. The prompt names a class."""
+
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from service.drawing.encoders import encoded
+from service.drawing.sampler import Draw, SampleRequest, resolve
+from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError, UnknownModel
+from service.generator import images
+from service.generator.contract import ImageShape
+from service.generator.latents import MAX_SEED
+from service.web.clients import prompts
+from service.web.http.asgi import Call, Reply, header, unless_client_goes
+from service.web.http.bodies import decode_request, read_json
+from service.web.http.drawing_call import address_headers, awake, deadline_of, drawn_headers
+from service.web.http.problems import reply_to
+
+GENERATIONS = "/v1/images/generations"
+
+MOST_SIDE = 1024
+MOST_RESIZED_PIXELS = 16 * MOST_SIDE**2  # of one reply: OpenAI's largest, ten of 1024x1024, and some more
+
+_SIZE = re.compile(r"([1-9]\d{0,3})x([1-9]\d{0,3})", re.ASCII)
+# What a browser or curl sends. The header goes into addresses that others will open, so nothing else may.
+_HOST = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9._-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE
+)
+
+_PREFIX = re.compile(r"(?:/[\w.~-]{1,64}){1,8}/?", re.ASCII)
+
+
+class GenerationRequest(Struct, forbid_unknown_fields=True):
+    """OpenAI's fields, and seed, truncation and timeout. null is as good as absent, as it is there."""
+
+    prompt: Annotated[str, Meta(max_length=4000)] | None = None
+    model: str | None = None
+    n: Annotated[int, Meta(ge=1)] | None = None
+    size: str | None = None
+    response_format: Literal["b64_json", "url"] | None = None
+    output_format: Literal["png", "webp", "jpeg"] | None = None
+    output_compression: Annotated[int, Meta(ge=0, le=100)] | None = None
+    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
+    truncation: Annotated[float, Meta(gt=0, le=1)] | None = None
+    timeout: Annotated[float, Meta(gt=0)] | None = None
+    stream: bool | None = None
+    # Taken, and without effect: a generator has one quality, one style, and nothing to moderate.
+    quality: str | None = None
+    style: str | None = None
+    background: str | None = None
+    moderation: str | None = None
+    complexity: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+
+
+class GeneratedImage(Struct, omit_defaults=True):
+    """`revised_prompt` is the class that the prompt was understood as."""
+
+    seed: int
+    b64_json: bytes | None = None
+    url: str | None = None
+    revised_prompt: str | None = None
+
+
+class Generations(Struct):
+    """OpenAI's reply, with model and version added."""
+
+    created: int
+    data: list[GeneratedImage]
+    size: str
+    output_format: str
+    model: str
+    version: str
+
+
+class OpenAIError(Struct):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIErrorReply(Struct):
+    """OpenAI's shape."""
+
+    error: OpenAIError
+
+
+class Picture(Struct, frozen=True):
+    """How an image leaves: height and width in pixels, format, quality of a JPEG."""
+
+    height: int
+    width: int
+    format: Literal["png", "webp", "jpeg"]
+    quality: int
+
+    @property
+    def size(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+_decoder = msgspec.json.Decoder(GenerationRequest)
+
+
+async def post_generations(call: Call) -> Reply:
+    """POST /v1/images/generations. Raises the errors of the taxonomy; `error_reply` gives them OpenAI's shape."""
+    settings = call.models.settings
+    asked = decode_request(await read_json(call), _decoder)
+    deadline = deadline_of(call.begun, asked.timeout, settings.timeout_seconds)
+    model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.seed))
+    contract = model.contract
+    label = None if contract.classes is None else prompts.match(asked.prompt or "", contract)
+    if asked.stream:
+        raise InvalidField("stream", "stream is true: images come whole, in one reply; allowed is false.")
+    truncation = 1.0 if asked.truncation is None else asked.truncation
+    sample = SampleRequest(label=label, n=asked.n or 1, seed=asked.seed, truncation=truncation)
+    draw = resolve(sample, model, settings.max_images_per_request)
+    picture = _picture(asked, contract.image, sample.n or 1)
+    if asked.response_format == "url":
+        addressed = _addressed(draw, picture, truncation, _origin(call))
+        call.take(0)  # each image counts when it is opened
+        return Reply(200, "application/json", addressed, address_headers(draw))
+    call.take(len(draw.z))
+    pixels = (sample.n or 1) * picture.height * picture.width
+    work = encoded(draw, deadline, picture.format, pixels, partial(_drawn, draw, picture))
+    document = await unless_client_goes(call.receive, work)
+    return Reply(200, "application/json", document, drawn_headers(draw))
+
+
+def is_here(path: str) -> bool:
+    """Whether errors at this path have OpenAI's shape."""
+    return path.startswith("/v1/images/")
+
+
+def error_reply(error: BaseException, who: str) -> Reply:
+    """What problems.reply_to says, in OpenAI's shape: with its codes where it has one, with ours where not."""
+    reply = reply_to(error, who)
+    problem = msgspec.json.decode(reply.body)
+    status, code, kind = reply.status, problem["code"], "invalid_request_error"
+    if isinstance(error, InvalidField):
+        status, code = 400, "invalid_value"
+    elif isinstance(error, UnknownModel):
+        code = "model_not_found"
+    elif isinstance(error, QueueFull | QuotaExceeded):
+        code, kind = "rate_limit_exceeded", "rate_limit_error"
+    elif not isinstance(error, RequestError):
+        kind = "server_error"
+    field = problem.get("field", "model" if isinstance(error, UnknownModel) else None)
+    detail = OpenAIError(problem["detail"], kind, None if field == "body" else field, code)
+    return Reply(status, "application/json", msgspec.json.encode(OpenAIErrorReply(detail)), reply.headers)
+
+
+def _picture(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:
+    """Raises InvalidField: no size, another aspect, too large; a compression that the format does not have."""
+    format = asked.output_format or "png"
+    quality = 100 if asked.output_compression is None else asked.output_compression
+    if quality < 100 and format != "jpeg":
+        raise InvalidField(
+            "output_compression",
+            f"{format} is lossless here: output_compression can be 100 only, or ask for jpeg.",
+        )
+    if asked.size in (None, "auto"):
+        return Picture(native.height, native.width, format, quality)
+    match = _SIZE.fullmatch(asked.size)
+    if match is None:
+        raise InvalidField("size", f"size is '{asked.size[:64]}'; {_allowed(native)}")
+    width, height = int(match[1]), int(match[2])
+    if (width, height) == (native.width, native.height):
+        return Picture(height, width, format, quality)
+    if max(width, height) > MOST_SIDE or width * native.height != height * native.width:
+        raise InvalidField("size", f"size is {width}x{height}; {_allowed(native)}")
+    if n * width * height > MOST_RESIZED_PIXELS:
+        most = MOST_RESIZED_PIXELS // (width * height)
+        raise InvalidField("n", f"n is {n}; of {width}x{height} one reply has at most {most} images.")
+    return Picture(height, width, format, quality)
+
+
+def _allowed(native: ImageShape) -> str:
+    return (
+        f"allowed are auto, {native.width}x{native.height}, and what has its aspect ratio and sides of at most "
+        f"{MOST_SIDE}, as WIDTHxHEIGHT."
+    )
+
+
+def _origin(call: Call) -> str:
+    """What addresses begin with. Raises InvalidField for a Host header that is none, or a path that is none.
+
+    Whoever sends these headers gets the reply that they are in, and no cache keeps that for another.
+    """
+    if public_url := call.models.settings.public_url:
+        return public_url.rstrip("/")
+    host = header(call.scope, b"host") or ""
+    if not _HOST.fullmatch(host):
+        raise InvalidField(
+            "response_format", "An address needs a Host header with a host name, and a port if any."
+        )
+    prefix = header(call.scope, b"x-forwarded-prefix") or ""
+    if prefix.strip("/") and not _PREFIX.fullmatch(prefix):
+        raise InvalidField("response_format", "The header X-Forwarded-Prefix is no path, as /images is one.")
+    return f"{call.scope['scheme']}://{host}{prefix.rstrip('/')}"
+
+
+def _drawn(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
+    """The reply with the images in it. pixels: uint8 [n, C, H, W]."""
+    encode: Callable[[NDArray[np.uint8]], bytes] = {
+        "png": images.png,
+        "webp": images.webp,
+        "jpeg": partial(images.jpeg, quality=picture.quality),
+    }[picture.format]
+    reply = _reply(draw, picture)
+    for one, image in zip(reply.data, pixels, strict=True):
+        one.b64_json = encode(images.resize(image, picture.height, picture.width))
+    return msgspec.json.encode(reply)
+
+
+def _addressed(draw: Draw, picture: Picture, truncation: float, origin: str) -> bytes:
+    """The reply with addresses that can be cached for ever; nothing is drawn before one is opened."""
+    model = draw.model
+    native = model.contract.image
+    if (picture.height, picture.width) != (native.height, native.width) or picture.format == "jpeg":
+        raise InvalidField(
+            "response_format",
+            f"An address is of a png or webp of {native.width}x{native.height}, not of a {picture.format} of "
+            f"{picture.size}: ask for b64_json, or for no other size and format.",
+        )
+    folder = f"{origin}/v1/models/{model.name}@{model.version}/images/"
+    if draw.label is not None:
+        folder += f"{quote(model.contract.slugs[draw.label[0]])}/"
+    query = "" if truncation == 1 else f"?truncation={truncation!r}"
+    reply = _reply(draw, picture)
+    for one in reply.data:
+        one.url = f"{folder}{one.seed}.{picture.format}{query}"
+    return msgspec.json.encode(reply)
+
+
+def _reply(draw: Draw, picture: Picture) -> Generations:
+    """The reply, with neither images nor addresses in it yet."""
+    model = draw.model
+    classes = model.contract.classes
+    understood = None if draw.label is None or classes is None else classes[draw.label[0]]
+    assert draw.seeds is not None
+    data = [GeneratedImage(seed, revised_prompt=understood) for seed in draw.seeds]
+    return Generations(int(time.time()), data, picture.size, picture.format, model.name, model.version)

@@ -1,0 +1,136 @@
+"""A connection with limits on what it would hold without end: URL, header fields, trailers.
+
+Bodies have their own limit, in `asgi.read_body`. What asks for another protocol is answered in this one.
+"""
+
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from service import metrics
+from service.errors import HeadTooLarge, RequestError, UrlTooLong
+from service.web.connection.lingering import LingeringProtocol
+from service.web.http import trace
+from service.web.http.asgi import Reply
+from service.web.http.problems import problem
+
+MOST_URL_BYTES = 8192
+MOST_HEAD_BYTES = 65536
+MOST_FIELDS = 100
+
+_HEAD = (
+    f"The header fields may have {MOST_HEAD_BYTES} bytes together, and there may be {MOST_FIELDS} of them."
+)
+
+
+class LimitedProtocol(LingeringProtocol):
+    """What goes past a limit is answered with 414 or 431, and the connection is closed."""
+
+    def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._head_is_read = False
+        self._head_bytes = 0
+        self._fields = 0
+        self.body_bytes_left = 0
+        """What is to come of a body whose length is known."""
+        self._held_bytes = 0
+        """At least what the parser keeps of what came: half a field, or half a chunk's head."""
+        self._refusal: RequestError | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Have uvicorn's parser read this."""
+        self._held_bytes += len(data)
+        self._parse(data)
+        if self.reads and self._held_bytes > MOST_HEAD_BYTES and not self.lingers:
+            self._refuse(problem(HeadTooLarge(_HEAD)))
+
+    def on_message_begin(self) -> None:
+        self._head_is_read = False
+        self._head_bytes = self._fields = self._held_bytes = self.body_bytes_left = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if len(self.url) + len(url) > MOST_URL_BYTES:
+            self._refusal = UrlTooLong(f"The URL may have {MOST_URL_BYTES} bytes.")
+            raise self._refusal
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._held_bytes = 0
+        self._fields += 1
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > MOST_HEAD_BYTES or self._fields > MOST_FIELDS:
+            self._refusal = HeadTooLarge(_HEAD)
+            raise self._refusal
+        if not self._head_is_read:  # a trailer would pass for a header
+            super().on_header(name, value)
+            if self.headers[-1][0] == b"content-length":
+                self.body_bytes_left = int(value)
+
+    def on_headers_complete(self) -> None:
+        self._head_is_read = True
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._held_bytes = 0
+        self.body_bytes_left -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """The parser gave up, of itself or because a limit was passed."""
+        malformed = Reply(400, "text/plain; charset=utf-8", msg.encode(), {"connection": "close"})
+        self._refuse(malformed if self._refusal is None else problem(self._refusal))
+
+    def send_reply(self, reply: Reply, id: str, closes: bool = False) -> None:
+        """Write a whole response."""
+        lines = [f"content-type: {reply.media_type}\r\ncontent-length: {len(reply.body)}"]
+        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        lines.append(f"x-request-id: {id}")
+        if closes:
+            lines.append("connection: close")
+        head = "\r\n".join(lines).encode("latin-1")
+        default = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
+        self.transport.write(b"".join((STATUS_LINE[reply.status], default, head, b"\r\n\r\n", reply.body)))
+
+    def _parse(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        rest = memoryview(data)
+        try:
+            while rest:
+                try:
+                    self.parser.feed_data(rest)
+                    return
+                except httptools.HttpParserUpgrade as upgrade:
+                    rest = rest[upgrade.args[0] :]
+                    self._read_without_upgrade()
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _read_without_upgrade(self) -> None:
+        """Read the head again, as one that asks for no other protocol (RFC 9110, section 7.8).
+
+        The parser takes what follows such a head for the other protocol's, and uvicorn would take a body that comes
+        in the next packet for a request. Java's client asks for HTTP/2 in this way by default.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("a tunnel")
+        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(fields)))
+
+    def _refuse(self, reply: Reply) -> None:
+        """Of a request that could not be read."""
+        # While an earlier request is being answered, this answer would be taken for its.
+        if not self.is_answering() or (self.reads and self._head_is_read and not self.cycle.response_started):
+            self.send_reply(reply, trace.request_id(None))
+            metrics.child(metrics.requests, "unknown", reply.status).inc()
+        self.end(unread=True)

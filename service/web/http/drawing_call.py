@@ -1,0 +1,74 @@
+"""What all protocols share that draw: one deadline, a model that is in memory, the headers of the reply.
+
+web.wire has no task to wait in: requests for models that are not in memory it leaves to the routes.
+"""
+
+import time
+from collections.abc import Callable
+
+from service import metrics
+from service.drawing.sampler import Draw
+from service.errors import DeadlinePassed
+from service.registry.model import Idle, Model
+from service.web.http.asgi import Call, unless_client_goes
+
+
+def deadline_of(begun: float, timeout: float | None, longest: float) -> float:
+    """When the answer is due, in time.monotonic() seconds.
+
+    begun: when the head of the request came, by the same clock. timeout: the client's, if it has one. longest: the
+    service's.
+    """
+    return begun + (longest if timeout is None else min(timeout, longest))
+
+
+async def awake(call: Call, deadline: float, find: Callable[[], Model]) -> Model:
+    """The model that `find` finds, loaded if it was idle: in memory until the caller waits for something.
+
+    Raises what `find` raises; NotReady; DeadlinePassed and ClientGone, while the model goes on being loaded.
+    """
+    while True:
+        model = find()
+        try:
+            model.require_ready()
+            return model
+        except Idle as idle:
+            if (left := deadline - time.monotonic()) <= 0:
+                metrics.refused.labels("deadline").inc()
+                raise DeadlinePassed(f"The deadline passed. {idle}") from None
+        await unless_client_goes(call.receive, call.rollout.wake(model, left))
+
+
+def drawn_headers(draw: Draw) -> dict[str, str]:
+    """Of a reply with images that were drawn: their address, and how long it took."""
+    return address_headers(draw) | {"server-timing": timing_of(draw)}
+
+
+def address_headers(draw: Draw) -> dict[str, str]:
+    """Where the images can be asked for again: model, version, labels and seeds."""
+    model = draw.model
+    headers = {
+        "ganserve-model": model.name,
+        "ganserve-version": model.version,
+        "ganserve-engine": model.engine.name,
+    }
+    if draw.seeds is not None:
+        headers["ganserve-seeds"] = _span(draw.seeds)
+    if draw.label is not None:
+        # One index if all are the same: headers must stay within what proxies accept.
+        same = len(set(draw.label)) == 1
+        headers["ganserve-labels"] = str(draw.label[0]) if same else ",".join(map(str, draw.label))
+    return headers
+
+
+def timing_of(draw: Draw) -> str:
+    """A Server-Timing header's value, in milliseconds."""
+    timing = draw.timing
+    return (
+        f"queue;dur={1000 * timing.queue_seconds:.2f}, forward;dur={1000 * timing.forward_seconds:.2f}, "
+        f"encode;dur={1000 * timing.encode_seconds:.2f}"
+    )
+
+
+def _span(seeds: range) -> str:
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"

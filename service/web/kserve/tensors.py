@@ -1,0 +1,264 @@
+"""The tensors of KServe V2 (Open Inference Protocol), in JSON or in binary, <-> NumPy. No HTTP.
+
+A body is a JSON object, and after it the bytes of the tensors that the object says are binary: little
+endian, row-major, in the order in which it names them (Triton's binary tensor data extension).
+"""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from service.drawing.sampler import label_index
+from service.errors import InvalidField, NotJson
+from service.generator.contract import Contract
+from service.generator.latents import MAX_SEED
+from service.web.http.bodies import decode
+from service.web.kserve.messages import (
+    InferInput,
+    InferOutput,
+    InferParameters,
+    InferRequest,
+    InferResponse,
+    InputParameters,
+    OutputParameters,
+    ResponseOutput,
+)
+
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class Inputs(Struct):
+    """What the tensors of a request ask for, checked against the model.
+
+    z: float32 [n, z_dim], finite, or None; seeds: n of them, or None where z is given. label: n classes, or
+    None for an unconditional model.
+    """
+
+    z: NDArray[np.float32] | None
+    seeds: list[int] | None
+    label: list[int] | None
+
+    @property
+    def n(self) -> int:
+        return len(self.seeds or ()) if self.z is None else len(self.z)
+
+
+_decoder = msgspec.json.Decoder(InferRequest)
+_numbers = msgspec.json.Decoder(list[float])
+_rows = msgspec.json.Decoder(list[list[float]])
+_integers = msgspec.json.Decoder(list[_Int64])
+_integer_rows = msgspec.json.Decoder(list[list[_Int64]])
+_STRUCTS: dict[str, type[Struct]] = {
+    "": InferRequest,
+    "parameters": InferParameters,
+    "inputs": InferInput,
+    "inputs.parameters": InputParameters,
+    "outputs": InferOutput,
+    "outputs.parameters": OutputParameters,
+}
+
+
+def read_request(body: bytes, header_length: str | None) -> tuple[InferRequest, memoryview]:
+    """The JSON object of a body, and the bytes after it.
+
+    header_length: the object's bytes as the client states them; None: it is the whole body.
+    Raises NotJson; InvalidField.
+    """
+    length = len(body)
+    if header_length is not None:
+        plain = header_length.isascii() and header_length.isdigit() and len(header_length) < 12
+        length = int(header_length) if plain else -1
+        if not 0 < length <= len(body):
+            raise InvalidField(
+                "inference-header-content-length",
+                f"Inference-Header-Content-Length is '{header_length[:64]}'; allowed is the length of the JSON "
+                f"object, 1 to the {len(body)} bytes of the body.",
+            )
+    view = memoryview(body)
+    try:
+        return decode(view[:length], _decoder), view[length:]
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotJson(f"The body must begin with an inference request, a JSON object: {error}") from None
+
+
+def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max_images: int) -> Inputs:
+    """The tensors of a request. Raises InvalidField, naming the tensor and what is allowed."""
+    shapes: dict[str, tuple[int | None, ...]] = {"z": (None, contract.z_dim), "seed": (None,)}
+    if contract.classes is not None:
+        shapes["label"] = (None,)
+    tensors: dict[str, NDArray[Any]] = {}
+    begin = 0
+    for one in asked.inputs:
+        if one.name not in shapes:
+            raise InvalidField(
+                "inputs",
+                f"There is no input '{one.name[:64]}'; allowed are z or seed{', and label' * ('label' in shapes)}.",
+            )
+        if one.name in tensors:
+            raise InvalidField(one.name, f"The input '{one.name}' is given twice.")
+        _check_shape(one, shapes[one.name], max_images)
+        size = one.parameters.binary_data_size if one.parameters else None
+        if size is None:
+            tensor = _from_json(one)
+        else:
+            tensor = _from_binary(one, binary, begin, size)
+            begin += size
+        tensors[one.name] = tensor.reshape(-1) if len(shapes[one.name]) == 1 else tensor
+    if begin != len(binary):
+        raise InvalidField(
+            "inputs",
+            f"{len(binary)} bytes follow the JSON object, and the inputs' binary_data_size say {begin}.",
+        )
+    return _agreed(tensors, contract)
+
+
+def read_outputs(asked: InferRequest) -> bool:
+    """Whether the output `image` is wanted in binary. Raises InvalidField for any other output."""
+    binary = asked.parameters.binary_data_output if asked.parameters else False
+    names = [output.name for output in asked.outputs or ()]
+    for name in names:
+        if name != "image":
+            raise InvalidField("outputs", f"There is no output '{name[:64]}'; allowed is image.")
+    if len(names) > 1:
+        raise InvalidField("outputs", "The output 'image' is named twice.")
+    for output in asked.outputs or ():
+        if output.parameters and output.parameters.binary_data is not None:
+            binary = output.parameters.binary_data
+    return binary
+
+
+def write_response(
+    pixels: NDArray[np.uint8], binary: bool, model_name: str, model_version: str, id: str | None
+) -> tuple[bytes, bytes]:
+    """The JSON object of a reply, and the bytes that follow it: none unless `binary`.
+
+    pixels: uint8 [N, C, H, W].
+    """
+    output = ResponseOutput("image", "UINT8", list(pixels.shape))
+    content = b""
+    if binary:
+        content = pixels.tobytes()
+        output.parameters = {"binary_data_size": len(content)}
+    else:
+        output.data = pixels.ravel().tolist()
+    return msgspec.json.encode(InferResponse(model_name, model_version, [output], id or None)), content
+
+
+def _check_shape(one: InferInput, shape: tuple[int | None, ...], max_images: int) -> None:
+    """Raises InvalidField unless `one` has that shape (None: n, 1 to max_images) and its datatype."""
+    datatype = "FP32" if one.name == "z" else "INT64"
+    if one.datatype != datatype:
+        raise InvalidField(
+            one.name, f"The datatype of '{one.name}' is '{one.datatype[:64]}'; allowed is {datatype}."
+        )
+    wanted = ", ".join("n" if axis is None else str(axis) for axis in shape)
+    # MLServer's clients write a column where one axis is enough.
+    allowed = [list(shape[1:]), *([[1]] if len(shape) == 1 else [])]
+    if not one.shape or one.shape[1:] not in allowed:
+        raise InvalidField(
+            one.name, f"The shape of '{one.name}' is {_shown(one.shape)}; allowed is [{wanted}]."
+        )
+    if not 1 <= one.shape[0] <= max_images:
+        raise InvalidField(
+            one.name, f"'{one.name}' asks for {one.shape[0]} images; allowed are 1 to {max_images}."
+        )
+
+
+def _from_binary(one: InferInput, binary: memoryview, begin: int, size: int) -> NDArray[Any]:
+    dtype = np.dtype("<f4" if one.name == "z" else "<i8")
+    wanted = int(np.prod(one.shape)) * dtype.itemsize
+    if bytes(one.data) != b"null":
+        raise InvalidField(one.name, f"'{one.name}' has data and binary_data_size: they exclude each other.")
+    if size != wanted:
+        raise InvalidField(
+            one.name,
+            f"binary_data_size of '{one.name}' is {size}; its shape {_shown(one.shape)} takes {wanted} bytes.",
+        )
+    if begin + size > len(binary):
+        raise InvalidField(
+            one.name,
+            f"The data of '{one.name}' would end {begin + size} bytes after the JSON object, and {len(binary)} "
+            "are there: is Inference-Header-Content-Length given, and right?",
+        )
+    return np.frombuffer(binary, dtype, size // dtype.itemsize, begin).reshape(one.shape)
+
+
+def _from_json(one: InferInput) -> NDArray[Any]:
+    text = bytes(one.data)
+    if text == b"null":
+        raise InvalidField(one.name, f"'{one.name}' has no data, and no binary_data_size either.")
+    nested = len(one.shape) == 2 and text[1:].lstrip()[:1] == b"["
+    try:
+        if one.name == "z":
+            rows = _rows.decode(text) if nested else [_numbers.decode(text)]
+        else:
+            rows = _integer_rows.decode(text) if nested else [decode(text, _integers)]
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        raise InvalidField(one.name, f"data{path.strip('`')} of '{one.name}': {message}.") from None
+    except (msgspec.DecodeError, RecursionError) as error:  # numbers that no double holds
+        raise InvalidField(one.name, f"data of '{one.name}': {error}.") from None
+    lengths = {len(row) for row in rows}
+    fits = lengths == {one.shape[1]} and len(rows) == one.shape[0] if nested else True
+    count = sum(len(row) for row in rows)
+    if not fits or count != np.prod(one.shape):
+        raise InvalidField(
+            one.name,
+            f"data of '{one.name}' has {count} numbers in {len(rows)} rows, which is not its shape {_shown(one.shape)}."
+            if nested
+            else f"data of '{one.name}' has {count} numbers; its shape {_shown(one.shape)} has {np.prod(one.shape)}.",
+        )
+    with np.errstate(over="ignore"):
+        return np.array(rows, "<f4" if one.name == "z" else "<i8").reshape(one.shape)
+
+
+def _agreed(tensors: dict[str, NDArray[Any]], contract: Contract) -> Inputs:
+    """Values in range, and one number of images. Raises InvalidField."""
+    z, seed, label = tensors.get("z"), tensors.get("seed"), tensors.get("label")
+    if (z is None) == (seed is None):
+        both = "is given with z: they exclude each other, since z is what a seed stands for" * (z is not None)
+        raise InvalidField(
+            "seed", f"The input 'seed' {both or 'is missing, and so is z: one of them is needed'}."
+        )
+    if z is not None and not np.isfinite(z).all():
+        raise InvalidField("z", "z holds a number that is not finite in float32.")
+    if seed is not None and (seed.min() < 0 or seed.max() > MAX_SEED):
+        worst = seed.min() if seed.min() < 0 else seed.max()
+        raise InvalidField("seed", f"seed holds {worst}; allowed are 0 to {MAX_SEED}.")
+    seeds: list[int] | None = None if seed is None else seed.tolist()
+    n = len(seeds if seeds is not None else z)  # pyright: ignore[reportArgumentType]
+    count = contract.class_count
+    if not count:
+        return Inputs(z, seeds, None)
+    if label is None:
+        return Inputs(z, seeds, [first % count for first in (range(n) if seeds is None else seeds)])
+    if len(label) != n:
+        raise InvalidField(
+            "label", f"label has {len(label)} entries and the other input {n}: they must agree."
+        )
+    if label.min() < 0 or label.max() >= count:
+        label_index(
+            int(label.min() if label.min() < 0 else label.max()), contract
+        )  # raises, listing the classes
+    return Inputs(z, seeds, label.tolist())
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidField:
+    """msgspec's `Expected `int`, got `str` - at `$.inputs[0].shape[0]`` -> the field and the rest."""
+    text, _, path = str(error).partition(" - at `$")
+    path = path.strip("`.")
+    if unknown := re.search(r"unknown field `(.*)`", text, re.DOTALL):
+        allowed = _STRUCTS[re.sub(r"\[[^]]*\]", "", path)].__struct_fields__
+        what = f"There is no '{unknown[1][:64]}' in {path or 'the request'}"
+        return InvalidField(unknown[1][:64], f"{what}; allowed are {', '.join(allowed)}.")
+    return InvalidField(path or "body", f"{path or 'The body'}: {text}.")
+
+
+def _shown(shape: list[int]) -> str:
+    return str(shape if len(shape) <= 8 else [*shape[:8], "..."])

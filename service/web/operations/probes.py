@@ -1,0 +1,54 @@
+"""What operators ask: alive, ready, metrics, drain."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from service import metrics
+from service.web.http.asgi import Call, Reply
+
+DRAIN = "/v1/admin/drain"
+# One: each that makes an answer has the interpreter's lock for 15 ms, which the event loop waits for.
+_metrics_thread = ThreadPoolExecutor(1, "metrics")
+
+
+async def livez(call: Call) -> Reply:
+    """GET /livez: the event loop runs."""
+    return Reply(200, "text/plain", b"alive\n")
+
+
+async def readyz(call: Call) -> Reply:
+    """GET /readyz: 200 if every model is loaded, warmed and golden-checked, and the service is not draining.
+
+    A model that is `idle`, or was, is left out: a request for one that turns out to be broken must not take the
+    service from all others.
+
+    At the start that goes for every worker, since the next request may meet any of them.
+    """
+    models, draining = call.models, call.draining
+    states = {model.name: model.state for model in models.values()}
+    if models.all_ready and not models.started:
+        models.started = models.settings.workers == 1 or metrics.ready_workers() >= models.settings.workers
+    ready = models.all_ready and models.started and not draining
+    body: dict[str, Any] = {"ready": ready, "draining": draining, "models": states}
+    if models.problem:
+        body["problem"] = models.problem
+    return Reply(
+        200 if ready else 503, "application/json", msgspec.json.encode(body), {"cache-control": "no-store"}
+    )
+
+
+async def get_metrics(call: Call) -> Reply:
+    """GET /metrics: Prometheus' text format, all workers together."""
+    text = await asyncio.get_running_loop().run_in_executor(_metrics_thread, metrics.exposition)
+    return Reply(200, metrics.CONTENT_TYPE, text, {"cache-control": "no-store"})
+
+
+async def post_drain(call: Call) -> Reply:
+    """POST /v1/admin/drain: what SIGTERM does. Asked again, it changes nothing."""
+    call.drain()
+    settings = call.models.settings
+    body = {"draining": True, "grace_seconds": settings.drain_seconds}
+    return Reply(202, "application/json", msgspec.json.encode(body), {"cache-control": "no-store"})

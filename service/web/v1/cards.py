@@ -1,0 +1,74 @@
+"""GET /v1/models: what is served, and how true it is."""
+
+from typing import Any
+
+import msgspec
+
+from service.registry.model import Model
+from service.registry.models import Models
+from service.web.http.asgi import Call, Reply
+
+
+async def list_models(call: Call) -> Reply:
+    """GET /v1/models, in the OpenAI list shape with our fields added."""
+    return _json({"object": "list", "data": [card(model, call.models) for model in call.models.values()]})
+
+
+async def get_model(call: Call, model: str) -> Reply:
+    """GET /v1/models/{model}."""
+    return _json(card(call.models.find(model), call.models))
+
+
+def card(model: Model, models: Models) -> dict[str, Any]:
+    """What there is to know about a model: also of one that is loading, or failed."""
+    facts: dict[str, Any] = {
+        "id": model.name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "ganserve",
+        "version": model.version or None,
+        "verified": model.verified,
+        "state": model.state,
+        "problem": model.problem or None,
+        "versions": [
+            {"version": one.version, "state": one.state, "share": models.share(one)}
+            for one in models.versions[model.name]
+            if one.version
+        ],
+    }
+    if model.state != "ready":
+        return facts
+    contract, engine, found = model.contract, model.engine, model.findings
+    golden = None if model.golden is None else msgspec.to_builtins(model.golden) | {"unit": "uint8 levels"}
+    return facts | {
+        "classes": contract.classes,
+        "slugs": contract.slugs if contract.classes else None,
+        "z_dim": contract.z_dim,
+        "image": contract.image,
+        "engine": {
+            "name": engine.name,
+            "provider": engine.provider,
+            "precision": engine.precision,
+            "reason": engine.reason,
+            "pin": f"{model.name}={engine.name}/{engine.precision}",
+            "measured": model.measured,
+            "lanes": len(engine.lanes),
+            "max_batch": model.line.queue.max_batch,
+        },
+        "golden": golden,
+        "invariance": {"levels": found.levels, "unit": "uint8 levels"},
+        "truncation": found.truncation,
+        "checked": {
+            "images": found.images,
+            "sizes": found.sizes,
+            "classes": found.classes,
+            "seconds": round(found.seconds, 3),
+        },
+        "unchecked": model.unchecked,
+        "training": contract.training,
+        "quality": contract.quality,
+    }
+
+
+def _json(document: Any) -> Reply:
+    return Reply(200, "application/json", msgspec.json.encode(document))

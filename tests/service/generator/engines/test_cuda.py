@@ -1,0 +1,252 @@
+"""The CUDA path as far as a machine without a GPU goes: its bindings, for real, on the CPU provider."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pynvml
+import pytest
+
+from service.errors import EngineUnavailable
+from service.generator.engines import cuda
+from service.generator.engines.choose import choose
+from service.generator.engines.cuda import BoundPasses, buckets, device_count
+from service.generator.latents import latents
+from service.settings import Settings
+from tests.generators import Tiny
+
+GENERATORS = {
+    "grey": Tiny(),
+    "rgb": Tiny(image=(3, 16, 16), z_dim=64),
+    "unconditional": Tiny(classes=None),
+}
+every_generator = pytest.mark.parametrize("kind", GENERATORS)
+
+
+def session(kind):
+    return ort.InferenceSession(GENERATORS[kind].file(), providers=["CPUExecutionProvider"])
+
+
+def bound(kind, sizes, of=None):
+    return BoundPasses(of or session(kind), GENERATORS[kind].contract(), sizes, device="cpu")
+
+
+def inputs(kind, count) -> tuple[np.ndarray, Any]:
+    tiny = GENERATORS[kind]
+    label = None if tiny.classes is None else np.arange(count) * 7 % len(tiny.classes)
+    return latents(range(count), tiny.z_dim), label
+
+
+def unbound(kind, z, label):
+    return np.asarray(session(kind).run(None, {"z": z} if label is None else {"z": z, "label": label})[0])
+
+
+@every_generator
+@pytest.mark.parametrize("sizes", [(1,), (1, 2, 4, 8), (1, 2, 4, 5)])
+def test_bound_passes_give_the_pictures_of_a_plain_run_at_every_size(kind, sizes):
+    passes = bound(kind, sizes)
+    # Beyond the largest bucket too: an operator's max_batch and the golden samples know nothing of it.
+    for count in range(1, 2 * sizes[-1] + 2):
+        z, label = inputs(kind, count)
+        np.testing.assert_array_equal(passes(z, label), unbound(kind, z, label), err_msg=f"{count}")
+
+
+def test_a_smaller_batch_does_not_see_what_a_larger_one_left_in_the_buffers():
+    z, label = inputs("rgb", 8)
+    passes = bound("rgb", (8,))
+    passes(z, label)
+    np.testing.assert_array_equal(passes(-z[:3], label[:3]), unbound("rgb", -z[:3], label[:3]))
+
+
+@pytest.mark.parametrize("count", [3, 4, 9])
+def test_images_are_the_callers_own(count):
+    passes = bound("rgb", (1, 2, 4))
+    z, label = inputs("rgb", count)
+    images = passes(z, label)
+    kept = images.copy()
+    passes(-z, label)
+    np.testing.assert_array_equal(images, kept)
+    images[:] = 0
+    np.testing.assert_array_equal(passes(z, label), kept)
+
+
+def test_a_view_into_a_larger_array_is_as_good_as_a_copy():
+    passes = bound("rgb", (8,))
+    z, label = inputs("rgb", 16)
+    images = unbound("rgb", z, label)
+    np.testing.assert_array_equal(passes(z[3:7], label[3:7]), images[3:7])
+    np.testing.assert_array_equal(passes(z[::2], label[::2]), images[::2])
+
+
+def test_buffers_are_made_once_and_not_in_a_pass(monkeypatch):
+    made = []
+    real = ort.OrtValue.ortvalue_from_shape_and_type
+    monkeypatch.setattr(
+        ort.OrtValue, "ortvalue_from_shape_and_type", lambda *args: made.append(args) or real(*args)
+    )
+    passes = bound("grey", (1, 4))
+    assert [shape for shape, *_ in made] == [(1, 8), (1,), (1, 1, 8, 8), (4, 8), (4,), (4, 1, 8, 8)]
+    for count in (1, 2, 3, 4, 9):
+        passes(*inputs("grey", count))
+    assert len(made) == 6
+
+
+def test_a_lane_may_change_threads_as_long_as_it_is_one_at_a_time():
+    passes = bound("rgb", (1, 2, 4))
+    z, label = inputs("rgb", 4)
+    want = passes(z, label)
+    for _ in range(5):
+        with ThreadPoolExecutor(1) as pool:
+            np.testing.assert_array_equal(pool.submit(passes, z, label).result(), want)
+
+
+def test_two_of_one_session_may_run_at_once():
+    shared = session("rgb")
+    together = threading.Barrier(2)
+    z, label = inputs("rgb", 6)
+
+    def run(sign):
+        passes = bound("rgb", (1, 2, 4), of=shared)
+        together.wait()
+        return [passes(sign * z, label) for _ in range(30)]
+
+    with ThreadPoolExecutor(2) as pool:
+        for sign, results in zip((1, -1), pool.map(run, (1, -1)), strict=True):
+            for images in results:
+                np.testing.assert_array_equal(images, unbound("rgb", sign * z, label))
+
+
+def test_buckets_are_powers_of_two_up_to_the_largest_batch():
+    assert buckets(1) == (1,)
+    assert buckets(2) == (1, 2)
+    assert buckets(64) == (1, 2, 4, 8, 16, 32, 64)
+    assert buckets(100) == (1, 2, 4, 8, 16, 32, 64, 100)
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [
+        (None, 4),
+        ("", 0),
+        ("-1", 0),
+        ("2", 1),
+        ("3, 1", 2),
+        ("0,1,7,2", 2),
+        ("0,-1,1", 1),
+        ("GPU-8f6d2a0c", 1),
+        ("MIG-3eb87630-93d5-b2b6-b8ff-9b359caf4ee2", 1),
+        ("NoDevFiles", 0),
+    ],
+)
+def test_gpus_are_counted_as_cuda_will_show_them(monkeypatch, visible, count):
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [cuda.PROVIDER, "CPUExecutionProvider"])
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 4)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device_count() == count
+
+
+def test_without_a_driver_or_without_cuda_in_the_wheel_there_is_no_gpu(monkeypatch):
+    def no_driver():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [cuda.PROVIDER, "CPUExecutionProvider"])
+    monkeypatch.setattr(pynvml, "nvmlInit", no_driver)
+    assert device_count() == 0
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert device_count() == 0
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Two GPUs that are the CPU: what was asked of ONNX Runtime, in order."""
+    asked = []
+    real = ort.OrtValue.ortvalue_from_shape_and_type
+
+    class Session(ort.InferenceSession):
+        def __init__(self, file, options, providers):
+            asked.append(providers)
+            super().__init__(file, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self):
+            return [cuda.PROVIDER, "CPUExecutionProvider"]
+
+    def on_cpu(shape, dtype, device, index):
+        asked.append((device, index))
+        return real(shape, dtype)
+
+    monkeypatch.setattr(cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(ort, "preload_dlls", lambda: asked.append("preload_dlls"))
+    monkeypatch.setattr(ort, "InferenceSession", Session)
+    monkeypatch.setattr(ort.OrtValue, "ortvalue_from_shape_and_type", on_cpu)
+    return asked
+
+
+def chosen(worker=0, **settings):
+    tiny = GENERATORS["rgb"]
+    return choose(tiny.file(), tiny.contract(), Settings(**settings), worker=worker).engine
+
+
+@pytest.mark.parametrize("engine_name", ["auto", "onnxruntime"])
+def test_a_gpu_is_taken_where_there_is_one(pretended, engine_name):
+    engine = chosen(engine=engine_name)
+    assert (engine.name, engine.provider, engine.precision) == ("onnxruntime", cuda.PROVIDER, "fp32")
+    assert (engine.buckets, engine.max_batch) == ((1, 2, 4, 8, 16, 32, 64), 64)
+    assert list(engine.lanes) == [engine.wide], "one pass at a time on a GPU"
+    first, providers, *buffers = pretended
+    assert first == "preload_dlls"
+    (name, options), fall_back = providers
+    assert (name, fall_back) == (cuda.PROVIDER, "CPUExecutionProvider")
+    assert (options["device_id"], options["use_tf32"]) == ("0", "0")
+    assert options["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert set(buffers) == {("cuda", 0)}
+    z, label = inputs("rgb", 5)
+    np.testing.assert_array_equal(engine.wide(z, label), GENERATORS["rgb"].forward(z, label))
+
+
+def test_workers_take_the_gpus_in_turn(pretended):
+    for worker, gpu in enumerate((0, 1, 0, 1)):
+        pretended.clear()
+        assert f"GPU {gpu}." in chosen(worker=worker, workers=4).reason
+        assert pretended[1][0][1]["device_id"] == str(gpu)
+        assert set(pretended[2:]) == {("cuda", gpu)}
+
+
+def test_tf32_is_a_precision_of_its_own(pretended):
+    assert chosen(precision="tf32").precision == "tf32"
+    assert pretended[1][0][1]["use_tf32"] == "1"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.usefixtures("pretended")
+def test_a_precision_that_cuda_does_not_have_is_an_error(precision):
+    with pytest.raises(EngineUnavailable, match=precision):
+        chosen(precision=precision)
+
+
+@pytest.mark.usefixtures("pretended")
+def test_the_largest_batch_is_a_bucket():
+    assert chosen(max_batch=100).buckets[-3:] == (32, 64, 100)
+    assert chosen(max_batch=4).buckets == (1, 2, 4)
+
+
+def test_a_gpu_that_the_driver_shows_and_no_session_gets_is_an_error_and_no_fall_back(monkeypatch):
+    # The session's own fall-back to CPU is silent.
+    class OnlyCpu:
+        def __init__(self, *_args, **_kwargs):
+            pass
+
+        def get_providers(self):
+            return ["CPUExecutionProvider"]
+
+    monkeypatch.setattr(cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None)
+    monkeypatch.setattr(ort, "InferenceSession", OnlyCpu)
+    with pytest.raises(EngineUnavailable, match="CPUExecutionProvider instead of CUDAExecutionProvider"):
+        chosen()

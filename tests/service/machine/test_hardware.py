@@ -1,0 +1,58 @@
+import pytest
+
+from service.machine import hardware
+from service.machine.hardware import available_cpus, cpu_flags, cpu_name, default_workers, lanes
+
+
+def test_a_machine_that_does_not_say_what_its_cpu_has_has_nothing(tmp_path):
+    assert cpu_flags(tmp_path / "nothing") == set()
+    (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: fp asimd bf16\n")
+    assert cpu_flags(tmp_path / "arm") == set()
+    assert cpu_name()
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "passes"), [(1, 1, 1), (2, 2, 2), (3, 3, 2), (4, 4, 2), (16, 4, 8), (64, 4, 32)]
+)
+def test_there_is_a_worker_per_core_and_four_at_most_which_share_the_cores(
+    monkeypatch, cores, workers, passes
+):
+    monkeypatch.setattr(hardware, "available_cpus", lambda: cores)
+    monkeypatch.setattr(hardware, "has_gpu_runtime", lambda: False)
+    assert default_workers() == workers
+    assert lanes(workers) == passes
+
+
+@pytest.mark.parametrize(("gpus", "workers"), [(0, 4), (1, 1), (3, 3)])
+def test_with_gpus_there_is_a_worker_for_each(monkeypatch, gpus, workers):
+    monkeypatch.setattr(hardware, "available_cpus", lambda: 16)
+    monkeypatch.setattr(hardware, "has_gpu_runtime", lambda: True)
+    monkeypatch.setattr(hardware, "gpus", lambda: gpus)
+    assert default_workers() == workers
+
+
+@pytest.mark.parametrize(("workers", "passes"), [(1, 8), (2, 8), (3, 6), (8, 2), (16, 2)])
+def test_workers_that_were_asked_for_share_the_cores_too(monkeypatch, workers, passes):
+    monkeypatch.setattr(hardware, "available_cpus", lambda: 8)
+    assert lanes(workers) == passes
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 64),
+        ({"cpu.max": "max 100000"}, 64),
+        ({"cpu.max": "200000 100000"}, 2),
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "10000 100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu.max": "9900000 100000"}, 64),
+    ],
+)
+def test_cores_are_counted_by_the_cgroup_and_not_by_the_host(tmp_path, monkeypatch, files, cores):
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert available_cpus(tmp_path) == cores

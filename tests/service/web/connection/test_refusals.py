@@ -1,0 +1,76 @@
+import asyncio
+import time
+
+from service.web.connection import refusals
+from service.web.connection.refusals import HOLD_SECONDS, Refusals
+from tests.waiting import until
+
+
+def play(scene):
+    asyncio.run(scene)
+
+
+def test_a_few_refusals_are_sent_at_once():
+    async def scene() -> None:
+        held, sent = Refusals(), []
+        for number in range(refusals._FREE):
+            held.send(lambda number=number: sent.append(number))
+        assert sent == list(range(refusals._FREE))
+
+    play(scene())
+
+
+def test_of_many_the_rest_is_held_back_and_sent_in_order():
+    async def scene() -> None:
+        held, sent = Refusals(), []
+        count = refusals._FREE + 100
+        begun = time.monotonic()
+        for number in range(count):
+            held.send(lambda number=number: sent.append((number, time.monotonic() - begun)))
+        assert len(sent) == refusals._FREE
+        await until(lambda: len(sent) == count)
+        assert [number for number, _ in sent] == list(range(count))
+        late = [seconds for _, seconds in sent[refusals._FREE :]]
+        assert min(late) >= HOLD_SECONDS - 0.002
+
+    play(scene())
+
+
+def test_between_those_that_are_let_go_the_event_loop_turns():
+    async def scene() -> None:
+        held, sent, seen = Refusals(), [], []
+        for number in range(refusals._FREE + 100):
+            held.send(lambda number=number: sent.append(number))
+        while len(sent) < refusals._FREE + 100:
+            seen.append(len(sent))
+            await asyncio.sleep(0)
+        assert len(set(seen)) > 100 // refusals._AT_ONCE
+
+    play(scene())
+
+
+def test_after_a_quiet_moment_refusals_are_sent_at_once_again(monkeypatch):
+    async def scene() -> None:
+        held, sent = Refusals(), []
+        for _ in range(refusals._FREE + 1):
+            held.send(lambda: sent.append(None))
+        await until(lambda: len(sent) == refusals._FREE + 1)
+        held._since -= 1
+        held.send(lambda: sent.append("at once"))
+        assert sent[-1] == "at once"
+
+    play(scene())
+
+
+def test_who_waits_to_refuse_and_is_cancelled_harms_nobody():
+    async def scene() -> None:
+        held = Refusals()
+        for _ in range(refusals._FREE):
+            held.send(lambda: None)
+        first, second = (asyncio.ensure_future(held.wait()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        assert first.cancelled()
+
+    play(scene())

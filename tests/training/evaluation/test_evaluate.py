@@ -1,0 +1,168 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from service.generator.contract import ImageShape
+from tests.training.pictures import CLASS_NAMES, draw, squares
+from tests.training.tiny import TINY, command, write_npz
+from training.data.dataset import Dataset
+from training.errors import UserError
+from training.evaluation.evaluate import Evaluation, evaluate
+from training.evaluation.generated import Source
+from training.evaluation.quality.judging import JudgeSettings
+
+JUDGE = JudgeSettings("plain", images=1280)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """One trained judge for all tests of this file."""
+    return tmp_path_factory.mktemp("judges")
+
+
+def source_of(images: np.ndarray, classes: tuple[str, ...] | None = CLASS_NAMES) -> Source:
+    """A generator whose image of seed i is image i; it is asked in order."""
+    waiting = iter(images)
+
+    def forward(z, label):
+        return np.stack([next(waiting) for _ in z])
+
+    return Source(forward, 4, classes, ImageShape(1, *images.shape[2:]), {"engine": "list"}, batch=50)
+
+
+def evaluation_of(images: np.ndarray, cache: Path, **options) -> Evaluation:
+    dataset = options.pop("dataset", squares())
+    with Progress(console=Console(quiet=True)) as progress:
+        return evaluate(source_of(images, **options), dataset, [JUDGE], cache, progress)
+
+
+def test_unseen_real_images_are_as_good_as_the_floor(cache):
+    evaluation = evaluation_of(draw(120, 28, seed=2)[0], cache)
+    (verdict,) = evaluation.verdicts
+    distance = verdict.figures["frechet_distance"]
+    assert distance.value < 3 * distance.floor
+    assert verdict.figures["class_accuracy"].value > 0.95
+    assert verdict.figures["inception_score"].value == pytest.approx(3, abs=0.3)
+    assert verdict.figures["coverage"].value > 0.85
+    assert all(figure.images == 120 for figure in verdict.figures.values())
+    assert list(verdict.class_accuracies) == list(CLASS_NAMES)
+    within = verdict.figures["intra_class_frechet_distance"]
+    assert within.value < 3 * within.floor
+    assert verdict.figures["in_class_diversity"].value == pytest.approx(1, abs=0.15)
+    similarity = evaluation.pixels["in_class_similarity"]
+    assert similarity.value == pytest.approx(similarity.floor, abs=0.1)
+    likelihood = evaluation.pixels["parzen_log_likelihood"]
+    assert likelihood.standard_error is not None
+    assert abs(likelihood.value - likelihood.floor) < 5 * likelihood.standard_error
+    median = evaluation.memory["nearest_median"]
+    assert median.value == pytest.approx(median.floor, rel=0.1)
+
+
+def test_noise_is_far_from_the_floor(cache):
+    noise = np.random.default_rng(0).integers(0, 256, size=(120, 1, 28, 28), dtype=np.uint8)
+    figures = evaluation_of(noise, cache).verdicts[0].figures
+    assert figures["frechet_distance"].value > 30 * figures["frechet_distance"].floor
+    assert figures["coverage"].value < 0.2
+    assert figures["class_accuracy"].value < 0.7
+
+
+def test_copies_of_training_images_show_as_memorised(cache):
+    memory = evaluation_of(squares().images[:120], cache).memory
+    assert memory["nearest_median"].value == 0
+    assert memory["nearest_median"].floor > 5
+
+
+def test_right_pictures_of_wrong_classes_cost_only_class_accuracy(cache):
+    figures = evaluation_of(np.roll(draw(120, 28, seed=2)[0], 1, axis=0), cache).verdicts[0].figures
+    assert figures["class_accuracy"].value < 0.05
+    assert figures["frechet_distance"].value < 3 * figures["frechet_distance"].floor
+    within = figures["intra_class_frechet_distance"]
+    assert within.value > 30 * within.floor
+
+
+def test_a_class_that_is_one_image_shows_within_classes_and_not_in_the_inception_score(cache):
+    evaluation = evaluation_of(squares().images[np.arange(120) % 3], cache)
+    figures = evaluation.verdicts[0].figures
+    assert figures["inception_score"].value > 2.5
+    assert figures["class_accuracy"].value > 0.95
+    assert figures["in_class_diversity"].value < 0.01
+    assert evaluation.pixels["in_class_similarity"].value > 0.99
+    assert figures["intra_class_frechet_distance"].value > 5 * figures["intra_class_frechet_distance"].floor
+
+
+def test_an_unconditional_generator_has_no_figures_of_classes(cache):
+    evaluation = evaluation_of(draw(120, 28, seed=2)[0], cache, classes=None)
+    (verdict,) = evaluation.verdicts
+    of_classes = {"class_accuracy", "intra_class_frechet_distance", "in_class_diversity"}
+    assert not of_classes & verdict.figures.keys()
+    assert verdict.figures["frechet_distance"].value < 3 * verdict.figures["frechet_distance"].floor
+    assert verdict.class_accuracies == {}
+    assert evaluation.pixels.keys() == {"parzen_log_likelihood", "parzen_sigma"}
+    assert "not told the class" in evaluation.notes[0]
+
+
+def test_fewer_images_than_asked_and_unequal_classes_are_said(cache):
+    real = squares()
+    chosen = np.flatnonzero((real.test_labels == 0) | (np.arange(120) < 60))
+    skewed = Dataset(
+        "skewed", CLASS_NAMES, real.images, real.labels, real.test_images[chosen], real.test_labels[chosen]
+    )
+    evaluation = evaluation_of(draw(120, 28, seed=2)[0], cache, dataset=skewed)
+    assert evaluation.images == 80
+    assert [note.split()[0] for note in evaluation.notes] == ["80", "Generated"]
+
+
+@pytest.mark.parametrize("classes", [("a", "b", "c"), CLASS_NAMES[:2]])
+def test_another_data_set_is_refused(cache, classes):
+    with pytest.raises(UserError, match="classes are"):
+        evaluation_of(draw(120, 28, seed=2)[0], cache, classes=classes)
+
+
+def test_images_of_another_shape_are_refused(cache):
+    with pytest.raises(UserError, match="shape"):
+        evaluation_of(draw(120, 32, seed=2)[0], cache)
+
+
+def test_the_command_evaluates_a_run(tmp_path: Path):
+    data, run = write_npz(tmp_path / "stripes.npz", count=180), tmp_path / "run"
+    trained = command("train", "--data", data, "--run", run, "--images", 8, "--no-tensorboard", *TINY)
+    assert trained.exit_code == 0, trained.output
+    options = ["--data", data, "--judge-images", 128, "--cache", tmp_path / "judges", "--threads", 1]
+    result = command("evaluate", "--run", run, *options, "--judge", "residual", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["images"] == 30
+    assert found["origin"] == {"engine": "torch", "precision": "fp32", "images_seen": 8}
+    assert found["verdicts"][0]["judge"] == {"architecture": "residual", "seed": 1, "images": 128}
+    again = command("evaluate", "--run", run / "checkpoint.safetensors", *options, "--judge", "residual")
+    assert again.exit_code == 0, again.output
+    assert f"{found['verdicts'][0]['figures']['frechet_distance']['value']:.4f}" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--run", "missing"], "does not exist"),
+        (["--run", "empty"], "no checkpoint"),
+        (["--model", "bad.onnx"], "not an ONNX file"),
+        (["--model", "empty"], "No such file"),
+        (["--run", "empty", "--engine", "openvino"], "for an exported --model"),
+        (["--run", "empty", "--model", "bad.onnx"], "either --run"),
+        ([], "either --run"),
+        (["--run", "empty", "--images", "3"], "3 is not in the range"),
+        (["--run", "empty", "--judge", "wise"], "'plain', 'residual'"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    write_npz(tmp_path / "stripes.npz")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.onnx").write_bytes(b"not a model")
+    result = command("evaluate", *arguments, "--data", "stripes.npz")
+    assert result.exit_code in (1, 2)
+    assert words in result.output
+    assert "Traceback" not in result.output

@@ -1,0 +1,56 @@
+import io
+
+from rich.console import Console
+
+from training.evaluation.report import markdown, print_tables
+
+EVALUATION = {
+    "dataset": "garments",
+    "images": 10_000,
+    "origin": {"engine": "openvino", "precision": "fp32"},
+    "verdicts": [
+        {
+            "judge": {"architecture": "plain", "seed": 0, "images": 360_000},
+            "test_accuracy": 0.9271,
+            "figures": {
+                "class_accuracy": {"value": 0.94, "floor": 0.9271, "images": 10_000},
+                "frechet_distance": {"value": 6.0, "floor": 1.5, "images": 10_000},
+            },
+        }
+    ],
+    "memory": {"nearest_median": {"value": 30.0, "floor": 31.6, "images": 2_000}},
+    "notes": ["Something to know."],
+}
+
+
+def test_the_table_shows_each_figure_with_its_floor_and_sample_size():
+    console = Console(file=io.StringIO(), width=120)
+    print_tables(EVALUATION, console)
+    text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    (distance,) = [line for line in text.splitlines() if "Fréchet" in line]
+    assert [cell.strip() for cell in distance.strip("│").split("│")] == [
+        "Fréchet distance", "6.0000 (4.0 x floor)", "1.5000", "lower", "10,000",
+    ]  # fmt: skip
+    assert "engine openvino, precision fp32" in text
+    assert "92.7 % right on real held-out images" in text
+    assert "Note: Something to know." in text
+
+
+def test_markdown_has_the_same_rows_in_the_same_order():
+    rows = [line for line in markdown(EVALUATION).splitlines() if line.startswith("| ") and "---" not in line]
+    assert [row.split("|")[1].strip() for row in rows] == [
+        "figure", "Fréchet distance", "class accuracy", "figure", "nearest training image, median",
+    ]  # fmt: skip
+    assert rows[1] == "| Fréchet distance | 6.0000 (4.0 x floor) | 1.5000 | lower | 10,000 |"
+
+
+def test_a_figure_with_a_standard_error_shows_it():
+    likelihood = {"value": 225.0, "floor": 300.0, "images": 9000, "standard_error": 2.04}
+    table = markdown(EVALUATION | {"pixels": {"parzen_log_likelihood": likelihood}})
+    assert "| 225.0 ± 2.0 | 300.0 | higher | 9,000 |" in table
+
+
+def test_a_floor_of_zero_is_not_divided_by():
+    figures = {"frechet_distance": {"value": 6.0, "floor": 0.0, "images": 30}}
+    verdict = EVALUATION["verdicts"][0] | {"figures": figures}
+    assert "| 6.0000 | 0.0000 |" in markdown(EVALUATION | {"verdicts": [verdict]})

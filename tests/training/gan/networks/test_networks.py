@@ -1,0 +1,112 @@
+"""What every network promises, whichever file builds it."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from training.gan.ema import settle_batch_norm
+from training.gan.networks import NETWORKS, autoencoder, build_discriminator, build_generator
+from training.presets import settings_of
+from training.settings import ImageSpec, Settings
+
+SPEC = ImageSpec("any", 1, 28, 28, ("a", "b", "c"))
+SYSTEMS = {"mlp": "cgan", "dcgan": "wgan-gp", "autoencoder": "began", "sagan": "sagan", "residual": "ns-r1"}
+CONDITIONAL = [network for network in SYSTEMS if network != "autoencoder"]
+
+
+def tiny(network: str) -> Settings:
+    return settings_of(SYSTEMS[network], width=8, z_dim=6, label_dim=4)
+
+
+def test_no_network_is_left_out() -> None:
+    assert set(SYSTEMS) == set(NETWORKS)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("network", SYSTEMS)
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 1), (128, 3)])
+def test_images_have_the_data_sets_shape_and_d_gives_a_number_each(
+    network: str, size: int, channels: int
+) -> None:
+    spec = ImageSpec("any", channels, size, size, ("a", "b", "c"))
+    G, D = build_generator(tiny(network), spec), build_discriminator(tiny(network), spec)
+    label = torch.tensor([0, 2])
+    images = G(torch.randn(2, 6), label)
+    assert images.shape == (2, channels, size, size)
+    assert images.dtype == torch.float32
+    if network != "autoencoder":
+        assert images.abs().max() <= 1
+    assert D(images, label).shape == (2,)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("network", SYSTEMS)
+def test_image_does_not_depend_on_its_batch_mates(network: str) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(tiny(network), SPEC)
+    settle_batch_norm(generator, tiny(network), SPEC, images=512)
+    z, label = torch.randn(7, 6), torch.arange(7) % 3
+    together = generator(z, label)
+    for index in range(7):
+        alone = generator(z[index : index + 1], label[index : index + 1])
+        assert torch.allclose(alone[0], together[index], atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("network", SYSTEMS)
+def test_z_changes_the_image_and_so_does_the_class_where_it_is_told(network: str) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(tiny(network), SPEC).eval()
+    z = torch.randn(2, 6)
+    first = generator(z[:1], torch.tensor([0]))
+    assert not torch.allclose(first, generator(z[1:], torch.tensor([0])), atol=1e-6)
+    other_class = generator(z[:1], torch.tensor([1]))
+    assert torch.equal(first, other_class) == (network not in CONDITIONAL)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("network", CONDITIONAL)
+def test_d_is_told_the_class(network: str) -> None:
+    torch.manual_seed(0)
+    D = build_discriminator(tiny(network), SPEC).eval()
+    image = torch.rand(1, 1, 28, 28)
+    assert not torch.equal(D(image, torch.tensor([0])), D(image, torch.tensor([1])))
+
+
+@pytest.mark.parametrize("network", SYSTEMS)
+def test_discriminator_judges_rows_alone(network: str) -> None:
+    """Penalties take the gradient of the sum: rows must not mix."""
+    torch.manual_seed(0)
+    D = build_discriminator(tiny(network), SPEC)
+    images = torch.randn(4, 1, 28, 28, requires_grad=True)
+    (gradient,) = torch.autograd.grad(D(images, torch.tensor([0, 1, 0, 1]))[1], images)
+    assert gradient[1].abs().sum() > 0
+    assert gradient[[0, 2, 3]].abs().sum() == 0
+
+
+@torch.no_grad()
+def test_spectral_norms_of_sagan_are_1_in_both_networks() -> None:
+    torch.manual_seed(0)
+    G, D = build_generator(tiny("sagan"), SPEC), build_discriminator(tiny("sagan"), SPEC)
+    label = torch.arange(4) % 3
+    for _ in range(30):  # a step of the power iteration each
+        D(G(torch.randn(4, 6), label), label)
+    weights = [
+        layer.weight.flatten(1)
+        for network in (G.eval(), D.eval())
+        for layer in network.modules()
+        if is_parametrized(layer) and isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)
+    ]
+    assert len(weights) > 20
+    for weight in weights:
+        assert torch.linalg.matrix_norm(weight, 2) == pytest.approx(1, abs=0.1)
+
+
+@torch.no_grad()
+def test_began_s_d_gives_the_error_of_its_reconstruction() -> None:
+    torch.manual_seed(0)
+    D = autoencoder.build_discriminator(tiny("autoencoder"), SPEC)
+    images = torch.rand(3, 1, 28, 28) * 2 - 1
+    errors = D(images, torch.zeros(3, dtype=torch.int64))
+    assert torch.allclose(errors, (D.reconstruct(images) - images).abs().mean(dim=(1, 2, 3)))

@@ -1,0 +1,77 @@
+"""What to look at before training: counts, and one picture a class.
+
+A folder level too high, shuffled labels, or a class that is nearly empty show here in a second,
+and after hours of training otherwise.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from service.generator.images import grid
+from training.data.dataset import Dataset
+
+FEW_IMAGES = 10_000
+# Under so many training images the discriminator begins to memorise them (Zhao et al. 2020, figure 1).
+
+
+class ClassCount(NamedTuple):
+    name: str
+    training: int
+    test: int
+
+
+def counts(dataset: Dataset) -> list[ClassCount]:
+    """Images of each class."""
+    training = np.bincount(dataset.labels, minlength=len(dataset.class_names))
+    test = np.bincount(dataset.test_labels, minlength=len(dataset.class_names))
+    return [
+        ClassCount(*row) for row in zip(dataset.class_names, training.tolist(), test.tolist(), strict=True)
+    ]
+
+
+def remarks(dataset: Dataset) -> list[str]:
+    """What is allowed and yet worth a sentence."""
+    rows = counts(dataset)
+    found = []
+    if without := [row.name for row in rows if row.test == 0]:
+        found.append(f"no test image of {', '.join(without)}: `evaluate` cannot judge these classes")
+    most, least = max(row.training for row in rows), min(rows, key=lambda row: row.training)
+    if most > 10 * least.training:
+        found.append(
+            f"'{least.name}' has {least.training:,} training images and another class {most:,}: "
+            "rare classes come out worst"
+        )
+    if (total := len(dataset.images)) < FEW_IMAGES:
+        found.append(
+            f"{total:,} training images are few: train with --augment brightness,translation,cutout "
+            "(and saturation,contrast for colour)"
+        )
+    return found
+
+
+def one_of_each(dataset: Dataset) -> NDArray[np.uint8]:
+    """The first training image of each class, in the order of the classes: uint8 [C, rows * H, columns * W]."""
+    first = [int(np.flatnonzero(dataset.labels == label)[0]) for label in range(len(dataset.class_names))]
+    return grid(dataset.images[first], columns=min(10, len(first)))
+
+
+def show(dataset: Dataset, console: Console) -> None:
+    """Print the counts, the remarks, and what the images are."""
+    table = Table("class", "training images", "test images", title=dataset.name)
+    for row in counts(dataset):
+        table.add_row(row.name, f"{row.training:,}", f"{row.test:,}")
+    console.print(table, markup=False)
+    for remark in remarks(dataset):
+        console.print(f"Note: {remark}.", soft_wrap=True, markup=False, highlight=False)
+    spec, colour = dataset.spec, "grey" if dataset.spec.channels == 1 else "RGB"
+    console.print(
+        f"{len(dataset.images):,} training images and {len(dataset.test_images):,} test images ({dataset.split}), "
+        f"{spec.width}x{spec.height}, {colour}",
+        soft_wrap=True,
+        markup=False,
+        highlight=False,
+    )

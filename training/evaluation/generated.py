@@ -1,0 +1,106 @@
+"""The images to be judged: of a checkpoint, or of an exported file as an engine serves it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from service.errors import ContractError, EngineUnavailable
+from service.generator.contract import ImageShape, parse, version
+from service.generator.engine import Forward
+from service.generator.engines.choose import choose
+from service.generator.latents import latents
+from service.registry.model import FILE as MODEL_FILE
+from service.settings import Settings as ServiceSettings
+from training.data.dataset import to_uint8
+from training.errors import UserError
+from training.run.checkpoint import TrainedGenerator, load_generator
+
+
+@dataclass(frozen=True)
+class Source:
+    """A generator, wherever it runs.
+
+    classes: the class names; None if it is unconditional.
+    origin: what it is and what runs it, in JSON types.
+    """
+
+    forward: Forward
+    z_dim: int
+    classes: tuple[str, ...] | None
+    image: ImageShape
+    origin: dict[str, Any]
+    batch: int
+
+
+def open_run(path: Path) -> Source:
+    """The averaged generator of a run folder or a checkpoint file, in torch. Raises UserError."""
+    trained = load_generator(path)
+    spec = trained.spec
+    return Source(
+        forward=torch_forward(trained),
+        z_dim=trained.settings.z_dim,
+        classes=trained.class_names,
+        image=ImageShape(spec.channels, spec.height, spec.width),
+        origin={"engine": "torch", "precision": "fp32", "images_seen": trained.images_seen},
+        batch=100,
+    )
+
+
+def open_model(path: Path, engine: str = "auto", precision: str = "auto", threads: int = 0) -> Source:
+    """An exported model's folder or .onnx file, on the engine that would serve it. Raises UserError."""
+    settings = ServiceSettings(engine=engine, precision=precision, threads=threads)
+    path = path / MODEL_FILE if path.is_dir() else path
+    try:
+        file = path.read_bytes()
+        contract = parse(file)
+        runner = choose(file, contract, settings, path=path).engine
+    except (OSError, ContractError, EngineUnavailable) as error:
+        raise UserError(f"{path}: {error}") from error
+    return Source(
+        forward=runner.wide,
+        z_dim=contract.z_dim,
+        classes=None if contract.classes is None else tuple(contract.classes),
+        image=contract.image,
+        origin={
+            "engine": runner.name,
+            "precision": runner.precision,
+            "provider": runner.provider,
+            "version": version(file),
+        },
+        batch=runner.max_batch,
+    )
+
+
+def torch_forward(trained: TrainedGenerator) -> Forward:
+    """The averaged network as an engine would be called: uint8 out, rounded as the exported graph does it."""
+
+    @torch.inference_mode()
+    def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        # Without classes, the networks were trained with one.
+        label = np.zeros(len(z), np.int64) if label is None else label
+        return to_uint8(trained.generator(torch.from_numpy(z), torch.from_numpy(label)))
+
+    return forward
+
+
+def images_of(
+    source: Source, count: int, advance: Callable[[int], None]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Image i is that of seed i and, in a conditional generator, class i mod K: the same whenever asked.
+
+    advance is called with the number of images that became ready.
+    Returns uint8 [count, C, H, W], and the labels, int64 [count]; all 0 if unconditional.
+    """
+    labels = np.arange(count) % len(source.classes or "0")
+    parts = []
+    for start in range(0, count, source.batch):
+        stop = min(start + source.batch, count)
+        label = labels[start:stop] if source.classes else None
+        parts.append(source.forward(latents(range(start, stop), source.z_dim), label))
+        advance(stop - start)
+    return np.concatenate(parts), labels

@@ -1,0 +1,138 @@
+"""Real and generated images, compared: every figure of `evaluate`, of any images in the generated ones' place."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.quality.coverage import coverage
+from training.evaluation.quality.diversity import in_class_distance, in_class_similarity
+from training.evaluation.quality.frechet import frechet_distance
+from training.evaluation.quality.inception_score import inception_score
+from training.evaluation.quality.intra_class import intra_class_frechet_distance
+from training.evaluation.quality.judge import Judge, Judgement
+from training.evaluation.quality.kernel import kernel_distance
+from training.evaluation.quality.nearest import distances_to_training, nearest
+from training.evaluation.quality.parzen import parzen_log_likelihood
+
+NEIGHBOURS = 5
+NEAREST_IMAGES = 2000
+# Of so many images the nearest among all training images is sought: eight seconds of a core on Fashion-MNIST.
+VALIDATION_IMAGES = 1000
+# Of the held-out images, at most a tenth of them: they choose the Parzen window, and are not measured on.
+
+
+class Value(NamedTuple):
+    """A figure of some images, of how many, and its standard error where that is customary."""
+
+    value: float
+    images: int
+    standard_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the generated images, and its floor: the same of as many real ones."""
+
+    value: float
+    floor: float
+    images: int
+    standard_error: float | None = None
+
+
+def beside(values: dict[str, Value], floors: dict[str, Value]) -> dict[str, Figure]:
+    """Each figure with its floor; only those that have one."""
+    return {
+        name: Figure(found.value, floors[name].value, found.images, found.standard_error)
+        for name, found in values.items()
+        if name in floors
+    }
+
+
+@dataclass(frozen=True)
+class Sample:
+    """images: uint8 [N, C, H, W]; labels: int64 [N], what each should be, or None where nobody was told."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A sample through a judge's eyes."""
+
+    judgement: Judgement
+    labels: NDArray[np.int64] | None
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        return self.judgement.features
+
+    @property
+    def recognised(self) -> NDArray[np.bool_]:
+        """[N]: whether the judge takes the image for what it should be."""
+        return self.judgement.probabilities.argmax(axis=1) == self.labels
+
+
+def look(judge: Judge, sample: Sample) -> Seen:
+    return Seen(judge(sample.images), sample.labels)
+
+
+def judged(real: Seen, other: Seen) -> dict[str, Value]:
+    """The figures of `other` in a judge's features, against held-out real images.
+
+    Those of single classes only where `other` has labels.
+    """
+    found = {
+        "frechet_distance": frechet_distance(real.features, other.features),
+        "kernel_distance": kernel_distance(real.features, other.features),
+        **asdict(coverage(real.features, other.features, NEIGHBOURS)),
+    }
+    if real.labels is not None and other.labels is not None:
+        found["intra_class_frechet_distance"] = intra_class_frechet_distance(
+            real.features, real.labels, other.features, other.labels
+        )
+        # The judge's features have no unit: real images give them one.
+        real_distance = in_class_distance(real.features, real.labels)
+        found["in_class_diversity"] = in_class_distance(other.features, other.labels) / real_distance
+    return {name: Value(value, len(other.features)) for name, value in found.items()} | recognisable(other)
+
+
+def recognisable(seen: Seen) -> dict[str, Value]:
+    """Those of a judge's figures that no real images take part in."""
+    found = {"inception_score": inception_score(seen.judgement.probabilities)}
+    if seen.labels is not None:
+        found["class_accuracy"] = float(seen.recognised.mean())
+    return {name: Value(value, len(seen.features)) for name, value in found.items()}
+
+
+def class_accuracies(seen: Seen, class_names: Sequence[str]) -> dict[str, Value]:
+    """The share of each class's images that the judge recognises, where there are any."""
+    hits = {name: seen.recognised[seen.labels == label] for label, name in enumerate(class_names)}
+    return {name: Value(float(found.mean()), len(found)) for name, found in hits.items() if len(found)}
+
+
+def in_pixels(held_out: Sample, other: Sample) -> dict[str, Value]:
+    """The figures of `other` in which no judge has a say: variety within classes, and likelihood."""
+    found = {}
+    if other.labels is not None:
+        similarity = in_class_similarity(other.images, other.labels)
+        found["in_class_similarity"] = Value(similarity, len(other.images))
+    split = max(1, min(VALIDATION_IMAGES, len(held_out.images) // 10))
+    validation, test = held_out.images[:split], held_out.images[split:]
+    likelihood = parzen_log_likelihood(other.images, validation, test)
+    found["parzen_log_likelihood"] = Value(likelihood.mean, len(test), likelihood.standard_error)
+    found["parzen_sigma"] = Value(likelihood.sigma, len(validation))
+    return found
+
+
+def memorisation(images: NDArray[np.uint8], training: NDArray[np.uint8]) -> dict[str, Value]:
+    """Distances to the nearest training image."""
+    size = min(NEAREST_IMAGES, len(images))
+    found = nearest(distances_to_training(images[:size], training))
+    return {
+        "nearest_median": Value(found.median, size),
+        "nearest_lowest_percent": Value(found.lowest_percent, size),
+    }

@@ -1,0 +1,137 @@
+"""The judge: a classifier of the data set, in whose features generated images are compared with real ones.
+
+Inception's features, in which FID and the Inception Score are usually computed, come from photographs
+of 299x299 pixels and say little about 28x28 garments. A classifier trained on the data set itself sees
+what matters there; its figures mean something only beside its own real-vs-real floor.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training.data.dataset import to_float
+from training.settings import ImageSpec
+
+FEATURES = 128
+_BATCH_IMAGES = 500
+
+
+class Network(nn.Module):
+    """A classifier: `trunk` gives the 128 penultimate features, `head` the logits."""
+
+    def __init__(self, trunk: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = nn.Linear(FEATURES, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image: float32 [N, C, H, W] in [-1, 1]. Returns logits, float32 [N, K]."""
+        return self.head(self.trunk(image))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge sees in N images."""
+
+    features: NDArray[np.float32]  # [N, 128]
+    probabilities: NDArray[np.float32]  # [N, K], rows sum to 1
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained classifier, its origin and its accuracy on real images that it was not trained on."""
+
+    architecture: str
+    seed: int
+    test_accuracy: float
+    network: Network
+
+    @torch.inference_mode()
+    def __call__(self, images: NDArray[np.uint8]) -> Judgement:
+        """images: uint8 [N, C, H, W]."""
+        features, probabilities = [], []
+        for batch in _batches(images):
+            hidden = self.network.trunk(batch)
+            features.append(hidden)
+            probabilities.append(F.softmax(self.network.head(hidden), dim=1))
+        return Judgement(torch.cat(features).numpy(), torch.cat(probabilities).numpy())
+
+
+def plain(channels: int, side: int) -> nn.Module:
+    """Convolution, batch norm, ReLU, max pooling; then one hidden layer, whose output is the features."""
+    halvings = _halvings(side)
+    # The stem halves at once: layers at full resolution cost most of the time and add no accuracy.
+    layers = [*_convolution(channels, 32, 5, stride=2), *_convolution(32, 64, 3)]
+    for _ in range(halvings - 1):
+        layers += [nn.MaxPool2d(2), *_convolution(64, 64, 3)]
+    left = side >> halvings
+    layers += [nn.Flatten(), nn.Dropout(0.3), nn.Linear(64 * left * left, FEATURES), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def residual(channels: int, side: int) -> nn.Module:
+    """Residual blocks with group norm and SiLU; the features are means over positions.
+
+    Shares with `plain` neither layers nor norm nor pooling, so that it can contradict it.
+    """
+    width = 32
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, width, 4, stride=2, padding=1),
+        _Block(width, width, stride=1),
+    ]
+    for _ in range(_halvings(side)):
+        wider = min(2 * width, FEATURES)
+        layers.append(_Block(width, wider, stride=2))
+        width = wider
+    layers += [nn.GroupNorm(8, FEATURES), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers)
+
+
+ARCHITECTURES: dict[str, Callable[[int, int], nn.Module]] = {"plain": plain, "residual": residual}
+
+
+def build(architecture: str, spec: ImageSpec) -> Network:
+    """An untrained judge for images of this shape and these classes."""
+    trunk = ARCHITECTURES[architecture](spec.channels, max(spec.height, spec.width))
+    return Network(trunk, spec.classes)
+
+
+def to_input(images: NDArray[np.uint8]) -> Tensor:
+    """uint8 [N, C, H, W] -> float32 [N, C, H, W] in [-1, 1]."""
+    # channels_last: 909 images/s against 666 in training on one AVX2 thread.
+    return to_float(images).contiguous(memory_format=torch.channels_last)
+
+
+def _batches(images: NDArray[np.uint8]) -> Iterator[Tensor]:
+    for start in range(0, len(images), _BATCH_IMAGES):
+        yield to_input(images[start : start + _BATCH_IMAGES])
+
+
+def _convolution(channels_in: int, channels_out: int, size: int, stride: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(channels_in, channels_out, size, stride, padding=size // 2, bias=False)
+    return [convolution, nn.BatchNorm2d(channels_out), nn.ReLU()]
+
+
+def _halvings(side: int) -> int:
+    """How often the side is halved to reach 7 or 8: 28 and 32 take two, 64 three, 128 four."""
+    return max(2, math.ceil(math.log2(side / 8)))
+
+
+class _Block(nn.Module):
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(8, channels_in), nn.GroupNorm(8, channels_out)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        same = channels_in == channels_out and stride == 1
+        self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        return self.skip(x) + self.conv2(F.silu(self.norm2(h)))

@@ -1,0 +1,210 @@
+"""The model card and the sample picture of an exported generator."""
+
+import re
+import shlex
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from service.generator.contract import Contract, card_row
+from service.generator.engines.choose import bf16_is_as_good
+from service.generator.images import grid, png
+from service.generator.latents import latents
+from training.evaluation.generated import Source
+from training.evaluation.report import ROWS, markdown
+from training.presets import PRESETS, settings_of
+from training.settings import Settings
+
+SAMPLES = "samples.png"
+COLUMNS = 10
+MAX_ROWS = 20
+SHOWN_PIXELS = 56
+# Smaller images are enlarged by a whole factor up to about this side, or nobody sees them.
+
+ABOUT_DATA = {
+    "fashion-mnist": (
+        "Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, [arXiv 1708.07747](https://arxiv.org/abs/1708.07747)): "
+        "70,000 grey pictures of garments, 60,000 of them for training, by Zalando SE, under the "
+        "[MIT licence](https://github.com/zalandoresearch/fashion-mnist/blob/master/LICENSE)."
+    ),
+}
+NAMED_OPTIONS = ("images", "batch", "seed", "augment", "precision")
+# Settings that have an option of their own on the command line of `train`.
+
+
+def sample_grid(source: Source) -> bytes:
+    """A PNG of seeds 0 to 9 through the exported file: a row is a class, a column one z."""
+    rows = min(len(source.classes or ()), MAX_ROWS) or COLUMNS
+    count = rows * COLUMNS
+    # Unconditional: every cell is a seed of its own.
+    seeds = [i % COLUMNS if source.classes else i for i in range(count)]
+    label = np.repeat(np.arange(rows), COLUMNS) if source.classes else None
+    picture = grid(source.forward(latents(seeds, source.z_dim), label), COLUMNS)
+    factor = max(1, SHOWN_PIXELS // source.image.height)
+    return png(np.ascontiguousarray(picture.repeat(factor, axis=1).repeat(factor, axis=2)))
+
+
+def card(contract: Contract, file: bytes, origin: dict[str, Any], about_data: str | None) -> str:
+    """The card in Markdown, from what the file says of itself.
+
+    file: the ONNX file; the service refuses any other beside this card.
+    origin: what ran the samples, `Source.origin`. about_data: the images, whose, and under which licence.
+    """
+    parts = [
+        f"# {contract.name}",
+        _what(contract),
+        _samples(contract, origin),
+        _facts(contract, file),
+        f"## Data and licence\n\n{about_data or ABOUT_DATA.get(contract.training['dataset'], _UNKNOWN_DATA)}",
+        _training(contract),
+        _quality(contract),
+        _limits(contract),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def with_precisions(text: str, contract: Contract, before: bytes, file: bytes) -> str:
+    """The card of a file that was given `quality["precisions"]`: SHA-256 and one section are new, the rest as it was.
+
+    before, file: the ONNX file without and with them.
+    """
+    text = _PRECISIONS.sub("", text.replace(card_row(before), card_row(file)))
+    head, limits, rest = text.partition("## Limits\n")
+    return f"{head.rstrip()}\n\n{_precisions(contract)}\n\n{limits}{rest}".rstrip() + "\n"
+
+
+def train_command(settings: Settings, dataset: str) -> str:
+    """The command line that trains with these settings, from a data set in data/."""
+    words = ["python", "-m", "training", "train", "--data", f"data/{dataset}", "--run", f"runs/{dataset}"]
+    # A preset of an earlier version: what it set is then said value by value.
+    known = settings.preset in PRESETS
+    base = settings_of(settings.preset) if known else Settings()
+    words += ["--preset", settings.preset] if known else []
+    for field in fields(Settings):
+        value = getattr(settings, field.name)
+        if field.name == "preset" or (
+            value == getattr(base, field.name) and field.name not in ("images", "seed")
+        ):
+            continue
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        words += (
+            [f"--{field.name}", text] if field.name in NAMED_OPTIONS else ["--set", f"{field.name}={text}"]
+        )
+    return shlex.join(words)
+
+
+_PRECISIONS = re.compile(r"^## Precisions\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+_UNKNOWN_DATA = (
+    "Not stated. (`export --about-data` says what the images are, whose, and under which licence.)"
+)
+
+
+def _what(contract: Contract) -> str:
+    kind = "A class-conditional" if contract.classes else "An unconditional"
+    shape = contract.image
+    colour = "grey" if shape.channels == 1 else "RGB"
+    return (
+        f"{kind} image generator, trained from scratch with ganserve as a generative adversarial network: "
+        f"{shape.width}x{shape.height} {colour} images of the kind that {contract.training['dataset']} holds."
+    )
+
+
+def _samples(contract: Contract, origin: dict[str, Any]) -> str:
+    what = (
+        "One class a row, in the order below; a column is one z: seeds 0 to 9"
+        if contract.classes
+        else f"Seeds 0 to {COLUMNS**2 - 1}, row by row"
+    )
+    return (
+        f"![Samples]({SAMPLES})\n\n{what}, no truncation, "
+        f"through `generator.onnx` on {origin['engine']} in {origin['precision']}."
+    )
+
+
+def _facts(contract: Contract, file: bytes) -> str:
+    training = contract.training
+    label = "; label, an index into the classes" if contract.classes else ""
+    rows = {
+        "input": f"z, {contract.z_dim} numbers, standard normal{label}",
+        "output": f"uint8 {contract.image.channels} x {contract.image.height} x {contract.image.width}",
+        "classes": ", ".join(contract.classes or ("none",)),
+        "parameters": f"{training['parameters']:,}",
+        "multiply-adds an image": f"{training['multiply_adds']:,}",
+        "weights": f"average of the generator after {training['images_seen']:,} of {training['settings']['images']:,} images",
+        "configuration": training["configuration"],
+    }
+    return "\n".join(
+        ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items()), card_row(file)]
+    )
+
+
+def _training(contract: Contract) -> str:
+    training = contract.training
+    settings = "\n".join(f"{name} = {value}" for name, value in training["settings"].items())
+    return (
+        f"## Training\n\nNetwork `{training['network']}`, loss `{training['loss']}`, torch {training['torch']}:\n\n"
+        f"```\n{training['command']}\n```\n\nEvery setting (their meaning is in `training/settings.py`):\n\n"
+        f"```\n{settings}\n```"
+    )
+
+
+def _quality(contract: Contract) -> str:
+    quality = contract.quality
+    if not quality:
+        return "## Figures\n\nNot evaluated: it was exported without `--data`."
+    judges = " ".join(f"--judge {verdict['judge']['architecture']}" for verdict in quality["verdicts"])
+    origin = quality["origin"]
+    seeds = f"seed i of class i mod {contract.class_count}" if contract.classes else "seed i"
+    command = (
+        f"python -m training evaluate --model models/{contract.name} --data data/{quality['dataset']} "
+        f"--images {quality['images']} {judges}"
+    )
+    return (
+        f"## Figures\n\nOf the served file on {origin['engine']} in {origin['precision']}: {quality['images']:,} images, "
+        f"{seeds}, no truncation, against {quality['images']:,} real images "
+        f"that were held out of training (split: {quality['split']}). The floor is what as many real training "
+        "images reach in the generated ones' place; for the Inception Score, the class accuracy and the nearest "
+        "training image it is that of the held-out images. The judges are classifiers of the data set, trained "
+        "on its training images; figures of one judge can't be compared with another's, nor with Inception's.\n\n"
+        f"{markdown(quality)}\n\nMeasured by\n\n```\n{command}\n```"
+    )
+
+
+def _precisions(contract: Contract) -> str:
+    fp32, bf16 = contract.quality["precisions"]
+    lines = ["| figure | fp32 | bf16 |", "| --- | ---: | ---: |"]
+    for name in fp32["figures"]:
+        judge, _, figure = name.partition(".")
+        row, both = ROWS[figure], (fp32["figures"][name], bf16["figures"][name])
+        values = (f"{one['value']:.{row.digits}f} ± {one['error']:.{row.digits}f}" for one in both)
+        lines.append(f"| {row.title}, judge '{judge}' | {' | '.join(values)} |")
+    found = "may take bf16: no figure" if bf16_is_as_good(contract) else "does not take bf16: a figure"
+    return (
+        f"## Precisions\n\nOf {fp32['images']:,} images of OpenVINO in each, from the same z, with one standard error "
+        f"(Fréchet distance: bootstrap of the images, {fp32['resamples']} resamples; class accuracy: binomial):\n\n"
+        + "\n".join(lines)
+        + f"\n\n`auto` {found} differs by more than the error of the difference."
+    )
+
+
+def _limits(contract: Contract) -> str:
+    limits = [
+        f"It draws what {contract.training['dataset']} holds, with its biases, and nothing else.",
+        f"Images have {contract.image.width}x{contract.image.height} pixels.",
+        "The figures come from one training run, so they say nothing of the spread between runs.",
+    ]
+    for verdict in contract.quality.get("verdicts", []):
+        accuracy = verdict["class_accuracies"]
+        if not accuracy:
+            continue
+        name, figure = min(accuracy.items(), key=lambda pair: pair[1]["value"])
+        limits.append(
+            f"Judge '{verdict['judge']['architecture']}' recognises {name} least: "
+            f"{figure['value']:.3f} of the generated images, {figure['floor']:.3f} of the real ones."
+        )
+        gap = {name: figure["floor"] - figure["value"] for name, figure in accuracy.items()}
+        worst = max(gap, key=lambda name: gap[name])
+        if worst != name and gap[worst] > 0.01:
+            limits.append(f"The same judge sees the widest gap to real images in {worst}: {gap[worst]:.3f}.")
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)

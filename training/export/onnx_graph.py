@@ -1,0 +1,130 @@
+"""A trained generator as an ONNX graph, and the proof that it draws the same pictures."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from service.generator.contract import IR_VERSION, OPSET, Contract
+from service.generator.engine import Forward
+from service.generator.engines.ort import OrtEngine
+from service.generator.golden import difference
+from service.generator.latents import latents
+from training.errors import UserError
+from training.export.folding import fold
+from training.run.checkpoint import TrainedGenerator
+
+PARITY_BATCHES = (1, 3, 64)
+
+
+class Served(nn.Module):
+    """(z, label), or z alone -> uint8 image: denormalised, rounded, clipped and cast as dataset.to_uint8 does it."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """z: float32 [N, z_dim]. label: int64 [N]. Returns uint8 [N, C, H, W]."""
+        if label is None:
+            label = torch.zeros(z.shape[0], dtype=torch.int64)  # len(z) would be a constant
+        image = self.generator(z, label)
+        return (image + 1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_graph(trained: TrainedGenerator) -> onnx.ModelProto:
+    """The graph of the contract, without metadata: inputs z and, with classes, label; output image; N free."""
+    # An example batch of 1 would make the batch axis a constant.
+    inputs = {"z": torch.zeros(2, trained.settings.z_dim), "label": torch.zeros(2, dtype=torch.int64)}
+    free = {"z": {0: torch.export.Dim("N")}, "label": {0: torch.export.Dim.AUTO}}
+    names = ["z"] if trained.class_names is None else ["z", "label"]
+    with _quiet():
+        # The TorchScript exporter is deprecated, and wrote 249 nodes where this one writes 71. This one
+        # has written wrong graphs of convolution and batch norm (pytorch issues 166797 and 169178): fold
+        # leaves it no conditional batch norm, and check_parity is never skipped.
+        program = torch.onnx.export(
+            Served(fold(trained.generator)).eval(),
+            tuple(inputs[name] for name in names),
+            input_names=names,
+            output_names=["image"],
+            dynamic_shapes=tuple(free[name] for name in names),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = onnx.ModelProto()
+    model.CopyFrom(program.model_proto)
+    model.ir_version = IR_VERSION
+    _strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def check_parity(file: bytes, contract: Contract, want: Forward) -> None:
+    """Raises UserError, naming batch and figure, where ONNX Runtime's images are not those of `want`, the network."""
+    got = OrtEngine(file, contract, cuda=False, precision="fp32", threads=1).wide
+    for batch in PARITY_BATCHES:
+        # Every class at least once.
+        count = batch if batch == 1 else max(batch, contract.class_count)
+        for start in range(0, count, batch):
+            seeds = np.arange(start, start + batch)
+            z = latents(map(int, seeds), contract.z_dim)
+            label = None if contract.classes is None else seeds % contract.class_count
+            if excess := difference(got(z, label), want(z, label)).excess("fp32"):
+                raise UserError(f"not exported: at batch {batch} ONNX Runtime differs from torch: {excess}")
+
+
+def multiply_adds(model: onnx.ModelProto) -> int:
+    """Multiply-adds of the convolutions and matrix products, for one image."""
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for value in (*inferred.graph.value_info, *inferred.graph.output, *inferred.graph.input):
+        # The free batch axis counts as one image.
+        shapes[value.name] = tuple(axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim)
+    total = 0
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            total += int(np.prod(shapes[node.output[0]]) * np.prod(shapes[node.input[1]][1:]))
+        elif node.op_type == "ConvTranspose":
+            total += int(np.prod(shapes[node.input[0]]) * np.prod(shapes[node.input[1]][1:]))
+        elif node.op_type in ("Gemm", "MatMul"):
+            total += int(np.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1])
+    return total
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Removes what only the exporter can use: above all the source paths of whoever exported."""
+    for part in (
+        model.graph,
+        *model.graph.node,
+        *model.graph.initializer,
+        *model.graph.input,
+        *model.graph.output,
+    ):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    model.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    model.graph.name = "generator"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's notes on itself: torchvision's operators, and a deprecation inside torch."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            yield
+    finally:
+        registration.setLevel(level)

@@ -1,0 +1,53 @@
+"""OpenVINO's images in fp32 and in bf16 from equal z, judged alike: what `auto` reads in a file before it takes bf16."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from training.evaluation.generated import Source, images_of, open_model
+from training.evaluation.quality.comparison import Sample, Seen, look
+from training.evaluation.quality.frechet import frechet_distance, frechet_error
+from training.evaluation.reference import Reference, bar
+
+ENGINE, PRECISIONS = "openvino", ("fp32", "bf16")
+RESAMPLES = 100
+# They know the error to 7 %.
+
+
+def open_precisions(model: Path, threads: int = 0) -> list[Source]:
+    """An exported model in each of PRECISIONS. Raises UserError: this machine lacks one."""
+    return [open_model(model, ENGINE, precision, threads) for precision in PRECISIONS]
+
+
+def precisions(sources: Sequence[Source], real: Reference, progress: Progress) -> list[dict[str, Any]]:
+    """`quality["precisions"]`, as `service.generator.engines.choose.bf16_is_as_good` has it, a figure under `judge.name`.
+
+    sources: of `open_precisions`. real: with the judges.
+    """
+    runs = []
+    for source in sources:
+        precision, figures = source.origin["precision"], {}
+        images, labels = images_of(source, real.size, bar(progress, f"generate in {precision}", real.size))
+        sample = Sample(images, labels if source.classes else None)
+        done = bar(progress, f"compare {precision}", len(real.benches))
+        for bench in real.benches:
+            found = _figures(bench.held_out, look(bench.judge, sample))
+            figures |= {f"{bench.judge.architecture}.{name}": figure for name, figure in found.items()}
+            done(1)
+        judges = [asdict(bench.settings) for bench in real.benches]
+        run = {"engine": ENGINE, "precision": precision, "images": real.size, "judges": judges}
+        runs.append(run | {"resamples": RESAMPLES, "figures": figures})
+    return runs
+
+
+def _figures(real: Seen, made: Seen) -> dict[str, dict[str, float]]:
+    error = frechet_error(real.features, made.features, RESAMPLES)
+    found = {"frechet_distance": {"value": frechet_distance(real.features, made.features), "error": error}}
+    if made.labels is not None:
+        share = float(made.recognised.mean())
+        error = (share * (1 - share) / len(made.labels)) ** 0.5
+        found["class_accuracy"] = {"value": share, "error": error}
+    return found

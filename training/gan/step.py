@@ -1,0 +1,177 @@
+"""One update of the discriminator, one of the generator."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.gan import ema
+from training.gan.augment import augment
+from training.gan.losses import LOSSES, began_balance, began_convergence
+from training.gan.penalties import clip_weights, r1, r2, wgan_gp
+from training.gan.state import State
+from training.settings import Settings
+
+Batch = tuple[Tensor, Tensor]
+Figures = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What an update needs beside the state: the choices, the images, the device's arithmetic."""
+
+    settings: Settings
+    classes: int
+    device: torch.device
+    real_batch: Callable[[int], Batch]
+    # k -> (float32 [N, C, H, W] in [-1, 1], int64 [N]): the same for the same k, in any process.
+    autocast: Callable[[], AbstractContextManager]
+
+
+def train_step(trainer: Trainer, state: State) -> Figures:
+    """d_steps updates of D, one of G, one of the average; images_seen moves on by d_steps batches.
+
+    Every draw comes from (seed, images_seen), so the same state gives the same next state.
+    Returns detached scalars by TensorBoard name.
+    """
+    settings = trainer.settings
+    progress = state.images_seen / settings.images
+    for optimiser, lr in ((state.optimiser_g, settings.lr_g), (state.optimiser_d, settings.lr_d)):
+        optimiser.param_groups[0]["lr"] = lr * learning_rate_share(settings, progress)
+
+    figures: Figures = {}
+    first = state.images_seen // settings.batch
+    # Forked, so that the caller's global generator, which dropout draws from, stays as it was.
+    with torch.random.fork_rng(devices=[]):
+        for k in range(first, first + settings.d_steps):
+            figures |= update_discriminator(trainer, state, k, r1_gamma(settings, progress))
+        figures |= update_generator(trainer, state, first)
+    if LOSSES[settings.loss].balanced:
+        figures |= update_balance(settings, state, figures)
+
+    state.images_seen += settings.batch * settings.d_steps
+    ema.update(
+        state.average, state.G, ema.decay(settings, state.images_seen, settings.batch * settings.d_steps)
+    )
+    return figures
+
+
+def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -> Figures:
+    """Descend the discriminator's loss on real batch k and as many fakes, with R1 every r1_every-th k."""
+    settings, D, loss = trainer.settings, state.D, LOSSES[trainer.settings.loss]
+    rng = draws(settings.seed, k, 0)
+    torch.manual_seed(rng.initial_seed())
+    real, label = trainer.real_batch(k)
+    D.requires_grad_(True)
+    with trainer.autocast():
+        with torch.no_grad():
+            # Fakes of the classes of this very batch: D sees each class as often real as fake.
+            fake = state.G(latents(trainer, len(label), rng), label)
+        seen = augment(torch.cat([real, fake]), settings.augment, rng)
+        if settings.batch_norm_d:
+            # Apart, or the batch's statistics would tell D what each half is.
+            real_logits, fake_logits = (D(half, label) for half in seen.chunk(2))
+        else:
+            real_logits, fake_logits = D(seen, torch.cat([label, label])).chunk(2)
+        balance = (state.balance,) if loss.balanced else ()
+        objective = loss.discriminator(real_logits, fake_logits, *balance)
+    objective.backward()
+    figures = {
+        "loss/D": objective.detach(),
+        "D(x)": loss.output(real_logits.detach()).mean(),
+        "D(G(z))": loss.output(fake_logits.detach()).mean(),
+    }
+
+    def logits_of(images: Tensor) -> Tensor:
+        return D(augment(images, settings.augment, rng), label)
+
+    if gamma > 0 and k % settings.r1_every == 0:
+        # Lazily, and then as much stronger (Karras et al. 2020, arXiv 1912.04958, appendix B).
+        strength = gamma / 2 * settings.r1_every
+        with trainer.autocast():
+            figures["penalty/R1"] = descend(r1(logits_of, real), strength)
+            if settings.r2:
+                figures["penalty/R2"] = descend(r2(logits_of, fake), strength)
+    if settings.gp_weight > 0:
+        with trainer.autocast():
+            figures["penalty/GP"] = descend(wgan_gp(logits_of, real, fake, rng), settings.gp_weight)
+    figures["gradient/D"] = gradient_norm(D)
+    state.optimiser_d.step()
+    state.optimiser_d.zero_grad(set_to_none=True)
+    if settings.weight_clip > 0:
+        clip_weights(D, settings.weight_clip)
+    return figures
+
+
+def descend(penalty: Tensor, strength: float) -> Tensor:
+    """Add the penalty's gradient, so much stronger, to what the weights hold. Returns the penalty, detached."""
+    (strength * penalty).backward()
+    return penalty.detach()
+
+
+def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
+    """Descend the generator's loss on latents and classes of its own draw.
+
+    A relativistic loss compares each fake with a real image of its class, of batch k.
+    """
+    settings, G, D, loss = trainer.settings, state.G, state.D, LOSSES[trainer.settings.loss]
+    rng = draws(settings.seed, k, 1)
+    torch.manual_seed(rng.initial_seed())
+    # D's weights need no gradient here, and theirs is more than half of its backward pass.
+    D.requires_grad_(False)
+    with trainer.autocast():
+        if loss.relativistic:
+            real, label = trainer.real_batch(k)
+            real_logits = (D(augment(real, settings.augment, rng), label),)
+        else:
+            label = torch.randint(trainer.classes, (settings.batch,), generator=rng).to(trainer.device)
+            real_logits = ()
+        fake = G(latents(trainer, settings.batch, rng), label)
+        objective = loss.generator(*real_logits, D(augment(fake, settings.augment, rng), label))
+    objective.backward()
+    figures = {"loss/G": objective.detach(), "gradient/G": gradient_norm(G)}
+    state.optimiser_g.step()
+    state.optimiser_g.zero_grad(set_to_none=True)
+    return figures
+
+
+def update_balance(settings: Settings, state: State, figures: Figures) -> Figures:
+    """BEGAN's k_t after both networks' updates, and its measure of convergence."""
+    real_error, fake_error = figures["D(x)"], figures["loss/G"]
+    state.balance = began_balance(
+        state.balance, real_error, fake_error, settings.balance_gamma, settings.balance_rate
+    )
+    convergence = began_convergence(real_error, fake_error, settings.balance_gamma)
+    return {"balance/k": state.balance, "balance/convergence": convergence}
+
+
+def learning_rate_share(settings: Settings, progress: float) -> float:
+    """1 until `lr_constant` of the run, then linear to `lr_end`. progress: 0 to 1."""
+    fallen = min(max(progress - settings.lr_constant, 0) / max(1 - settings.lr_constant, 1e-9), 1)
+    return 1 + fallen * (settings.lr_end - 1)
+
+
+def r1_gamma(settings: Settings, progress: float) -> float:
+    """R1's strength, geometric from r1_gamma to r1_gamma_end. progress: 0 to 1."""
+    if settings.r1_gamma == 0 or settings.r1_gamma_end == 0:
+        return settings.r1_gamma * (1 - progress)
+    return settings.r1_gamma * (settings.r1_gamma_end / settings.r1_gamma) ** min(progress, 1)
+
+
+def draws(seed: int, k: int, purpose: int) -> torch.Generator:
+    """The CPU generator of update k. A generator each, so that a resumed run needs no random state."""
+    # Mixed, because torch's Mersenne Twister keeps only 32 bits of its seed.
+    mixed = np.random.SeedSequence([seed, k, purpose]).generate_state(1)[0]
+    return torch.Generator().manual_seed(int(mixed))
+
+
+def latents(trainer: Trainer, count: int, rng: torch.Generator) -> Tensor:
+    return torch.randn(count, trainer.settings.z_dim, generator=rng).to(trainer.device)
+
+
+def gradient_norm(network: nn.Module) -> Tensor:
+    """Euclidean norm of the gradient over all weights."""
+    return torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])

@@ -1,0 +1,82 @@
+"""One run of a comparison: exported, measured as it is served, and timed."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from service.generator.contract import parse
+from service.registry.model import FILE
+from training.evaluation.evaluate import Evaluation, evaluate_beside
+from training.evaluation.generated import Source, open_model
+from training.evaluation.reference import Reference
+from training.export.export import export
+from training.research.comparison.budget import Spent
+from training.run.checkpoint import load_generator
+
+SAMPLING_SECONDS, SAMPLING_ROUNDS = 0.2, 5
+
+
+def measure(
+    run: Path, model: Path, real: Reference, count: int, progress: Progress, about_data: str | None = None
+) -> dict[str, Any]:
+    """Exports the run's generator as `model`, with its figures and card. Returns what is known of it, in JSON types.
+
+    real: the real images and the one judge. count: how many images were asked for.
+    Raises UserError where the run has no checkpoint, or its file would not be served.
+    """
+    trained = load_generator(run)
+    found: list[Evaluation] = []
+
+    def evaluated(source: Source) -> Evaluation:
+        found.append(evaluate_beside(real, source, progress, count))
+        return found[0]
+
+    export(trained, model, evaluated, threads=1, about_data=about_data)
+    document = found[0].to_json()
+    (verdict,) = document["verdicts"]
+    facts = facts_of(model)
+    images, seconds = Spent.read(run)
+    return {
+        "preset": trained.settings.preset,
+        "seed": trained.settings.seed,
+        "conditional": trained.class_names is not None,
+        "images_planned": trained.settings.images,
+        "images": images,
+        "seconds": seconds,
+        "parameters": facts["parameters"],
+        "multiply_adds": facts["multiply_adds"],
+        "sampling_images_per_second": round(sampling_speed(model), 1),
+        "engine": {name: document["origin"][name] for name in ("engine", "precision")},
+        "judge": verdict["judge"] | {"test_accuracy": verdict["test_accuracy"]},
+        "evaluated_images": document["images"],
+        "figures": verdict["figures"] | document["pixels"] | document["memory"],
+        "notes": document["notes"],
+    }
+
+
+def facts_of(model: Path) -> dict[str, Any]:
+    """What the exported file says of its training and its graph."""
+    return parse((model / FILE).read_bytes()).training
+
+
+def sampling_speed(model: Path) -> float:
+    """Images a second of CPU time by ONNX Runtime in fp32 on one thread, as many at a time as it serves (8).
+
+    Wall time where it got a GPU. The best of five rounds: whatever else runs only slows one down.
+    """
+    source = open_model(model, "onnxruntime", "fp32", threads=1)
+    clock = time.process_time if source.origin["provider"] == "CPUExecutionProvider" else time.monotonic
+    z = np.random.default_rng(0).standard_normal((source.batch, source.z_dim), np.float32)
+    label = np.arange(source.batch) % len(source.classes) if source.classes else None
+    source.forward(z, label)
+    best = 0.0
+    for _ in range(SAMPLING_ROUNDS):
+        images, began = 0, clock()
+        while (seconds := clock() - began) < SAMPLING_SECONDS:
+            source.forward(z, label)
+            images += source.batch
+        best = max(best, images / seconds)
+    return best

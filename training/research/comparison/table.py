@@ -1,0 +1,181 @@
+"""A comparison as tables in Markdown, from its results alone: python -m training.research.comparison.table TABLE.json [DOCUMENT.md].
+
+With a document, they take their place in it, see documents.py.
+"""
+
+import json
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from training.research.documents import fill_document, table
+
+PLACE = "systems"
+# Of the tables, in a document.
+
+
+class Column(NamedTuple):
+    name: str
+    title: str
+    digits: int
+
+
+NEARNESS = (
+    Column("frechet_distance", "Fréchet distance ↓", 3),
+    Column("intra_class_frechet_distance", "within a class ↓", 3),
+    Column("kernel_distance", "kernel distance ↓", 4),
+    Column("inception_score", "Inception Score ↑", 2),
+    Column("class_accuracy", "class accuracy ↑", 3),
+    Column("precision", "precision ↑", 3),
+    Column("recall", "recall ↑", 3),
+    Column("density", "density ↑", 3),
+    Column("coverage", "coverage ↑", 3),
+)
+VARIETY = (
+    Column("in_class_diversity", "distance within a class over real →", 3),
+    Column("in_class_similarity", "MS-SSIM within a class →", 3),
+    Column("nearest_median", "nearest training image, median →", 1),
+    Column("nearest_lowest_percent", "1st percentile →", 1),
+    Column("parzen_log_likelihood", "Parzen log-likelihood ↑", 0),
+    Column("parzen_sigma", "its sigma", 2),
+)
+COST_HEADINGS = (
+    "real images seen",
+    "CPU minutes",
+    "images/s to train",
+    "parameters of G",
+    "multiply-adds an image",
+    "images/s to sample",
+)
+
+
+def tables(comparison: dict[str, Any]) -> str:
+    """All of it in Markdown. comparison: what `compare` writes into table.json."""
+    systems = by_preset(comparison["runs"])
+    measured = {
+        name: runs for name, found in systems.items() if (runs := [r for r in found if "figures" in r])
+    }
+    parts = [introduction(comparison)]
+    if measured:
+        parts += [
+            "Near to real images (↓ lower is better, ↑ higher):",
+            figures_table(measured, NEARNESS),
+            "Variety, memory, likelihood (→ as real images):",
+            figures_table(measured, VARIETY),
+            "Cost:",
+            cost_table(measured),
+        ]
+    return "\n\n".join(part for part in [*parts, *remarks(systems)] if part)
+
+
+def by_preset(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    systems: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        systems.setdefault(run["preset"], []).append(run)
+    return systems
+
+
+def introduction(comparison: dict[str, Any]) -> str:
+    budget = comparison["budget"]
+    length = (
+        f"{budget['minutes']:g} minutes each ({comparison['unit']})"
+        if "minutes" in budget
+        else f"{budget['images']:,} real images each"
+    )
+    words = [f"{comparison['dataset']}, {length}, on {comparison['machine']}."]
+    run = next((run for run in comparison["runs"] if "figures" in run), None)
+    if run:
+        judge = run["judge"]
+        words.append(
+            f"{run['evaluated_images']:,} images of each system through its exported file, against as many held-out "
+            f"real ones; judge '{judge['architecture']}', {100 * judge['test_accuracy']:.1f} % right on real images. "
+            "*real* is the floor: what as many real training images reach in the generated ones' place (Inception "
+            "Score, class accuracy and nearest training image: what the held-out images reach)."
+        )
+    return " ".join(words)
+
+
+def figures_table(systems: dict[str, list[dict[str, Any]]], columns: tuple[Column, ...]) -> str:
+    # Every run has the same floors; one without classes lacks some.
+    floors: dict[str, Any] = {}
+    for run in (run for runs in systems.values() for run in runs):
+        floors = {name: figure["floor"] for name, figure in run["figures"].items()} | floors
+    cells = [f"{floors[c.name]:.{c.digits}f}" if c.name in floors else "-" for c in columns]
+    rows = [["*real*", *cells]]
+    rows += [[title(name, runs), *(figure_cell(runs, c) for c in columns)] for name, runs in systems.items()]
+    return table(["system", *(column.title for column in columns)], rows)
+
+
+def figure_cell(runs: list[dict[str, Any]], column: Column) -> str:
+    """The value; of several seeds mean ± standard deviation; of one, value ± its own standard error."""
+    figures = [run["figures"][column.name] for run in runs if column.name in run["figures"]]
+    if not figures:
+        return "-"
+    value = f"{mean(figure['value'] for figure in figures):.{column.digits}f}"
+    if len(figures) > 1:
+        return f"{value} ± {stdev(figure['value'] for figure in figures):.{column.digits}f}"
+    error = figures[0]["standard_error"]
+    return value if error is None else f"{value} (± {error:.{max(column.digits, 1)}f})"
+
+
+def cost_table(systems: dict[str, list[dict[str, Any]]]) -> str:
+    rows = []
+    for name, runs in systems.items():
+        seconds, images = mean(run["seconds"] for run in runs), mean(run["images"] for run in runs)
+        rows.append(
+            [
+                title(name, runs),
+                f"{images:,.0f}",
+                f"{seconds / 60:.3g}",
+                f"{images / seconds:,.0f}" if seconds else "-",
+                f"{runs[0]['parameters']:,}",
+                f"{runs[0]['multiply_adds']:,}",
+                f"{mean(run['sampling_images_per_second'] for run in runs):,.0f}",
+            ]
+        )
+    return table(["system", *COST_HEADINGS], rows)
+
+
+def remarks(systems: dict[str, list[dict[str, Any]]]) -> list[str]:
+    found = []
+    runs = [run for found_runs in systems.values() for run in found_runs]
+    several = sorted({len(runs) for runs in systems.values() if len(runs) > 1})
+    if several:
+        found.append(
+            "± of several seeds: their standard deviation. (±): the standard error over test images."
+        )
+    unconditional = [name for name, runs in systems.items() if not runs[0].get("conditional", True)]
+    if unconditional:
+        found.append(
+            f"-: {', '.join(f'`{name}`' for name in unconditional)} "
+            f"{'are' if len(unconditional) > 1 else 'is'} not told the class, so that figures of classes do not apply."
+        )
+    # The first sentence of the reason: what follows is advice to whoever trains.
+    stopped = [
+        f"- `{run['preset']}`, seed {run['seed']}, stopped itself"
+        f"{'; measured is its last checkpoint' if 'figures' in run else ''}: {run['reason'].partition('. ')[0].rstrip('.')}."
+        for run in runs
+        if run.get("reason")
+    ]
+    unfinished = [
+        f"- `{run['preset']}`, seed {run['seed']}: unfinished, {run['images']:,} of {run['images_planned']:,} images."
+        for run in runs
+        if not run.get("reason") and "figures" not in run
+    ]
+    if stopped or unfinished:
+        found.append("\n".join(stopped + unfinished))
+    return found
+
+
+def title(name: str, runs: list[dict[str, Any]]) -> str:
+    stopped = " (stopped)" if any(run.get("reason") for run in runs) else ""
+    return f"`{name}`{stopped}" + (f", {len(runs)} seeds" if len(runs) > 1 else "")
+
+
+if __name__ == "__main__":
+    text = tables(json.loads(Path(sys.argv[1]).read_text("utf-8")))
+    if len(sys.argv) > 2:
+        fill_document(Path(sys.argv[2]), {PLACE: text})
+    else:
+        print(text)

@@ -1,0 +1,81 @@
+"""When to stop a run that cannot come to anything, and what to say."""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.data.dataset import Dataset
+from training.errors import UserError
+from training.gan.state import State
+from training.run.watchdogs import COLLAPSE, DIVERGENCE, images_an_update, remedy
+from training.settings import Settings
+
+
+class TrainingFailed(UserError):
+    """The run stopped itself; the message says what to try."""
+
+
+def check_finite(figures: dict[str, float], images_seen: int, settings: Settings) -> None:
+    """Stop at the first NaN or infinity: nothing that follows can be right. Raises TrainingFailed."""
+    broken = [name for name, value in figures.items() if not math.isfinite(value)]
+    if broken:
+        raise TrainingFailed(
+            f"Divergence: {', '.join(broken)} became NaN or infinite after {images_seen:,} images. "
+            f"{remedy(DIVERGENCE, settings)} The checkpoint is from before."
+        )
+
+
+def check_weights(state: State, settings: Settings) -> None:
+    """The same for the weights, before they are saved: figures are read only now and then.
+
+    Raises TrainingFailed.
+    """
+    sums = {
+        f"weights/{name}": float(torch.stack([p.detach().sum() for p in network.parameters()]).sum())
+        for name, network in (("G", state.G), ("D", state.D))
+    }
+    check_finite(sums, state.images_seen, settings)
+
+
+class Diversity:
+    """Mode collapse: within a class, the generated pictures become one picture.
+
+    The figure is the pixels' standard deviation across a class's pictures, averaged over pixels
+    and classes, over that of real ones: about 1 in a good run, 0 when z no longer matters. It is
+    blind to subtler losses of variety, which recall and coverage measure at `evaluate`.
+    """
+
+    def __init__(self, dataset: Dataset, rows: int, columns: int) -> None:
+        self.real = np.mean(
+            [spread(dataset.images[dataset.labels == label][:256]) for label in range(rows)]
+        ) * math.sqrt((columns - 1) / columns)
+
+    def of(self, class_rows: NDArray[np.uint8]) -> float:
+        """class_rows: uint8 [classes, pictures a class, C, H, W]. Returns >= 0, 1 as diverse as real."""
+        return float(np.mean([spread(row) for row in class_rows]) / max(self.real, 1e-9))
+
+
+LOW_DIVERSITY = 0.15
+EARLY_UPDATES, EARLY_SHARE = 1000, 0.1
+# Until both are over, one blob for all is no collapse but a generator that has not begun.
+
+
+def low_diversity(diversity: float, images_seen: int, settings: Settings) -> bool:
+    """Whether a look shows all but one picture a class, at a time when that is no longer normal."""
+    early = max(EARLY_UPDATES * images_an_update(settings), EARLY_SHARE * settings.images)
+    return images_seen > early and diversity < LOW_DIVERSITY
+
+
+def collapse(diversity: float, images_seen: int, settings: Settings) -> str:
+    """What is said of it."""
+    return (
+        f"Mode collapse: after {images_seen:,} images the pictures within a class differ by {diversity:.0%} of "
+        f"what real ones do. {remedy(COLLAPSE, settings)}"
+    )
+
+
+def spread(images: NDArray[np.uint8]) -> float:
+    """Standard deviation across images [N, C, H, W], averaged over pixels, in grey levels."""
+    return float(images.std(axis=0, dtype=np.float32).mean())

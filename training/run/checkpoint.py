@@ -1,0 +1,156 @@
+"""A run's whole state in one safetensors file, written atomically; and what others read from it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from training.errors import UserError
+from training.files import write_atomically
+from training.gan.ema import settle_batch_norm
+from training.gan.networks import build_generator
+from training.gan.state import State
+from training.settings import ImageSpec, Settings
+
+FILE_NAME = "checkpoint.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says in words, beside its tensors."""
+
+    settings: Settings
+    spec: ImageSpec
+    images_seen: int
+    data_fingerprint: int | None = None
+    # Of the images trained on; see Dataset.fingerprint.
+
+
+@dataclass(frozen=True)
+class TrainedGenerator:
+    """A generator to evaluate, export or sample from, and all that is known of it.
+
+    generator: the averaged weights in eval mode, on the CPU, float32, needing no gradient:
+        (z float32 [N, z_dim], label int64 [N]) -> float32 [N, C, H, W] in [-1, 1].
+    settings: the training configuration: preset, z_dim, seed, ... (`to_json` for metadata).
+    spec: the data set's name, channels, height, width and class names.
+    images_seen: real images that the discriminator had seen.
+    class_names: those that it can be asked for; None if it is unconditional.
+    """
+
+    generator: nn.Module
+    settings: Settings
+    spec: ImageSpec
+    images_seen: int
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        return self.spec.class_names if self.settings.conditional else None
+
+
+def load_generator(path: Path) -> TrainedGenerator:
+    """The averaged generator of a run, ready for use.
+
+    path: a run folder, or a checkpoint file. Each image is a function of its own z and label:
+    batch norm uses statistics measured here for the averaged weights, from latents of a fixed
+    seed (`settle_batch_norm`, a second or two), so that loading twice gives the same network.
+    Raises UserError when there is no checkpoint, or it is damaged or of another version.
+    """
+    file = checkpoint_file(path)
+    header, tensors = read(file)
+    generator = build_generator(header.settings, header.spec)
+    generator.load_state_dict(part(tensors, "average"))
+    generator.requires_grad_(False)
+    settle_batch_norm(generator, header.settings, header.spec)
+    return TrainedGenerator(generator, header.settings, header.spec, header.images_seen)
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The checkpoint of a run folder, or the file itself. Raises UserError."""
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(
+            f"no checkpoint at {file}: give a run folder in which `train` has written {FILE_NAME}"
+        )
+    return file
+
+
+def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NAME) -> None:
+    """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one."""
+    tensors = {
+        f"{name}.{key}": tensor.detach().contiguous()
+        for name, module in (("G", state.G), ("D", state.D), ("average", state.average))
+        for key, tensor in module.state_dict().items()
+    }
+    for name, optimiser in (("optimiser_g", state.optimiser_g), ("optimiser_d", state.optimiser_d)):
+        for index, values in optimiser.state_dict()["state"].items():
+            tensors |= {f"{name}.{index}.{key}": value.contiguous() for key, value in values.items()}
+    tensors["balance"] = state.balance
+    tensors["low_look"] = torch.tensor(state.low_look)
+    tensors["rollbacks"] = torch.tensor(state.rollbacks)
+    words = {
+        "format": FORMAT,
+        "torch": torch.__version__,
+        "settings": header.settings.to_json(),
+        "spec": header.spec.to_json(),
+        "images_seen": header.images_seen,
+        "data_fingerprint": header.data_fingerprint,
+    }
+    write_atomically(run / file_name, save(tensors, metadata={"ganserve": json.dumps(words)}))
+
+
+def restore(tensors: dict[str, Tensor], state: State) -> None:
+    """Put a checkpoint's tensors into a new state of the same settings."""
+    for name, module in (("G", state.G), ("D", state.D), ("average", state.average)):
+        module.load_state_dict(part(tensors, name))
+    if "balance" in tensors:  # not in checkpoints from before BEGAN
+        state.balance = tensors["balance"].to(state.balance.device)
+    if "rollbacks" in tensors:  # not in checkpoints from before there were any
+        state.low_look, state.rollbacks = bool(tensors["low_look"]), int(tensors["rollbacks"])
+    for name, optimiser in (("optimiser_g", state.optimiser_g), ("optimiser_d", state.optimiser_d)):
+        document = optimiser.state_dict()
+        parameters = optimiser.param_groups[0]["params"]
+        values: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in part(tensors, name).items():
+            index, _, field = key.partition(".")
+            # In the parameter's own memory order, which the file does not keep: the fused Adam
+            # walks both by stride, and another order would end in other low bits.
+            like = parameters[int(index)]
+            if field != "step":
+                tensor = torch.empty_like(like, requires_grad=False).copy_(tensor)
+            values.setdefault(int(index), {})[field] = tensor
+        optimiser.load_state_dict(document | {"state": values})
+
+
+def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
+    """A checkpoint's header and tensors, on the CPU. Raises UserError."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            words: dict[str, Any] = json.loads((opened.metadata() or {}).get("ganserve", "{}"))
+            names = opened.keys()
+            tensors = {name: opened.get_tensor(name) for name in names}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as a checkpoint: {error}") from error
+    if words.get("format") != FORMAT:
+        raise UserError(f"{file} is not a checkpoint of this version of ganserve (format {FORMAT})")
+    try:
+        header = Header(
+            Settings.from_json(words["settings"]),
+            ImageSpec.from_json(words["spec"]),
+            words["images_seen"],
+            words.get("data_fingerprint"),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file} is of another version of ganserve: {error}") from error
+    return header, tensors
+
+
+def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}

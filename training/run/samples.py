@@ -1,0 +1,59 @@
+"""Pictures of a generator: by address, and the fixed grid that is drawn while it trains."""
+
+import copy
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from service.generator.images import grid
+from service.generator.latents import latents
+from training.data.dataset import to_uint8
+from training.gan.ema import settle_batch_norm
+from training.settings import ImageSpec, Settings
+
+COLUMNS = 10
+MAX_ROWS = 20
+# Of a data set of more classes, the grid shows the first.
+
+
+def sample(
+    generator: nn.Module, z_dim: int, seeds: Iterable[int], labels: Iterable[int]
+) -> NDArray[np.uint8]:
+    """The images at these addresses, uint8 [N, C, H, W]: the service gives the same for the same seed."""
+    device = next(generator.parameters()).device
+    z = torch.from_numpy(latents(seeds, z_dim)).to(device)
+    label = torch.tensor(list(labels), device=device)
+    with torch.no_grad():
+        pieces = [generator(*piece) for piece in zip(z.split(256), label.split(256), strict=True)]
+    return to_uint8(torch.cat(pieces))
+
+
+def settled(average: nn.Module, settings: Settings, spec: ImageSpec) -> nn.Module:
+    """A copy of the average, ready to sample from; the training state stays as it is."""
+    generator = copy.deepcopy(average)
+    settle_batch_norm(generator, settings, spec, images=512)
+    return generator
+
+
+def class_rows(generator: nn.Module, settings: Settings, spec: ImageSpec) -> NDArray[np.uint8]:
+    """Seeds 0 to 9 of every class, uint8 [rows, COLUMNS, C, H, W]: a column is one z in all classes.
+
+    Of a single class seeds 0 to 99, [1, 100, C, H, W].
+    """
+    rows, columns = min(spec.classes, MAX_ROWS), seeds_a_class(spec)
+    seeds = list(range(columns)) * rows
+    labels = [row for row in range(rows) for _ in range(columns)]
+    images = sample(generator, settings.z_dim, seeds, labels)
+    return images.reshape(rows, columns, *images.shape[1:])
+
+
+def seeds_a_class(spec: ImageSpec) -> int:
+    return COLUMNS if spec.classes > 1 else COLUMNS**2
+
+
+def class_grid(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One picture of `class_rows`, COLUMNS pictures wide: uint8 [C, pictures / COLUMNS * H, COLUMNS * W]."""
+    return grid(rows.reshape(-1, *rows.shape[2:]), COLUMNS)
