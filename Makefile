@@ -1,7 +1,8 @@
 # On a fresh machine (Python 3.11 or newer, make, git): `make serve`, `make test`.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
-HOST ?= 0.0.0.0
+# HOST=0.0.0.0 lets other machines in: without API keys every route but orders is open to them.
+HOST ?= 127.0.0.1
 PORT ?= 3000
 # PEM files, for https.
 SSL_CERTFILE ?=

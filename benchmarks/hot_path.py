@@ -1,15 +1,13 @@
-"""CPU time of a sample's way through the service's process, without sockets: what is left to save there.
-
-python -m benchmarks.hot_path FOLDER [REQUESTS]     FOLDER as GANSERVE_MODELS; requests that wait at once, 1 and 8
-"""
+"""python -m benchmarks.hot_path FOLDER: CPU time of a sample's way through the service's process, without sockets."""
 
 import asyncio
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import click
 
 from service.machine import instance
 
@@ -78,10 +76,28 @@ def request(seed: int) -> bytes:
     return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
 
 
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--at-once",
+    multiple=True,
+    default=(1, 8),
+    show_default=True,
+    type=click.IntRange(1),
+    help="Requests that wait at once; may be given several times.",
+)
+def main(folder: Path, at_once: tuple[int, ...]) -> None:
+    """What is left to save on a sample's way through the service's process, without sockets.
+
+    FOLDER is what GANSERVE_MODELS would be, for instance `models`; its default model is asked.
+    """
+    with tempfile.TemporaryDirectory() as shared:
+        (Path(shared) / "metrics").mkdir()
+        os.environ[instance.VARIABLE] = shared  # as a worker has it; before service.metrics is imported
+        for count in at_once:
+            cost = asyncio.run(microseconds(folder, count))
+            print(f"{count} at once: {cost:.0f} us per request, forward pass included")
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "metrics").mkdir()
-        os.environ[instance.VARIABLE] = folder  # as a worker has it; before service.metrics is imported
-        for at_once in map(int, sys.argv[2:] or (1, 8)):
-            cost = asyncio.run(microseconds(Path(sys.argv[1]), at_once))
-            print(f"{at_once} at once: {cost:.0f} us a request, forward pass included")
+    main()

@@ -1,10 +1,12 @@
-"""python -m benchmarks.many_models: what one model and all of models/ take, by each engine and as it comes: memory, and time until ready."""
+"""python -m benchmarks.many_models: what one model and all of models/ take: memory, and time until ready."""
 
 import http.client
 import itertools
 import shutil
 import time
 from pathlib import Path
+
+import click
 
 from benchmarks import machine, models, running
 from benchmarks.servers import AS_IT_COMES, ONE_WORKER, ROOT, Server, environment
@@ -37,7 +39,12 @@ def _is_ready(port: int) -> bool:
         connection.close()
 
 
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
+    """Memory, and time until ready, of one model and of all of models/: by each engine, and with no settings.
+
+    Starts eight servers in turn, which takes about a minute.
+    """
     print(f"{machine.cpu_name()}, load average {machine.facts()['load_average']}")
     with running.scratch() as alone, running.scratch() as caches:
         shutil.copytree(ROOT / "models" / models.SHIPPED, alone / models.SHIPPED)

@@ -1,13 +1,11 @@
-"""Two ONNX files of the same contract, pass against pass on one thread: the ratio of their times.
-
-python -m benchmarks.paired OLD NEW [ENGINE]      ENGINE: onnxruntime (default) or openvino
-"""
+"""python -m benchmarks.paired OLD NEW: two ONNX files of the same contract, pass against pass."""
 
 import random
 import statistics
-import sys
 import time
 from pathlib import Path
+
+import click
 
 from benchmarks.raw_limit import ENGINES
 
@@ -27,14 +25,19 @@ def ratio(passes: list, feed: dict) -> tuple[float, list[float]]:
     return statistics.median(ratios), [statistics.median(one) for one in times]
 
 
-def main(files: list[str], engine: str) -> None:
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("old", type=click.Path(exists=True, dir_okay=False))
+@click.argument("new", type=click.Path(exists=True, dir_okay=False))
+@click.option("--engine", type=click.Choice(list(ENGINES)), default="onnxruntime", show_default=True)
+def main(old: str, new: str, engine: str) -> None:
+    """Two ONNX files of the same contract, pass against pass on one thread: the ratio of their times, NEW by OLD."""
     import numpy as np
 
     from service.generator.contract import parse
     from service.generator.latents import latents
 
-    contract = parse(Path(files[0]).read_bytes())
-    passes = [ENGINES[engine](file, "fp32", 1, 1)[0] for file in files]
+    contract = parse(Path(old).read_bytes())
+    passes = [ENGINES[engine](file, "fp32", 1, 1)[0] for file in (old, new)]
     for n in BATCHES:
         feed = {"z": latents(range(n), contract.z_dim), "label": np.arange(n) % contract.class_count}
         for run in passes:
@@ -44,4 +47,4 @@ def main(files: list[str], engine: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:3], sys.argv[3] if len(sys.argv) > 3 else "onnxruntime")
+    main()

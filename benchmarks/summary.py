@@ -1,4 +1,4 @@
-"""The short table of the README, from a saved measurement: python -m benchmarks.summary RESULT.json MODEL."""
+"""The short table of docs/performance.md, from a saved measurement: python -m benchmarks.summary RESULT.json MODEL."""
 
 import sys
 from pathlib import Path

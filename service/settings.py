@@ -34,7 +34,7 @@ class Settings:
     """One field a setting; the environment variable is GANSERVE_ and the field's name in capitals."""
 
     models: Path = _setting(
-        Path("models"), "Folder with one subfolder a model, each holding `generator.onnx`."
+        Path("models"), "Folder with one subfolder per model, each holding `generator.onnx`."
     )
     default_model: str = _setting(
         "fashion-mnist", "Model of requests that name none; where there is no such model, the first by name."
@@ -47,7 +47,7 @@ class Settings:
     )
     max_loaded_mb: float = _setting(
         1024.0,
-        "Megabytes that the loaded models of a worker may take: three times its file and 10 MB each. The others are loaded when they are first asked for, in place of the least recently used ones.",
+        "Megabytes that the loaded models of a worker may take: each takes three times its file and 10 MB. A model beyond that is loaded when it is first asked for, and the least recently used one is unloaded.",
         low=0.001,
         high=10_000_000,
     )
@@ -75,7 +75,7 @@ class Settings:
     )
     threads: int = _setting(
         0,
-        "Passes that a worker may run at once, a CPU thread each; 0: twice its part of the cores, of which it takes those that no other worker uses.",
+        "Passes that a worker may run at once, one CPU thread each; 0: twice its part of the cores, of which it takes those that no other worker uses.",
         low=0,
         high=1024,
     )
@@ -87,23 +87,23 @@ class Settings:
     )
     max_queue_images: int = _setting(
         8192,
-        "Images accepted and not yet answered, a worker; past it requests get 429. Of several models each keeps a part for itself.",
+        "Images accepted and not yet answered, per worker; what would be more gets 429. Of several models each keeps a part for itself. Mostly `GANSERVE_MAX_WAIT_SECONDS` is reached first.",
         low=1,
         high=10_000_000,
     )
     max_wait_seconds: float = _setting(
         1.0,
-        "Longest that a request may be expected to wait for what comes before its last forward pass, or four times what its own images take, if that is longer; past that it gets 429.",
+        "Longest that a request may be expected to wait for what comes before its last forward pass, or four times what its own images take, if that is longer; one that would wait longer gets 429. Models share the lanes, so with several of them it is reached the sooner.",
         low=0.001,
         high=3600,
     )
     max_images_per_request: int = _setting(256, "Largest `n` of one request.", low=1, high=100_000)
     max_body_bytes: int = _setting(
-        4 * 2**20, "Largest request body; past it requests get 413.", low=1024, high=2**30
+        4 * 2**20, "Largest request body; a larger one gets 413.", low=1024, high=2**30
     )
     timeout_seconds: float = _setting(
         30.0,
-        "Longest that a request may take; past it it gets 504. A request may ask for less.",
+        "Longest that a request may take; a longer one gets 504. A request may ask for less.",
         low=0.001,
         high=3600,
     )
@@ -114,7 +114,10 @@ class Settings:
         high=3600,
     )
     drain_seconds: float = _setting(
-        5.0, "After SIGTERM: how long requests are still answered while `/readyz` says 503.", low=0, high=3600
+        5.0,
+        "After SIGTERM: how long requests are still answered while `/readyz` says 503. `make serve` and `ganserve serve` set 0, since no balancer stands in front.",
+        low=0,
+        high=3600,
     )
     watchdog_seconds: float = _setting(
         60.0,
@@ -132,7 +135,7 @@ class Settings:
     )
     api_keys_file: str = _setting(
         "",
-        "File of the API keys, in TOML: their names, scopes and quotas ([the format](docs/security.md)). With no key here or in the next, every route is open, but orders (`/v1/admin`) only to the user whom the service runs as.",
+        "File of the API keys, in TOML: their names, scopes and quotas ([the format](security.md#api-keys)). With no key here or in the next, every route is open, but orders (`/v1/admin`) only to the user whom the service runs as.",
     )
     api_keys: str = _setting(
         "",
@@ -214,7 +217,7 @@ def unknown_names(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def table() -> str:
-    """The settings as the README's Markdown table."""
+    """The settings as the Markdown table of docs/settings.md."""
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for setting in fields(Settings):
         choices = setting.metadata.get("choices")

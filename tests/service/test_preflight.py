@@ -1,3 +1,5 @@
+import os
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -92,3 +94,13 @@ def test_make_serve_passes_the_certificate_on(variables, flags):
     assert serve
     assert serve.count("--ssl") == len(flags)
     assert all(flag in serve for flag in flags)
+
+
+@pytest.mark.parametrize(("variables", "host"), [([], "127.0.0.1"), (["HOST=0.0.0.0"], "0.0.0.0")])
+def test_make_serve_lets_other_machines_in_only_if_it_is_told_to(variables, host):
+    root = Path(__file__).parents[2]
+    command = ["make", "--dry-run", "--always-make", "serve", *variables]
+    # A HOST of the shell's would count, as any variable of make's does.
+    environ = {name: value for name, value in os.environ.items() if name != "HOST"}
+    said = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"--host (\S+)", said) == [host]

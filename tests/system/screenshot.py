@@ -1,4 +1,4 @@
-"""The README's picture of the playground: python -m tests.system.screenshot docs/playground.png"""
+"""The picture of the playground in README and docs/clients.md: python -m tests.system.screenshot docs/playground.png"""
 
 import sys
 import tempfile

@@ -207,7 +207,7 @@ def test_a_cache_that_asks_first_keeps_images_for_those_who_have_a_key(kept, tmp
     )
     (tmp_path / "nginx.conf").write_text(
         f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; events {{}} http {{ access_log off; {temporary}"
-        f"proxy_cache_path {tmp_path}/cache keys_zone=images:1m; server {{ listen 127.0.0.1:{port}; {recipe} }} }}"
+        f"proxy_cache_path {tmp_path}/cache keys_zone=ganserve_images:1m; server {{ listen 127.0.0.1:{port}; {recipe} }} }}"
     )
     nginx = subprocess.Popen(["nginx", "-c", tmp_path / "nginx.conf", "-e", tmp_path / "error.log"])
     try:
