@@ -97,7 +97,7 @@ TRAINING = [
     *("files", "settings", "errors"),
 ]
 CLIENT = [
-    *("__main__", "options", "terminal", "files", "pictures"),
+    *("__main__", "options", "terminal", "files", "pictures", "programs"),
     *("bench", "connection", "client", "together", "server", "errors", "ctrl_c"),
 ]
 # `model` and `settings`: export ends by loading its file with the code that will serve it. `quiet`: before any library.
