@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The service sees to it itself (service/quiet.py); `bentoml containerize` does not import it.
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test check format dev bench chaos soak image image-cuda constraints clean
+.PHONY: help serve test check format dev bench chaos soak image image-cuda wheel constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, SSL_CERTFILE=, SSL_KEYFILE=, GANSERVE_*)"
@@ -23,6 +23,7 @@ help:
 	@echo "make chaos   measure what is left of the service at ten times its capacity (CHAOS=--help)"
 	@echo "make soak    20 minutes of every route and client: errors, memory, threads (SOAK=--help, SOAK='--minutes 2')"
 	@echo "make image   build the container image ganserve:latest (IMAGE=); make image-cuda: for NVIDIA GPUs"
+	@echo "make wheel   build the Python package into dist/: the client, and the service and training as extras"
 	@echo "make clean   remove the environments"
 
 # What BentoML writes stays in this folder. No balancer stands in front here, so Ctrl-C need not wait for one to notice.
@@ -67,6 +68,9 @@ image image-cuda: .venv/.installed
 		tag=$$(.venv/bin/bentoml build -f $(BENTOFILE) -o tag) || exit 1; \
 		cd $${TMPDIR:-/tmp} && $(CURDIR)/.venv/bin/bentoml containerize $${tag#__tag__:} -t $(IMAGE)
 
+wheel: .venv-dev/.installed
+	.venv-dev/bin/uv build --quiet
+
 # The versions of the environments as they are: constraints.txt for `make`, requirements.lock and requirements.cuda.lock
 # for the images.
 constraints: .venv/.installed .venv-dev/.installed
@@ -79,16 +83,16 @@ constraints: .venv/.installed .venv-dev/.installed
 	@mv requirements.new requirements.cuda.lock
 
 clean:
-	rm -rf .venv .venv-dev .bentoml benchmarks/.venvs benchmarks/.models
+	rm -rf .venv .venv-dev .bentoml dist benchmarks/.venvs benchmarks/.models
 
-.venv/.installed: pyproject.toml requirements.txt constraints.txt
+.venv/.installed: pyproject.toml setup.py constraints.txt
 	@echo "Installing the service into .venv (once, a few minutes) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ganserve needs Python 3.11 or newer; set PYTHON=")'
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/pip install --quiet --constraint constraints.txt --editable .
+	@.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[serve]'
 	@touch $@
 
-.venv-dev/.installed: pyproject.toml requirements.txt constraints.txt
+.venv-dev/.installed: pyproject.toml setup.py constraints.txt
 	@echo "Installing service, training and test tools into .venv-dev (once, a few minutes) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ganserve needs Python 3.11 or newer; set PYTHON=")'
 	@$(PYTHON) -m venv .venv-dev

@@ -25,6 +25,7 @@ from ganserve.options import (
     z_file,
 )
 from ganserve.pictures import encode
+from ganserve.programs import PROGRAMS
 from ganserve.terminal import bar, named, say, show_load, show_models
 
 UNREACHABLE, INTERRUPTED = 3, 130
@@ -56,7 +57,7 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, commands=PROGRAMS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ganserve")
 def main() -> None:
     """Images from a running ganserve server.
@@ -67,10 +68,12 @@ def main() -> None:
     ganserve models
     ganserve bench --connections 64
 
+    `ganserve serve` is such a server, and `ganserve training` makes its models: each an extra of the package.
+
     The server is GANSERVE_URL, or --url of each command; a key is GANSERVE_API_KEY, or --api-key.
 
-    Exit codes: 0 done; 1 the server refused or failed, or a file could not be written; 2 wrong usage; 3 the
-    server was not reached, or did not answer in time; 130 interrupted. Results go to stdout and to files;
+    Exit codes: 0 done; 1 the server refused or failed, or a file could not be written; 2 wrong usage,
+    or an extra is not installed; 3 the server was not reached, or did not answer in time; 130 interrupted. Results go to stdout and to files;
     messages and progress to stderr.
     """
 

@@ -86,10 +86,11 @@ def _meant(asked: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
             return f"models/{quote(asked.model, safe='')}/retire", within | {"version": asked.version}
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None, name: str = "python -m service.admin") -> None:
+    """name: how it was called."""
     parser = argparse.ArgumentParser(
-        prog="python -m service.admin",
-        description=__doc__,
+        prog=name,
+        description=__doc__ and __doc__.replace("python -m service.admin", name),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--url", default=DEFAULT_URL)

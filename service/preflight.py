@@ -1,4 +1,4 @@
-"""Before `make serve` starts anything: are the settings allowed, is the port free, is there a certificate?"""
+"""Before `make serve` or `ganserve serve` starts anything: are the settings allowed, is the port free, is there a certificate?"""
 
 import socket
 import ssl
@@ -27,7 +27,7 @@ def problem(host: str, port: str, certfile: str = "", keyfile: str = "") -> str 
         try:
             probe.bind((host, int(port)))
         except OSError as error:
-            return f"Can't listen on {host}:{port}: {error.strerror}. Try another port: make serve PORT={int(port) + 1}"
+            return f"Can't listen on {host}:{port}: {error.strerror}. Try another port: {int(port) + 1}"
     if certfile or keyfile:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
