@@ -63,7 +63,6 @@ async def encoded(
     Raises QueueFull before anything is queued; what Batcher.submit and `encode` raise; DeadlinePassed.
     """
     model = draw.model
-    assert model.batcher is not None
     encoders = LARGE if pixels > LARGE_PIXELS else SMALL
     with encoders.room(pixels):
         images = await model.batcher.submit(

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from service.errors import ContractError
 from service.generator.contract import version
+from service.generator.loading import FILE, card_of
 from service.registry.desired_state import Wanted, WantedModel, write
-from service.registry.model import FILE, card_of
 from service.registry.models import folders
 
 log = logging.getLogger("bentoml.ganserve.versions")

@@ -254,7 +254,7 @@ def test_what_failed_for_another_reason_than_its_file_is_tried_again(root, monke
             raise EngineUnavailable(no_room[0])
         return choose(file, *rest, **more)
 
-    monkeypatch.setattr("service.registry.model.choose", choose_if_there_is_room)
+    monkeypatch.setattr("service.generator.loading.choose", choose_if_there_is_room)
 
     async def scene() -> None:
         async with worker(root) as one:
@@ -389,7 +389,7 @@ def test_a_retired_version_answers_what_it_accepted_and_leaves_the_memory(root):
             assert REGISTRY.get_sample_value("ganserve_model_info", {"model": "tiny", **labels}) == 0
             assert REGISTRY.get_sample_value("ganserve_queue_images", {"model": "tiny"}) == 0
 
-    with mock.patch("service.registry.model.choose", choose):
+    with mock.patch("service.generator.loading.choose", choose):
         play(scene())
 
 
