@@ -26,7 +26,7 @@ LAYERS = {
         "batching",
         "generator.loading",
         "generator.engines keys",
-        "generator metrics settings quota signals",
+        "generator metrics settings signals",
         "metric_files errors",
         "machine quiet",
     ],

@@ -135,7 +135,7 @@ class Model:
         """Wait to be asked for; before it was loaded."""
         self.state, self.on_demand = "idle", True
 
-    def at_rest(self) -> "Model":
+    def idle_copy(self) -> "Model":
         """The same version, not in memory."""
         model = Model(self.path.parent, self.path.name, self.name, self.version)
         model.created, model.verified = self.created, self.verified

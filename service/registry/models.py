@@ -168,9 +168,9 @@ class Models(Mapping[str, Model]):
         self.versions[model.name].remove(model)
         model.end()
 
-    def rest(self, model: Model) -> None:
+    def unload(self, model: Model) -> None:
         """Take a model out of memory until it is asked for again; it has one version."""
-        self.versions[model.name] = [model.at_rest()]
+        self.versions[model.name] = [model.idle_copy()]
         self._models[model.name] = self.versions[model.name][0]
         model.end()
         log.info("model %s@%s is idle: others needed its place", model.name, model.version)

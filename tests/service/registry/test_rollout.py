@@ -544,7 +544,7 @@ def test_a_service_that_started_without_models_gets_them_by_a_reload(tmp_path):
 def test_files_that_can_not_be_read_for_now_change_nothing(root, caplog):
     async def scene() -> None:
         async with worker(root) as one:
-            file = root / "shared" / "wanted.json"
+            file = root / "shared" / "desired.json"
             whole = file.read_bytes()
             file.write_bytes(whole[:20])
             one.follow()
