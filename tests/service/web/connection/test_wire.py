@@ -456,7 +456,8 @@ def late(one: Served, body: bytes, seconds: float) -> int:
         head, rest = request(body).split(b"\r\n\r\n")
         connection.sendall(head + b"\r\n\r\n")
         # From here on the request's time runs: a busy machine would else read head and body at once.
-        wait_until(lambda: any(each.is_answering() for each in one.server.server_state.connections))
+        connections: Any = one.server.server_state.connections
+        wait_until(lambda: any(each.is_answering() for each in connections))
         end = time.monotonic() + seconds
         wait_until(lambda: time.monotonic() > end)
         connection.sendall(rest)
