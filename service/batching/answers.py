@@ -36,12 +36,16 @@ class Answers:
         if large:
             self._encoders.submit(lambda: self.settle_there(finish(line, large)))
 
-    def failed(self, line: Line, pieces: list[Piece], error: Exception) -> list[Outcome]:
-        """Log it; the outcomes of the requests whose pass it was."""
+    def note_failure(self, line: Line, error: Exception) -> int:
+        """The number that the log knows it by."""
         number = next(self._failures)
         log.error(
             "forward pass failed (failure %d of this worker, model %s)", number, line.name, exc_info=error
         )
+        return number
+
+    def failed(self, pieces: list[Piece], error: Exception, number: int) -> list[Outcome]:
+        """The outcomes of the requests whose pass it was."""
         metrics.dropped.labels("engine_failed").inc(len(pieces))
         text = f"The forward pass failed; the server's log has the cause as failure {number}."
         if isinstance(error, ModelBroke):

@@ -10,39 +10,21 @@ import threading
 import time
 from contextlib import suppress
 from math import inf
-from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.batching import scheduler
 from service.batching.answers import Answers, SettleAll
-from service.batching.forward_pass import Line, compute
+from service.batching.forward_pass import Line, Pass, Work, compute, hand_out
 from service.batching.request_queue import Piece, Request
 from service.batching.scheduler import Scheduler, next_of
-from service.errors import DeadlinePassed
+from service.errors import DeadlinePassed, ModelBroke
 from service.machine.cores import Cores
 
 MOST_TURNS = 64  # that a pass on the event loop gives way for, so that nobody's new connections can starve it
 BORROWED_SECONDS = 0.01  # a pass on another worker's core, which may want it back
 TOO_LATE = "The deadline passed before the images were ready."
-
-
-class Pass(NamedTuple):
-    """One that runs now."""
-
-    model: str
-    began: float
-    """time.monotonic() seconds."""
-
-
-class Work(NamedTuple):
-    """A pass to run, and the lane to run it on."""
-
-    line: Line
-    pieces: list[Piece]
-    lane: int
-    alone: bool
-    """No other pass runs, and nothing else waits."""
-    charged_seconds: float
-    """What the line was charged for it in advance."""
 
 
 class Lanes:
@@ -230,20 +212,52 @@ class Lanes:
         line, pieces, lane = work.line, work.pieces, work.lane
         began = time.monotonic()
         self.passes[lane] = Pass(line.name, began)
+        forward = line.engine.wide if work.alone else line.engine.lanes[lane]
+        is_typical = True
         try:
-            done = compute(
-                line, pieces, line.engine.wide if work.alone else line.engine.lanes[lane], self._lock
-            )
+            images = compute(line, pieces, forward)
         except Exception as error:
-            self._discard(line, pieces)
-            settle(self._answers.failed(line, pieces, error))
+            is_typical = False
+            number = self._answers.note_failure(line, error)
+            if len(pieces) > 1 and not isinstance(error, ModelBroke):
+                self._run_each(work, number, settle)
+            else:
+                self._fail(line, pieces, error, number, settle)
         else:
-            self._answers.finish(line, done, settle)
+            self._hand_out(line, pieces, images, settle)
         del self.passes[lane]
         seconds = time.monotonic() - began
         with self._lock:
             line.charge(seconds - work.charged_seconds)
-            line.learn(sum(piece.stop - piece.start for piece in pieces), seconds)
+            if is_typical:
+                line.learn(sum(piece.stop - piece.start for piece in pieces), seconds)
+
+    def _run_each(self, work: Work, number: int, settle: SettleAll) -> None:
+        """After a pass that failed each request has one of its own, once: only what fails again is at fault."""
+        for piece in work.pieces:
+            self.passes[work.lane] = Pass(work.line.name, time.monotonic())
+            try:
+                images = compute(work.line, [piece], work.line.engine.lanes[work.lane])
+            except Exception as error:
+                self._fail(work.line, [piece], error, number, settle)
+            else:
+                self._hand_out(work.line, [piece], images, settle)
+
+    def _hand_out(
+        self, line: Line, pieces: list[Piece], images: NDArray[np.uint8], settle: SettleAll
+    ) -> None:
+        try:
+            done = hand_out(pieces, images, self._lock)
+        except Exception as error:
+            self._fail(line, pieces, error, self._answers.note_failure(line, error), settle)
+        else:
+            self._answers.finish(line, done, settle)
+
+    def _fail(
+        self, line: Line, pieces: list[Piece], error: Exception, number: int, settle: SettleAll
+    ) -> None:
+        self._discard(line, pieces)
+        settle(self._answers.failed(pieces, error, number))
 
     def _discard(self, line: Line, pieces: list[Piece]) -> None:
         """Of these requests, what has not begun."""
