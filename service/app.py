@@ -2,14 +2,11 @@
 
 import asyncio
 import atexit
-import ctypes
 import gc
 import logging
 import os
-import resource
 import signal
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from math import ceil, inf
 from pathlib import Path
@@ -24,7 +21,7 @@ from numpy.typing import NDArray
 
 from service.errors import SettingsError
 from service.keys import keyring
-from service.machine import instance
+from service.machine import instance, process
 from service.settings import from_environment, unknown_names
 
 try:
@@ -136,8 +133,8 @@ class Ganserve:
             )
         # uvicorn puts a line together for each request, for a logger that BentoML has silenced.
         logging.getLogger("uvicorn.access").propagate = False
-        _end_with_parent()
-        _allow_many_connections()
+        process.end_with_parent()
+        process.allow_many_connections()
         self._watch()
         self._drain_on_signals()
         metrics.ready.set(0)
@@ -155,7 +152,7 @@ class Ganserve:
             await asyncio.to_thread(metrics.flush)  # a disk may be slow
             if irreplaceable and not self.front.draining and metrics.a_worker_died():
                 log.error("a worker has died, and BentoML replaces none in a container: all of it ends")
-                _end_all()
+                process.end_all()
 
     async def _load(self) -> None:
         from service import metrics
@@ -205,7 +202,7 @@ class Ganserve:
                 loop.call_later(grace, stop, signal.SIGTERM, None)
 
         self.ending = False
-        self.front.end = _end_all
+        self.front.end = process.end_all
         loop.add_signal_handler(signal.SIGTERM, drain)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
             loop.add_signal_handler(signal.SIGHUP, drain)
@@ -247,26 +244,3 @@ def _let_nobody_else_control(folder: Path) -> None:
         begin(self, watchers, f"ipc://{folder}/control", f"ipc://{folder}/events", **options)
 
     arbiter.__init__ = begin_here
-
-
-_parent = os.getppid()
-
-
-def _end_all() -> None:
-    """As the orchestrator would: BentoML's parent process hands SIGTERM on to every worker, and then ends with 0."""
-    if os.getppid() == _parent:  # else it is gone, and the workers are draining
-        os.kill(_parent, signal.SIGTERM)
-
-
-def _allow_many_connections() -> None:
-    """As many as the administrator allows at all; the usual 1,024 are soon used up by clients that do nothing."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS takes no `unlimited` here
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _end_with_parent() -> None:
-    """A killed parent would leave workers that hold the port and that nobody stops (Linux only)."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)

@@ -20,7 +20,7 @@ GanserveError
 │   ├── QuotaExceeded       429 quota_exceeded      this key's, a minute
 │   └── HeadTooLarge        431 head_too_large
 ├── ServiceError            the client may try again, here or elsewhere
-│   ├── EngineFailed        500 engine_failed       to the requests of that forward pass only
+│   ├── EngineFailed        500 engine_failed       after a pass that others shared, if it failed alone, too
 │   │   └── ModelBroke      told as its parent:     it gave no images of its contract, and is ready no more
 │   ├── NotReady            503 not_ready           the model is loading, or failed to load
 │   ├── Draining            503 draining

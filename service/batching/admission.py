@@ -55,11 +55,11 @@ class Admission:
 
     def check(self, line: Line, n: int, seconds_left: float) -> None:
         """Raises QueueFull if n images more are too many, or would come to nothing before `seconds_left` are over."""
-        room = self._room(line)
-        if n > room:
+        free = self._free_images(line)
+        if n > free:
             metrics.refused.labels("queue_full").inc()
             raise QueueFull(
-                f"{self.accepted_images} images are waiting; {n} more would pass the limit of {self.accepted_images + room}.",
+                f"{self.accepted_images} images are waiting; {n} more would pass the limit of {self.accepted_images + free}.",
                 self._retry_seconds(line),
             )
         # Machines are not steady; and at the end of its wait comes its own pass.
@@ -77,7 +77,7 @@ class Admission:
     def check_any(self) -> None:
         """Raises QueueFull if not even one image of any model could be accepted now. Cheap: a flood is most of what is done."""
         for line in self._lines:
-            if self._room(line) > 0 and self._wait_seconds(line, 1) <= self._max_wait_seconds:
+            if self._free_images(line) > 0 and self._wait_seconds(line, 1) <= self._max_wait_seconds:
                 return
         if self._lines:
             metrics.child(metrics.refused, "queue_full").inc()
@@ -86,13 +86,13 @@ class Admission:
                 self._retry_seconds(self._lines[0]),
             )
 
-    def _room(self, line: Line) -> int:
+    def _free_images(self, line: Line) -> int:
         """Images that the line may have more, beside what the others keep for themselves."""
-        room = self.max_queue_images - self.accepted_images
+        free = self.max_queue_images - self.accepted_images
         for name, accepted in self.images_by_model.items():
             if name != line.name and accepted < self._kept_images:
-                room -= self._kept_images - accepted
-        return room
+                free -= self._kept_images - accepted
+        return free
 
     def _wait_seconds(self, line: Line, n: int) -> float:
         """Until a request for n images has its last turn: models have equal time on the lanes."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.batching.admission import Admission
-from service.batching.forward_pass import Line, Outcome
-from service.batching.lanes import TOO_LATE, Lanes, Pass
+from service.batching.forward_pass import Line, Outcome, Pass
+from service.batching.lanes import TOO_LATE, Lanes
 from service.batching.request_queue import Request, RequestQueue, Settle, Timing
 from service.errors import DeadlinePassed, Draining, ModelBroke
 from service.generator.engine import Engine
@@ -118,7 +118,7 @@ class Batcher:
         finish: called with uint8 [n, C, H, W], in the order asked, on whichever thread ran the last pass.
         timing: is filled in. copies: whether `finish` only copies pixels.
         Raises QueueFull or Draining before anything is queued; DeadlinePassed; EngineFailed, to the
-        requests of that forward pass only; whatever `finish` raises. Cancelling drops what has not begun.
+        requests that fail alone, too; whatever `finish` raises. Cancelling drops what has not begun.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from math import ceil, isfinite
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,12 +93,28 @@ class Line:
         return ceil(images / queue.max_batch) * self.full_pass_seconds
 
 
-def compute(line: Line, pieces: list[Piece], forward: Forward, lock: Lock) -> list[Request]:
-    """One pass. Returns the requests that it completed, and its seconds.
+class Pass(NamedTuple):
+    """One that runs now."""
 
-    lock: held where two passes may bring pieces of one request. Raises whatever the engine raises, and ModelBroke
-    if it gave no images of the contract.
-    """
+    model: str
+    began: float
+    """time.monotonic() seconds."""
+
+
+class Work(NamedTuple):
+    """A pass to run, and the lane to run it on."""
+
+    line: Line
+    pieces: list[Piece]
+    lane: int
+    alone: bool
+    """No other pass runs, and nothing else waits."""
+    charged_seconds: float
+    """What the line was charged for it in advance."""
+
+
+def compute(line: Line, pieces: list[Piece], forward: Forward) -> NDArray[np.uint8]:
+    """The images of one pass. Raises whatever the engine raises, and ModelBroke if it gave no images of the contract."""
     begun_at = time.monotonic()
     z, label = _join(pieces)
     images = forward(z, label)
@@ -109,6 +125,15 @@ def compute(line: Line, pieces: list[Piece], forward: Forward, lock: Lock) -> li
     line.forward_passes.inc()
     line.forward_seconds.observe(ended_at - begun_at)
     line.batch_images.observe(len(images))
+    return images
+
+
+def hand_out(pieces: list[Piece], images: NDArray[np.uint8], lock: Lock) -> list[Request]:
+    """Give requests their images. Returns those that have all of them now.
+
+    lock: held where two passes may bring pieces of one request.
+    """
+    ended_at = time.monotonic()
     done = []
     offset = 0
     for piece in pieces:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from math import inf
 
-from service.batching.lanes import Pass
+from service.batching.forward_pass import Pass
 
 log = logging.getLogger("bentoml.ganserve.watchdog")
 

@@ -31,7 +31,7 @@ class Encoders:
     pixels: int = 0  # read and written on the event loop
 
     @contextmanager
-    def room(self, pixels: int) -> Iterator[None]:
+    def reserved(self, pixels: int) -> Iterator[None]:
         """One answer alone may be of any size. Raises QueueFull."""
         if self.pixels and self.pixels + pixels > self.most_pixels:
             metrics.refused.labels("queue_full").inc()
@@ -63,9 +63,8 @@ async def encoded(
     Raises QueueFull before anything is queued; what Batcher.submit and `encode` raise; DeadlinePassed.
     """
     model = draw.model
-    assert model.batcher is not None
     encoders = LARGE if pixels > LARGE_PIXELS else SMALL
-    with encoders.room(pixels):
+    with encoders.reserved(pixels):
         images = await model.batcher.submit(
             model.line, draw.z, draw.label, deadline, _as_they_are, draw.timing
         )

@@ -85,7 +85,6 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
 async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -> bytes:
     """The images as bytes of `format`. Raises what Batcher.submit raises."""
     model = draw.model
-    assert model.batcher is not None
     finish = partial(_encode_timed, draw, format, include_z)
     return await model.batcher.submit(
         model.line, draw.z, draw.label, deadline, finish, draw.timing, format == "npy"
@@ -95,7 +94,6 @@ async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -
 def begin(draw: Draw, format: Format, include_z: bool, deadline: float, settle: Settle) -> Request:
     """As `sample`, without a task to wait in. Raises what Batcher.enqueue raises."""
     model = draw.model
-    assert model.batcher is not None
     finish = partial(_encode_timed, draw, format, include_z)
     return model.batcher.enqueue(
         model.line, draw.z, draw.label, deadline, finish, settle, draw.timing, format == "npy"

@@ -4,7 +4,7 @@
         k3v9x0/             one service's: made by the parent before its workers, removed when it ends
             token           what its user gives orders with
             metrics/        metric_files.py
-            wanted/         desired_state.py; the copies of model files in it are a link to a folder where more room is
+            desired/        desired_state.py; the copies of model files in it are a link to a folder where more room is
         127.0.0.1:3000      a link to the service that listens there
 
 Every process of a service holds a lock on its folder. What nobody holds was left by one that was killed, and the next to
@@ -27,7 +27,7 @@ import psutil
 
 VARIABLE = "_GANSERVE_INSTANCE"
 """Of the environment of workers: their folder."""
-_TOKEN, _LARGE = "token", "wanted/files"
+_TOKEN, _LARGE = "token", "desired/files"
 _locks: list[int] = []
 
 
@@ -48,7 +48,7 @@ def make(home: Path) -> Path:
         path = Path(tempfile.mkdtemp(prefix="", dir=base))
         _hold(path)
     (path / "metrics").mkdir()
-    (path / "wanted").mkdir()
+    (path / "desired").mkdir()
     with suppress(OSError):
         (path / _LARGE).symlink_to(tempfile.mkdtemp(prefix="ganserve-", dir=home))
     (path / _TOKEN).touch(mode=0o600)

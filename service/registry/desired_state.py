@@ -1,6 +1,6 @@
 """What all workers are to serve, and what each of them serves: JSON files in a folder that they share.
 
-`wanted.json` is replaced whole, under a lock; its `change` counts up. Each worker does what it says and writes so into
+`desired.json` is replaced whole, under a lock; its `change` counts up. Each worker does what it says and writes so into
 a file of its own. The folder lives as long as the service; see instance.py.
 """
 
@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from service.machine import instance
 
-_WANTED = "wanted.json"
+_FILE = "desired.json"
 
 
-class WantedModel(Struct):
+class DesiredModel(Struct):
     """versions: those in memory, and the file that each was found in. version: gets the requests that name none,
     save the share, above 0 and below 1, that goes to the canary."""
 
@@ -28,16 +28,16 @@ class WantedModel(Struct):
     share: float = 0.0
 
 
-class Wanted(Struct):
+class DesiredState(Struct):
     """By model. reloads: how often the models folder was read."""
 
     change: int = 0
     reloads: int = 0
-    models: dict[str, WantedModel] = {}
+    models: dict[str, DesiredModel] = {}
 
-    def copy(self) -> "Wanted":
+    def copy(self) -> "DesiredState":
         """To be changed."""
-        return msgspec.convert(msgspec.to_builtins(self), Wanted)
+        return msgspec.convert(msgspec.to_builtins(self), DesiredState)
 
 
 class VersionState(Struct):
@@ -59,28 +59,28 @@ class Report(Struct):
 def folder() -> Path | None:
     """Where the workers of this service meet; None outside BentoML."""
     shared = instance.folder()
-    return shared / "wanted" if shared else None
+    return shared / "desired" if shared else None
 
 
-def read(shared: Path) -> Wanted | None:
+def read(shared: Path) -> DesiredState | None:
     """None before the first worker has written it. Raises OSError."""
     try:
-        return msgspec.json.decode((shared / _WANTED).read_bytes(), type=Wanted)
+        return msgspec.json.decode((shared / _FILE).read_bytes(), type=DesiredState)
     except FileNotFoundError:
         return None
 
 
 def mark(shared: Path) -> tuple[int, int] | None:
-    """Differs from one `wanted.json` to the next, and costs no reading. Raises OSError."""
+    """Differs from one `desired.json` to the next, and costs no reading. Raises OSError."""
     try:
-        status = (shared / _WANTED).stat()
+        status = (shared / _FILE).stat()
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns
 
 
-def change(shared: Path, edit: Callable[[Wanted | None], Wanted]) -> Wanted:
-    """Replace what is wanted now by edit(of it), unless that is the same object. Raises OSError, and what `edit` raises."""
+def change(shared: Path, edit: Callable[[DesiredState | None], DesiredState]) -> DesiredState:
+    """Replace the desired state by edit(of it), unless that is the same object. Raises OSError, and what `edit` raises."""
     shared.mkdir(parents=True, exist_ok=True)
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -88,18 +88,18 @@ def change(shared: Path, edit: Callable[[Wanted | None], Wanted]) -> Wanted:
         after = edit(before)
         if after is not before:
             after.change = 1 if before is None else before.change + 1
-            write(shared / _WANTED, msgspec.json.encode(after))
+            write(shared / _FILE, msgspec.json.encode(after))
         return after
 
 
-def restore(shared: Path, known: Wanted) -> bool:
-    """Put back what a worker knows to be wanted, if somebody took it away; whether that was so. Raises OSError."""
+def restore(shared: Path, known: DesiredState) -> bool:
+    """Put back what a worker knows to be desired, if somebody took it away; whether that was so. Raises OSError."""
     shared.mkdir(parents=True, exist_ok=True)
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if (shared / _WANTED).exists():
+        if (shared / _FILE).exists():
             return False
-        write(shared / _WANTED, msgspec.json.encode(known))
+        write(shared / _FILE, msgspec.json.encode(known))
         return True
 
 

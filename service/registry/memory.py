@@ -10,7 +10,7 @@ from service.registry.models import Models
 log = logging.getLogger("bentoml.ganserve.room")
 
 
-# In memory, before others get its place: so that all who waited for it are answered, where many want one place.
+# In memory, before it is evicted: so that all who waited for it are answered, where many want one place.
 LEAST_SECONDS = 0.25
 
 
@@ -26,18 +26,18 @@ def memory_mb(file_bytes: int) -> float:
     return _TIMES_THE_FILE * file_bytes / 1e6 + _MB_OF_A_SESSION
 
 
-def has_room(models: Models, model: Model) -> bool:
+def fits(models: Models, model: Model) -> bool:
     """Whether it fits in beside those that are loaded. The first always does."""
     loaded = [one.file_bytes for ones in models.versions.values() for one in ones if one.state == "ready"]
     return not loaded or sum(map(memory_mb, [*loaded, model.file_bytes])) <= models.settings.max_loaded_mb
 
 
-async def make_room(models: Models, model: Model) -> None:
-    """Let those rest that were not asked for longest, once they had their time. On the event loop.
+async def evict_for(models: Models, model: Model) -> None:
+    """Unload the least recently used until it fits, once they had their time. On the event loop.
 
     A model of which several versions are loaded stays: an order was given for them.
     """
-    while not has_room(models, model):
+    while not fits(models, model):
         others = [one for one in models.values() if one.state == "ready" and _is_alone(models, one)]
         if not others:
             log.warning(
@@ -48,7 +48,7 @@ async def make_room(models: Models, model: Model) -> None:
         if (seconds := least.loaded_at + LEAST_SECONDS - time.monotonic()) > 0:
             await asyncio.sleep(seconds)
         else:
-            models.rest(least)
+            models.unload(least)
 
 
 def _is_alone(models: Models, model: Model) -> bool:

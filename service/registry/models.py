@@ -10,10 +10,11 @@ from typing import NamedTuple
 from service import metrics
 from service.batching.batcher import Batcher
 from service.errors import NotReady, UnknownModel
+from service.generator.loading import FILE
 from service.machine.cores import Cores
 from service.machine.hardware import available_cpus
 from service.registry import desired_state
-from service.registry.model import FILE, Model
+from service.registry.model import Model
 from service.settings import Settings
 
 log = logging.getLogger("bentoml.ganserve.models")
@@ -67,9 +68,10 @@ class Models(Mapping[str, Model]):
         if model.state == "failed":
             return
         if self.batcher is None:
-            lanes = len(model.engine.lanes)
+            engine = model.engine
+            lanes = len(engine.lanes)
             # On CPU a lane is a core, and encodes what it computed; an accelerator must not wait for that.
-            encode_threads = available_cpus() if model.engine.buckets else 0
+            encode_threads = available_cpus() if engine.buckets else 0
             self.batcher = Batcher(
                 lanes,
                 self.settings.max_queue_images,
@@ -81,15 +83,16 @@ class Models(Mapping[str, Model]):
                 ),
             )
         model.serve(self.batcher)
+        unchecked = model.loaded.unchecked
         log.info(
             "model %s@%s ready in %.2f s; %s; %s; %s%s",
             model.name,
             model.version,
             model.load_seconds,
             "its card names this file" if model.verified else "unverified, no card names its SHA-256",
-            model.engine.reason,
-            model.findings,
-            f"; not checked: {model.unchecked}" if model.unchecked else "",
+            model.loaded.engine.reason,
+            model.loaded.findings,
+            f"; not checked: {unchecked}" if unchecked else "",
         )
 
     @property
@@ -165,9 +168,9 @@ class Models(Mapping[str, Model]):
         self.versions[model.name].remove(model)
         model.end()
 
-    def rest(self, model: Model) -> None:
+    def unload(self, model: Model) -> None:
         """Take a model out of memory until it is asked for again; it has one version."""
-        self.versions[model.name] = [model.at_rest()]
+        self.versions[model.name] = [model.idle_copy()]
         self._models[model.name] = self.versions[model.name][0]
         model.end()
         log.info("model %s@%s is idle: others needed its place", model.name, model.version)

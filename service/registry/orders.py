@@ -1,6 +1,6 @@
 """What an operator orders while the service runs: read the models folder again, direct requests, retire a version.
 
-An order to any worker changes what is wanted; every worker notices within a quarter of a second; the order returns when
+An order to any worker changes the desired state; every worker notices within a quarter of a second; the order returns when
 all have done it. No order outlives the service: when all of it starts anew, `generator.onnx` gets the requests.
 """
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from service.errors import InvalidField, NotShared, UnknownModel, VersionRefused, WorkersLate
 from service.registry import desired_state, versions
-from service.registry.desired_state import Report, VersionState, Wanted, WantedModel
+from service.registry.desired_state import DesiredModel, DesiredState, Report, VersionState
 from service.registry.rollout import Rollout
 
 log = logging.getLogger("bentoml.ganserve.orders")
@@ -28,7 +28,7 @@ _LOOK_SECONDS = 0.05  # from one look at the workers' reports to the next
 class State(Struct):
     """What all workers are to serve, and what each of them serves."""
 
-    wanted: Wanted
+    wanted: DesiredState
     workers: list[Report]
 
 
@@ -37,7 +37,7 @@ async def state(rollout: Rollout) -> State:
     folder = rollout.folder()
 
     def both() -> State:
-        return State(desired_state.read(folder) or Wanted(), desired_state.reports(folder))
+        return State(desired_state.read(folder) or DesiredState(), desired_state.reports(folder))
 
     return await _in_thread(both)
 
@@ -75,7 +75,7 @@ async def direct(rollout: Rollout, name: str, version: str, share: float, second
     """
     folder = rollout.folder()
 
-    def edit(before: Wanted | None) -> Wanted:
+    def edit(before: DesiredState | None) -> DesiredState:
         after, model = _known(before, name, version)
         for report in desired_state.reports(folder):
             one = report.models.get(name, {}).get(version, VersionState("loading", 0))
@@ -116,7 +116,7 @@ async def retire(rollout: Rollout, name: str, version: str, seconds: float) -> S
     """
     folder = rollout.folder()
 
-    def edit(before: Wanted | None) -> Wanted:
+    def edit(before: DesiredState | None) -> DesiredState:
         after, model = _known(before, name, version)
         if version in (model.version, model.canary):
             raise VersionRefused(f"{name}@{version} gets requests: direct them to another version first.")
@@ -134,9 +134,9 @@ async def retire(rollout: Rollout, name: str, version: str, seconds: float) -> S
     return after
 
 
-def _known(before: Wanted | None, name: str, version: str) -> tuple[Wanted, WantedModel]:
+def _known(before: DesiredState | None, name: str, version: str) -> tuple[DesiredState, DesiredModel]:
     """A copy to change, and the model in it. Raises UnknownModel."""
-    after = Wanted() if before is None else before.copy()
+    after = DesiredState() if before is None else before.copy()
     model = after.models.get(name)
     if model is None:
         raise UnknownModel(
@@ -158,7 +158,9 @@ async def _in_thread(work: Callable[[], T]) -> T:
         raise NotShared(f"The folder that the workers share, or that of the models: {error}") from error
 
 
-async def _done(rollout: Rollout, now: Wanted, is_done: Callable[[Report], bool], seconds: float) -> State:
+async def _done(
+    rollout: Rollout, now: DesiredState, is_done: Callable[[Report], bool], seconds: float
+) -> State:
     """The state once every worker has come to this change, and has done it. Raises WorkersLate."""
     rollout.follow()
     workers, end = rollout.models.settings.workers, time.monotonic() + seconds

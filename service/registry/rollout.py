@@ -1,6 +1,6 @@
-"""A worker's part in what all of them serve: load what is wanted, send requests where they are to go, say so.
+"""A worker's part in what all of them serve: load what is desired, send requests where they are to go, say so.
 
-orders.py changes what is wanted. Versions are loaded and checked one after another in a thread, beside the traffic.
+orders.py changes the desired state. Versions are loaded and checked one after another in a thread, beside the traffic.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ import msgspec
 from service.errors import Draining, NotReady, NotShared
 from service.generator.engines.choose import prepare
 from service.registry import desired_state, versions
-from service.registry.desired_state import Report, VersionState, Wanted, WantedModel
-from service.registry.memory import has_room, make_room
+from service.registry.desired_state import DesiredModel, DesiredState, Report, VersionState
+from service.registry.memory import evict_for, fits
 from service.registry.model import Model
 from service.registry.models import Canary, Models
 from service.registry.versions import Found
@@ -35,7 +35,7 @@ class Rollout:
         self._keeps_files = keeps_files
         self._shared = shared
         self._problem = "" if shared else "There is no folder that the workers share."
-        self._wanted: Wanted | None = None
+        self._desired: DesiredState | None = None
         self._mark: tuple[int, int] | None = None
         self._worker = 0
         self._has_started = False
@@ -51,7 +51,7 @@ class Rollout:
         """
         self._worker = self.models.worker = worker
         try:
-            self._wanted = await asyncio.to_thread(self._join)
+            self._desired = await asyncio.to_thread(self._join)
         except (OSError, NotShared, msgspec.MsgspecError) as error:
             self._problem = f"{error}"
             log.warning("versions can't be changed while this service runs: %s", error)
@@ -85,13 +85,13 @@ class Rollout:
         await asyncio.wait([self._waking[model]], timeout=seconds)
 
     def follow(self) -> None:
-        """Do what has come to be wanted. Called several times a second; raises nothing."""
-        if self._wanted is None or self._shared is None:
+        """Follow the desired state, if it changed. Called several times a second; raises nothing."""
+        if self._desired is None or self._shared is None:
             return
         try:
             mark = desired_state.mark(self._shared)
             if mark is None:
-                self._put_back(self._shared, self._wanted)
+                self._put_back(self._shared, self._desired)
                 return
             if mark == self._mark:
                 return
@@ -100,16 +100,16 @@ class Rollout:
             log.error("what is wanted can't be read: %s", error)
             return
         self._mark = mark
-        if now is None or now.change <= self._wanted.change:
+        if now is None or now.change <= self._desired.change:
             return
-        if now.reloads != self._wanted.reloads:
+        if now.reloads != self._desired.reloads:
             self._forget_failed(now)
-        self._wanted = now
+        self._desired = now
         self._converge()
         if self._has_started:
             self._load_others()
 
-    def _put_back(self, shared: Path, known: Wanted) -> None:
+    def _put_back(self, shared: Path, known: DesiredState) -> None:
         """Without the files of that folder the workers could not agree any more. Raises OSError."""
         if desired_state.restore(shared, known):
             log.error("%s was emptied, and is filled again", shared)
@@ -119,12 +119,12 @@ class Rollout:
         """Where the workers agree. Raises NotShared, and NotReady as long as this one does not follow."""
         if self._problem or self._shared is None:
             raise NotShared(self._problem)
-        if self._wanted is None:
+        if self._desired is None:
             raise NotReady("This worker is still starting.")
         return self._shared
 
-    def read_again(self) -> tuple[Wanted, list[str]]:
-        """Make wanted what lies in the models folder, too; and in words what there is no room for. In a thread.
+    def read_again(self) -> tuple[DesiredState, list[str]]:
+        """Add what lies in the models folder to the desired state; and, in words, what is more than may be loaded. In a thread.
 
         Raises OSError.
         """
@@ -133,22 +133,22 @@ class Rollout:
         )  # before the lock: other orders need not wait for it
         left_out: list[str] = []
 
-        def edit(before: Wanted | None) -> Wanted:
+        def edit(before: DesiredState | None) -> DesiredState:
             after, texts = self._merge(before, found)
             left_out.extend(texts)
             return after
 
         return desired_state.change(self.folder(), edit), left_out
 
-    def _join(self) -> Wanted:
-        """What is wanted; the first worker says that it is what lies in the models folder. In a thread.
+    def _join(self) -> DesiredState:
+        """The desired state; the first worker makes it of what lies in the models folder. In a thread.
 
         Raises OSError, NotShared.
         """
         if self._shared is None:
             raise NotShared(self._problem)
 
-        def first(before: Wanted | None) -> Wanted:
+        def first(before: DesiredState | None) -> DesiredState:
             if before is not None:
                 return before
             after, left_out = self._merge(None, versions.find(self.models.settings.models))
@@ -158,7 +158,9 @@ class Rollout:
 
         return desired_state.change(self._shared, first)
 
-    def _merge(self, before: Wanted | None, found: dict[str, list[Found]]) -> tuple[Wanted, list[str]]:
+    def _merge(
+        self, before: DesiredState | None, found: dict[str, list[Found]]
+    ) -> tuple[DesiredState, list[str]]:
         failed = {
             name: {one.version for one in ones if one.state == "failed"}
             for name, ones in [*self.models.versions.items()]
@@ -167,10 +169,10 @@ class Rollout:
         return versions.merge(before, found, failed, self.models.settings.max_versions, copies)
 
     def _converge(self) -> None:
-        """Bring what is in memory, and where requests go, in line with what is wanted; and report it."""
-        if self._wanted is None or self._shared is None:
+        """Bring what is in memory, and where requests go, in line with the desired state; and report it."""
+        if self._desired is None or self._shared is None:
             return
-        for name, model in self._wanted.models.items():
+        for name, model in self._desired.models.items():
             known = {one.version: one for one in self.models.versions.get(name, ())}
             for version, file in model.versions.items():
                 if version not in known:
@@ -181,14 +183,14 @@ class Rollout:
                 if known[version] is not self.models.get(name):
                     self.models.drop(known[version])
         report = Report(
-            os.getpid(), self._wanted.change, {name: self._states(name) for name in self.models.versions}
+            os.getpid(), self._desired.change, {name: self._states(name) for name in self.models.versions}
         )
         try:
             desired_state.report(self._shared, report)
         except OSError as error:
             log.error("what this worker serves can't be told: %s", error)
 
-    def _direct(self, known: dict[str, Model], model: WantedModel) -> None:
+    def _direct(self, known: dict[str, Model], model: DesiredModel) -> None:
         """A version that is not ready gets requests only in the place of one that is not, either."""
         version = known[model.version]
         current = self.models.get(version.name)
@@ -220,7 +222,7 @@ class Rollout:
         default = self.models.settings.default_model
         return sorted(self.models.values(), key=lambda one: one.name != default)
 
-    def _forget_failed(self, now: Wanted) -> None:
+    def _forget_failed(self, now: DesiredState) -> None:
         """So that they are loaded again: what was wrong may have been their card, or a want of memory."""
         for name, model in now.models.items():
             for one in [*self.models.versions.get(name, ())]:
@@ -236,16 +238,16 @@ class Rollout:
             await self._load(model)
 
     async def _load(self, model: Model, now: bool = False) -> None:
-        """now: others make room for it. Else it may be left idle, unless it is one more version, to which an order sends requests."""
+        """now: others are evicted for it. Else it may be left idle, unless it is one more version, to which an order sends requests."""
         async with self._one_loads:
             if model.state not in ("loading", "idle"):
                 return
             alone = self.models.get(model.name, model) is model
-            if alone and not now and not has_room(self.models, model):
+            if alone and not now and not fits(self.models, model):
                 model.rest()
                 log.info("model %s is idle until it is asked for: GANSERVE_MAX_LOADED_MB is full", model.name)
             else:
-                await make_room(self.models, model)
+                await evict_for(self.models, model)
                 await asyncio.to_thread(model.load, self.models.settings, self._worker)
                 if model in self.models.versions[model.name]:  # it may have been retired meanwhile
                     self.models.serve(model)

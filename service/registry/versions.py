@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from service.errors import ContractError
 from service.generator.contract import version
-from service.registry.desired_state import Wanted, WantedModel, write
-from service.registry.model import FILE, card_of
+from service.generator.loading import FILE, card_of
+from service.registry.desired_state import DesiredModel, DesiredState, write
 from service.registry.models import folders
 
 log = logging.getLogger("bentoml.ganserve.versions")
@@ -49,23 +49,23 @@ def find(root: Path) -> dict[str, list[Found]]:
 
 
 def merge(
-    before: Wanted | None,
+    before: DesiredState | None,
     found: Mapping[str, Sequence[Found]],
     failed: Mapping[str, Set[str]],
     most: int,
     shared: Path | None,
-) -> tuple[Wanted, list[str]]:
-    """What was wanted with what was found; and, in words, what there was no room for.
+) -> tuple[DesiredState, list[str]]:
+    """The desired state with what was found; and, in words, what is more than may be loaded.
 
     failed: versions that can't be served, by model; they go with their files, all others stay. most: versions of a
     model. shared: where copies go, if they are needed. Raises nothing.
     """
-    after = Wanted() if before is None else before.copy()
+    after = DesiredState() if before is None else before.copy()
     after.reloads += 1
     left_out = []
     for name, ones in found.items():
         first = ones[0].version
-        model = after.models.setdefault(name, WantedModel({}, first))
+        model = after.models.setdefault(name, DesiredModel({}, first))
         broken = failed.get(name, set())
         for gone in broken - {one.version for one in ones} - {model.canary}:
             model.versions.pop(gone, None)

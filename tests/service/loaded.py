@@ -20,7 +20,7 @@ def loaded(
     """Models made of `files`, loaded; all of them on the engine `on`, if one is given."""
     generators.folder(root, files)
     models = Models(Settings(models=root, **settings))
-    chosen = mock.patch("service.registry.model.choose", return_value=Choice(on)) if on else nullcontext()
+    chosen = mock.patch("service.generator.loading.choose", return_value=Choice(on)) if on else nullcontext()
     with chosen:
         models.load()
     try:

@@ -10,7 +10,7 @@ from service.generator.contract import is_of_card, parse, version
 from service.generator.engines.ort import OrtEngine
 from service.generator.engines.ov import OpenVinoEngine
 from service.generator.latents import latents
-from service.registry.model import CARD
+from service.generator.loading import CARD
 from training.export.card import SAMPLES
 from training.presets import PRESETS
 

@@ -122,7 +122,7 @@ def test_what_is_removed_while_it_runs_is_put_back_and_said(small_models, tmp_pa
     with serving(tmp_path / "home", models=small_models, default_model="tiny", engine="fake") as server:
         draw(server, 2)
         wait_until(lambda: counted(server)[0] == 2)
-        for name in ("metrics", "wanted"):
+        for name in ("metrics", "desired"):
             shutil.rmtree(server.folder / name)
         draw(server, 1)
         wait_until(lambda: counted(server)[0] == 3)

@@ -138,7 +138,7 @@ def test_versions_come_and_go_on_all_workers_and_no_request_is_lost(tmp_path):
         assert server.metric("ganserve_traffic_share", version=V_NEXT) == 1
         assert server.metric("ganserve_traffic_share", version=V_OLD) == 0
         # A worker that starts again serves what the other does, V_OLD too, whose file has been replaced.
-        shared = server.folder / "wanted"
+        shared = server.folder / "desired"
         before = desired_state.reports(shared)
         psutil.Process(before[0].pid).kill()
         wait_until(lambda: [one.models for one in new_ones(shared, before)] == [before[1].models], seconds=40)

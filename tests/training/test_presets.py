@@ -10,8 +10,8 @@ import onnx
 import pytest
 import torch
 
+from service.generator import loading
 from service.generator.contract import parse, write
-from service.registry.model import FILE, Model
 from service.settings import Settings as ServiceSettings
 from tests.training.pictures import squares
 from tests.training.tiny import command, write_npz
@@ -180,10 +180,9 @@ def test_a_preset_is_in_its_graph_what_it_is_named_after(tmp_path: Path, preset:
                 assert operators["Softmax"] == 0
 
     (tmp_path / "exported").mkdir()
-    (tmp_path / "exported" / FILE).write_bytes(file)
-    served = Model(tmp_path / "exported")
-    served.load(ServiceSettings(engine="onnxruntime", threads=1))
-    assert served.problem == ""
+    (tmp_path / "exported" / loading.FILE).write_bytes(file)
+    file = loading.read(tmp_path / "exported" / loading.FILE)
+    loading.load(file, ServiceSettings(engine="onnxruntime", threads=1))
 
 
 def attended(graph: onnx.ModelProto) -> int:

@@ -14,7 +14,7 @@ from service.generator.contract import ImageShape, parse, version
 from service.generator.engine import Forward
 from service.generator.engines.choose import choose
 from service.generator.latents import latents
-from service.registry.model import FILE as MODEL_FILE
+from service.generator.loading import FILE as MODEL_FILE
 from service.settings import Settings as ServiceSettings
 from training.data.dataset import to_uint8
 from training.errors import UserError

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from service.generator import golden
+from service.generator import golden, loading
 from service.generator.contract import SCHEMA, Contract, ImageShape, parse, slug, write
-from service.registry.model import CARD, FILE, Model
+from service.generator.loading import CARD, FILE
 from service.settings import Settings as ServiceSettings
 from training.data.formats import load
 from training.errors import UserError
@@ -230,10 +230,10 @@ def with_quality(contract: Contract, evaluation: Evaluation) -> Contract:
 def install(graph: onnx.ModelProto, contract: Contract, folder: Path, threads: int) -> Source:
     """Writes the file, loads it as the service will, and opens it. Raises UserError if it would not be served."""
     (folder / FILE).write_bytes(write(graph, contract))
-    served = Model(folder)
-    served.load(ServiceSettings(threads=threads))
-    if served.state == "failed":
-        raise UserError(f"not written: the service would not load it: {served.problem}")
+    try:
+        loading.load(loading.read(folder / FILE), ServiceSettings(threads=threads))
+    except Exception as error:  # an engine may raise anything on a file that it can't run
+        raise UserError(f"not written: the service would not load it: {error}") from error
     return open_model(folder / FILE, threads=threads)
 
 

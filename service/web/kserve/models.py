@@ -76,7 +76,10 @@ def config(model: Model, settings: Settings) -> dict[str, Any]:
         "max_batch_size": settings.max_images_per_request,
         "input": inputs,
         "output": [output],
-        "dynamic_batching": {"preferred_batch_size": [model.max_batch], "max_queue_delay_microseconds": 0},
+        "dynamic_batching": {
+            "preferred_batch_size": [model.loaded.max_batch],
+            "max_queue_delay_microseconds": 0,
+        },
         "instance_group": [
             {
                 "name": model.name,

@@ -119,7 +119,6 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     timeout, longest = parameters.timeout / 1e6 or None, call.models.settings.timeout_seconds
     deadline = deadline_of(call.begun, timeout, longest)
     found, inputs = await _understood(call, model, version, asked, binary, deadline)
-    assert found.batcher is not None
     in_binary = read_outputs(asked)
     found.require_truncation(parameters.truncation)
     if inputs.z is None:

@@ -9,7 +9,7 @@ from service.errors import (
     VersionRefused,
     WorkersLate,
 )
-from service.registry.desired_state import Report, VersionState, Wanted, WantedModel
+from service.registry.desired_state import DesiredModel, DesiredState, Report, VersionState
 from service.registry.orders import State
 from service.web.http.openapi_parts import (
     BODY_ERRORS,
@@ -46,12 +46,12 @@ FIELDS: dict[str, dict[str, str]] = {
     },
     ReloadRequest.__name__: {"timeout": f"{_TIMEOUT} Large models take long to load."},
     State.__name__: {"wanted": "What all workers are to serve.", "workers": "What each of them serves."},
-    Wanted.__name__: {
+    DesiredState.__name__: {
         "change": "Counts orders.",
         "reloads": "Counts readings of the models folder.",
         "models": "By name.",
     },
-    WantedModel.__name__: {
+    DesiredModel.__name__: {
         "versions": "Those in memory, and the file that each was found in.",
         "version": "The one that gets requests that name none.",
         "canary": "The one that gets a share of them.",

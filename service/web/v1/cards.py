@@ -38,8 +38,9 @@ def card(model: Model, models: Models) -> dict[str, Any]:
     }
     if model.state != "ready":
         return facts
-    contract, engine, found = model.contract, model.engine, model.findings
-    golden = None if model.golden is None else msgspec.to_builtins(model.golden) | {"unit": "uint8 levels"}
+    loaded = model.loaded
+    contract, engine, found = loaded.contract, loaded.engine, loaded.findings
+    golden = None if loaded.golden is None else msgspec.to_builtins(loaded.golden) | {"unit": "uint8 levels"}
     return facts | {
         "classes": contract.classes,
         "slugs": contract.slugs if contract.classes else None,
@@ -51,7 +52,7 @@ def card(model: Model, models: Models) -> dict[str, Any]:
             "precision": engine.precision,
             "reason": engine.reason,
             "pin": f"{model.name}={engine.name}/{engine.precision}",
-            "measured": model.measured,
+            "measured": loaded.measured,
             "lanes": len(engine.lanes),
             "max_batch": model.line.queue.max_batch,
         },
@@ -64,7 +65,7 @@ def card(model: Model, models: Models) -> dict[str, Any]:
             "classes": found.classes,
             "seconds": round(found.seconds, 3),
         },
-        "unchecked": model.unchecked,
+        "unchecked": loaded.unchecked,
         "training": contract.training,
         "quality": contract.quality,
     }

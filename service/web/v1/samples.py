@@ -30,7 +30,7 @@ class Sampling:
 
     def cancel(self) -> None:
         """The client has gone."""
-        if self.request is not None and self.draw.model.batcher is not None:
+        if self.request is not None:
             self.draw.model.batcher.cancel(self.request)
 
     def reply(self, body: bytes) -> Reply:

@@ -463,7 +463,7 @@ def test_a_large_request_that_was_abandoned_half_way_stops():
         asyncio.run(play(one))
 
 
-def test_a_failed_pass_harms_its_own_batch_only():
+def test_a_failed_pass_harms_the_request_only_that_fails_alone_too():
     async def play(one: Stage) -> None:
         before = dropped("engine_failed")
         first = one.ask(0)
@@ -474,11 +474,14 @@ def test_a_failed_pass_harms_its_own_batch_only():
         await until(lambda: one.line.queue.waiting_images == 11)
         one.gate.set()
         outcomes = await asyncio.gather(*together, return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [EngineFailed] * 3
+        assert type(outcomes[1]) is EngineFailed
+        for seed in (1, 3):
+            np.testing.assert_array_equal(outcomes[seed - 1], painted(seed))
+        assert one.passes[:5] == [1, 3, 1, 1, 1], "each once, and no more"
         np.testing.assert_array_equal(await first, painted(0))
         np.testing.assert_array_equal(await later, painted(4, n=8))
         assert "label 7" not in str(outcomes[1]), "the cause is for the log"
-        assert dropped("engine_failed") == before + 3
+        assert dropped("engine_failed") == before + 1
         assert one.batcher.accepted_images == 0
 
     with stage(fail_on=7, max_batch=3) as one:

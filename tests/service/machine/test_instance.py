@@ -81,7 +81,7 @@ def test_no_token_is_for_another_machine(start):
 def test_what_a_killed_one_left_is_taken_away_and_what_runs_is_not(start):
     killed, left, port = start("127.0.0.1")
     _, other, other_port = start("127.0.0.1")
-    large = (left / "wanted/files").resolve()
+    large = (left / "desired/files").resolve()
     (large / "model.onnx").write_bytes(b"")
     killed.send_signal(signal.SIGKILL)
     killed.wait()

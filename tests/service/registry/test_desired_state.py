@@ -7,15 +7,15 @@ import pytest
 
 from service.machine import instance
 from service.registry import desired_state
-from service.registry.desired_state import Report, VersionState, Wanted, WantedModel
+from service.registry.desired_state import DesiredModel, DesiredState, Report, VersionState
 
-MODEL = WantedModel({"a": "generator.onnx", "b": "b.onnx"}, "a", "b", 0.25)
+MODEL = DesiredModel({"a": "generator.onnx", "b": "b.onnx"}, "a", "b", 0.25)
 
 
 def count_up(shared, name: str, times: int) -> None:
     def edit(before):
-        after = Wanted() if before is None else before.copy()
-        model = after.models.setdefault(name, WantedModel({}, "0"))
+        after = DesiredState() if before is None else before.copy()
+        model = after.models.setdefault(name, DesiredModel({}, "0"))
         model.version = str(int(model.version) + 1)
         return after
 
@@ -26,23 +26,23 @@ def count_up(shared, name: str, times: int) -> None:
 def test_what_is_wanted_is_read_as_it_was_written(tmp_path):
     assert desired_state.read(tmp_path) is None
     assert desired_state.mark(tmp_path) is None
-    written = desired_state.change(tmp_path, lambda before: Wanted(models={"m": MODEL}))
+    written = desired_state.change(tmp_path, lambda before: DesiredState(models={"m": MODEL}))
     assert written.change == 1
-    assert desired_state.read(tmp_path) == written == Wanted(1, 0, {"m": MODEL})
+    assert desired_state.read(tmp_path) == written == DesiredState(1, 0, {"m": MODEL})
 
 
 def test_every_change_is_numbered_and_marked_and_what_changes_nothing_is_not(tmp_path):
     marks = set()
     for number in range(1, 6):
-        assert desired_state.change(tmp_path, lambda before: Wanted()).change == number
+        assert desired_state.change(tmp_path, lambda before: DesiredState()).change == number
         marks.add(desired_state.mark(tmp_path))
     assert len(marks) == 5
-    assert desired_state.change(tmp_path, lambda before: before or Wanted()).change == 5
+    assert desired_state.change(tmp_path, lambda before: before or DesiredState()).change == 5
     assert desired_state.mark(tmp_path) in marks
 
 
 def test_an_edit_that_raises_leaves_all_as_it_was(tmp_path):
-    desired_state.change(tmp_path, lambda before: Wanted(models={"m": MODEL}))
+    desired_state.change(tmp_path, lambda before: DesiredState(models={"m": MODEL}))
 
     def edit(before):
         before.models["m"].version = "b"
@@ -51,7 +51,7 @@ def test_an_edit_that_raises_leaves_all_as_it_was(tmp_path):
     with pytest.raises(KeyError):
         desired_state.change(tmp_path, edit)
     before = desired_state.read(tmp_path)
-    assert before == Wanted(1, 0, {"m": MODEL})
+    assert before == DesiredState(1, 0, {"m": MODEL})
 
 
 def test_orders_to_several_workers_at_once_are_all_carried_out(tmp_path):

@@ -37,12 +37,13 @@ def test_a_generator_is_ready_once_its_pictures_are_those_of_the_network(tmp_pat
     model.require_ready()
     assert models.all_ready
     assert (model.state, model.problem, model.version) == ("ready", "", contract.version(FILE))
-    assert model.golden is not None
-    assert (model.golden.samples, model.golden.max <= 1) == (4, True)
+    errors = model.loaded.golden
+    assert errors is not None
+    assert (errors.samples, errors.max <= 1) == (4, True)
     facts = {"engine": engine_name, "precision": "fp32", "provider": model.engine.provider}
     assert sample("ganserve_model_info", model="clothes", version=model.version, **facts) == 1
     golden = {"model": "clothes", "version": model.version}
-    assert sample("ganserve_golden_error_levels", statistic="max", **golden) == model.golden.max
+    assert sample("ganserve_golden_error_levels", statistic="max", **golden) == errors.max
 
 
 def _lies_about_its_shape(model):
@@ -123,7 +124,7 @@ def test_a_file_that_is_not_that_of_its_card_is_refused_and_one_without_a_card_i
 def test_a_file_with_few_or_no_golden_samples_is_served(tmp_path, golden_samples):
     with loaded(tmp_path, {"clothes": Tiny(golden_samples=golden_samples).file()}, threads=1) as models:
         assert models.all_ready
-        assert (models["clothes"].golden is None) == (golden_samples == 0)
+        assert (models["clothes"].loaded.golden is None) == (golden_samples == 0)
 
 
 def test_the_fake_engine_is_not_held_to_golden_samples(tmp_path):
@@ -175,7 +176,7 @@ def test_a_pass_beside_others_is_timed_by_its_own_thread(tmp_path):
     )  # that waits, as if others had the cores
     engine.on_caller = True
     with loaded(tmp_path, {"a": FILE}, engine, engine="fake") as models:
-        assert models["a"].pass_seconds < 0.02
+        assert models["a"].loaded.pass_seconds < 0.02
         assert models["a"].line.queue.max_batch == 64
 
 
@@ -235,7 +236,7 @@ def test_each_worker_loads_for_itself(tmp_path, monkeypatch):
         asked.append(worker)
         return Choice(FakeEngine(contract))
 
-    monkeypatch.setattr("service.registry.model.choose", choose)
+    monkeypatch.setattr("service.generator.loading.choose", choose)
     models = Models(Settings(models=generators.folder(tmp_path, {"a": FILE}), engine="fake"))
     models.load(worker=3)
     assert models.batcher

@@ -254,7 +254,7 @@ def test_what_failed_for_another_reason_than_its_file_is_tried_again(root, monke
             raise EngineUnavailable(no_room[0])
         return choose(file, *rest, **more)
 
-    monkeypatch.setattr("service.registry.model.choose", choose_if_there_is_room)
+    monkeypatch.setattr("service.generator.loading.choose", choose_if_there_is_room)
 
     async def scene() -> None:
         async with worker(root) as one:
@@ -389,7 +389,7 @@ def test_a_retired_version_answers_what_it_accepted_and_leaves_the_memory(root):
             assert REGISTRY.get_sample_value("ganserve_model_info", {"model": "tiny", **labels}) == 0
             assert REGISTRY.get_sample_value("ganserve_queue_images", {"model": "tiny"}) == 0
 
-    with mock.patch("service.registry.model.choose", choose):
+    with mock.patch("service.generator.loading.choose", choose):
         play(scene())
 
 
@@ -544,7 +544,7 @@ def test_a_service_that_started_without_models_gets_them_by_a_reload(tmp_path):
 def test_files_that_can_not_be_read_for_now_change_nothing(root, caplog):
     async def scene() -> None:
         async with worker(root) as one:
-            file = root / "shared" / "wanted.json"
+            file = root / "shared" / "desired.json"
             whole = file.read_bytes()
             file.write_bytes(whole[:20])
             one.follow()

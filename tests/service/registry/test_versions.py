@@ -5,7 +5,7 @@ import pytest
 from service.errors import ContractError
 from service.generator import contract
 from service.registry import versions
-from service.registry.desired_state import Wanted, WantedModel
+from service.registry.desired_state import DesiredModel, DesiredState
 from service.registry.versions import Found
 from tests import generators
 
@@ -73,7 +73,7 @@ def test_a_folder_that_can_not_be_listed_is_an_error(tmp_path):
 
 def test_at_the_start_generator_onnx_gets_the_requests():
     now, left_out = merge(None, found(generator=A, other=B))
-    assert now.models == {"m": WantedModel({v(A): "generator.onnx", v(B): "other.onnx"}, v(A))}
+    assert now.models == {"m": DesiredModel({v(A): "generator.onnx", v(B): "other.onnx"}, v(A))}
     assert left_out == []
 
 
@@ -103,7 +103,7 @@ def test_a_version_that_failed_goes_with_its_file():
 def test_a_model_that_could_not_be_served_gets_its_new_generator():
     before, _ = merge(None, found(generator=A))
     now, _ = merge(before, found(generator=B), failed=[A])
-    assert now.models["m"] == WantedModel({v(B): "generator.onnx"}, v(B))
+    assert now.models["m"] == DesiredModel({v(B): "generator.onnx"}, v(B))
 
 
 def test_no_more_versions_are_wanted_than_are_allowed_and_those_left_out_are_named():
@@ -161,4 +161,4 @@ def test_where_no_copy_can_be_made_the_file_itself_is_wanted(tmp_path, caplog):
     now, _ = versions.merge(None, versions.find(tmp_path / "models"), {}, 9, tmp_path / "shared")
     assert now.models["m"].versions == {v(A): "generator.onnx"}
     assert "no copy" in caplog.text
-    assert isinstance(now, Wanted)
+    assert isinstance(now, DesiredState)

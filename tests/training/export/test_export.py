@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import training.export.export
-from service.generator import golden
+from service.errors import EngineUnavailable
+from service.generator import golden, loading
 from service.generator.contract import IR_VERSION, OPSET, parse
 from service.generator.images import decode
-from service.registry.model import Model
 from service.settings import Settings
 from tests.training.tiny import TINY, command, write_npz
 from training.evaluation.generated import images_of, open_model, open_run
@@ -84,11 +84,11 @@ def test_its_pictures_are_those_of_the_trained_network_whatever_the_batch(place)
 
 
 def test_the_service_loads_it_and_finds_it_named_by_its_card(place):
-    model = Model(place / "models" / "stripes")
-    model.load(Settings(engine="onnxruntime", threads=1))
-    assert (model.problem, model.verified) == ("", True)
-    assert model.golden
-    assert model.golden.max <= 1
+    file = loading.read(place / "models" / "stripes" / loading.FILE)
+    assert file.verified
+    loaded = loading.load(file, Settings(engine="onnxruntime", threads=1))
+    assert loaded.golden
+    assert loaded.golden.max <= 1
 
 
 def test_the_card_tells_command_figures_and_limits(place):
@@ -134,10 +134,10 @@ def test_failed_parity_names_the_figure_and_leaves_the_old_model(place, monkeypa
 
 
 def test_a_file_that_the_service_would_refuse_is_not_exported(place, graph_at_hand, monkeypatch):
-    def refuse(self, settings):
-        self.state, self.problem = "failed", "the engine is out"
+    def refuse(*_, **__):
+        raise EngineUnavailable("the engine is out")
 
-    monkeypatch.setattr(Model, "load", refuse)
+    monkeypatch.setattr(loading, "choose", refuse)
     result = export(place, name="refused")
     assert result.exit_code == 1
     assert "the engine is out" in result.output

@@ -8,10 +8,10 @@ import pytest
 
 import training.export.export
 from service.errors import EngineUnavailable
+from service.generator import loading
 from service.generator.contract import parse
 from service.generator.engines import cuda, ov, race
 from service.generator.engines.race import Figure, Result
-from service.registry.model import Model
 from service.settings import Settings
 from tests.training.tiny import TINY, command, write_npz
 
@@ -88,10 +88,8 @@ def text(folder: Path) -> str:
 
 def taken(folder: Path) -> tuple[str, bool]:
     """The precision that the service takes, and whether the card names the file."""
-    model = Model(folder / "stripes")
-    model.load(Settings(threads=1))
-    assert model.problem == ""
-    return model.engine.precision, model.verified
+    file = loading.read(folder / "stripes" / loading.FILE)
+    return loading.load(file, Settings(threads=1)).engine.precision, file.verified
 
 
 def test_an_export_where_openvino_has_no_bf16_says_so_in_a_line_and_leaves_the_figures_out(place):

@@ -8,7 +8,7 @@ import numpy as np
 from rich.progress import Progress
 
 from service.generator.contract import parse
-from service.registry.model import FILE
+from service.generator.loading import FILE
 from training.evaluation.evaluate import Evaluation, evaluate_beside
 from training.evaluation.generated import Source, open_model
 from training.evaluation.reference import Reference

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.batching import lanes as lanes_module
+from service.batching import scheduler
 from service.batching.batcher import Batcher, Line
 from service.errors import DeadlinePassed, QueueFull
 from service.generator.contract import Contract, parse
@@ -171,7 +171,7 @@ class Storm:
 def test_whatever_comes_at_once_each_request_is_settled_once_and_with_its_own_pictures(
     name, where, monkeypatch
 ):
-    monkeypatch.setattr(lanes_module, "QUICK_SECONDS", inf if where == "loop" else 0.0)
+    monkeypatch.setattr(scheduler, "QUICK_SECONDS", inf if where == "loop" else 0.0)
     storm = Storm(name, random.Random(0))
     try:
         asyncio.run(storm.play())

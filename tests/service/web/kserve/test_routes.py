@@ -81,7 +81,9 @@ def test_metadata_and_config_name_the_same_tensors(site):
     assert output["parameters"] == {"layout": "NCHW"}
     config = site.get("/v2/models/colour/config").json()
     assert config["max_batch_size"] == 64
-    assert config["dynamic_batching"]["preferred_batch_size"] == [site.front.models["colour"].max_batch]
+    assert config["dynamic_batching"]["preferred_batch_size"] == [
+        site.front.models["colour"].loaded.max_batch
+    ]
     assert config["backend"] == "openvino"
     for kind in ("input", "output"):
         described = [

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from service.generator.contract import parse
-from service.registry.model import FILE
+from service.generator.loading import FILE
 from tests.training.run.test_resume import alive, commands
 from tests.training.tiny import TINY_PRESET, command, write_npz
 from training.presets import PRESETS

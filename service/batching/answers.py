@@ -1,0 +1,64 @@
+"""What has come of a pass -> the event loop: answers, encoded here or in other threads, and why there is none."""
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from service import metrics
+from service.batching.forward_pass import Line, Outcome, finish
+from service.batching.request_queue import Piece, Request
+from service.errors import EngineFailed, ModelBroke
+
+log = logging.getLogger("bentoml.ganserve.batcher")
+
+SettleAll = Callable[[Sequence[Outcome]], None]
+
+
+class Answers:
+    """Of all lanes."""
+
+    def __init__(self, encode_threads: int, settle: SettleAll) -> None:
+        """encode_threads: 0 where lanes encode. settle: called on the event loop with what has come of requests."""
+        self.lanes_encode = not encode_threads
+        self.settle = settle
+        self._failures = itertools.count(1)
+        self._encoders = ThreadPoolExecutor(encode_threads or 1, "encode")
+
+    def finish(self, line: Line, done: list[Request], settle: SettleAll) -> None:
+        """Encode and settle: here, but for answers so large that whoever waits for the lane would notice."""
+        if self.lanes_encode:
+            large = [request for request in done if request.n > line.queue.max_piece and not request.copies]
+            if small := [request for request in done if request.n <= line.queue.max_piece or request.copies]:
+                settle(finish(line, small))
+        else:
+            large = done
+        if large:
+            self._encoders.submit(lambda: self.settle_there(finish(line, large)))
+
+    def note_failure(self, line: Line, error: Exception) -> int:
+        """The number that the log knows it by."""
+        number = next(self._failures)
+        log.error(
+            "forward pass failed (failure %d of this worker, model %s)", number, line.name, exc_info=error
+        )
+        return number
+
+    def failed(self, pieces: list[Piece], error: Exception, number: int) -> list[Outcome]:
+        """The outcomes of the requests whose pass it was."""
+        metrics.dropped.labels("engine_failed").inc(len(pieces))
+        text = f"The forward pass failed; the server's log has the cause as failure {number}."
+        if isinstance(error, ModelBroke):
+            return [(piece.request, None, ModelBroke(f"{error}")) for piece in pieces]
+        return [(piece.request, None, EngineFailed(text)) for piece in pieces]
+
+    def settle_there(self, outcomes: Sequence[Outcome]) -> None:
+        """Tell the event loop: once for all, because each time wakes it."""
+        try:
+            outcomes[0][0].loop.call_soon_threadsafe(self.settle, outcomes)
+        except RuntimeError:
+            log.debug("answers came after the event loop had closed")
+
+    def close(self) -> None:
+        """Wait for what is being encoded."""
+        self._encoders.shutdown()

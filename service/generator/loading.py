@@ -1,0 +1,170 @@
+"""A generator's file -> what serves it: read, verified against its card, on its engine, warm, judged and timed."""
+
+import math
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from service import metrics
+from service.errors import ContractError
+from service.generator import golden, trial
+from service.generator.contract import Contract, is_of_card, parse, version
+from service.generator.engine import Engine, Forward
+from service.generator.engines.choose import choose
+from service.generator.engines.lone import inputs
+from service.generator.engines.race import Result
+from service.settings import Settings
+
+FILE = "generator.onnx"
+CARD = "README.md"
+# What is around a pass, and what it finds in no cache, weighs less in a large one; but who comes meanwhile waits for it.
+SHORT_SECONDS = 0.05
+MOST_IMAGES = 64
+_SURE_SECONDS = 0.001  # a pass that takes less is mostly what is around it
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A model's file, as it was read.
+
+    created: when it was last changed, in seconds since 1970. verified: whether it is the one that its card names; False
+    if there is no card that names one.
+    """
+
+    name: str
+    path: Path
+    content: bytes
+    version: str
+    created: int
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A generator that can serve.
+
+    measured: of engines and precisions on this machine, where there was a choice. max_batch: images of the largest pass
+    that it will have, and pass_seconds: what that takes on one lane. golden: None if nothing was compared.
+    """
+
+    contract: Contract
+    engine: Engine
+    measured: Result | None
+    max_batch: int
+    pass_seconds: float
+    findings: trial.Findings
+    golden: golden.GoldenErrors | None
+
+    @property
+    def unchecked(self) -> str | None:
+        """What was not checked, in words."""
+        if self.golden is not None:
+            return None
+        if self.engine.name == "fake":
+            return "its images, which the fake engine makes up"
+        return "its images against those of the network that was trained: the file has no golden samples"
+
+
+def card_of(path: Path) -> Path:
+    """Of a model file: README.md for generator.onnx, and for others what has their name, as generator-2.md."""
+    return path.with_name(CARD) if path.name == FILE else path.with_suffix(".md")
+
+
+def read(path: Path, name: str = "", expected: str = "") -> File:
+    """name: the model's; that of the folder, if none is given. expected: what version it must be, if that is known.
+
+    Raises ContractError for a bad name and for another version; OSError.
+    """
+    name = name or path.parent.name
+    if not _NAME.fullmatch(name):
+        raise ContractError("a model's folder name has lower-case letters, digits and . _ - only, at most 64")
+    content = path.read_bytes()
+    created = int(path.stat().st_mtime)
+    if expected not in ("", version(content)):
+        raise ContractError(f"the file changed after it was found: it is version {version(content)} now")
+    card = card_of(path)
+    verified = is_of_card(content, card.read_text("utf-8", "replace") if card.is_file() else "")
+    return File(name, path, content, version(content), created, verified)
+
+
+def load(file: File, settings: Settings, worker: int = 0) -> Loaded:
+    """Check against the contract, start the engine, warm it up, judge what it draws, compare golden samples, time it.
+
+    worker: which of the workers this is, from 0; GPUs are dealt out by it.
+    Raises ContractError, EngineUnavailable, and whatever else an engine raises on a file that it can't run.
+    """
+    contract = parse(file.content)
+    engine, measured = choose(file.content, contract, settings, name=file.name, path=file.path, worker=worker)
+    _warm_up(engine, contract)
+    max_batch = settings.max_batch or _max_batch(engine, contract)
+    findings = trial.judge(file.content, contract, engine, max_batch)
+    metrics.invariance_levels.labels(file.name, file.version).set(findings.levels)
+    is_made_up = settings.engine_of(file.name)[0] == "fake"  # and replies say so
+    errors = None if is_made_up else _compare_golden(file, engine, contract)
+    seconds = _pass_seconds(engine, contract, max_batch)
+    return Loaded(contract, engine, measured, max_batch, seconds, findings, errors)
+
+
+def _forwards(engine: Engine) -> list[Forward]:
+    """Each of them once."""
+    return [*{id(forward): forward for forward in (engine.wide, *engine.lanes)}.values()]
+
+
+def _warm_up(engine: Engine, contract: Contract) -> None:
+    """Every shape that will be met, on every path that will meet it."""
+    for size in engine.buckets or sorted({1, engine.max_batch}):
+        for forward in _forwards(engine):
+            forward(*inputs(contract, 0, size))
+
+
+def _max_batch(engine: Engine, contract: Contract) -> int:
+    """The engine's own, or on CPU as many of a quick generator's images as a short pass holds."""
+    size = engine.max_batch
+    if engine.buckets:
+        return size
+    seconds = _pass_seconds(engine, contract, size)
+    while size < MOST_IMAGES and 2 * seconds <= SHORT_SECONDS:
+        size, seconds = 2 * size, 2 * seconds
+    return size
+
+
+def _pass_seconds(engine: Engine, contract: Contract, size: int) -> float:
+    """A full pass on one lane: the best of five, since others may disturb one; a long one is reckoned from a shorter.
+
+    By the thread's own time, where that is all: beside traffic every pass is disturbed.
+    """
+    clock = time.thread_time if engine.on_caller else time.monotonic
+
+    def seconds_of(images: int) -> float:
+        given = inputs(contract, 0, images)
+        begun = clock()
+        engine.lanes[0](*given)
+        return clock() - begun
+
+    measured = min(size, engine.max_batch)
+    best = math.inf
+    for _ in range(5):
+        best = min(best, seconds_of(measured))
+    if measured < size and best < _SURE_SECONDS:
+        return seconds_of(size)
+    return best * size / measured
+
+
+def _compare_golden(file: File, engine: Engine, contract: Contract) -> golden.GoldenErrors | None:
+    """How far the last of its forward passes is from the golden samples; None if there are none.
+
+    Raises ContractError where one gives other pictures.
+    """
+    errors = None
+    for forward in _forwards(engine):
+        errors = golden.compare(contract, forward)
+        if errors is None:
+            return None
+        for statistic in ("max", "p99", "mean"):
+            value = getattr(errors, statistic)
+            metrics.golden_error_levels.labels(file.name, file.version, statistic).set(value)
+        if excess := errors.excess(engine.precision):
+            raise ContractError(f"{engine.name} gives other pictures than the trained network: {excess}")
+    return errors

@@ -1,0 +1,30 @@
+"""This process, its parent, and what the kernel allows it."""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+
+_parent = os.getppid()
+
+
+def end_all() -> None:
+    """As the orchestrator would: BentoML's parent process hands SIGTERM on to every worker, and then ends with 0."""
+    if os.getppid() == _parent:  # else it is gone, and the workers are draining
+        os.kill(_parent, signal.SIGTERM)
+
+
+def allow_many_connections() -> None:
+    """As many as the administrator allows at all; the usual 1,024 are soon used up by clients that do nothing."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS takes no `unlimited` here
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def end_with_parent() -> None:
+    """A killed parent would leave workers that hold the port and that nobody stops (Linux only)."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
