@@ -14,8 +14,8 @@ from rich.table import Table
 from service.generator.images import grid
 from training.data.dataset import Dataset
 
-FEW_IMAGES = 10_000
 # Under so many training images the discriminator begins to memorise them (Zhao et al. 2020, figure 1).
+FEW_IMAGES = 10_000
 
 
 class ClassCount(NamedTuple):

@@ -19,8 +19,8 @@ from training.settings import Settings
 SAMPLES = "samples.png"
 COLUMNS = 10
 MAX_ROWS = 20
-SHOWN_PIXELS = 56
 # Smaller images are enlarged by a whole factor up to about this side, or nobody sees them.
+SHOWN_PIXELS = 56
 
 ABOUT_DATA = {
     "fashion-mnist": (
@@ -29,8 +29,8 @@ ABOUT_DATA = {
         "[MIT licence](https://github.com/zalandoresearch/fashion-mnist/blob/master/LICENSE)."
     ),
 }
-NAMED_OPTIONS = ("images", "batch", "seed", "augment", "precision")
 # Settings that have an option of their own on the command line of `train`.
+NAMED_OPTIONS = ("images", "batch", "seed", "augment", "precision")
 
 
 def sample_grid(source: Source) -> bytes:

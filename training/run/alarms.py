@@ -58,8 +58,8 @@ class Diversity:
 
 
 LOW_DIVERSITY = 0.15
+# Until both are past, one blob for all is no collapse but a generator that has not begun.
 EARLY_UPDATES, EARLY_SHARE = 1000, 0.1
-# Until both are over, one blob for all is no collapse but a generator that has not begun.
 
 
 def low_diversity(diversity: float, images_seen: int, settings: Settings) -> bool:

@@ -37,8 +37,8 @@ from training.run.samples import MAX_ROWS, class_grid, class_rows, seeds_a_class
 from training.run.watchdogs import Watch
 from training.settings import Settings
 
-FIGURES_EVERY_UPDATES = 16
 # Reading figures waits for an accelerator to finish; on a CPU it costs nothing.
+FIGURES_EVERY_UPDATES = 16
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,17 @@ class Run:
 
     folder: Path
     device: str = "auto"
-    # auto, cpu or cuda.
+    """auto, cpu or cuda."""
     checkpoint_every: int = 20_000
-    # Images between two checkpoints: two or three minutes of a CPU core.
+    """Images between two checkpoints: two or three minutes of a CPU core."""
     samples_every: int = 50_000
-    # Images between two sample grids, each with its look for mode collapse.
+    """Images between two sample grids, each with its look for mode collapse."""
     tensorboard: bool = True
-    # Whether scalars and grids go to TensorBoard too.
+    """Whether scalars and grids go to TensorBoard too."""
     on_collapse: str = "stop"
-    # At mode collapse or NaN: stop, rollback (see rollback.py), or warn, by which only NaN stops.
+    """At mode collapse or NaN: stop, rollback (see rollback.py), or warn, by which only NaN stops."""
     on_checkpoint: Callable[[int], None] = lambda images_seen: None
-    # Called after each checkpoint, with the images seen.
+    """Called after each checkpoint, with the images seen."""
 
 
 class Interrupted(Exception):

@@ -18,10 +18,10 @@ from training.evaluation.quality.nearest import distances_to_training, nearest
 from training.evaluation.quality.parzen import parzen_log_likelihood
 
 NEIGHBOURS = 5
-NEAREST_IMAGES = 2000
 # Of so many images the nearest among all training images is sought: eight seconds of a core on Fashion-MNIST.
-VALIDATION_IMAGES = 1000
+NEAREST_IMAGES = 2000
 # Of the held-out images, at most a tenth of them: they choose the Parzen window, and are not measured on.
+VALIDATION_IMAGES = 1000
 
 
 class Value(NamedTuple):

@@ -21,11 +21,11 @@ from training.gan.state import new_state
 from training.gan.step import Trainer, train_step
 from training.settings import Settings
 
-ROUNDS = 3
 # Every preset is measured so often, in alternation, so that a busy minute of the machine falls on all.
+ROUNDS = 3
+# Measuring a preset takes this share of its budget, within these bounds; it is not counted into it.
 SHARE = 0.05
 LEAST_SECONDS, MOST_SECONDS = 1.0, 30.0
-# Measuring a preset takes this share of its budget, within these bounds; it is not counted into it.
 WARM_UP_UPDATES = 2
 
 

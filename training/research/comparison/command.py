@@ -40,8 +40,8 @@ from training.run.checkpoint import FILE_NAME
 from training.run.loop import Interrupted, Run, say, train
 from training.settings import Settings
 
-CHECKPOINTS, LOOKS = 30, 8
 # In a run: of its state, and of sample grids with the look for mode collapse.
+CHECKPOINTS, LOOKS = 30, 8
 
 
 @click.command("compare")

@@ -12,14 +12,14 @@ from training.data.dataset import Dataset
 from training.evaluation.generated import Source
 from training.evaluation.quality.nearest import nearest_training
 
-COLUMNS = 10
 # Of an unconditional system, and the most classes shown.
-SHOWN_PIXELS = 56
+COLUMNS = 10
 # Smaller images are enlarged by a whole factor up to about this side.
+SHOWN_PIXELS = 56
 LEFT, TOP, GAP, FONT_SIZE = 130, 16, 6, 10
 
-Row = tuple[str, NDArray[np.uint8]]
 # A title, and images, uint8 [N, C, H, W].
+Row = tuple[str, NDArray[np.uint8]]
 
 
 def samples(source: Source) -> NDArray[np.uint8]:

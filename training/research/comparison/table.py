@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from training.research.documents import fill_document, table
 
+# The tables' place in a document.
 PLACE = "systems"
-# Of the tables, in a document.
 
 
 class Column(NamedTuple):
