@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training.tiny import command, write_npz
-from training.__main__ import parsed
+from training.commands.train import parsed
 from training.gan import step
 from training.gan.state import State
 from training.presets import PRESETS, settings_of

@@ -3,8 +3,8 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,14 @@ class JudgeSettings:
 
 
 JUDGES = {"plain": JudgeSettings("plain", seed=0), "residual": JudgeSettings("residual", seed=1)}
+
+
+def judges_of(
+    names: Sequence[str], images: int | None = None, seed: int | None = None
+) -> list[JudgeSettings]:
+    """The named judges, with these values changed."""
+    changes = {name: value for name, value in (("seed", seed), ("images", images)) if value is not None}
+    return [replace(JUDGES[name], **changes) for name in names]
 
 
 def judge_for(
