@@ -12,7 +12,8 @@ from rich.console import Console
 from training.commands.options import DEVICE, FOLDER, SOURCE, THREADS
 from training.data.formats import load
 from training.presets import settings_of
-from training.run.loop import Interrupted, Run, train
+from training.run.loop import Interrupted, train
+from training.run.run import Options
 from training.settings import Settings
 
 
@@ -84,7 +85,7 @@ def command(
     settings = settings_of(preset, **parsed(changes) | given)
     console = Console()
     dataset = load(data)
-    options = Run(run, device, checkpoint_every, samples_every, tensorboard, on_collapse)
+    options = Options(run, device, checkpoint_every, samples_every, tensorboard, on_collapse)
     try:
         train(settings, options, dataset, console)
     except Interrupted:

@@ -37,7 +37,8 @@ from training.research.comparison.table import tables
 from training.research.documents import save_json
 from training.run.alarms import TrainingFailed
 from training.run.checkpoint import FILE_NAME
-from training.run.loop import Interrupted, Run, say, train
+from training.run.loop import Interrupted, say, train
+from training.run.run import Options
 from training.settings import Settings
 
 # In a run: of its state, and of sample grids with the look for mode collapse.
@@ -131,7 +132,7 @@ def train_one(out: Path, settings: Settings, dataset: Dataset, device: str, cons
         say(console, "Trained.")
         return
     spent = Spent(folder, choose_device(device))
-    run = Run(
+    options = Options(
         folder,
         device,
         checkpoint_every=max(1, settings.images // CHECKPOINTS),
@@ -140,7 +141,7 @@ def train_one(out: Path, settings: Settings, dataset: Dataset, device: str, cons
         on_checkpoint=spent.note,
     )
     try:
-        train(settings, run, dataset, console)
+        train(settings, options, dataset, console)
         if Spent.read(folder)[0] < settings.images:
             # Killed after the last checkpoint, before its note.
             spent.note(settings.images)
