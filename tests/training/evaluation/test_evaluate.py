@@ -11,7 +11,9 @@ from training.data.dataset import Dataset
 from training.errors import UserError
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.generated import Source
+from training.evaluation.quality.figures import FIGURES
 from training.evaluation.quality.judging import JudgeSettings
+from training.research.comparison.table import NEARNESS, VARIETY
 
 JUDGE = JudgeSettings("plain", images=1280)
 
@@ -58,6 +60,12 @@ def test_unseen_real_images_are_as_good_as_the_floor(cache):
     assert abs(likelihood.value - likelihood.floor) < 5 * likelihood.standard_error
     median = evaluation.memory["nearest_median"]
     assert median.value == pytest.approx(median.floor, rel=0.1)
+
+
+def test_every_figure_has_its_words_and_its_column_in_comparisons(cache):
+    evaluation = evaluation_of(draw(120, 28, seed=2)[0], cache)
+    measured = evaluation.verdicts[0].figures | evaluation.pixels | evaluation.memory
+    assert set(measured) == set(FIGURES) == NEARNESS.keys() | VARIETY.keys()
 
 
 def test_noise_is_far_from_the_floor(cache):
