@@ -8,28 +8,18 @@ import click
 from training.errors import UserError
 
 # Each command's file and what --help says of it. Torch takes seconds to import: a file is read when it is asked for.
+# fmt: off
 COMMANDS = {
-    "prepare": ("training.commands.prepare", "Check a data set and pack it into one .npz."),
-    "train": ("training.commands.train", "Train a generator, or go on with a run that was stopped."),
-    "sample": ("training.commands.sample", "Draw pictures from a run's averaged generator."),
-    "evaluate": (
-        "training.commands.evaluate",
-        "Measure a generator's quality, beside the real-vs-real floor.",
-    ),
-    "export": (
-        "training.commands.export",
-        "Write a run's generator as the ONNX file that the service loads.",
-    ),
-    "compare": (
-        "training.research.comparison.command",
-        "Train presets under an equal budget and measure them side by side.",
-    ),
-    "theory": (
-        "training.research.theory.command",
-        "Compute the claims of docs/theory.md where the truth is known.",
-    ),
-    "study": ("training.research.studies.command", "Run one experiment of docs/studies.md."),
+    "prepare":  ("commands.prepare", "Check a data set and pack it into one .npz."),
+    "train":    ("commands.train", "Train a generator, or go on with a run that was stopped."),
+    "sample":   ("commands.sample", "Draw pictures from a run's averaged generator."),
+    "evaluate": ("commands.evaluate", "Measure a generator's quality, beside the real-vs-real floor."),
+    "export":   ("commands.export", "Write a run's generator as the ONNX file that the service loads."),
+    "compare":  ("research.comparison.command", "Train presets under an equal budget and measure them side by side."),
+    "theory":   ("research.theory.command", "Compute the claims of docs/theory.md where the truth is known."),
+    "study":    ("research.studies.command", "Run one experiment of docs/studies.md."),
 }
+# fmt: on
 
 
 class Commands(click.Group):
@@ -37,7 +27,9 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return import_module(COMMANDS[cmd_name][0]).command if cmd_name in COMMANDS else None
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f"training.{COMMANDS[cmd_name][0]}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -70,7 +70,7 @@ class Settings:
     r1_gamma_end: float = 0.04
     """Strength of R1 at the end; it falls geometrically in between."""
     r1_every: int = 8
-    """R1 is computed in every so-manieth discriminator update, and counts as much more."""
+    """R1 is computed once in so many discriminator updates, and counts so many times as much."""
     r2: bool = False
     """The same penalty on generated images too, whenever R1 is computed."""
     gp_weight: float = 0.0

@@ -21,7 +21,7 @@ def data(text: str, required: bool = True) -> Option:
 
 
 SOURCE = data(
-    "An IDX folder (.gz files as of MNIST), a folder of images with one subfolder a class, or an .npz."
+    "An IDX folder (.gz files as of MNIST), a folder of images with one subfolder per class, or an .npz."
 )
 
 

@@ -27,7 +27,7 @@ from training.files import write_atomically
 def command(data: Path, out: Path, name: str | None, size: str | None) -> None:
     """Check a data set and pack it into one .npz.
 
-    Prints the images of each class, and writes a picture with one image a class beside the .npz:
+    Prints the images of each class, and writes a picture with one image per class beside the .npz:
     look at it before training for hours.
     """
     if out.suffix != ".npz":

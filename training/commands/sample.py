@@ -14,7 +14,7 @@ from training.run.samples import sample
 @click.command("sample")
 @click.option("--run", required=True, type=EXISTING, help="A run folder, or a checkpoint file.")
 @click.option("--out", required=True, type=NEW_FILE, help="The .png to write.")
-@click.option("--label", help="A class name or index. All classes, one a row, if not given.")
+@click.option("--label", help="A class name or index. All classes, one per row, if not given.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**53 - 1001), default=0, show_default=True, help="Of the first image."
 )

@@ -1,4 +1,4 @@
-"""What to look at before training: counts, and one picture a class.
+"""What to look at before training: counts, and one picture per class.
 
 A folder level too high, shuffled labels, or a class that is nearly empty show here in a second,
 and after hours of training otherwise.

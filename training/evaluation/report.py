@@ -11,7 +11,7 @@ HEADINGS = ("figure", "generated", "real (floor)", "better", "images", "paper")
 
 
 def tables(evaluation: dict[str, Any]) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """evaluation: `Evaluation.to_json`. Returns titles and rows of text, a table a judge, then pixels, then memory."""
+    """evaluation: `Evaluation.to_json`. Returns titles and rows of text: a table per judge, then pixels, then memory."""
     found = []
     for verdict in evaluation["verdicts"]:
         judge = verdict["judge"]

@@ -113,7 +113,7 @@ def _what(contract: Contract) -> str:
 
 def _samples(contract: Contract, origin: dict[str, Any]) -> str:
     what = (
-        "One class a row, in the order below; a column is one z: seeds 0 to 9"
+        "One class per row, in the order below; a column is one z: seeds 0 to 9"
         if contract.classes
         else f"Seeds 0 to {COLUMNS**2 - 1}, row by row"
     )

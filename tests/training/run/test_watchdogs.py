@@ -172,7 +172,7 @@ def test_every_remedy_is_of_settings_that_the_preset_may_have(preset: str) -> No
 
 
 def collapse_from(monkeypatch: pytest.MonkeyPatch, images: int, until_rollback: bool = False) -> None:
-    """Looks after so many images see one picture a class; `until_rollback`, only before the first."""
+    """Looks after so many images see one picture per class; `until_rollback`, only before the first."""
     measure, train_step = alarms.Diversity.of, loop.train_step
     sound = [True]
 

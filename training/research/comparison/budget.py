@@ -74,7 +74,7 @@ class Speed:
 def images_per_second(
     presets: dict[str, Settings], dataset: Dataset, device: torch.device, budget_seconds: float
 ) -> dict[str, float]:
-    """How fast each preset trains here, real images a second of `clock`."""
+    """How fast each preset trains here, real images per second of `clock`."""
     speeds = {name: Speed(settings, dataset, device) for name, settings in presets.items()}
     seconds = min(max(SHARE * budget_seconds, LEAST_SECONDS), MOST_SECONDS) / ROUNDS
     for _ in range(ROUNDS):

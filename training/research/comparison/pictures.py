@@ -1,4 +1,4 @@
-"""A comparison as pictures: a row a system, a column a class."""
+"""A comparison as pictures: a row per system, a column per class."""
 
 import io
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ Row = tuple[str, NDArray[np.uint8]]
 
 
 def samples(source: Source) -> NDArray[np.uint8]:
-    """One image a class, seed i of class i; ten seeds of an unconditional system. uint8 [N, C, H, W]."""
+    """One image per class, seed i of class i; ten seeds of an unconditional system. uint8 [N, C, H, W]."""
     count = min(len(source.classes), COLUMNS) if source.classes else COLUMNS
     label = np.arange(count) if source.classes else None
     return source.forward(latents(range(count), source.z_dim), label)
