@@ -33,6 +33,7 @@ LAYERS = {
     "training": [
         "__main__",
         "research.comparison research.studies research.theory",
+        "commands",
         "research export",
         "evaluation",
         "evaluation.quality run presets",
@@ -50,7 +51,7 @@ HOMES = {
     "openvino": "service.generator.engines",
     "onnx": "service.generator training.export",
     "torch": "training",
-    "click": "ganserve training.__main__ training.evaluation.evaluate training.export.export training.research",
+    "click": "ganserve training.__main__ training.commands training.research",
 }
 # `generator`: export ends by loading its file with the code that will serve it. `quiet`: before any library.
 SHARED = "generator settings errors quiet"

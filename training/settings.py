@@ -36,74 +36,76 @@ class Settings:
     """
 
     preset: str = "ns-r1"
-    # The row of presets.py that the other values started from.
+    """The row of presets.py that the other values started from."""
     seed: int = 0
-    # Decides the first weights, the order of the images and every latent drawn in training.
+    """Decides the first weights, the order of the images and every latent drawn in training."""
     images: int = 1_200_000
-    # The length of the run; the learning rate and the R1 strength follow it.
+    """The length of the run; the learning rate and the R1 strength follow it."""
     batch: int = 32
-    # Images in one update, both of the discriminator and of the generator.
+    """Images in one update, both of the discriminator and of the generator."""
 
     network: str = "residual"
-    # Which file of training/gan/networks/ builds the two networks.
+    """Which file of training/gan/networks/ builds the two networks."""
     conditional: bool = True
-    # Whether the networks are told the class; if not, all images are of one nameless class.
+    """Whether the networks are told the class; if not, all images are of one nameless class."""
     z_dim: int = 64
-    # Numbers in a latent.
+    """Numbers in a latent."""
     label_dim: int = 32
-    # Numbers in the generator's embedding of a class.
+    """Numbers in the generator's embedding of a class."""
     width: int = 32
-    # Channels of both networks at half resolution; they double with every further halving.
-    # In `mlp` the hidden units of G, and in `autoencoder` the channels everywhere.
+    """Channels of both networks at half resolution; they double with every further halving.
+    In `mlp` the hidden units of G, and in `autoencoder` the channels everywhere.
+    """
     attention: bool = True
-    # Of `residual`: one self-attention in the generator, at its first resolution (7x7 or 8x8).
+    """Of `residual`: one self-attention in the generator, at its first resolution (7x7 or 8x8)."""
     batch_norm_d: bool = False
-    # Of `dcgan`: batch norm in the discriminator, which then sees real and fake images apart.
+    """Of `dcgan`: batch norm in the discriminator, which then sees real and fake images apart."""
 
     loss: str = "non_saturating"
-    # Which pair of functions of losses.py is descended.
+    """Which pair of functions of losses.py is descended."""
     d_steps: int = 1
-    # Updates of the discriminator for each of the generator (k of Goodfellow et al. 2014).
+    """Updates of the discriminator for each of the generator (k of Goodfellow et al. 2014)."""
     r1_gamma: float = 0.2
-    # Strength of R1 at the start of the run; 0 switches it off.
+    """Strength of R1 at the start of the run; 0 switches it off."""
     r1_gamma_end: float = 0.04
-    # Strength of R1 at the end; it falls geometrically in between.
+    """Strength of R1 at the end; it falls geometrically in between."""
     r1_every: int = 8
-    # R1 is computed in every so-manieth discriminator update, and counts as much more.
+    """R1 is computed once in so many discriminator updates, and counts so many times as much."""
     r2: bool = False
-    # The same penalty on generated images too, whenever R1 is computed.
+    """The same penalty on generated images too, whenever R1 is computed."""
     gp_weight: float = 0.0
-    # Strength of WGAN-GP's gradient penalty, in every update (lambda of Gulrajani et al. 2017).
+    """Strength of WGAN-GP's gradient penalty, in every update (lambda of Gulrajani et al. 2017)."""
     weight_clip: float = 0.0
-    # The discriminator's weights are kept within this of 0 (c of Arjovsky et al. 2017); 0: free.
+    """The discriminator's weights are kept within this of 0 (c of Arjovsky et al. 2017); 0: free."""
     balance_gamma: float = 0.5
-    # Of the loss `began`: generated images' reconstruction error over real ones', at equilibrium.
+    """Of the loss `began`: generated images' reconstruction error over real ones', at equilibrium."""
     balance_rate: float = 0.001
-    # Of the loss `began`: how fast k_t follows (lambda_k).
+    """Of the loss `began`: how fast k_t follows (lambda_k)."""
 
     optimiser: str = "adam"
-    # adam, rmsprop or sgd, of both networks.
+    """adam, rmsprop or sgd, of both networks."""
     lr_g: float = 1e-3
-    # Learning rate of the generator.
+    """Learning rate of the generator."""
     lr_d: float = 1e-3
-    # Learning rate of the discriminator.
+    """Learning rate of the discriminator."""
     beta1: float = 0.0
-    # Adam's memory of the gradient, or SGD's momentum.
+    """Adam's memory of the gradient, or SGD's momentum."""
     beta2: float = 0.99
-    # Adam's or RMSProp's memory of the squared gradient.
+    """Adam's or RMSProp's memory of the squared gradient."""
     lr_constant: float = 0.5
-    # Share of the run at the full learning rate, before it falls linearly.
+    """Share of the run at the full learning rate, before it falls linearly."""
     lr_end: float = 0.1
-    # What is left of the learning rate at the end, as a share.
+    """What is left of the learning rate at the end, as a share."""
     ema_half_life: float = 90_000.0
-    # Images after which a weight has half its say in the generator's average; 0: no average.
+    """Images after which a weight has half its say in the generator's average; 0: no average."""
     ema_ramp: float = 0.1
-    # The half-life is at most this share of the images seen so far.
+    """The half-life is at most this share of the images seen so far."""
     augment: str = ""
-    # Differentiable augmentations of what the discriminator sees: a comma list of
-    # brightness, saturation, contrast, translation, cutout. Empty: none.
+    """Differentiable augmentations of what the discriminator sees: a comma list of
+    brightness, saturation, contrast, translation, cutout. Empty: none.
+    """
     precision: str = "auto"
-    # fp32, bf16 (autocast), or auto: bf16 only where the hardware multiplies it fast.
+    """fp32, bf16 (autocast), or auto: bf16 only where the hardware multiplies it fast."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -16,7 +16,7 @@ from training.__main__ import main
 from training.presets import PRESETS
 
 PRESETS["tiny"] = TINY_PRESET
-import_module("training.run.loop")  # with all that it imports: this is what is not to be repeated
+import_module("training.commands.train")  # with all that it imports: this is what is not to be repeated
 # Nothing that imports onnxruntime: its threads are not forked, and a child that ends waits for them for ever.
 # Torch imports its compiler at the first optimiser, which takes as long as all the rest.
 torch.optim.Adam([torch.zeros(1, requires_grad=True)])

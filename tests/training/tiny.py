@@ -11,10 +11,10 @@ from PIL import Image
 from training.__main__ import main
 from training.presets import PRESETS
 
-TINY = ("--batch", "4", "--set", "width=8", "--set", "z_dim=8", "--set", "label_dim=4", "--threads", "1")
 # Settings that make an update take some ten milliseconds.
-TINY_PRESET = PRESETS["dcgan"] | {"width": 8, "z_dim": 8, "batch": 4}
+TINY = ("--batch", "4", "--set", "width=8", "--set", "z_dim=8", "--set", "label_dim=4", "--threads", "1")
 # A row of presets.py, which is soon trained, and soon exported.
+TINY_PRESET = PRESETS["dcgan"] | {"width": 8, "z_dim": 8, "batch": 4}
 
 
 def command(*arguments: object) -> Result:

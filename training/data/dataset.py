@@ -12,8 +12,8 @@ from torch import Tensor
 
 from training.settings import ImageSpec
 
+# The share of each class where the source has no test split of its own: that of Fashion-MNIST's.
 HELD_OUT = 1 / 6
-# Of each class, where the source has no test split of its own: the share of Fashion-MNIST's.
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Dataset:
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.int64]
     split: str = "given by the source"
-    # Or how the test images were chosen.
+    """How the test images were chosen."""
     _orders: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
     @property

@@ -1,4 +1,4 @@
-"""What to look at before training: counts, and one picture a class.
+"""What to look at before training: counts, and one picture per class.
 
 A folder level too high, shuffled labels, or a class that is nearly empty show here in a second,
 and after hours of training otherwise.
@@ -14,8 +14,8 @@ from rich.table import Table
 from service.generator.images import grid
 from training.data.dataset import Dataset
 
-FEW_IMAGES = 10_000
 # Under so many training images the discriminator begins to memorise them (Zhao et al. 2020, figure 1).
+FEW_IMAGES = 10_000
 
 
 class ClassCount(NamedTuple):

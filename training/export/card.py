@@ -12,15 +12,16 @@ from service.generator.engines.choose import bf16_is_as_good
 from service.generator.images import grid, png
 from service.generator.latents import latents
 from training.evaluation.generated import Source
-from training.evaluation.report import ROWS, markdown
+from training.evaluation.quality.figures import FIGURES
+from training.evaluation.report import markdown
 from training.presets import PRESETS, settings_of
 from training.settings import Settings
 
 SAMPLES = "samples.png"
 COLUMNS = 10
 MAX_ROWS = 20
-SHOWN_PIXELS = 56
 # Smaller images are enlarged by a whole factor up to about this side, or nobody sees them.
+SHOWN_PIXELS = 56
 
 ABOUT_DATA = {
     "fashion-mnist": (
@@ -29,8 +30,8 @@ ABOUT_DATA = {
         "[MIT licence](https://github.com/zalandoresearch/fashion-mnist/blob/master/LICENSE)."
     ),
 }
-NAMED_OPTIONS = ("images", "batch", "seed", "augment", "precision")
 # Settings that have an option of their own on the command line of `train`.
+NAMED_OPTIONS = ("images", "batch", "seed", "augment", "precision")
 
 
 def sample_grid(source: Source) -> bytes:
@@ -112,7 +113,7 @@ def _what(contract: Contract) -> str:
 
 def _samples(contract: Contract, origin: dict[str, Any]) -> str:
     what = (
-        "One class a row, in the order below; a column is one z: seeds 0 to 9"
+        "One class per row, in the order below; a column is one z: seeds 0 to 9"
         if contract.classes
         else f"Seeds 0 to {COLUMNS**2 - 1}, row by row"
     )
@@ -176,9 +177,9 @@ def _precisions(contract: Contract) -> str:
     lines = ["| figure | fp32 | bf16 |", "| --- | ---: | ---: |"]
     for name in fp32["figures"]:
         judge, _, figure = name.partition(".")
-        row, both = ROWS[figure], (fp32["figures"][name], bf16["figures"][name])
-        values = (f"{one['value']:.{row.digits}f} ± {one['error']:.{row.digits}f}" for one in both)
-        lines.append(f"| {row.title}, judge '{judge}' | {' | '.join(values)} |")
+        about, both = FIGURES[figure], (fp32["figures"][name], bf16["figures"][name])
+        values = (f"{one['value']:.{about.digits}f} ± {one['error']:.{about.digits}f}" for one in both)
+        lines.append(f"| {about.heading}, judge '{judge}' | {' | '.join(values)} |")
     found = "may take bf16: no figure" if bf16_is_as_good(contract) else "does not take bf16: a figure"
     return (
         f"## Precisions\n\nOf {fp32['images']:,} images of OpenVINO in each, from the same z, with one standard error "

@@ -2,136 +2,31 @@
 
 import hashlib
 import json
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 import onnx
 import torch
-from rich.console import Console
 from rich.progress import Progress
-from threadpoolctl import threadpool_limits
 
 from service.generator import golden, loading
-from service.generator.contract import SCHEMA, Contract, ImageShape, parse, slug, write
+from service.generator.contract import SCHEMA, Contract, ImageShape, parse, write
 from service.generator.loading import CARD, FILE
 from service.settings import Settings as ServiceSettings
-from training.data.formats import load
 from training.errors import UserError
-from training.evaluation.evaluate import Evaluation, cache_folder, check_match, evaluate_beside, judges_of
+from training.evaluation.evaluate import Evaluation
 from training.evaluation.generated import Source, open_model, torch_forward
-from training.evaluation.quality.judging import JUDGES
-from training.evaluation.reference import Reference, reference
+from training.evaluation.reference import Reference
 from training.export.card import SAMPLES, card, sample_grid, train_command, with_precisions
 from training.export.onnx_graph import check_parity, multiply_adds, to_graph
-from training.export.precisions import open_precisions, precisions
+from training.export.precisions import precisions
 from training.files import write_atomically
-from training.run.checkpoint import TrainedGenerator, load_generator
+from training.run.checkpoint import TrainedGenerator
 
 GOLDEN_SAMPLES = 10
-
-
-@click.command("export")
-@click.option(
-    "--run", type=click.Path(exists=True, path_type=Path), help="A run folder, or a checkpoint file."
-)
-@click.option(
-    "--precisions",
-    "only_precisions",
-    is_flag=True,
-    help="Instead of a run: judge the --model that is there in OpenVINO's fp32 and bf16, and add the figures to file and card.",
-)
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    help="The data set: with it the served file is evaluated, and the figures go into file and card.",
-)
-@click.option(
-    "--model",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The model's folder, whose name is the model's; models/ and the data set's name if not given.",
-)
-@click.option(
-    "--judge",
-    "judges",
-    type=click.Choice(list(JUDGES)),
-    multiple=True,
-    default=list(JUDGES),
-    help="Judge of the evaluation; may be repeated. All of them if not given.",
-)
-@click.option(
-    "--images", "count", type=click.IntRange(1), default=10_000, show_default=True, help="Images evaluated."
-)
-@click.option(
-    "--judge-images", type=click.IntRange(1), help="Another length of the judges' training, in images."
-)
-@click.option("--threads", type=click.IntRange(1), help="CPU threads; all if not given.")
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of trained judges.")
-@click.option("--about-data", help="For the card: what the images are, whose, and under which licence.")
-def export_command(
-    run: Path | None,
-    only_precisions: bool,
-    data: Path | None,
-    model: Path | None,
-    judges: tuple[str, ...],
-    count: int,
-    judge_images: int | None,
-    threads: int | None,
-    cache: Path | None,
-    about_data: str | None,
-) -> None:
-    """Write a run's averaged generator as an ONNX file, with a card and sample pictures.
-
-    Nothing is written unless the file draws the trained network's pictures, alone and in batches,
-    and loads with the code that will serve it. A model of that name stays as it was until then.
-    Evaluated where OpenVINO has bf16, the file also says whether bf16 is as good as fp32 (--precisions adds it later).
-    """
-    if threads:
-        torch.set_num_threads(threads)
-    console, dataset = Console(stderr=True), None if data is None else load(data)
-    chosen, kept = judges_of(judges, None, judge_images), cache or cache_folder()
-    if run is None or only_precisions:
-        if run is not None or not only_precisions or model is None or dataset is None:
-            raise UserError("give either --run, or --precisions with --model and --data")
-        sources = open_precisions(model, threads or 0)
-        check_match(sources[0], dataset)
-        with threadpool_limits(threads), Progress(console=console) as progress:
-            real = reference(dataset, chosen, kept, progress, count)
-            add_precisions(model, sources, real, progress, threads or 0)
-        return
-    trained = load_generator(run)
-    model = model or Path("models") / slug(trained.spec.dataset)
-    name = model.resolve().name
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
-        raise UserError(
-            f"--model {model}: a model's name has lower-case letters, digits and . _ - only, at most 64"
-        )
-    console.print(
-        f"Exporting {trained.spec.dataset} after {trained.images_seen:,} images ...", highlight=False
-    )
-
-    references: list[Reference] = []
-
-    def measure(source: Source) -> Evaluation:
-        assert dataset is not None
-        check_match(source, dataset)
-        references.append(reference(dataset, chosen, kept, progress, count))
-        return evaluate_beside(references[0], source, progress, count)
-
-    with threadpool_limits(threads), Progress(console=console) as progress:
-        size = export(trained, model, measure if dataset else None, threads or 0, about_data)
-        try:
-            sources = open_precisions(model, threads or 0) if references else []
-        except UserError as error:
-            console.print(f"Precisions were not compared: {error}", highlight=False, soft_wrap=True)
-        else:
-            for real in references:
-                add_precisions(model, sources, real, progress, threads or 0)
-    console.print(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}", highlight=False)
 
 
 def export(

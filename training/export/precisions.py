@@ -13,8 +13,8 @@ from training.evaluation.quality.frechet import frechet_distance, frechet_error
 from training.evaluation.reference import Reference, bar
 
 ENGINE, PRECISIONS = "openvino", ("fp32", "bf16")
+# So many know the error to 7 %.
 RESAMPLES = 100
-# They know the error to 7 %.
 
 
 def open_precisions(model: Path, threads: int = 0) -> list[Source]:

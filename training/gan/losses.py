@@ -16,11 +16,11 @@ class Loss(NamedTuple):
     """What the two networks descend, and what D(x) is in that paper."""
 
     discriminator: Callable[..., Tensor]
-    # Of (real_logits, fake_logits); of BEGAN's k_t as a third, where the loss is `balanced`.
+    """Of (real_logits, fake_logits); of BEGAN's k_t as a third, where the loss is `balanced`."""
     generator: Callable[..., Tensor]
-    # Of fake_logits; of (real_logits, fake_logits), where the loss is `relativistic`.
+    """Of fake_logits; of (real_logits, fake_logits), where the loss is `relativistic`."""
     output: Callable[[Tensor], Tensor]
-    # Logits -> D(x), for curves only.
+    """Logits -> D(x), for curves only."""
     relativistic: bool = False
     balanced: bool = False
 

@@ -32,12 +32,12 @@ class State:
     optimiser_g: Optimizer
     optimiser_d: Optimizer
     balance: Tensor
-    # k_t of BEGAN, a float32 scalar; 0 for ever in other systems.
+    """k_t of BEGAN, a float32 scalar; 0 for ever in other systems."""
     images_seen: int = 0
     low_look: bool = False
-    # Whether the last look at the pictures showed a collapse: the second one running counts.
+    """Whether the last look at the pictures showed a collapse: the second one running counts."""
     rollbacks: int = 0
-    # How often the run went back to before a fall; see rollback.py.
+    """How often the run went back to before a fall; see rollback.py."""
 
 
 def new_state(settings: Settings, spec: ImageSpec, device: torch.device) -> State:

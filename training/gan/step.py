@@ -27,7 +27,7 @@ class Trainer:
     classes: int
     device: torch.device
     real_batch: Callable[[int], Batch]
-    # k -> (float32 [N, C, H, W] in [-1, 1], int64 [N]): the same for the same k, in any process.
+    """k -> (float32 [N, C, H, W] in [-1, 1], int64 [N]): the same for the same k, in any process."""
     autocast: Callable[[], AbstractContextManager]
 
 

@@ -53,17 +53,17 @@ class Diversity:
         ) * math.sqrt((columns - 1) / columns)
 
     def of(self, class_rows: NDArray[np.uint8]) -> float:
-        """class_rows: uint8 [classes, pictures a class, C, H, W]. Returns >= 0, 1 as diverse as real."""
+        """class_rows: uint8 [classes, pictures per class, C, H, W]. Returns >= 0, 1 as diverse as real."""
         return float(np.mean([spread(row) for row in class_rows]) / max(self.real, 1e-9))
 
 
 LOW_DIVERSITY = 0.15
+# Until both are past, one blob for all is no collapse but a generator that has not begun.
 EARLY_UPDATES, EARLY_SHARE = 1000, 0.1
-# Until both are over, one blob for all is no collapse but a generator that has not begun.
 
 
 def low_diversity(diversity: float, images_seen: int, settings: Settings) -> bool:
-    """Whether a look shows all but one picture a class, at a time when that is no longer normal."""
+    """Whether a look shows all but one picture per class, at a time when that is no longer normal."""
     early = max(EARLY_UPDATES * images_an_update(settings), EARLY_SHARE * settings.images)
     return images_seen > early and diversity < LOW_DIVERSITY
 

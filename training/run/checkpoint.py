@@ -29,7 +29,7 @@ class Header:
     spec: ImageSpec
     images_seen: int
     data_fingerprint: int | None = None
-    # Of the images trained on; see Dataset.fingerprint.
+    """Of the images trained on; see Dataset.fingerprint."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-LINE_SECONDS = 30.0
 # Between two lines where the output is not a terminal.
-SPEED_SECONDS = 60.0
+LINE_SECONDS = 30.0
 # The window over which images/s is measured: longer than a checkpoint or a grid of samples.
+SPEED_SECONDS = 60.0
 
 
 class Display:

@@ -12,11 +12,11 @@ from training.run.alarms import TrainingFailed, check_weights
 from training.run.checkpoint import FILE_NAME, Header, read, restore, save_state
 from training.settings import Settings
 
-SOUND_FILE = "sound.safetensors"
 # The state of the last look that showed no collapse. A checkpoint proper may be from the midst of the
 # fall, which is noticed at the second low look.
-MOST_ROLLBACKS = 3
+SOUND_FILE = "sound.safetensors"
 # What falls again at an eighth of the learning rates has another cause.
+MOST_ROLLBACKS = 3
 
 
 def settings_now(settings: Settings, rollbacks: int) -> Settings:

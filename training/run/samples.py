@@ -15,8 +15,8 @@ from training.gan.ema import settle_batch_norm
 from training.settings import ImageSpec, Settings
 
 COLUMNS = 10
+# Of a data set of more classes, the grid shows the first ones.
 MAX_ROWS = 20
-# Of a data set of more classes, the grid shows the first.
 
 
 def sample(

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from training.settings import Settings
 
+# TensorBoard's names and means over some updates.
 Figures = dict[str, float]
-# By TensorBoard name, each a mean over some updates.
 
-LEAST_GRADIENT = 1e-3
 # Norm of G's gradient. Sound runs are above 0.03 where D can tell, and the minimax loss, whose
 # gradient carries D(G(z)) as a factor, comes below this where D gives every fake less than about 0.001.
+LEAST_GRADIENT = 1e-3
+# D's loss where it cannot tell real from fake. All of these are 0 where it is sure of every image.
 UNDECIDED = {
     "minimax": 2 * math.log(2),
     "non_saturating": 2 * math.log(2),
@@ -23,13 +24,12 @@ UNDECIDED = {
     "hinge": 2.0,
     "relativistic": math.log(2),
 }
-# D's loss where it cannot tell real from fake. All of these are 0 where it is sure of every image.
+# D is saturated below this share of UNDECIDED: with a sigmoid D(x) is 0.98 and D(G(z)) 0.02. In sound runs gan's D is the surest, with 0.18 once.
 SATURATED = 0.03
-# Share of it: with a sigmoid D(x) is 0.98 and D(G(z)) 0.02. In sound runs gan's D is the surest, with 0.18 once.
-REJECTED = 2.0
 # BEGAN: generated images' error over real ones'. Its equilibrium is balance_gamma, at most 1.
-MOST_LOSS, MOST_GRADIENT = 100.0, 1e4
+REJECTED = 2.0
 # Sound runs stay below 20 and below 100. A critic's loss is a distance in units of its own: see `diverging`.
+MOST_LOSS, MOST_GRADIENT = 100.0, 1e4
 
 
 def vanishing(settings: Settings, figures: Figures) -> bool:
@@ -120,7 +120,7 @@ class Watchdog(NamedTuple):
     says: str
     remedies: Remedies
     patience: int
-    # Updates of G over which every reading has the sign.
+    """Updates of G over which every reading has the sign."""
 
 
 WATCHDOGS = (

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,13 @@ from rich.progress import Progress
 
 from service.generator.contract import ImageShape
 from tests.training.pictures import CLASS_NAMES, draw, squares
-from tests.training.tiny import TINY, command, write_npz
 from training.data.dataset import Dataset
 from training.errors import UserError
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.generated import Source
+from training.evaluation.quality.figures import FIGURES
 from training.evaluation.quality.judging import JudgeSettings
+from training.research.comparison.table import NEARNESS, VARIETY
 
 JUDGE = JudgeSettings("plain", images=1280)
 
@@ -60,6 +60,12 @@ def test_unseen_real_images_are_as_good_as_the_floor(cache):
     assert abs(likelihood.value - likelihood.floor) < 5 * likelihood.standard_error
     median = evaluation.memory["nearest_median"]
     assert median.value == pytest.approx(median.floor, rel=0.1)
+
+
+def test_every_figure_has_its_words_and_its_column_in_comparisons(cache):
+    evaluation = evaluation_of(draw(120, 28, seed=2)[0], cache)
+    measured = evaluation.verdicts[0].figures | evaluation.pixels | evaluation.memory
+    assert set(measured) == set(FIGURES) == NEARNESS.keys() | VARIETY.keys()
 
 
 def test_noise_is_far_from_the_floor(cache):
@@ -125,44 +131,3 @@ def test_another_data_set_is_refused(cache, classes):
 def test_images_of_another_shape_are_refused(cache):
     with pytest.raises(UserError, match="shape"):
         evaluation_of(draw(120, 32, seed=2)[0], cache)
-
-
-def test_the_command_evaluates_a_run(tmp_path: Path):
-    data, run = write_npz(tmp_path / "stripes.npz", count=180), tmp_path / "run"
-    trained = command("train", "--data", data, "--run", run, "--images", 8, "--no-tensorboard", *TINY)
-    assert trained.exit_code == 0, trained.output
-    options = ["--data", data, "--judge-images", 128, "--cache", tmp_path / "judges", "--threads", 1]
-    result = command("evaluate", "--run", run, *options, "--judge", "residual", "--json")
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found["images"] == 30
-    assert found["origin"] == {"engine": "torch", "precision": "fp32", "images_seen": 8}
-    assert found["verdicts"][0]["judge"] == {"architecture": "residual", "seed": 1, "images": 128}
-    again = command("evaluate", "--run", run / "checkpoint.safetensors", *options, "--judge", "residual")
-    assert again.exit_code == 0, again.output
-    assert f"{found['verdicts'][0]['figures']['frechet_distance']['value']:.4f}" in again.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--run", "missing"], "does not exist"),
-        (["--run", "empty"], "no checkpoint"),
-        (["--model", "bad.onnx"], "not an ONNX file"),
-        (["--model", "empty"], "No such file"),
-        (["--run", "empty", "--engine", "openvino"], "for an exported --model"),
-        (["--run", "empty", "--model", "bad.onnx"], "either --run"),
-        ([], "either --run"),
-        (["--run", "empty", "--images", "3"], "3 is not in the range"),
-        (["--run", "empty", "--judge", "wise"], "'plain', 'residual'"),
-    ],
-)
-def test_bad_input_is_one_line(tmp_path: Path, monkeypatch, arguments, words):
-    monkeypatch.chdir(tmp_path)
-    write_npz(tmp_path / "stripes.npz")
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "bad.onnx").write_bytes(b"not a model")
-    result = command("evaluate", *arguments, "--data", "stripes.npz")
-    assert result.exit_code in (1, 2)
-    assert words in result.output
-    assert "Traceback" not in result.output

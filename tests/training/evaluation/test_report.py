@@ -39,15 +39,16 @@ def test_the_table_shows_each_figure_with_its_floor_and_sample_size():
 def test_markdown_has_the_same_rows_in_the_same_order():
     rows = [line for line in markdown(EVALUATION).splitlines() if line.startswith("| ") and "---" not in line]
     assert [row.split("|")[1].strip() for row in rows] == [
-        "figure", "Fréchet distance", "class accuracy", "figure", "nearest training image, median",
+        "figure", "Fréchet distance", "class accuracy", "figure", "nearest training image, median, grey levels",
     ]  # fmt: skip
-    assert rows[1] == "| Fréchet distance | 6.0000 (4.0 x floor) | 1.5000 | lower | 10,000 |"
+    paper = "Heusel et al. 2017, arXiv 1706.08500"
+    assert rows[1] == f"| Fréchet distance | 6.0000 (4.0 x floor) | 1.5000 | lower | 10,000 | {paper} |"
 
 
 def test_a_figure_with_a_standard_error_shows_it():
     likelihood = {"value": 225.0, "floor": 300.0, "images": 9000, "standard_error": 2.04}
     table = markdown(EVALUATION | {"pixels": {"parzen_log_likelihood": likelihood}})
-    assert "| 225.0 ± 2.0 | 300.0 | higher | 9,000 |" in table
+    assert "| Parzen log-likelihood, nats | 225.0 ± 2.0 | 300.0 | higher | 9,000 |" in table
 
 
 def test_a_floor_of_zero_is_not_divided_by():

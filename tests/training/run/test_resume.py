@@ -100,7 +100,7 @@ def kill_after(pid: int, seconds: float) -> None:
 
 
 def kill_in_write(pid: int, file: Path, writes: int) -> None:
-    """Kill as soon as this file is written for the so-manieth time, unless the process ends first."""
+    """Kill as soon as this file has been written so many times, unless the process ends first."""
     name = os.fspath(file)
     # An earlier kill may have left one.
     last = modified(name)

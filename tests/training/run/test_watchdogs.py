@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training.tiny import command, write_npz
-from training.__main__ import parsed
+from training.commands.train import parsed
 from training.gan import step
 from training.gan.state import State
 from training.presets import PRESETS, settings_of
@@ -172,7 +172,7 @@ def test_every_remedy_is_of_settings_that_the_preset_may_have(preset: str) -> No
 
 
 def collapse_from(monkeypatch: pytest.MonkeyPatch, images: int, until_rollback: bool = False) -> None:
-    """Looks after so many images see one picture a class; `until_rollback`, only before the first."""
+    """Looks after so many images see one picture per class; `until_rollback`, only before the first."""
     measure, train_step = alarms.Diversity.of, loop.train_step
     sound = [True]
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from training.evaluation.quality.coverage import coverage
 from training.evaluation.quality.diversity import in_class_distance, in_class_similarity
+from training.evaluation.quality.figures import NEIGHBOURS
 from training.evaluation.quality.frechet import frechet_distance
 from training.evaluation.quality.inception_score import inception_score
 from training.evaluation.quality.intra_class import intra_class_frechet_distance
@@ -17,11 +18,10 @@ from training.evaluation.quality.kernel import kernel_distance
 from training.evaluation.quality.nearest import distances_to_training, nearest
 from training.evaluation.quality.parzen import parzen_log_likelihood
 
-NEIGHBOURS = 5
-NEAREST_IMAGES = 2000
 # Of so many images the nearest among all training images is sought: eight seconds of a core on Fashion-MNIST.
-VALIDATION_IMAGES = 1000
+NEAREST_IMAGES = 2000
 # Of the held-out images, at most a tenth of them: they choose the Parzen window, and are not measured on.
+VALIDATION_IMAGES = 1000
 
 
 class Value(NamedTuple):

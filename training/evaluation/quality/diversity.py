@@ -9,15 +9,14 @@ from sklearn.metrics import pairwise_distances
 
 from training.evaluation.quality.frechet import Features
 
+# In each class, as many as Odena et al. take.
 PAIRS = 100
-# Of each class, as Odena et al. take.
-SCALES = 3
-# 28 pixels halve to 14 and 7: the usual five need more than 160.
+# The first three scales' (Wang et al. 2003, section 3.2), as 28 pixels halve to 14 and 7 and no further; divided
+# by their sum below.
 EXPONENTS = (0.0448, 0.2856, 0.3001)
-# Of the first three scales (Wang et al. 2003, section 3.2); divided by their sum below.
 _BATCH_PAIRS = 500
+# In a class: all pairs of so many are compared in features.
 _MAX_IMAGES = 2000
-# Of a class: all pairs of so many are compared in features.
 
 
 def in_class_similarity(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:

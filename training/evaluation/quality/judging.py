@@ -3,8 +3,8 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,8 @@ _RECIPE = 1
 _BATCH = 64
 _LR = 2e-3
 _WEIGHT_DECAY = 0.02
-_MAX_PASSES = 40
 # Over a small data set: a judge that knows its training images by heart sees a floor that is too high.
+_MAX_PASSES = 40
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,22 @@ class JudgeSettings:
     """What decides a judge, beside the data set."""
 
     architecture: str = "plain"
-    # A name of quality.judge.ARCHITECTURES.
+    """A name of quality.judge.ARCHITECTURES."""
     seed: int = 0
-    # First weights and order of the images.
+    """First weights and order of the images."""
     images: int = 360_000
-    # Length of the training, or 40 passes over a smaller data set; 360,000 take about five minutes of
-    # one core at 28x28.
+    """Length of the training, at most 40 passes over the data; 360,000 take five minutes of a core at 28x28."""
 
 
 JUDGES = {"plain": JudgeSettings("plain", seed=0), "residual": JudgeSettings("residual", seed=1)}
+
+
+def judges_of(
+    names: Sequence[str], images: int | None = None, seed: int | None = None
+) -> list[JudgeSettings]:
+    """The named judges, with these values changed."""
+    changes = {name: value for name, value in (("seed", seed), ("images", images)) if value is not None}
+    return [replace(JUDGES[name], **changes) for name in names]
 
 
 def judge_for(

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.metrics.pairwise import euclidean_distances
 
-SIGMAS = np.logspace(-1, 0, 10)
 # The grid of the authors' parzen_ll.py.
+SIGMAS = np.logspace(-1, 0, 10)
 _CHUNK_VALUES = 10_000_000
 
 

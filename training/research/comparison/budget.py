@@ -21,11 +21,11 @@ from training.gan.state import new_state
 from training.gan.step import Trainer, train_step
 from training.settings import Settings
 
-ROUNDS = 3
 # Every preset is measured so often, in alternation, so that a busy minute of the machine falls on all.
+ROUNDS = 3
+# Measuring a preset takes this share of its budget, within these bounds; it is not counted into it.
 SHARE = 0.05
 LEAST_SECONDS, MOST_SECONDS = 1.0, 30.0
-# Measuring a preset takes this share of its budget, within these bounds; it is not counted into it.
 WARM_UP_UPDATES = 2
 
 
@@ -74,7 +74,7 @@ class Speed:
 def images_per_second(
     presets: dict[str, Settings], dataset: Dataset, device: torch.device, budget_seconds: float
 ) -> dict[str, float]:
-    """How fast each preset trains here, real images a second of `clock`."""
+    """How fast each preset trains here, real images per second of `clock`."""
     speeds = {name: Speed(settings, dataset, device) for name, settings in presets.items()}
     seconds = min(max(SHARE * budget_seconds, LEAST_SECONDS), MOST_SECONDS) / ROUNDS
     for _ in range(ROUNDS):

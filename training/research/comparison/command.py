@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
+from training.commands.options import CACHE, DEVICE, FOLDER, JUDGE, JUDGE_IMAGES, data
 from training.data.dataset import Dataset
 from training.data.formats import load
 from training.device import choose_device
-from training.evaluation.evaluate import cache_folder, judges_of
 from training.evaluation.generated import open_model
-from training.evaluation.quality.judging import JUDGES, JudgeSettings
+from training.evaluation.quality.judging import JudgeSettings, judges_of
 from training.evaluation.reference import MIN_IMAGES, Reference, reference
 from training.files import write_atomically
 from training.research.comparison.budget import Spent
@@ -37,20 +37,16 @@ from training.research.comparison.table import tables
 from training.research.documents import save_json
 from training.run.alarms import TrainingFailed
 from training.run.checkpoint import FILE_NAME
-from training.run.loop import Interrupted, Run, say, train
+from training.run.loop import Interrupted, say, train
+from training.run.run import Options
 from training.settings import Settings
 
-CHECKPOINTS, LOOKS = 30, 8
 # In a run: of its state, and of sample grids with the look for mode collapse.
+CHECKPOINTS, LOOKS = 30, 8
 
 
 @click.command("compare")
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    help="The data set, in any form that `train` takes.",
-)
+@data("The data set, in any form that `train` takes.")
 @click.option(
     "--presets",
     help="A comma list of recipes of presets.py, each with :N behind it for N seeds: dcgan,cgan:3. All, one "
@@ -66,21 +62,11 @@ CHECKPOINTS, LOOKS = 30, 8
     type=click.IntRange(1),
     help="Instead of minutes: real images that each run's discriminator sees.",
 )
-@click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The comparison's folder."
-)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--out", required=True, type=FOLDER, help="The comparison's folder.")
+@DEVICE
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
-@click.option(
-    "--judge",
-    type=click.Choice(list(JUDGES)),
-    default="residual",
-    show_default=True,
-    help="Classifier in whose features images are compared.",
-)
-@click.option(
-    "--judge-images", type=click.IntRange(1), help="Another length of the judge's training, in images."
-)
+@JUDGE
+@JUDGE_IMAGES
 @click.option(
     "--evaluate-images",
     "count",
@@ -89,8 +75,8 @@ CHECKPOINTS, LOOKS = 30, 8
     show_default=True,
     help="Generated images that are measured, and as many real ones; fewer where the data set has fewer.",
 )
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of trained judges.")
-def compare_command(
+@CACHE
+def command(
     data: Path,
     presets: str | None,
     minutes: float | None,
@@ -101,7 +87,7 @@ def compare_command(
     judge: str,
     judge_images: int | None,
     count: int,
-    cache: Path | None,
+    cache: Path,
 ) -> None:
     """Train presets under an equal budget and measure them, one after the other.
 
@@ -113,13 +99,13 @@ def compare_command(
     wanted = parsed(presets)
     where = choose_device(device)
     dataset = load(data)
-    settings = judges_of([judge], None, judge_images)
+    settings = judges_of([judge], judge_images)
 
     @once
     def real() -> Reference:
         say(console, "The judge and the floors, once ...")
         with Progress(console=console) as progress:
-            return reference(dataset, settings, cache or cache_folder(), progress, count)
+            return reference(dataset, settings, cache, progress, count)
 
     try:
         begin(out, budget_of(minutes, images), dataset, where)
@@ -146,7 +132,7 @@ def train_one(out: Path, settings: Settings, dataset: Dataset, device: str, cons
         say(console, "Trained.")
         return
     spent = Spent(folder, choose_device(device))
-    run = Run(
+    options = Options(
         folder,
         device,
         checkpoint_every=max(1, settings.images // CHECKPOINTS),
@@ -155,7 +141,7 @@ def train_one(out: Path, settings: Settings, dataset: Dataset, device: str, cons
         on_checkpoint=spent.note,
     )
     try:
-        train(settings, run, dataset, console)
+        train(settings, options, dataset, console)
         if Spent.read(folder)[0] < settings.images:
             # Killed after the last checkpoint, before its note.
             spent.note(settings.images)

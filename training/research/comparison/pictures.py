@@ -1,4 +1,4 @@
-"""A comparison as pictures: a row a system, a column a class."""
+"""A comparison as pictures: a row per system, a column per class."""
 
 import io
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from training.data.dataset import Dataset
 from training.evaluation.generated import Source
 from training.evaluation.quality.nearest import nearest_training
 
-COLUMNS = 10
 # Of an unconditional system, and the most classes shown.
-SHOWN_PIXELS = 56
+COLUMNS = 10
 # Smaller images are enlarged by a whole factor up to about this side.
+SHOWN_PIXELS = 56
 LEFT, TOP, GAP, FONT_SIZE = 130, 16, 6, 10
 
-Row = tuple[str, NDArray[np.uint8]]
 # A title, and images, uint8 [N, C, H, W].
+Row = tuple[str, NDArray[np.uint8]]
 
 
 def samples(source: Source) -> NDArray[np.uint8]:
-    """One image a class, seed i of class i; ten seeds of an unconditional system. uint8 [N, C, H, W]."""
+    """One image per class, seed i of class i; ten seeds of an unconditional system. uint8 [N, C, H, W]."""
     count = min(len(source.classes), COLUMNS) if source.classes else COLUMNS
     label = np.arange(count) if source.classes else None
     return source.forward(latents(range(count), source.z_dim), label)

@@ -7,39 +7,36 @@ import json
 import sys
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
+from training.evaluation.quality.figures import FIGURES
 from training.research.documents import fill_document, table
 
+# The tables' place in a document.
 PLACE = "systems"
-# Of the tables, in a document.
 
 
-class Column(NamedTuple):
-    name: str
-    title: str
-    digits: int
-
-
-NEARNESS = (
-    Column("frechet_distance", "Fréchet distance ↓", 3),
-    Column("intra_class_frechet_distance", "within a class ↓", 3),
-    Column("kernel_distance", "kernel distance ↓", 4),
-    Column("inception_score", "Inception Score ↑", 2),
-    Column("class_accuracy", "class accuracy ↑", 3),
-    Column("precision", "precision ↑", 3),
-    Column("recall", "recall ↑", 3),
-    Column("density", "density ↑", 3),
-    Column("coverage", "coverage ↑", 3),
-)
-VARIETY = (
-    Column("in_class_diversity", "distance within a class over real →", 3),
-    Column("in_class_similarity", "MS-SSIM within a class →", 3),
-    Column("nearest_median", "nearest training image, median →", 1),
-    Column("nearest_lowest_percent", "1st percentile →", 1),
-    Column("parzen_log_likelihood", "Parzen log-likelihood ↑", 0),
-    Column("parzen_sigma", "its sigma", 2),
-)
+# Which figures stand in which table, and with how many digits.
+NEARNESS = {
+    "frechet_distance": 3,
+    "intra_class_frechet_distance": 3,
+    "kernel_distance": 4,
+    "inception_score": 2,
+    "class_accuracy": 3,
+    "precision": 3,
+    "recall": 3,
+    "density": 3,
+    "coverage": 3,
+}
+VARIETY = {
+    "in_class_diversity": 3,
+    "in_class_similarity": 3,
+    "nearest_median": 1,
+    "nearest_lowest_percent": 1,
+    "parzen_log_likelihood": 0,
+    "parzen_sigma": 2,
+}
+ARROWS = {"lower": " ↓", "higher": " ↑", "as the floor": " →", "": ""}
 COST_HEADINGS = (
     "real images seen",
     "CPU minutes",
@@ -96,27 +93,34 @@ def introduction(comparison: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def figures_table(systems: dict[str, list[dict[str, Any]]], columns: tuple[Column, ...]) -> str:
+def figures_table(systems: dict[str, list[dict[str, Any]]], columns: dict[str, int]) -> str:
     # Every run has the same floors; one without classes lacks some.
     floors: dict[str, Any] = {}
     for run in (run for runs in systems.values() for run in runs):
         floors = {name: figure["floor"] for name, figure in run["figures"].items()} | floors
-    cells = [f"{floors[c.name]:.{c.digits}f}" if c.name in floors else "-" for c in columns]
+    cells = [
+        f"{floors[figure]:.{digits}f}" if figure in floors else "-" for figure, digits in columns.items()
+    ]
     rows = [["*real*", *cells]]
-    rows += [[title(name, runs), *(figure_cell(runs, c) for c in columns)] for name, runs in systems.items()]
-    return table(["system", *(column.title for column in columns)], rows)
+    rows += [
+        [title(name, runs), *(figure_cell(runs, *column) for column in columns.items())]
+        for name, runs in systems.items()
+    ]
+    return table(
+        ["system", *(FIGURES[figure].heading + ARROWS[FIGURES[figure].better] for figure in columns)], rows
+    )
 
 
-def figure_cell(runs: list[dict[str, Any]], column: Column) -> str:
+def figure_cell(runs: list[dict[str, Any]], figure: str, digits: int) -> str:
     """The value; of several seeds mean ± standard deviation; of one, value ± its own standard error."""
-    figures = [run["figures"][column.name] for run in runs if column.name in run["figures"]]
+    figures = [run["figures"][figure] for run in runs if figure in run["figures"]]
     if not figures:
         return "-"
-    value = f"{mean(figure['value'] for figure in figures):.{column.digits}f}"
+    value = f"{mean(found['value'] for found in figures):.{digits}f}"
     if len(figures) > 1:
-        return f"{value} ± {stdev(figure['value'] for figure in figures):.{column.digits}f}"
+        return f"{value} ± {stdev(found['value'] for found in figures):.{digits}f}"
     error = figures[0]["standard_error"]
-    return value if error is None else f"{value} (± {error:.{max(column.digits, 1)}f})"
+    return value if error is None else f"{value} (± {error:.{max(digits, 1)}f})"
 
 
 def cost_table(systems: dict[str, list[dict[str, Any]]]) -> str:

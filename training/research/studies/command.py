@@ -1,6 +1,6 @@
 """`python -m training study NAME`: one of the experiments of docs/studies.md."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
+from training.commands.options import CACHE, EXISTING, FOLDER, JUDGE, JUDGE_IMAGES, data
 from training.data.formats import load
 from training.errors import UserError
-from training.evaluation.evaluate import cache_folder, check_match
+from training.evaluation.evaluate import check_match
 from training.evaluation.generated import open_model
-from training.evaluation.quality.judging import JUDGES, judge_for, length
+from training.evaluation.quality.judging import judge_for, judges_of, length
 from training.evaluation.reference import MIN_IMAGES, bar, draw
 from training.research.documents import fill_document, machine, save_json
 from training.research.studies import discriminator_steps, inception_score, latent_space, truncation
@@ -30,22 +31,17 @@ PROGRAMS = {
 
 @click.command("study")
 @click.argument("name", type=click.Choice(list(PROGRAMS)))
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    help="In any form that `train` takes.",
-)
+@data("In any form that `train` takes.")
 @click.option(
     "--model",
-    type=click.Path(exists=True, path_type=Path),
+    type=EXISTING,
     default=Path("models/fashion-mnist"),
     show_default=True,
     help="An exported generator of these images.",
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     default=Path("docs/studies"),
     show_default=True,
     help="Folder of the picture and the figures; the document is the .md of this name beside it.",
@@ -60,35 +56,26 @@ PROGRAMS = {
     show_default=True,
     help="Of both networks, in each run of discriminator-steps.",
 )
-@click.option(
-    "--judge",
-    "judge_name",
-    type=click.Choice(list(JUDGES)),
-    default="residual",
-    show_default=True,
-    help="Classifier in whose features images are compared.",
-)
-@click.option(
-    "--judge-images", type=click.IntRange(1), help="Another length of the judge's training, in images."
-)
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of trained judges.")
+@JUDGE
+@JUDGE_IMAGES
+@CACHE
 @click.option(
     "--work",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     default=Path("runs/studies"),
     show_default=True,
     help="Folder of unfinished runs: the same command goes on with them.",
 )
-def study_command(
+def command(
     name: str,
     data: Path,
     model: Path,
     out: Path,
     images: int,
     updates: int,
-    judge_name: str,
+    judge: str,
     judge_images: int | None,
-    cache: Path | None,
+    cache: Path,
     work: Path,
 ) -> None:
     """Run one experiment of docs/studies.md, on one CPU thread: its picture, its figures, its table."""
@@ -98,17 +85,17 @@ def study_command(
     check_match(source, dataset)
     if source.classes is None:
         raise UserError(f"--model {model} is not told the class, which the studies ask it for")
-    settings = replace(JUDGES[judge_name], **({"images": judge_images} if judge_images else {}))
+    (settings,) = judges_of([judge], judge_images)
     size = min(images, len(dataset.images), len(dataset.test_images))
     console = Console(stderr=True)
     with threadpool_limits(1), Progress(console=console) as progress:
-        judging = bar(progress, f"judge {judge_name}", length(dataset, settings))
-        judge = judge_for(dataset, settings, cache or cache_folder(), judging)
+        judging = bar(progress, f"judge {judge}", length(dataset, settings))
+        trained = judge_for(dataset, settings, cache, judging)
         held_out, training = (
             draw(*split, size)
             for split in ((dataset.test_images, dataset.test_labels), (dataset.images, dataset.labels))
         )
-        study = Study(dataset, judge, held_out, training, source, updates, work, progress)
+        study = Study(dataset, trained, held_out, training, source, updates, work, progress)
         found = program.run(study, out / f"{name}.png")
     found |= {"machine": machine(), "dataset": dataset.name, "judge": asdict(settings)}
     save_json(out / f"{name}.json", found)

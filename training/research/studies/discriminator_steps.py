@@ -31,14 +31,14 @@ from training.run.samples import sample, settled
 from training.settings import Settings
 
 KS = (1, 4)
+# Stops of a run, evenly spaced, each with its measurement.
 STOPS = 10
-# In a run, evenly spaced, each with its measurement.
 POINTS = "points.json"
+# The preset `ns-r1` made narrower, and of its recipe nothing but the loss, which is that of 2014.
 CHANGES = {
     "width": 16, "attention": False, "r1_gamma": 0.0, "r1_gamma_end": 0.0, "ema_half_life": 0.0, "lr_constant": 1.0,
     "precision": "fp32",
 }  # fmt: skip
-# Of the preset `ns-r1`: narrower, and of its recipe nothing but the loss, which is that of 2014.
 
 
 @dataclass(frozen=True)

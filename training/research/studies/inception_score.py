@@ -1,4 +1,4 @@
-"""The Inception Score of a generator that knows one image a class.
+"""The Inception Score of a generator that knows one image per class.
 
 Salimans et al. 2016 (arXiv 1606.03498, section 4) ask for images that are surely of a class, and for every
 class: one image of each is enough (Barratt and Sharma 2018, arXiv 1801.01973, section 3.2).
@@ -61,7 +61,7 @@ def collapsed(study: Study) -> Sample:
 
 
 def draw(samples: dict[str, Sample], found: dict[str, Any], picture: Path) -> None:
-    """Some images of each class, a class a column, beside the two figures."""
+    """Some images of each class, one column per class, beside the two figures."""
     figure = Figure(figsize=(9, 2.1 * len(samples)), layout="constrained")
     panels = figure.subplots(len(samples), 2, width_ratios=[2, 1], squeeze=False)
     for (left, right), (name, sample) in zip(panels, samples.items(), strict=True):

@@ -19,12 +19,12 @@ from training.research.studies.study import Program, Study, show
 Latents = NDArray[np.float32]
 Images = NDArray[np.uint8]
 
+# Of a walk between two latents.
 STEPS = 10
-# Of a walk.
-EXEMPLARS = 3
 # Latents that are averaged, as Radford et al. found necessary.
+EXEMPLARS = 3
+# The share of a class's images that counts as bright, and as dark.
 EXTREME = 0.1
-# Of a class's images, the share that counts as bright, and as dark.
 SHOWN_WALKS, SHOWN_SUMS = 6, 3
 
 

@@ -51,6 +51,6 @@ class Program(NamedTuple):
     """A study: what it measures, the picture of it, and the table."""
 
     run: Callable[[Study, Path], dict[str, Any]]
-    # Measures, draws the picture into this file, and returns the figures in JSON types.
+    """Measures, draws the picture into this file, and returns the figures in JSON types."""
     block: Callable[[dict[str, Any]], str]
-    # The figures -> Markdown.
+    """The figures -> Markdown."""

@@ -18,8 +18,8 @@ from training.research.documents import number, save_picture, table
 from training.research.studies.study import Program, Study, show
 
 LEVELS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
+# In the picture: levels, and images of each.
 SHOWN, COLUMNS = (0.1, 0.4, 0.7, 1.0), 20
-# Levels and images a level in the picture.
 FIGURES = {
     "frechet_distance": "Fréchet distance",
     "precision": "precision",

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from training.commands.options import FOLDER
 from training.files import write_atomically
 from training.research.documents import fill_document, machine, save_json, table
 from training.research.theory import ring
@@ -30,14 +31,14 @@ FIGURES = "figures.json"
 @click.command("theory")
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     default=Path("docs/theory"),
     show_default=True,
     help="Folder of the pictures and figures; the document is the .md of this name beside it.",
 )
 @click.option(
     "--work",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     default=Path("runs/theory"),
     show_default=True,
     help="Folder of the runs on the ring: those that are there are not run again.",
@@ -46,7 +47,7 @@ FIGURES = "figures.json"
 @click.option(
     "--ring-steps", type=click.IntRange(1), default=RING_STEPS, show_default=True, help="Updates of G."
 )
-def theory_command(out: Path, work: Path, seeds: int, ring_steps: int) -> None:
+def command(out: Path, work: Path, seeds: int, ring_steps: int) -> None:
     """Compute the claims of docs/theory.md on densities whose truth is known.
 
     Takes about six minutes of one core; stopped, the same command goes on with the runs that are missing.

@@ -13,10 +13,10 @@ from training.research.theory.divergences import Density, Points, integral
 
 HIDDEN = 8
 WEIGHTS = 3 * HIDDEN + 1
+# From the data, and as many from the generator.
 DRAWS = 10_000
-# Of the data and of the generator each.
+# The share of seeds that stay inside a tolerance.
 CERTAINTY = 0.999
-# Of a tolerance: the share of seeds that stay inside it.
 
 
 def optimal(p_data: Density, p_g: Density, x: Points) -> Points:

@@ -17,9 +17,9 @@ Points = NDArray[np.float64]
 
 TAIL = 1e-16
 QUANTILES = np.array([1e-12, 1e-8, 1e-4, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1 - 1e-4, 1 - 1e-8, 1 - 1e-12])
-PANELS, NODES = 4, 20
 # So many between two neighbouring quantiles, and so many points in each: 1e-9 for what is smooth,
 # 1e-5 where |F - G| has a kink.
+PANELS, NODES = 4, 20
 
 
 class Density(Protocol):

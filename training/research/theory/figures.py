@@ -20,8 +20,8 @@ from training.research.theory.divergences import (
 from training.research.theory.rows import Row, about
 
 SEEDS = (0, 1, 2, 3, 4)
-ERRORS = 4
 # Standard errors that a mean may be off: 1 seed in 16,000 is further.
+ERRORS = 4
 QUADRATURE = 1e-8
 LOG_2, LOG_4 = math.log(2), math.log(4)
 EQUAL = "equal"
@@ -32,8 +32,8 @@ PAIRS: dict[str, tuple[Density, Density]] = {
 }
 SHIFTS = (0.5, 2.0, 4.0, 8.0)
 CRITIC_STEPS, CRITIC_EVERY = 600, 20
-VANISHED, SLOPE = 1e-4, (0.7, 1.3)
 # No sampling error says how far Adam has come after so many updates.
+VANISHED, SLOPE = 1e-4, (0.7, 1.3)
 
 
 def optimal_discriminator(seed: int) -> list[Row]:

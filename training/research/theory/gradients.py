@@ -21,11 +21,11 @@ from training.gan.penalties import wgan_gp
 from training.research.theory.divergences import gaussian, integral
 
 DRAWS = 20_000
-APART = 2.0
 # The shift of the second half: data in [0, 1], fakes in [2, 3].
+APART = 2.0
 HIDDEN, BATCH, LEARNING_RATE = 32, 128, 2e-3
-GP_WEIGHT = 10.0
 # Lambda of Gulrajani et al. 2017.
+GP_WEIGHT = 10.0
 
 GeneratorLoss = Callable[[Tensor], Tensor]
 Curve = list[tuple[int, float]]

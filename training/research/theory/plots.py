@@ -19,8 +19,8 @@ from training.research.theory.divergences import (
 from training.research.theory.figures import CRITIC_EVERY, CRITIC_STEPS, EQUAL, ERRORS, LOG_2, LOG_4, PAIRS
 from training.research.theory.ring import RADIUS
 
+# Points of a generator in each panel.
 SHOWN = 300
-# Points of a generator in a panel.
 COLOURS = {"saturating": "tab:red", "non-saturating": "tab:blue", "Wasserstein": "tab:green"}
 
 

@@ -17,15 +17,14 @@ from training.gan.penalties import clip_weights, r1, r2, wgan_gp
 
 MODES, RADIUS, DEVIATION = 8, 1.0, 0.1
 SAMPLES = 2000
-NEAR = 3 * DEVIATION
 # Of such a Gaussian's own draws 98.9 % are as near to its centre.
-FEWEST = SAMPLES // MODES // 5
+NEAR = 3 * DEVIATION
 # Samples that make a mode reached: a fifth of its share. Of the data's own draws a mode has 247 +- 15.
-
+FEWEST = SAMPLES // MODES // 5
 
 WIDTH, Z_DIM, BATCH = 64, 2, 128
-LEARNING_RATE, BETAS = 3e-3, (0.0, 0.99)
 # Adam's, for all recipes alike.
+LEARNING_RATE, BETAS = 3e-3, (0.0, 0.99)
 
 
 @dataclass(frozen=True)

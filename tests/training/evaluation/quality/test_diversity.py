@@ -5,7 +5,7 @@ from training.evaluation.quality.diversity import EXPONENTS, in_class_distance, 
 
 
 def flat(*levels: int, side: int = 28) -> np.ndarray:
-    """One even image a level."""
+    """One even image per level."""
     return np.array(levels, np.uint8)[:, None, None, None] * np.ones((1, 1, side, side), np.uint8)
 
 

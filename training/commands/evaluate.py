@@ -1,0 +1,105 @@
+"""`python -m training evaluate`: figures of a run or an exported model, printed."""
+
+import json
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from threadpoolctl import threadpool_limits
+
+from training.commands.options import CACHE, EXISTING, JUDGE_IMAGES, THREADS, data, judges
+from training.data.formats import load
+from training.errors import UserError
+from training.evaluation.evaluate import evaluate
+from training.evaluation.generated import Source, open_model, open_run
+from training.evaluation.quality.judging import judges_of
+from training.evaluation.reference import MIN_IMAGES
+from training.evaluation.report import print_tables
+
+
+@click.command("evaluate")
+@click.option(
+    "--run",
+    type=EXISTING,
+    help="A run folder, or a checkpoint file: evaluated in torch.",
+)
+@click.option(
+    "--model",
+    type=EXISTING,
+    help="Instead of a run: an exported model's folder, or its .onnx file, evaluated on the engine that serves it.",
+)
+@data("The data set it was trained on, in any form that `train` takes.")
+@click.option(
+    "--images",
+    "count",
+    type=click.IntRange(MIN_IMAGES),
+    default=10_000,
+    show_default=True,
+    help="Generated images, and as many real ones; fewer where the data set has fewer.",
+)
+@judges(default=["plain"])
+@click.option("--judge-seed", type=click.IntRange(0), help="Another seed for the judges than their own.")
+@JUDGE_IMAGES
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "onnxruntime", "openvino"]),
+    default="auto",
+    show_default=True,
+    help="What runs a model.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of the engine.",
+)
+@THREADS
+@CACHE
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def command(
+    run: Path | None,
+    model: Path | None,
+    data: Path,
+    count: int,
+    judges: tuple[str, ...],
+    judge_seed: int | None,
+    judge_images: int | None,
+    engine: str,
+    precision: str,
+    threads: int | None,
+    cache: Path,
+    as_json: bool,
+) -> None:
+    """Measure a generator's images beside real ones.
+
+    Each figure stands beside its floor, what as many real training images reach in their place. A
+    judge is trained once per data set, on its training images, and kept; one that played no part in
+    choosing a checkpoint (`--judge residual`) gives the figures to believe.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    source = open_chosen(run, model, engine, precision, threads or 0)
+    chosen = judges_of(judges, judge_images, judge_seed)
+    with threadpool_limits(threads), Progress(console=Console(stderr=True)) as progress:
+        evaluation = evaluate(source, load(data), chosen, cache, progress, count)
+    if as_json:
+        click.echo(json.dumps(evaluation.to_json(), indent=2))
+    else:
+        print_tables(evaluation.to_json(), Console())
+
+
+def open_chosen(run: Path | None, model: Path | None, engine: str, precision: str, threads: int) -> Source:
+    """Whichever of the two was given. Raises UserError."""
+    if (run is None) == (model is None):
+        raise UserError("give either --run, a run folder or checkpoint, or --model, an exported model")
+    if model is not None:
+        return open_model(model, engine, precision, threads)
+    if engine != "auto" or precision != "auto":
+        raise UserError(
+            "--engine and --precision are for an exported --model; a run is evaluated in torch, in fp32"
+        )
+    assert run is not None
+    return open_run(run)

@@ -1,0 +1,111 @@
+"""`python -m training export`: a run as the file that is served, with its figures."""
+
+import re
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from threadpoolctl import threadpool_limits
+
+from service.generator.contract import slug
+from service.generator.loading import CARD, FILE
+from training.commands.options import CACHE, EXISTING, FOLDER, JUDGE_IMAGES, THREADS, data, judges
+from training.data.formats import load
+from training.errors import UserError
+from training.evaluation.evaluate import Evaluation, check_match, evaluate_beside
+from training.evaluation.generated import Source
+from training.evaluation.quality.judging import JUDGES, judges_of
+from training.evaluation.reference import Reference, reference
+from training.export.card import SAMPLES
+from training.export.export import add_precisions, export
+from training.export.precisions import open_precisions
+from training.run.checkpoint import load_generator
+
+
+@click.command("export")
+@click.option("--run", type=EXISTING, help="A run folder, or a checkpoint file.")
+@click.option(
+    "--precisions",
+    "only_precisions",
+    is_flag=True,
+    help="Instead of a run: judge the --model that is there in OpenVINO's fp32 and bf16, and add the figures to file and card.",
+)
+@data(
+    "The data set: with it the served file is evaluated, and the figures go into file and card.",
+    required=False,
+)
+@click.option(
+    "--model",
+    type=FOLDER,
+    help="The model's folder, whose name is the model's; models/ and the data set's name if not given.",
+)
+@judges(default=list(JUDGES))
+@click.option(
+    "--images", "count", type=click.IntRange(1), default=10_000, show_default=True, help="Images evaluated."
+)
+@JUDGE_IMAGES
+@THREADS
+@CACHE
+@click.option("--about-data", help="For the card: what the images are, whose, and under which licence.")
+def command(
+    run: Path | None,
+    only_precisions: bool,
+    data: Path | None,
+    model: Path | None,
+    judges: tuple[str, ...],
+    count: int,
+    judge_images: int | None,
+    threads: int | None,
+    cache: Path,
+    about_data: str | None,
+) -> None:
+    """Write a run's averaged generator as an ONNX file, with a card and sample pictures.
+
+    Nothing is written unless the file draws the trained network's pictures, alone and in batches,
+    and loads with the code that will serve it. A model of that name stays as it was until then.
+    Evaluated where OpenVINO has bf16, the file also says whether bf16 is as good as fp32 (--precisions adds it later).
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    console, dataset = Console(stderr=True), None if data is None else load(data)
+    chosen = judges_of(judges, judge_images)
+
+    if run is None or only_precisions:
+        if run is not None or not only_precisions or model is None or dataset is None:
+            raise UserError("give either --run, or --precisions with --model and --data")
+        sources = open_precisions(model, threads or 0)
+        check_match(sources[0], dataset)
+        with threadpool_limits(threads), Progress(console=console) as progress:
+            real = reference(dataset, chosen, cache, progress, count)
+            add_precisions(model, sources, real, progress, threads or 0)
+        return
+    trained = load_generator(run)
+    model = model or Path("models") / slug(trained.spec.dataset)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", model.resolve().name):
+        raise UserError(
+            f"--model {model}: a model's name has lower-case letters, digits and . _ - only, at most 64"
+        )
+    console.print(
+        f"Exporting {trained.spec.dataset} after {trained.images_seen:,} images ...", highlight=False
+    )
+
+    references: list[Reference] = []
+
+    def measure(source: Source) -> Evaluation:
+        assert dataset is not None
+        check_match(source, dataset)
+        references.append(reference(dataset, chosen, cache, progress, count))
+        return evaluate_beside(references[0], source, progress, count)
+
+    with threadpool_limits(threads), Progress(console=console) as progress:
+        size = export(trained, model, measure if dataset else None, threads or 0, about_data)
+        try:
+            sources = open_precisions(model, threads or 0) if references else []
+        except UserError as error:
+            console.print(f"Precisions were not compared: {error}", highlight=False, soft_wrap=True)
+        else:
+            for real in references:
+                add_precisions(model, sources, real, progress, threads or 0)
+    console.print(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}", highlight=False)

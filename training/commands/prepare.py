@@ -1,0 +1,43 @@
+"""`python -m training prepare`: a data set, checked and packed."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from service.generator.images import png
+from training.commands.options import NEW_FILE, SOURCE
+from training.data.formats import load
+from training.data.label_check import one_of_each, show
+from training.data.packed import save_npz
+from training.files import write_atomically
+
+
+@click.command("prepare")
+@SOURCE
+@click.option("--out", required=True, type=NEW_FILE, help="The .npz to write.")
+@click.option(
+    "--name", help="The data set's name, which the model will carry. The folder's name if not given."
+)
+@click.option(
+    "--size",
+    type=click.Choice(["28", "32", "64", "128"]),
+    help="For a folder of images: crop each to a centred square and scale it to this many pixels a side.",
+)
+def command(data: Path, out: Path, name: str | None, size: str | None) -> None:
+    """Check a data set and pack it into one .npz.
+
+    Prints the images of each class, and writes a picture with one image per class beside the .npz:
+    look at it before training for hours.
+    """
+    if out.suffix != ".npz":
+        raise click.UsageError(f"--out {out}: the packed form is an .npz file")
+    dataset = load(data, name, int(size) if size else None)
+    picture = out.with_name(f"{out.stem}_classes.png")
+    save_npz(dataset, out)
+    write_atomically(picture, png(one_of_each(dataset)))
+    console = Console()
+    show(dataset, console)
+    console.print(
+        f"Packed in {out}. One image a class, in the order above: {picture}", soft_wrap=True, markup=False
+    )

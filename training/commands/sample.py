@@ -1,0 +1,50 @@
+"""`python -m training sample`: pictures of a run."""
+
+from pathlib import Path
+
+import click
+
+from service.generator.images import grid, png
+from training.commands.options import EXISTING, NEW_FILE
+from training.files import write_atomically
+from training.run.checkpoint import load_generator
+from training.run.samples import sample
+
+
+@click.command("sample")
+@click.option("--run", required=True, type=EXISTING, help="A run folder, or a checkpoint file.")
+@click.option("--out", required=True, type=NEW_FILE, help="The .png to write.")
+@click.option("--label", help="A class name or index. All classes, one per row, if not given.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**53 - 1001), default=0, show_default=True, help="Of the first image."
+)
+@click.option(
+    "--n", type=click.IntRange(1, 1000), default=10, show_default=True, help="Images of each class."
+)
+def command(run: Path, out: Path, label: str | None, seed: int, n: int) -> None:
+    """Draw pictures from a run's averaged generator.
+
+    Seeds are addresses: the exported model gives the same image for the same seed and class.
+    """
+    if out.suffix != ".png":
+        raise click.UsageError(f"--out {out}: pictures are written as .png")
+    trained = load_generator(run)
+    names = trained.spec.class_names
+    labels = range(len(names)) if label is None else [class_index(label, names)]
+    seeds = list(range(seed, seed + n))
+    images = sample(
+        trained.generator, trained.settings.z_dim, seeds * len(labels), [row for row in labels for _ in seeds]
+    )
+    write_atomically(out, png(grid(images, n if label is None else None)))
+
+
+def class_index(label: str, class_names: tuple[str, ...]) -> int:
+    """A class name, without regard to case, or an index."""
+    names = [name.lower() for name in class_names]
+    if label.lower() in names:
+        return names.index(label.lower())
+    if label.isdecimal() and int(label) < len(names):
+        return int(label)
+    raise click.UsageError(
+        f"--label {label}: choose from {', '.join(class_names)}, or 0 to {len(names) - 1}."
+    )

@@ -1,0 +1,110 @@
+"""`python -m training train`: a run, begun or gone on with."""
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+
+from training.commands.options import DEVICE, FOLDER, SOURCE, THREADS
+from training.data.formats import load
+from training.presets import settings_of
+from training.run.loop import Interrupted, train
+from training.run.run import Options
+from training.settings import Settings
+
+
+@click.command("train")
+@SOURCE
+@click.option(
+    "--run",
+    required=True,
+    type=FOLDER,
+    help="The run's folder: checkpoint, sample grids, TensorBoard. One with a checkpoint is gone on with.",
+)
+@click.option("--preset", default="ns-r1", show_default=True, help="A recipe of presets.py.")
+@click.option("--images", type=click.IntRange(1), help="Length of the run in real images seen.")
+@click.option("--batch", type=click.IntRange(2), help="Images in an update.")
+@click.option("--seed", type=click.IntRange(0), help="Decides weights, order of images and latents.")
+@click.option(
+    "--augment",
+    help="Augmentations before the discriminator, for small data sets: a comma list of "
+    "brightness, saturation, contrast, translation, cutout.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    help="auto: bf16 where the hardware is fast at it.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any other setting of settings.py; may be repeated.",
+)
+@DEVICE
+@THREADS
+@click.option(
+    "--checkpoint-every", type=click.IntRange(1), default=20_000, show_default=True, help="In images."
+)
+@click.option("--samples-every", type=click.IntRange(1), default=50_000, show_default=True, help="In images.")
+@click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
+@click.option(
+    "--on-collapse",
+    type=click.Choice(["stop", "rollback", "warn"]),
+    default="stop",
+    show_default=True,
+    help="At mode collapse or NaN: stop and say what to try; go back to the last state whose pictures were "
+    "sound, with other draws and half the learning rates, three times at most; or warn and go on (NaN still stops).",
+)
+def command(
+    data: Path,
+    run: Path,
+    preset: str,
+    changes: tuple[str, ...],
+    device: str,
+    threads: int | None,
+    checkpoint_every: int,
+    samples_every: int,
+    tensorboard: bool,
+    on_collapse: str,
+    **named: Any,
+) -> None:
+    """Train a generator, or go on with a run that was stopped.
+
+    Stop it with Ctrl-C; the same command goes on. Killed in any way, the run loses only what came
+    after its last checkpoint, and a CPU run still ends in the same bits.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    given = {name: value for name, value in named.items() if value is not None}
+    settings = settings_of(preset, **parsed(changes) | given)
+    console = Console()
+    dataset = load(data)
+    options = Options(run, device, checkpoint_every, samples_every, tensorboard, on_collapse)
+    try:
+        train(settings, options, dataset, console)
+    except Interrupted:
+        console.print(
+            f"Stopped; the checkpoint is in {run}. The same command goes on from it.", soft_wrap=True
+        )
+        sys.exit(130)
+
+
+def parsed(changes: tuple[str, ...]) -> dict[str, Any]:
+    """`("width=48", "lr_g=5e-4")` -> {"width": 48, "lr_g": 0.0005}, by the settings' types."""
+    types = {field.name: type(field.default) for field in fields(Settings) if field.name != "preset"}
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, _, text = change.partition("=")
+        if name not in types:
+            raise click.UsageError(f"--set {change}: no setting '{name}'. There are: {', '.join(types)}.")
+        try:
+            values[name] = {"true": True, "false": False}[text] if types[name] is bool else types[name](text)
+        except (KeyError, ValueError) as error:
+            raise click.UsageError(f"--set {change}: '{text}' is no {types[name].__name__}.") from error
+    return values
