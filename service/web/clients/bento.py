@@ -12,11 +12,11 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing.encoders import encoded
-from service.drawing.sampler import Label, SampleRequest, resolve
+from service.drawing.sampler import Label, SampleRequest
 from service.generator.latents import MAX_SEED
-from service.web.http.asgi import CLIENT_GONE, Call, ClientGone, Message, Receive, Reply, unless_client_goes
-from service.web.http.bodies import decode_request, read_json
-from service.web.http.drawing_call import awake, deadline_of, drawn_headers
+from service.web.http.asgi import CLIENT_GONE, Call, ClientGone, Message, Receive, Reply
+from service.web.http.bodies import read_request
+from service.web.http.drawing_call import DrawingCall
 from service.web.http.problems import reply_to
 
 SCHEMA = "/schema.json"
@@ -46,7 +46,7 @@ async def checked(call: Call) -> Receive:
 
     BentoML itself reads bodies of any length, and multipart and pickles beside JSON.
     """
-    body = msgspec.json.encode(decode_request(await read_json(call), _decoder))
+    body = msgspec.json.encode(await read_request(call, _decoder))
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
@@ -60,15 +60,15 @@ async def sample(call: Call, asked: SampleRequest) -> Reply:
 
     call: its body has been read.
     """
-    settings = call.models.settings
-    deadline = deadline_of(call.begun, asked.timeout, settings.timeout_seconds)
     try:
-        model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.seed))
-        draw = resolve(asked, model, settings.max_images_per_request)
-        call.take(len(draw.z))
-        pixels = (asked.n or 1) * model.contract.image.height * model.contract.image.width
-        body = await unless_client_goes(call.receive, encoded(draw, deadline, "lists", pixels, lists))
-        return Reply(200, "application/json", body, drawn_headers(draw))
+        drawing = await DrawingCall.begin(
+            call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed)
+        )
+        draw, image = drawing.resolve(asked), drawing.model.contract.image
+        pixels = len(draw.z) * image.height * image.width
+        return await drawing.reply(
+            draw, "application/json", lambda: encoded(draw, drawing.deadline, "lists", pixels, lists)
+        )
     except ClientGone:
         return Reply(CLIENT_GONE, "text/plain")
     except Exception as error:

@@ -13,16 +13,16 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing.encoders import encoded
-from service.drawing.sampler import Draw, SampleRequest, resolve
+from service.drawing.sampler import Draw, SampleRequest
 from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError, UnknownModel
 from service.generator import images
 from service.generator.contract import ImageShape
 from service.generator.latents import MAX_SEED
 from service.web.clients import prompts
-from service.web.http.asgi import Call, Reply, header, unless_client_goes
-from service.web.http.bodies import decode_request, read_json
-from service.web.http.drawing_call import address_headers, awake, deadline_of, drawn_headers
-from service.web.http.problems import reply_to
+from service.web.http.asgi import Call, Reply, header
+from service.web.http.bodies import read_request
+from service.web.http.drawing_call import DrawingCall, address_headers
+from service.web.http.problems import known, problem_of
 
 GENERATIONS = "/v1/images/generations"
 
@@ -113,27 +113,27 @@ _decoder = msgspec.json.Decoder(GenerationRequest)
 
 async def post_generations(call: Call) -> Reply:
     """POST /v1/images/generations. Raises the errors of the taxonomy; `error_reply` gives them OpenAI's shape."""
-    settings = call.models.settings
-    asked = decode_request(await read_json(call), _decoder)
-    deadline = deadline_of(call.begun, asked.timeout, settings.timeout_seconds)
-    model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.seed))
-    contract = model.contract
+    asked = await read_request(call, _decoder)
+    drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
+    contract = drawing.model.contract
     label = None if contract.classes is None else prompts.match(asked.prompt or "", contract)
     if asked.stream:
         raise InvalidField("stream", "stream is true: images come whole, in one reply; allowed is false.")
     truncation = 1.0 if asked.truncation is None else asked.truncation
-    sample = SampleRequest(label=label, n=asked.n or 1, seed=asked.seed, truncation=truncation)
-    draw = resolve(sample, model, settings.max_images_per_request)
-    picture = _picture(asked, contract.image, sample.n or 1)
+    n = asked.n or 1
+    draw = drawing.resolve(SampleRequest(label=label, n=n, seed=asked.seed, truncation=truncation))
+    picture = _picture(asked, contract.image, n)
     if asked.response_format == "url":
         addressed = _addressed(draw, picture, truncation, _origin(call))
-        call.take(0)  # each image counts when it is opened
+        # Each image counts when it is opened.
+        call.take(0)
         return Reply(200, "application/json", addressed, address_headers(draw))
-    call.take(len(draw.z))
-    pixels = (sample.n or 1) * picture.height * picture.width
-    work = encoded(draw, deadline, picture.format, pixels, partial(_drawn, draw, picture))
-    document = await unless_client_goes(call.receive, work)
-    return Reply(200, "application/json", document, drawn_headers(draw))
+    pixels, encode = n * picture.height * picture.width, partial(_drawn, draw, picture)
+    return await drawing.reply(
+        draw,
+        "application/json",
+        lambda: encoded(draw, drawing.deadline, picture.format, pixels, encode),
+    )
 
 
 def is_here(path: str) -> bool:
@@ -141,22 +141,25 @@ def is_here(path: str) -> bool:
     return path.startswith("/v1/images/")
 
 
-def error_reply(error: BaseException, who: str) -> Reply:
-    """What problems.reply_to says, in OpenAI's shape: with its codes where it has one, with ours where not."""
-    reply = reply_to(error, who)
-    problem = msgspec.json.decode(reply.body)
-    status, code, kind = reply.status, problem["code"], "invalid_request_error"
-    if isinstance(error, InvalidField):
-        status, code = 400, "invalid_value"
-    elif isinstance(error, UnknownModel):
-        code = "model_not_found"
-    elif isinstance(error, QueueFull | QuotaExceeded):
-        code, kind = "rate_limit_exceeded", "rate_limit_error"
-    elif not isinstance(error, RequestError):
-        kind = "server_error"
-    field = problem.get("field", "model" if isinstance(error, UnknownModel) else None)
-    detail = OpenAIError(problem["detail"], kind, None if field == "body" else field, code)
-    return Reply(status, "application/json", msgspec.json.encode(OpenAIErrorReply(detail)), reply.headers)
+# Where OpenAI has a code of its own, or another status.
+RENAMED: dict[type[BaseException], tuple[int, str]] = {
+    InvalidField: (400, "invalid_value"),
+    UnknownModel: (404, "model_not_found"),
+    QueueFull: (429, "rate_limit_exceeded"),
+    QuotaExceeded: (429, "rate_limit_exceeded"),
+}
+
+
+def error_reply(error: BaseException, who: str = "") -> Reply:
+    """The reply for any error in OpenAI's shape: with its codes where it has one, with ours where not."""
+    problem, headers = problem_of(known(error, who))
+    status, code = RENAMED.get(type(error), (problem.status, problem.code))
+    kind = "invalid_request_error" if isinstance(error, RequestError) else "server_error"
+    if code == "rate_limit_exceeded":
+        kind = "rate_limit_error"
+    field = "model" if isinstance(error, UnknownModel) else problem.field
+    told = OpenAIError(problem.detail, kind, None if field == "body" else field, code)
+    return Reply(status, "application/json", msgspec.json.encode(OpenAIErrorReply(told)), headers)
 
 
 def _picture(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:

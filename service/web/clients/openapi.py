@@ -1,8 +1,7 @@
 """What /openapi.json says of the routes of OpenAI's and BentoML's clients."""
 
-from service.errors import InvalidField, QueueFull, QuotaExceeded, UnknownModel
 from service.web.clients.bento import SCHEMA, BentoRequest
-from service.web.clients.openai import GENERATIONS, GenerationRequest, Generations, OpenAIErrorReply
+from service.web.clients.openai import GENERATIONS, RENAMED, GenerationRequest, Generations, OpenAIErrorReply
 from service.web.http.openapi_parts import (
     BODY_ERRORS,
     LABELS_HEADER,
@@ -60,13 +59,6 @@ FIELDS: dict[str, dict[str, str]] = {
 
 _ADDRESS_HEADERS = MODEL_HEADERS | LABELS_HEADER | {"ganserve-seeds": "Seed of the image, or first-last."}
 _ERRORS = SAMPLING_ERRORS + BODY_ERRORS
-# Where OpenAI has a code of its own, or another status.
-_OPENAI = {
-    InvalidField: (400, "invalid_value"),
-    UnknownModel: (404, "model_not_found"),
-    QueueFull: (429, "rate_limit_exceeded"),
-    QuotaExceeded: (429, "rate_limit_exceeded"),
-}
 _ARRAY: Object = {"type": "integer", "minimum": 0, "maximum": 255}
 for _axis in ("channels: 1 (grey) or 3 (RGB)", "width", "height", "n"):
     _ARRAY = {"type": "array", "items": _ARRAY, "description": _axis}
@@ -82,7 +74,7 @@ PATHS: Object = {
                     _ADDRESS_HEADERS,
                 )
             }
-            | problems(_ERRORS, json(reference(OpenAIErrorReply.__name__)), renamed=_OPENAI),
+            | problems(_ERRORS, json(reference(OpenAIErrorReply.__name__)), renamed=RENAMED),
             "For OpenAI's clients, with this server's /v1 as their `base_url`, and any key where none is configured. The prompt names a "
             "class; each image of the reply has its `seed`, and the class as `revised_prompt`.",
             requestBody=body(

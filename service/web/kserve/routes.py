@@ -8,6 +8,7 @@ import asyncio
 import re
 import time
 import zlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,17 +19,13 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.drawing.sampler import Draw
-from service.errors import (
-    GanserveError,
-    RequestError,
-    UnknownModel,
-)
+from service.errors import GanserveError, InvalidField, RequestError, UnknownModel
 from service.generator.latents import Seeded, truncate
 from service.registry.model import Model
-from service.web.http.asgi import Call, Reply, header, unless_client_goes
+from service.web.http.asgi import Call, Reply, header
 from service.web.http.bodies import WINDOWS, decode_request, read_inflated
-from service.web.http.drawing_call import awake, deadline_of, timing_of
-from service.web.http.problems import reply_to
+from service.web.http.drawing_call import DrawingCall, timing_of
+from service.web.http.problems import known, problem_of
 from service.web.kserve import models as v2_models
 from service.web.kserve.messages import InferParameters, InferRequest
 from service.web.kserve.tensors import Inputs, read_inputs, read_outputs, read_request, write_response
@@ -58,12 +55,10 @@ def is_here(path: str) -> bool:
 
 
 def error_reply(error: BaseException, who: str = "") -> Reply:
-    """The reply for any error: what problems.reply_to says, as `{"error": ...}`, and 400 where that says 422."""
-    reply = reply_to(error, who)
-    problem = msgspec.json.decode(reply.body)
-    reply.status = 400 if reply.status == 422 else reply.status
-    reply.headers["ganserve-error"] = problem["code"]
-    return Reply(reply.status, _JSON, msgspec.json.encode({"error": problem["detail"]}), reply.headers)
+    """The reply for any error, as `{"error": ...}`; what is wrong with a tensor is 400 here."""
+    problem, headers = problem_of(known(error, who))
+    status = 400 if isinstance(error, InvalidField) else problem.status
+    return _json({"error": problem.detail}, status, headers | {"ganserve-error": problem.code})
 
 
 async def server_metadata(call: Call) -> Reply:
@@ -78,15 +73,15 @@ async def live(call: Call) -> Reply:
 
 async def ready(call: Call) -> Reply:
     """GET /v2/health/ready: as /readyz."""
-    status = (await probes.readyz(call)).status
-    return _json({"ready": status == 200}, status)
+    is_ready = (await probes.readyz(call)).status == 200
+    return _readiness({"ready": is_ready}, is_ready)
 
 
 async def model_ready(call: Call, model: str, version: str | None = None) -> Reply:
     """GET /v2/models/{model}/ready: whether an inference would be answered, if need be after the model was loaded."""
     found = _find(call, model, version)
     is_ready = found.state in ("ready", "idle")
-    return _json({"name": found.name, "ready": is_ready}, 200 if is_ready else 503)
+    return _readiness({"name": found.name, "ready": is_ready}, is_ready)
 
 
 async def model_metadata(call: Call, model: str, version: str | None = None) -> Reply:
@@ -116,28 +111,18 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     _find(call, model, version)  # an unknown model is said before what is wrong with the body
     asked, binary = read_request(body, header(call.scope, b"inference-header-content-length"))
     parameters = asked.parameters or InferParameters()
-    timeout, longest = parameters.timeout / 1e6 or None, call.models.settings.timeout_seconds
-    deadline = deadline_of(call.begun, timeout, longest)
-    found, inputs = await _understood(call, model, version, asked, binary, deadline)
-    assert found.batcher is not None
-    in_binary = read_outputs(asked)
+    drawing, inputs = await _understood(call, model, version, asked, binary)
+    found, in_binary = drawing.model, read_outputs(asked)
     found.require_truncation(parameters.truncation)
     if inputs.z is None:
         assert inputs.seeds is not None
         z = Seeded(inputs.seeds, found.contract.z_dim, parameters.truncation)
     else:
         z = truncate(inputs.z, parameters.truncation)
-    call.take(len(z))
-    coding = response_coding(header(call.scope, b"accept-encoding"))
     draw = Draw(found, None, inputs.label, z)
-    finish = partial(_answer, draw, in_binary, asked.id, coding)
-    work = found.batcher.submit(found.line, z, inputs.label, deadline, finish, draw.timing, in_binary)
-    try:
-        reply = await unless_client_goes(call.receive, work)
-    except GanserveError:
-        v2_models.note(found, "fail", call.begun)
-        raise
-    v2_models.note(found, "success", call.begun)
+    coding = response_coding(header(call.scope, b"accept-encoding"))
+    encode = partial(_answer, draw, in_binary, asked.id, coding)
+    reply = await drawing.finish(draw, lambda: _submitted(drawing, draw, encode, in_binary))
     reply.headers["server-timing"] = timing_of(draw)
     return reply
 
@@ -172,6 +157,23 @@ def response_coding(accept_encoding: str | None) -> str | None:
     return None if coding == "identity" else coding
 
 
+async def _submitted(
+    drawing: DrawingCall, draw: Draw, encode: Callable[[NDArray[np.uint8]], Reply], in_binary: bool
+) -> Reply:
+    """What `encode` makes of the images; a success of the model's statistics, or a failure."""
+    model, begun = draw.model, drawing.call.begun
+    assert model.batcher is not None
+    try:
+        reply = await model.batcher.submit(
+            model.line, draw.z, draw.label, drawing.deadline, encode, draw.timing, in_binary
+        )
+    except GanserveError:
+        v2_models.note(model, "fail", begun)
+        raise
+    v2_models.note(model, "success", begun)
+    return reply
+
+
 def _answer(draw: Draw, binary: bool, id: str | None, coding: str | None, pixels: NDArray[np.uint8]) -> Reply:
     begun, model = time.monotonic(), draw.model
     document, content = write_response(pixels, binary, model.name, v2_models.version(model), id)
@@ -193,9 +195,10 @@ def _answer(draw: Draw, binary: bool, id: str | None, coding: str | None, pixels
 
 
 async def _understood(
-    call: Call, name: str, version: str | None, asked: InferRequest, binary: memoryview, deadline: float
-) -> tuple[Model, Inputs]:
-    """Which model is to draw, and what. Raises what `awake` and read_inputs raise."""
+    call: Call, name: str, version: str | None, asked: InferRequest, binary: memoryview
+) -> tuple[DrawingCall, Inputs]:
+    """Which model is to draw, and what. Raises what `DrawingCall.begin` and read_inputs raise."""
+    timeout = (asked.parameters or InferParameters()).timeout / 1e6 or None
     found = _find(call, name, version)
     if asked.model_name not in (None, found.name):
         raise UnknownModel(f"The path names the model {name}, and the body '{asked.model_name[:64]}'.")
@@ -204,15 +207,14 @@ async def _understood(
         call, name, named
     ):
         raise UnknownModel(f"The path names version {version}, and the body {asked.model_version}.")
-    most = call.models.settings.max_images_per_request
-    found = await awake(call, deadline, lambda: _find(call, name, named))
-    inputs = read_inputs(asked, binary, found.contract, most)
+    drawing = await DrawingCall.begin(call, timeout, lambda: _find(call, name, named))
+    inputs = read_inputs(asked, binary, drawing.model.contract, drawing.most_images)
     if named is None:
         seed = inputs.seeds[0] if inputs.seeds else None
-        picked = await awake(call, deadline, lambda: call.models.pick(name, seed))
-        if picked is not found:
-            return picked, read_inputs(asked, binary, picked.contract, most)
-    return found, inputs
+        picked = await DrawingCall.begin(call, timeout, lambda: call.models.pick(name, seed))
+        if picked.model is not drawing.model:
+            return picked, read_inputs(asked, binary, picked.model.contract, picked.most_images)
+    return drawing, inputs
 
 
 def _find(call: Call, name: str, version: str | None) -> Model:
@@ -229,11 +231,13 @@ def _find(call: Call, name: str, version: str | None) -> Model:
 
 
 async def _find_ready(call: Call, name: str, version: str | None) -> Model:
-    """Raises UnknownModel, and what `awake` raises."""
-    deadline = deadline_of(call.begun, None, call.models.settings.timeout_seconds)
-    return await awake(call, deadline, lambda: _find(call, name, version))
+    """Raises UnknownModel, and what `DrawingCall.begin` raises."""
+    return (await DrawingCall.begin(call, None, lambda: _find(call, name, version))).model
 
 
-def _json(document: Any, status: int = 200) -> Reply:
-    headers = {} if status == 200 else {"cache-control": "no-store"}
-    return Reply(status, _JSON, msgspec.json.encode(document), headers)
+def _readiness(document: Any, is_ready: bool) -> Reply:
+    return _json(document) if is_ready else _json(document, 503, {"cache-control": "no-store"})
+
+
+def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
+    return Reply(status, _JSON, msgspec.json.encode(document), headers or {})

@@ -1,15 +1,13 @@
 """/v1/admin: an operator's orders, while the service runs; see orders.py."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from service.registry import orders
 from service.web.http.asgi import Call, Reply
-from service.web.http.bodies import decode_request, read_json
-
-T = TypeVar("T", bound=Struct)
+from service.web.http.bodies import read_request
 
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
@@ -43,24 +41,20 @@ async def get_models(call: Call) -> Reply:
 
 async def post_reload(call: Call) -> Reply:
     """POST /v1/admin/reload."""
-    asked = await _asked(call, _reload)
+    asked = await read_request(call, _reload)
     return _reply(await orders.reload(call.rollout, asked.timeout))
 
 
 async def post_traffic(call: Call, model: str) -> Reply:
     """POST /v1/admin/models/{model}."""
-    asked = await _asked(call, _traffic)
+    asked = await read_request(call, _traffic)
     return _reply(await orders.direct(call.rollout, model, asked.version, asked.share, asked.timeout))
 
 
 async def post_retire(call: Call, model: str) -> Reply:
     """POST /v1/admin/models/{model}/retire."""
-    asked = await _asked(call, _retire)
+    asked = await read_request(call, _retire)
     return _reply(await orders.retire(call.rollout, model, asked.version, asked.timeout))
-
-
-async def _asked(call: Call, decoder: msgspec.json.Decoder[T]) -> T:
-    return decode_request(await read_json(call), decoder)
 
 
 def _reply(state: orders.State) -> Reply:

@@ -4,12 +4,12 @@ import re
 from typing import cast
 from urllib.parse import parse_qsl, quote
 
-from service.drawing.sampler import Format, SampleRequest, label_index, resolve, sample
+from service.drawing.sampler import Format, SampleRequest, label_index, sample
 from service.errors import InvalidField, UnknownRoute
 from service.generator.images import MEDIA_TYPES
 from service.generator.latents import MAX_SEED
-from service.web.http.asgi import Call, Reply, Scope, header, unless_client_goes
-from service.web.http.drawing_call import address_headers, awake, deadline_of
+from service.web.http.asgi import Call, Reply, Scope, header
+from service.web.http.drawing_call import DrawingCall, address_headers
 
 _IMAGE_FILE = re.compile(r"(\d{1,16})\.(png|webp)", re.ASCII)
 
@@ -29,8 +29,8 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
             f"'{file[:64]}' is no image: allowed are a seed, 0 to {MAX_SEED}, and .png or .webp."
         )
     seed, format = int(match[1]), cast(Format, match[2])
-    deadline = deadline_of(call.begun, None, call.models.settings.timeout_seconds)
-    generator = await awake(call, deadline, lambda: call.models.pick(model, seed))
+    drawing = await DrawingCall.begin(call, None, lambda: call.models.pick(model, seed))
+    generator = drawing.model
     query, truncation = _truncation(call.scope)
     generator.require_truncation(truncation)
     index = None if label is None else label_index(label, generator.contract)
@@ -48,9 +48,8 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     headers = {"etag": etag, "cache-control": IMMUTABLE if call.charge is None else PRIVATE}
     if _matches(header(call.scope, b"if-none-match"), etag):
         return Reply(304, MEDIA_TYPES[format], b"", headers)
-    draw = resolve(SampleRequest(label=index, seed=seed, truncation=truncation), generator, 1)
-    call.take(1)
-    body = await unless_client_goes(call.receive, sample(draw, format, False, deadline))
+    draw = drawing.resolve(SampleRequest(label=index, seed=seed, truncation=truncation))
+    body = await drawing.finish(draw, lambda: sample(draw, format, False, drawing.deadline))
     return Reply(200, MEDIA_TYPES[format], body, headers | address_headers(draw))
 
 
