@@ -19,6 +19,7 @@ from service.errors import (
     UnsupportedCoding,
 )
 from service.web.http.asgi import Reply
+from service.web.http.route import ErrorShape
 
 log = logging.getLogger("bentoml.ganserve.web")
 
@@ -80,3 +81,6 @@ def reply_to(error: BaseException, who: str = "") -> Reply:
     """The reply for any error, as problem details. who: which request it was, for the log."""
     problem, headers = problem_of(known(error, who))
     return Reply(problem.status, MEDIA_TYPE, msgspec.json.encode(problem), headers)
+
+
+ERRORS = ErrorShape(reply_to, {MEDIA_TYPE: Problem})

@@ -4,12 +4,14 @@ import re
 from typing import cast
 from urllib.parse import parse_qsl, quote
 
+from service.drawing.fields import TRUNCATION, Fraction
 from service.drawing.sampler import Format, SampleRequest, label_index, sample
 from service.errors import InvalidField, UnknownRoute
 from service.generator.images import MEDIA_TYPES
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
 from service.web.http.drawing_call import DrawingCall, address_headers
+from service.web.http.route import LABELS_HEADER, MODEL_HEADERS, SAMPLING_ERRORS, Answer, Parameter, Route
 
 _IMAGE_FILE = re.compile(r"(\d{1,16})\.(png|webp)", re.ASCII)
 
@@ -78,3 +80,34 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return etag in tags or "*" in tags
+
+
+_IMAGES = {"image/png": str, "image/webp": str}
+_CACHING = {"etag": "Of these bytes.", "cache-control": "Immutable."}
+_SEEDS_HEADER = {"ganserve-seeds": "Seed of the image."}
+_LOCATION = {"location": "The versioned address, relative to this one."}
+_ANSWERS = {
+    200: Answer(
+        "The image; only under {model}@{version}.",
+        _IMAGES,
+        MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER | _CACHING,
+    ),
+    304: Answer("The client's copy is good.", headers=_CACHING),
+    307: Answer("To the versioned address.", headers=_LOCATION),
+}
+_MODEL = Parameter("model", "Model name, or name@version.")
+_LABEL = Parameter("label", "Class slug, name or index.")
+_REST = (
+    Parameter("file", "A seed and .png or .webp."),
+    Parameter("truncation", TRUNCATION, "query", Fraction),
+)
+ROUTES = [
+    Route(
+        *("GET", f"/v1/models/{{model}}/images{label}/{{file}}", get_image, "sample"),
+        "The image of a seed",
+        _ANSWERS,
+        (*SAMPLING_ERRORS, UnknownRoute),
+        parameters=parameters,
+    )
+    for label, parameters in (("", (_MODEL, *_REST)), ("/{label}", (_MODEL, _LABEL, *_REST)))
+]

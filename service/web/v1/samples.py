@@ -6,13 +6,23 @@ from dataclasses import dataclass
 import msgspec
 
 from service.batching.request_queue import Request, Settle
-from service.drawing.sampler import Draw, SampleRequest, begin, resolve, sample
+from service.drawing.sampler import Draw, JsonReply, SampleRequest, begin, resolve, sample
 from service.generator.images import MEDIA_TYPES
 from service.keys import Charge
 from service.registry.models import Models
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import decode_request, read_request
 from service.web.http.drawing_call import DrawingCall, deadline_of, drawn_headers
+from service.web.http.route import (
+    BODY_ERRORS,
+    JSON,
+    LABELS_HEADER,
+    MODEL_HEADERS,
+    SAMPLING_ERRORS,
+    Answer,
+    Body,
+    Route,
+)
 
 _decoder = msgspec.json.Decoder(SampleRequest)
 
@@ -63,3 +73,22 @@ def begin_samples(
         charge.take(len(draw.z), time.monotonic())
     deadline = deadline_of(begun, asked.timeout, models.settings.timeout_seconds)
     return Sampling(asked, draw, begin(draw, asked.format, asked.include_z, deadline, settle))
+
+
+_CONTENT = {kind: JsonReply if kind == JSON else str for kind in MEDIA_TYPES.values()}
+_SEEDS_HEADER = {"ganserve-seeds": "Seed of the image, or first-last; absent where z was given."}
+ROUTES = [
+    Route(
+        *("POST", SAMPLES, post_samples, "sample"),
+        "Conditional samples",
+        {
+            200: Answer(
+                "The images, in the format asked for.",
+                _CONTENT,
+                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER,
+            )
+        },
+        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        body=Body(SampleRequest, {"sixteen sneakers": {"label": "Sneaker", "n": 16, "seed": 1}}),
+    )
+]
