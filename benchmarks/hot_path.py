@@ -41,7 +41,7 @@ async def microseconds(folder: Path, at_once: int) -> float:
     from service.registry.models import Models
     from service.settings import Settings
     from service.web.connection.wire import Wire
-    from service.web.routes import Front
+    from service.web.front import Front
 
     models = Models(Settings(models=folder, engine="onnxruntime", threads=1, max_batch=max(8, at_once)))
     models.load()

@@ -45,7 +45,7 @@ class FrontedService(bentoml.Service):
     def to_asgi(self, is_main: bool = True):
         # The parent imports this module too, and must not load engines or open metric files.
         from service.registry.models import Models
-        from service.web.routes import Front
+        from service.web.front import Front
 
         # The registry that uvicorn looks up its default in; BentoML has no option for it. Without it all still
         # works, by way of ASGI.

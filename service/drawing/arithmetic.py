@@ -1,16 +1,17 @@
 """Sums in z: (smiling woman) - (neutral woman) + (neutral man)."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from service.drawing.sampler import Draw, Label, label_index
+from service.drawing.fields import Fraction, Label, ModelName, Seed, Timeout
+from service.drawing.sampler import Draw, Format, label_index
 from service.drawing.series import Series
 from service.errors import InvalidField
 from service.generator.contract import Contract
-from service.generator.latents import MAX_SEED, at_typical_length, latents, mean, truncate, weighted_sum
+from service.generator.latents import at_typical_length, latents, mean, truncate, weighted_sum
 from service.registry.model import Model
 
 # A sum this much shorter than what was added is what rounding left of nothing.
@@ -20,22 +21,66 @@ _NOTHING = 1e-6
 class Term(Struct, forbid_unknown_fields=True):
     """`weight` times the average z of `seeds`; the label is that of its own picture."""
 
-    weight: float
-    seeds: Annotated[list[Annotated[int, Meta(ge=0, le=MAX_SEED)]], Meta(min_length=1, max_length=64)]
-    label: Label | None = None
+    weight: Annotated[float, Meta(description="What the term's average is multiplied by: any finite number.")]
+    seeds: Annotated[
+        list[Seed],
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="Seeds whose z are averaged: 1 to 64; three make a steadier direction than one.",
+        ),
+    ]
+    label: Annotated[
+        Label | None,
+        Meta(
+            description="Class of the term's own picture; by default the sum's. It has no part in the sum, which is of z alone."
+        ),
+    ] = None
 
 
 class ArithmeticRequest(Struct, forbid_unknown_fields=True):
     """What a client may ask for; every field but `terms` has a default."""
 
-    terms: Annotated[list[Term], Meta(min_length=1, max_length=16)]
-    model: str | None = None
-    label: Label | None = None
-    normalize: bool = True
-    truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    format: Literal["png", "webp", "npy", "json"] = "png"
-    include_terms: bool = False
-    timeout: Annotated[float, Meta(gt=0)] | None = None
+    terms: Annotated[
+        list[Term],
+        Meta(
+            min_length=1,
+            max_length=16,
+            description="What is added: 1 to 16 terms, not all with weight 0.",
+        ),
+    ]
+    model: ModelName = None
+    label: Annotated[
+        Label | None,
+        Meta(
+            description="Class of the sum: name in any case, slug or index; by default the first term's, else 0."
+        ),
+    ] = None
+    normalize: Annotated[
+        bool,
+        Meta(
+            description="Scale the sum to length sqrt(z_dim), which the generator knows; false: leave it as it is. Terms that cancel out have no direction to scale: 422."
+        ),
+    ] = True
+    truncation: Annotated[
+        Fraction,
+        Meta(
+            description="z is multiplied by it, after the sum was scaled: less variety, more typical images."
+        ),
+    ] = 1.0
+    format: Annotated[
+        Format,
+        Meta(
+            description="`png` and `webp`: the images in one row. `npy`: uint8 [n, H, W, C]. `json`: each image with its label, its seed if it is one's own, and its z, which posted to /v1/samples gives the same image."
+        ),
+    ] = "png"
+    include_terms: Annotated[
+        bool,
+        Meta(
+            description="The picture of each term's average first, the sum's last, as in figure 7 of Radford et al. 2016. Averages of several seeds are scaled as the sum is; a term of one seed is that seed's own image."
+        ),
+    ] = False
+    timeout: Timeout = None
 
 
 def add_up(request: ArithmeticRequest, model: Model, max_images: int) -> Series:

@@ -8,38 +8,79 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from service.drawing.sampler import Draw, Label, explicit_z, label_index
+from service.drawing.fields import Label, ModelName, Seed, Timeout, Truncation
+from service.drawing.sampler import Draw, explicit_z, label_index
 from service.drawing.series import Series, SeriesFormat
 from service.errors import InvalidField
 from service.generator.contract import Contract
-from service.generator.latents import MAX_SEED, latents, linear, spherical, truncate
+from service.generator.latents import latents, linear, spherical, truncate
 from service.registry.model import Model
 
 _FEWEST_POINTS, _MOST_POINTS = 2, 32
+_Points = Meta(min_length=_FEWEST_POINTS, max_length=_MOST_POINTS)
 
 _BETWEEN: dict[str, Callable[[NDArray, NDArray, NDArray], NDArray[np.float32]]] = {
     "linear": linear,
     "spherical": spherical,
 }
 
-Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
-
 
 class InterpolationRequest(Struct, forbid_unknown_fields=True):
     """What a client may ask for: points as seeds, as z, or as classes of one seed."""
 
-    model: str | None = None
-    seeds: Annotated[list[Seed], Meta(min_length=_FEWEST_POINTS, max_length=_MOST_POINTS)] | None = None
-    z: Annotated[list[list[float]], Meta(min_length=_FEWEST_POINTS, max_length=_MOST_POINTS)] | None = None
-    label: Label | list[Label] | None = None
-    seed: Seed | None = None
-    steps: Annotated[int, Meta(ge=2, le=64)] = 8
-    path: Literal["linear", "spherical"] = "spherical"
-    loop: bool = False
-    truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    format: SeriesFormat = "png"
-    frame_milliseconds: Annotated[int, Meta(ge=20, le=1000)] = 80
-    timeout: Annotated[float, Meta(gt=0)] | None = None
+    model: ModelName = None
+    seeds: Annotated[
+        Annotated[list[Seed], _Points] | None, Meta(description="The points, as seeds: 2 to 32 of them.")
+    ] = None
+    z: Annotated[
+        Annotated[list[list[float]], _Points] | None,
+        Meta(description="The points, as rows of z_dim numbers, instead of seeds."),
+    ] = None
+    label: Annotated[
+        Label | list[Label] | None,
+        Meta(
+            description="Class of all points, or a list of one a point: name in any case, slug or index. A generator takes whole classes only, so where two points differ the class changes half way between them. Absent: a seed's own class, seed mod K; for z, class 0. A list without seeds and z: the same z through these classes."
+        ),
+    ] = None
+    seed: Annotated[
+        Seed | None,
+        Meta(
+            description="With a list of labels and neither seeds nor z: the one seed of all points; by default drawn below 2^32, and returned."
+        ),
+    ] = None
+    steps: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=64,
+            description="Images from one point to the next, both ends counted; a point that two stretches share is one image. The whole way has at most {settings.max_images_per_request} images.",
+        ),
+    ] = 8
+    path: Annotated[
+        Literal["linear", "spherical"],
+        Meta(
+            description="`spherical` (White 2016) keeps the length of z, as the generator knows it; `linear` is the straight line of Goodfellow et al. 2014, figure 3, whose middle is shorter. Between parallel or opposite points both are the straight line."
+        ),
+    ] = "spherical"
+    loop: Annotated[
+        bool, Meta(description="Go on from the last point to the first, whose image is not repeated.")
+    ] = False
+    truncation: Truncation = 1.0
+    format: Annotated[
+        SeriesFormat,
+        Meta(
+            description="`png` and `webp`: the images in one row (WebP at most 16,383 pixels wide). `gif`: one after another, for ever; 256 colours a frame. `npy`: uint8 [n, H, W, C]. `json`: each image with its label, its seed if it is one's own, and its z, which posted to /v1/samples gives the same image."
+        ),
+    ] = "png"
+    frame_milliseconds: Annotated[
+        int,
+        Meta(
+            ge=20,
+            le=1000,
+            description="How long format gif shows each image, to the nearest 10; the same image twice is one, for twice as long.",
+        ),
+    ] = 80
+    timeout: Timeout = None
 
 
 def interpolate(request: InterpolationRequest, model: Model, max_images: int) -> Series:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.batching.request_queue import Request, Settle, Timing
+from service.drawing.fields import FirstSeed, Label, ModelName, Timeout, Truncation
 from service.errors import InvalidField
 from service.generator import images
 from service.generator.contract import Contract
@@ -20,21 +21,37 @@ from service.generator.latents import MAX_SEED, Seeded, rows_of, truncate
 from service.registry.model import Model
 
 Format = Literal["png", "webp", "npy", "json"]
-Label = int | str
 
 
 class SampleRequest(Struct, forbid_unknown_fields=True):
     """What a client may ask for; every field has a default."""
 
-    model: str | None = None
-    label: Label | list[Label] | None = None
-    n: Annotated[int, Meta(ge=1)] | None = None
-    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
-    z: list[list[float]] | None = None
-    truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    format: Format = "png"
-    include_z: bool = False
-    timeout: Annotated[float, Meta(gt=0)] | None = None
+    model: ModelName = None
+    label: Annotated[
+        Label | list[Label] | None,
+        Meta(
+            description="Class name in any case, its slug, or its index; or a list of n of them. Absent: image i has class (seed + i) mod K."
+        ),
+    ] = None
+    n: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="How many images; by default as many as `label` or `z` has entries, else 1."),
+    ] = None
+    seed: FirstSeed = None
+    z: Annotated[
+        list[list[float]] | None, Meta(description="n rows of z_dim numbers, instead of a seed.")
+    ] = None
+    truncation: Truncation = 1.0
+    format: Annotated[
+        Format,
+        Meta(
+            description="`png` and `webp` give one image for n=1 and a grid for more; `npy` uint8 [n, H, W, C]."
+        ),
+    ] = "png"
+    include_z: Annotated[bool, Meta(description="With format json: return the z that the generator got.")] = (
+        False
+    )
+    timeout: Timeout = None
 
 
 class Draw(Struct):

@@ -8,10 +8,11 @@ import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import psutil
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.machine import instance
 
@@ -22,18 +23,20 @@ class DesiredModel(Struct):
     """versions: those in memory, and the file that each was found in. version: gets the requests that name none,
     save the share, above 0 and below 1, that goes to the canary."""
 
-    versions: dict[str, str]
-    version: str
-    canary: str | None = None
-    share: float = 0.0
+    versions: Annotated[
+        dict[str, str], Meta(description="Those in memory, and the file that each was found in.")
+    ]
+    version: Annotated[str, Meta(description="The one that gets requests that name none.")]
+    canary: Annotated[str | None, Meta(description="The one that gets a share of them.")] = None
+    share: Annotated[float, Meta(description="That share.")] = 0.0
 
 
 class DesiredState(Struct):
     """By model. reloads: how often the models folder was read."""
 
-    change: int = 0
-    reloads: int = 0
-    models: dict[str, DesiredModel] = {}
+    change: Annotated[int, Meta(description="Counts orders.")] = 0
+    reloads: Annotated[int, Meta(description="Counts readings of the models folder.")] = 0
+    models: Annotated[dict[str, DesiredModel], Meta(description="By name.")] = {}
 
     def copy(self) -> "DesiredState":
         """To be changed."""
@@ -43,17 +46,22 @@ class DesiredState(Struct):
 class VersionState(Struct):
     """state: loading, ready or failed; problem: why it failed. share: of the requests that name no version."""
 
-    state: str
-    share: float
-    problem: str = ""
+    state: Annotated[
+        str,
+        Meta(
+            description="`loading`, `ready`, `failed`, or `idle`: not in memory, and loaded when it is asked for."
+        ),
+    ]
+    share: Annotated[float, Meta(description="Of the requests that name no version.")]
+    problem: Annotated[str, Meta(description="Why it failed.")] = ""
 
 
 class Report(Struct):
     """A worker's. change: the newest that it knows; models: by model and version."""
 
-    pid: int
-    change: int
-    models: dict[str, dict[str, VersionState]]
+    pid: Annotated[int, Meta(description="The worker's process.")]
+    change: Annotated[int, Meta(description="The newest order that it has done, or is doing.")]
+    models: Annotated[dict[str, dict[str, VersionState]], Meta(description="By name and version.")]
 
 
 def folder() -> Path | None:

@@ -8,10 +8,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.errors import InvalidField, NotShared, UnknownModel, VersionRefused, WorkersLate
 from service.registry import desired_state, versions
@@ -28,8 +28,8 @@ _LOOK_SECONDS = 0.05  # from one look at the workers' reports to the next
 class State(Struct):
     """What all workers are to serve, and what each of them serves."""
 
-    wanted: DesiredState
-    workers: list[Report]
+    wanted: Annotated[DesiredState, Meta(description="What all workers are to serve.")]
+    workers: Annotated[list[Report], Meta(description="What each of them serves.")]
 
 
 async def state(rollout: Rollout) -> State:

@@ -187,9 +187,11 @@ def test_no_log_and_no_answer_holds_a_key(kept, client):
     said = ""
     for key in (SAMPLE, METRICS, "wrong-0123456789abcdef"):
         for header in (bearer(key), {"x-api-key": key}, {"authorization": f"Basic {key}"}):
-            for method, path, _ in ROUTES:
+            for route in ROUTES:
                 reply = client.request(
-                    method, path.format(model="tiny", label="bag", file="1.png", version="1"), headers=header
+                    route.method,
+                    route.path.format(model="tiny", label="bag", file="1.png", version="1"),
+                    headers=header,
                 )
                 said += reply.text + repr(reply.headers)
     assert not any(key in said + kept.log for key in (SAMPLE, METRICS, SLOW, "wrong-0123456789abcdef"))

@@ -4,7 +4,7 @@
 nested JSON lists, because those clients read nothing else: /v1/samples with format npy is many times quicker.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -12,12 +12,22 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing.encoders import encoded
-from service.drawing.sampler import Label, SampleRequest, resolve
-from service.generator.latents import MAX_SEED
-from service.web.http.asgi import CLIENT_GONE, Call, ClientGone, Message, Receive, Reply, unless_client_goes
-from service.web.http.bodies import decode_request, read_json
-from service.web.http.drawing_call import awake, deadline_of, drawn_headers
+from service.drawing.fields import FirstSeed, Label, ModelName, Timeout, Truncation
+from service.drawing.sampler import SampleRequest
+from service.web.http.asgi import CLIENT_GONE, Call, ClientGone, Message, Receive, Reply
+from service.web.http.bodies import read_request
+from service.web.http.drawing_call import DrawingCall
 from service.web.http.problems import reply_to
+from service.web.http.route import (
+    BODY_ERRORS,
+    JSON,
+    LABELS_HEADER,
+    MODEL_HEADERS,
+    SAMPLING_ERRORS,
+    Answer,
+    Body,
+    Route,
+)
 
 SCHEMA = "/schema.json"
 """Where BentoML's clients read which methods there are."""
@@ -28,12 +38,20 @@ CALL = "ganserve.call"
 class BentoRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The arguments of app.Ganserve.sample: BentoML would take a wrong type for a right one, and any field."""
 
-    model: str | None = None
-    label: Label | None = None
-    n: Annotated[int, Meta(ge=1)] = 1
-    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
-    truncation: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    timeout: Annotated[float, Meta(gt=0)] | None = None
+    model: ModelName = None
+    label: Annotated[
+        Label | None,
+        Meta(
+            description="Class name in any case, its slug, or its index. Absent: image i has class (seed + i) mod K."
+        ),
+    ] = None
+    n: Annotated[
+        int,
+        Meta(ge=1, description="How many images, 1 to {settings.max_images_per_request}; by default 1."),
+    ] = 1
+    seed: FirstSeed = None
+    truncation: Truncation = 1.0
+    timeout: Timeout = None
 
 
 _decoder = msgspec.json.Decoder(BentoRequest)
@@ -46,7 +64,7 @@ async def checked(call: Call) -> Receive:
 
     BentoML itself reads bodies of any length, and multipart and pickles beside JSON.
     """
-    body = msgspec.json.encode(decode_request(await read_json(call), _decoder))
+    body = msgspec.json.encode(await read_request(call, _decoder))
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
@@ -60,15 +78,15 @@ async def sample(call: Call, asked: SampleRequest) -> Reply:
 
     call: its body has been read.
     """
-    settings = call.models.settings
-    deadline = deadline_of(call.begun, asked.timeout, settings.timeout_seconds)
     try:
-        model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.seed))
-        draw = resolve(asked, model, settings.max_images_per_request)
-        call.take(len(draw.z))
-        pixels = (asked.n or 1) * model.contract.image.height * model.contract.image.width
-        body = await unless_client_goes(call.receive, encoded(draw, deadline, "lists", pixels, lists))
-        return Reply(200, "application/json", body, drawn_headers(draw))
+        drawing = await DrawingCall.begin(
+            call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed)
+        )
+        draw, image = drawing.resolve(asked), drawing.model.contract.image
+        pixels = len(draw.z) * image.height * image.width
+        return await drawing.reply(
+            draw, JSON, lambda: encoded(draw, drawing.deadline, "lists", pixels, lists)
+        )
     except ClientGone:
         return Reply(CLIENT_GONE, "text/plain")
     except Exception as error:
@@ -87,3 +105,34 @@ def lists(images: NDArray[np.uint8]) -> bytes:
         text = np.empty((*entries.shape[:-1], entries.shape[-1] + 2), np.uint8)
         text[..., 0], text[..., 1:-1], text[..., -1] = ord("["), entries, ord(",")
     return text[:-1].tobytes()
+
+
+_Level = Annotated[int, Meta(ge=0, le=255)]
+_Pixel = Annotated[list[_Level], Meta(description="channels: 1 (grey) or 3 (RGB)")]
+_Row = Annotated[list[_Pixel], Meta(description="width")]
+_Image = Annotated[list[_Row], Meta(description="height")]
+_Images = Annotated[list[_Image], Meta(description="n")]
+_SEEDS_HEADER = {"ganserve-seeds": "Seed of the image, or first-last."}
+ROUTES = [
+    Route(
+        *("POST", "/sample", None, "sample"),
+        "BentoML's own clients",
+        {
+            200: Answer(
+                "uint8 [n, height, width, channels].",
+                {JSON: _Images},
+                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER,
+            )
+        },
+        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        "`bentoml.SyncHTTPClient(url).sample(label='Sneaker', n=4)` is an ndarray uint8 [n, height, width, channels]. As "
+        "nested lists, the only form those clients read: for many images /v1/samples with format npy is quicker.",
+        Body(BentoRequest, {"four sneakers": {"label": "Sneaker", "n": 4, "seed": 1}}),
+    ),
+    Route(
+        *("GET", SCHEMA, None, "sample"),
+        "The methods that BentoML's clients find",
+        {200: Answer("Names, routes, inputs and outputs.", {JSON: dict[str, Any]})},
+        text="BentoML's own document.",
+    ),
+]

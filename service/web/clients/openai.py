@@ -4,25 +4,34 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import quote
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from service.drawing.encoders import encoded
-from service.drawing.sampler import Draw, SampleRequest, resolve
-from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError, UnknownModel
+from service.drawing.sampler import Draw, SampleRequest
+from service.errors import InvalidField
 from service.generator import images
 from service.generator.contract import ImageShape
-from service.generator.latents import MAX_SEED
 from service.web.clients import prompts
-from service.web.http.asgi import Call, Reply, header, unless_client_goes
-from service.web.http.bodies import decode_request, read_json
-from service.web.http.drawing_call import address_headers, awake, deadline_of, drawn_headers
-from service.web.http.problems import reply_to
+from service.web.clients.openai_messages import GeneratedImage, GenerationRequest, Generations
+from service.web.http.asgi import Call, Reply, header
+from service.web.http.bodies import read_request
+from service.web.http.drawing_call import DrawingCall, address_headers
+from service.web.http.route import (
+    BODY_ERRORS,
+    JSON,
+    LABELS_HEADER,
+    MODEL_HEADERS,
+    SAMPLING_ERRORS,
+    Answer,
+    Body,
+    Route,
+)
 
 GENERATIONS = "/v1/images/generations"
 
@@ -36,63 +45,6 @@ _HOST = re.compile(
 )
 
 _PREFIX = re.compile(r"(?:/[\w.~-]{1,64}){1,8}/?", re.ASCII)
-
-
-class GenerationRequest(Struct, forbid_unknown_fields=True):
-    """OpenAI's fields, and seed, truncation and timeout. null is as good as absent, as it is there."""
-
-    prompt: Annotated[str, Meta(max_length=4000)] | None = None
-    model: str | None = None
-    n: Annotated[int, Meta(ge=1)] | None = None
-    size: str | None = None
-    response_format: Literal["b64_json", "url"] | None = None
-    output_format: Literal["png", "webp", "jpeg"] | None = None
-    output_compression: Annotated[int, Meta(ge=0, le=100)] | None = None
-    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
-    truncation: Annotated[float, Meta(gt=0, le=1)] | None = None
-    timeout: Annotated[float, Meta(gt=0)] | None = None
-    stream: bool | None = None
-    # Taken, and without effect: a generator has one quality, one style, and nothing to moderate.
-    quality: str | None = None
-    style: str | None = None
-    background: str | None = None
-    moderation: str | None = None
-    complexity: str | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-
-
-class GeneratedImage(Struct, omit_defaults=True):
-    """`revised_prompt` is the class that the prompt was understood as."""
-
-    seed: int
-    b64_json: bytes | None = None
-    url: str | None = None
-    revised_prompt: str | None = None
-
-
-class Generations(Struct):
-    """OpenAI's reply, with model and version added."""
-
-    created: int
-    data: list[GeneratedImage]
-    size: str
-    output_format: str
-    model: str
-    version: str
-
-
-class OpenAIError(Struct):
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
-class OpenAIErrorReply(Struct):
-    """OpenAI's shape."""
-
-    error: OpenAIError
 
 
 class Picture(Struct, frozen=True):
@@ -112,51 +64,28 @@ _decoder = msgspec.json.Decoder(GenerationRequest)
 
 
 async def post_generations(call: Call) -> Reply:
-    """POST /v1/images/generations. Raises the errors of the taxonomy; `error_reply` gives them OpenAI's shape."""
-    settings = call.models.settings
-    asked = decode_request(await read_json(call), _decoder)
-    deadline = deadline_of(call.begun, asked.timeout, settings.timeout_seconds)
-    model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.seed))
-    contract = model.contract
+    """POST /v1/images/generations. Raises the errors of the taxonomy."""
+    asked = await read_request(call, _decoder)
+    drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
+    contract = drawing.model.contract
     label = None if contract.classes is None else prompts.match(asked.prompt or "", contract)
     if asked.stream:
         raise InvalidField("stream", "stream is true: images come whole, in one reply; allowed is false.")
     truncation = 1.0 if asked.truncation is None else asked.truncation
-    sample = SampleRequest(label=label, n=asked.n or 1, seed=asked.seed, truncation=truncation)
-    draw = resolve(sample, model, settings.max_images_per_request)
-    picture = _picture(asked, contract.image, sample.n or 1)
+    n = asked.n or 1
+    draw = drawing.resolve(SampleRequest(label=label, n=n, seed=asked.seed, truncation=truncation))
+    picture = _picture(asked, contract.image, n)
     if asked.response_format == "url":
         addressed = _addressed(draw, picture, truncation, _origin(call))
-        call.take(0)  # each image counts when it is opened
-        return Reply(200, "application/json", addressed, address_headers(draw))
-    call.take(len(draw.z))
-    pixels = (sample.n or 1) * picture.height * picture.width
-    work = encoded(draw, deadline, picture.format, pixels, partial(_drawn, draw, picture))
-    document = await unless_client_goes(call.receive, work)
-    return Reply(200, "application/json", document, drawn_headers(draw))
-
-
-def is_here(path: str) -> bool:
-    """Whether errors at this path have OpenAI's shape."""
-    return path.startswith("/v1/images/")
-
-
-def error_reply(error: BaseException, who: str) -> Reply:
-    """What problems.reply_to says, in OpenAI's shape: with its codes where it has one, with ours where not."""
-    reply = reply_to(error, who)
-    problem = msgspec.json.decode(reply.body)
-    status, code, kind = reply.status, problem["code"], "invalid_request_error"
-    if isinstance(error, InvalidField):
-        status, code = 400, "invalid_value"
-    elif isinstance(error, UnknownModel):
-        code = "model_not_found"
-    elif isinstance(error, QueueFull | QuotaExceeded):
-        code, kind = "rate_limit_exceeded", "rate_limit_error"
-    elif not isinstance(error, RequestError):
-        kind = "server_error"
-    field = problem.get("field", "model" if isinstance(error, UnknownModel) else None)
-    detail = OpenAIError(problem["detail"], kind, None if field == "body" else field, code)
-    return Reply(status, "application/json", msgspec.json.encode(OpenAIErrorReply(detail)), reply.headers)
+        # Each image counts when it is opened.
+        call.take(0)
+        return Reply(200, JSON, addressed, address_headers(draw))
+    pixels, encode = n * picture.height * picture.width, partial(_drawn, draw, picture)
+    return await drawing.reply(
+        draw,
+        JSON,
+        lambda: encoded(draw, drawing.deadline, picture.format, pixels, encode),
+    )
 
 
 def _picture(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:
@@ -250,3 +179,30 @@ def _reply(draw: Draw, picture: Picture) -> Generations:
     assert draw.seeds is not None
     data = [GeneratedImage(seed, revised_prompt=understood) for seed in draw.seeds]
     return Generations(int(time.time()), data, picture.size, picture.format, model.name, model.version)
+
+
+_SEEDS_HEADER = {"ganserve-seeds": "Seed of the image, or first-last."}
+ROUTES = [
+    Route(
+        *("POST", GENERATIONS, post_generations, "sample"),
+        "OpenAI's Images API",
+        {
+            200: Answer(
+                "The images, or their addresses.",
+                {JSON: Generations},
+                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER,
+            )
+        },
+        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        "For OpenAI's clients, with this server's /v1 as their `base_url`, and any key where none is configured. The prompt "
+        "names a class; each image of the reply has its `seed`, and the class as `revised_prompt`.",
+        Body(
+            GenerationRequest,
+            {
+                "four sneakers": {"prompt": "a photo of a sneaker", "n": 4},
+                "addresses": {"prompt": "Bag", "n": 2, "seed": 7, "response_format": "url"},
+                "larger": {"prompt": "ankle boots", "size": "256x256", "output_format": "jpeg"},
+            },
+        ),
+    )
+]

@@ -13,7 +13,7 @@ from service.errors import HeadTooLarge, RequestError, UrlTooLong
 from service.web.connection.lingering import LingeringProtocol
 from service.web.http import trace
 from service.web.http.asgi import Reply
-from service.web.http.problems import problem
+from service.web.http.problems import reply_to
 
 MOST_URL_BYTES = 8192
 MOST_HEAD_BYTES = 65536
@@ -43,7 +43,7 @@ class LimitedProtocol(LingeringProtocol):
         self._held_bytes += len(data)
         self._parse(data)
         if self.reads and self._held_bytes > MOST_HEAD_BYTES and not self.lingers:
-            self._refuse(problem(HeadTooLarge(_HEAD)))
+            self._refuse(reply_to(HeadTooLarge(_HEAD)))
 
     def on_message_begin(self) -> None:
         self._head_is_read = False
@@ -85,7 +85,7 @@ class LimitedProtocol(LingeringProtocol):
     def send_400_response(self, msg: str) -> None:
         """The parser gave up, of itself or because a limit was passed."""
         malformed = Reply(400, "text/plain; charset=utf-8", msg.encode(), {"connection": "close"})
-        self._refuse(malformed if self._refusal is None else problem(self._refusal))
+        self._refuse(malformed if self._refusal is None else reply_to(self._refusal))
 
     def send_reply(self, reply: Reply, id: str, closes: bool = False) -> None:
         """Write a whole response."""

@@ -1,4 +1,4 @@
-"""Who may come in: the scope that a route needs, the API key that a request presents for it, pages of other origins.
+"""Who may come in: the API key that a request presents for the scope of a route, pages of other origins.
 
 Without keys every route is open but those for admin, which take orders: they need a key with that scope, or the token that
 the service wrote to a file of its user's (instance.py). Where a request comes from says nothing: behind a proxy on the same
@@ -6,7 +6,6 @@ machine everybody's comes from there.
 """
 
 import hmac
-from functools import cache
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
@@ -17,40 +16,15 @@ from service.keys import Charge, Keyring, Scope
 from service.web.http.asgi import AsgiApp, header
 from service.web.http.asgi import Scope as AsgiScope
 
-# What says that the process lives, and pages that show nothing without a key.
-OPEN = frozenset(
-    {"/livez", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
-    | {"/", "/playground/{file}", "/docs", "/openapi.json", "/static_content/"}
-)
-# The first that a route's pattern begins with; what is not here is for admin.
-_SCOPES: list[tuple[str, Scope]] = [
-    ("/v1/admin/", "admin"),
-    ("/v2/repository/models/", "admin"),
-    ("/v1/", "sample"),
-    ("/v2", "sample"),
-    ("/sample", "sample"),
-    ("/schema.json", "sample"),
-    ("/metrics", "metrics"),
-]
 
-
-@cache
-def scope_of(route: str) -> Scope | None:
-    """What a key must be for, by the route's pattern; None where none is needed."""
-    if route in OPEN:
-        return None
-    for begin, scope in _SCOPES:
-        if route.startswith(begin):
-            return scope
-    return "admin"
-
-
-def enter(keyring: Keyring | None, token: str | None, route: str, credential: str | None) -> Charge | None:
+def enter(
+    keyring: Keyring | None, token: str | None, scope: Scope | None, credential: str | None
+) -> Charge | None:
     """The account of a request with a key; None where none is needed. Raises InvalidKey, MissingScope, LocalOnly.
 
-    token: what orders may be given with in the place of a key. credential: as Authorization has it.
+    token: what orders may be given with in the place of a key. scope: what a key must be for. credential: as
+    Authorization has it.
     """
-    scope = scope_of(route)
     if scope is None or (keyring is None and scope != "admin"):
         return None
     if scope == "admin" and token is not None and _presents(credential, token):

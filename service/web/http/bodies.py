@@ -22,6 +22,11 @@ async def read_json(call: Call) -> bytes:
     return await read_inflated(call)
 
 
+async def read_request(call: Call, decoder: msgspec.json.Decoder[S], **parts: type[msgspec.Struct]) -> S:
+    """The body as the struct of `decoder`. Raises what `read_json` and `decode_request` raise."""
+    return decode_request(await read_json(call), decoder, **parts)
+
+
 async def read_inflated(call: Call) -> bytes:
     """The body as it was before its content coding. Raises what `read_body` and `inflate` raise."""
     settings = call.models.settings

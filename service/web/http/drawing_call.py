@@ -1,16 +1,62 @@
-"""What all protocols share that draw: one deadline, a model that is in memory, the headers of the reply.
+"""What all protocols share that draw: one deadline, a model that is in memory, quotas, the headers of the reply.
 
-web.wire has no task to wait in: requests for models that are not in memory it leaves to the routes.
+A protocol translates its request into a Draw, and the images into its reply. connection/wire.py has no task to wait in:
+requests for models that are not in memory it leaves to the routes.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from service import metrics
-from service.drawing.sampler import Draw
+from service.drawing.sampler import Draw, SampleRequest, resolve
 from service.errors import DeadlinePassed
 from service.registry.model import Idle, Model
-from service.web.http.asgi import Call, unless_client_goes
+from service.web.http.asgi import Call, Reply, unless_client_goes
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class DrawingCall:
+    """A request that draws: its model, which is in memory, and when its answer is due, in time.monotonic() seconds."""
+
+    call: Call
+    model: Model
+    deadline: float
+
+    @classmethod
+    async def begin(cls, call: Call, timeout: float | None, find: Callable[[], Model]) -> "DrawingCall":
+        """Wait until the model that `find` finds is in memory, at most until the answer is due.
+
+        timeout: the client's seconds, if it has some. Raises what `awake` raises.
+        """
+        deadline = deadline_of(call.begun, timeout, call.models.settings.timeout_seconds)
+        return cls(call, await awake(call, deadline, find), deadline)
+
+    @property
+    def most_images(self) -> int:
+        return self.call.models.settings.max_images_per_request
+
+    def resolve(self, asked: SampleRequest) -> Draw:
+        """Raises InvalidField."""
+        return resolve(asked, self.model, self.most_images)
+
+    async def finish(self, draw: Draw, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What `work` makes of the images, which count against the key's quotas before it begins.
+
+        Raises QuotaExceeded; ClientGone, with the work cancelled; what the work raises.
+        """
+        self.call.take(len(draw.z))
+        return await unless_client_goes(self.call.receive, work())
+
+    async def reply(
+        self, draw: Draw, media_type: str, work: Callable[[], Coroutine[Any, Any, bytes]]
+    ) -> Reply:
+        """The body that `work` makes, with the headers of what was drawn. Raises what `finish` raises."""
+        body = await self.finish(draw, work)
+        return Reply(200, media_type, body, drawn_headers(draw))
 
 
 def deadline_of(begun: float, timeout: float | None, longest: float) -> float:

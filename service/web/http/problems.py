@@ -19,6 +19,7 @@ from service.errors import (
     UnsupportedCoding,
 )
 from service.web.http.asgi import Reply
+from service.web.http.route import ErrorShape
 
 log = logging.getLogger("bentoml.ganserve.web")
 
@@ -36,8 +37,8 @@ class Problem(Struct, omit_defaults=True):
     field: str | None = None
 
 
-def problem(error: GanserveError) -> Reply:
-    """The reply for an error of the taxonomy."""
+def problem_of(error: GanserveError) -> tuple[Problem, dict[str, str]]:
+    """What there is to say of an error of the taxonomy, and the headers that go with it."""
     kind = error if isinstance(error, RequestError | ServiceError) else ServiceError()
     headers = {}
     if isinstance(error, QueueFull | QuotaExceeded):
@@ -51,8 +52,9 @@ def problem(error: GanserveError) -> Reply:
     elif kind.status == 503:
         headers["retry-after"] = "1"
     elif kind.status in (408, 413, 414, 431):
-        headers["connection"] = "close"  # the rest of the request is not read
-    body = Problem(
+        # The rest of the request is not read.
+        headers["connection"] = "close"
+    problem = Problem(
         type=f"/docs#{kind.code}",
         title=kind.title,
         status=kind.status,
@@ -60,18 +62,25 @@ def problem(error: GanserveError) -> Reply:
         detail=str(error),
         field=error.field if isinstance(error, InvalidField) else None,
     )
-    return Reply(kind.status, MEDIA_TYPE, msgspec.json.encode(body), headers)
+    return problem, headers
 
 
-def reply_to(error: BaseException, who: str = "") -> Reply:
-    """The reply for any error; one that is not of the taxonomy is logged under a number.
+def known(error: BaseException, who: str = "") -> GanserveError:
+    """The error, if it is of the taxonomy; any other is logged under a number, which is all that a client is told.
 
     who: which request it was, for the log.
     """
     if isinstance(error, GanserveError):
-        return problem(error)
+        return error
     number = secrets.token_hex(4)
     log.error("failure %s, %s", number, who, exc_info=error)
-    return problem(
-        ServiceError(f"An unexpected {type(error).__name__}; the server's log has it as {number}.")
-    )
+    return ServiceError(f"An unexpected {type(error).__name__}; the server's log has it as {number}.")
+
+
+def reply_to(error: BaseException, who: str = "") -> Reply:
+    """The reply for any error, as problem details. who: which request it was, for the log."""
+    problem, headers = problem_of(known(error, who))
+    return Reply(problem.status, MEDIA_TYPE, msgspec.json.encode(problem), headers)
+
+
+ERRORS = ErrorShape(reply_to, {MEDIA_TYPE: Problem})

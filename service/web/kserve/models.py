@@ -2,15 +2,24 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta, Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import metrics
+from service.errors import UnknownModel
 from service.registry.model import Model
+from service.registry.models import Models
 from service.settings import Settings
 
-_STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE", "idle": "UNAVAILABLE"}
+_STATES: dict[str, Literal["READY", "LOADING", "UNAVAILABLE"]] = {
+    "ready": "READY",
+    "loading": "LOADING",
+    "failed": "UNAVAILABLE",
+    "idle": "UNAVAILABLE",
+}
+Count = Annotated[int, Meta(ge=0)]
 Counts = dict[tuple[str, str, str], float]
 
 
@@ -19,26 +28,88 @@ def version(model: Model) -> str:
     return str(int(model.version, 16)) if model.version else ""
 
 
-def metadata(model: Model, versions: Sequence[Model]) -> dict[str, Any]:
-    """$metadata_model_response of a model that is ready; versions: all that it has."""
-    image = model.contract.image
-    inputs = [
-        {"name": name, "datatype": datatype, "shape": [-1, *dims]} for name, datatype, dims in _inputs(model)
+class TensorMetadata(Struct, omit_defaults=True):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, str] = {}
+
+
+class ModelMetadata(Struct):
+    """$metadata_model_response."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    parameters: dict[str, Any]
+
+
+class IndexEntry(Struct):
+    """A row of $repository_index_response."""
+
+    name: str
+    version: str
+    state: Literal["READY", "LOADING", "UNAVAILABLE"]
+    reason: str
+
+
+class Duration(Struct):
+    count: Count
+    ns: Count
+
+
+class InferStats(Struct):
+    success: Annotated[Duration, Meta(description="/v2 inferences answered with images.")]
+    fail: Annotated[Duration, Meta(description="/v2 inferences refused by the queue, too late, or failed.")]
+    queue: Annotated[Duration, Meta(description="Waiting for a forward pass, requests of all routes.")]
+    compute_input: Annotated[Duration, Meta(description="0 ns: part of compute_infer.")]
+    compute_infer: Annotated[
+        Duration, Meta(description="Forward passes; one that requests share counts once.")
     ]
-    output = {
-        "name": "image",
-        "datatype": "UINT8",
-        "shape": [-1, image.channels, image.height, image.width],
-        "parameters": {"layout": "NCHW"},
-    }
-    return {
-        "name": model.name,
-        "versions": [version(one) for one in versions if one.state == "ready"],
-        "platform": "onnx",
-        "inputs": inputs,
-        "outputs": [output],
-        "parameters": {"version": model.version, "classes": model.contract.classes},
-    }
+    compute_output: Annotated[Duration, Meta(description="0 ns: part of compute_infer.")]
+    cache_hit: Annotated[Duration, Meta(description="0: nothing is cached.")]
+    cache_miss: Annotated[Duration, Meta(description="0: nothing is cached.")]
+
+
+class ModelStats(Struct):
+    """$model_stat."""
+
+    name: str
+    version: str
+    last_inference: Annotated[Count, Meta(description="Milliseconds since 1970 of the last /v2 inference.")]
+    inference_count: Annotated[Count, Meta(description="Images answered, on all routes.")]
+    execution_count: Annotated[Count, Meta(description="Forward passes, for all routes.")]
+    inference_stats: InferStats
+    batch_stats: Annotated[list[Any], Meta(description="Empty; /metrics has `ganserve_batch_images`.")]
+
+
+def find(models: Models, name: str, wanted: str | None) -> Model:
+    """Raises UnknownModel. wanted: the version, in decimal or as /v1 has it."""
+    model = models.find(name)
+    if wanted is None:
+        return model
+    every = models.versions[model.name]
+    for one in every:
+        if wanted in (version(one), one.version):
+            return one
+    known = ", ".join(version(one) for one in every)
+    raise UnknownModel(f"Model {model.name} has version {known or 'none'}, not '{wanted[:64]}'.")
+
+
+def metadata(model: Model, versions: Sequence[Model]) -> ModelMetadata:
+    """Of a model that is ready; versions: all that it has."""
+    image = model.contract.image
+    shape = [-1, image.channels, image.height, image.width]
+    return ModelMetadata(
+        name=model.name,
+        versions=[version(one) for one in versions if one.state == "ready"],
+        platform="onnx",
+        inputs=[TensorMetadata(name, datatype, [-1, *dims]) for name, datatype, dims in _inputs(model)],
+        outputs=[TensorMetadata("image", "UINT8", shape, {"layout": "NCHW"})],
+        parameters={"version": model.version, "classes": model.contract.classes},
+    )
 
 
 def config(model: Model, settings: Settings) -> dict[str, Any]:
@@ -92,16 +163,10 @@ def config(model: Model, settings: Settings) -> dict[str, Any]:
     }
 
 
-def index_entry(model: Model) -> dict[str, str]:
-    """A row of $repository_index_response."""
-    return {
-        "name": model.name,
-        "version": version(model),
-        "state": _STATES[model.state],
-        "reason": "not in memory; it is loaded when it is asked for"
-        if model.state == "idle"
-        else model.problem,
-    }
+def index_entry(model: Model) -> IndexEntry:
+    idle = "not in memory; it is loaded when it is asked for"
+    reason = idle if model.state == "idle" else model.problem
+    return IndexEntry(model.name, version(model), _STATES[model.state], reason)
 
 
 def note(model: Model, outcome: str, begun: float) -> None:
@@ -121,38 +186,37 @@ def counts() -> Counts:
     }
 
 
-def stats(model: Model, counted: Counts) -> dict[str, Any]:
-    """$model_stat. What goes in and out of the engine is part of a forward pass; nothing is cached."""
+def stats(model: Model, counted: Counts) -> ModelStats:
+    """What goes in and out of the engine is part of a forward pass; nothing is cached."""
 
     def count(sample: str, outcome: str = "") -> int:
         return round(counted.get((sample, model.name, outcome), 0))
 
-    def duration(histogram: str, outcome: str = "") -> dict[str, int]:
+    def duration(histogram: str, outcome: str = "") -> Duration:
         seconds = counted.get((f"{histogram}_sum", model.name, outcome), 0.0)
-        return {"count": count(f"{histogram}_count", outcome), "ns": round(seconds * 1e9)}
+        return Duration(count(f"{histogram}_count", outcome), round(seconds * 1e9))
 
     passes = duration("ganserve_forward_seconds")
-    nothing = {"count": 0, "ns": 0}
-    return {
-        "name": model.name,
-        "version": version(model),
-        "last_inference": round(
-            counted.get(("ganserve_last_infer_timestamp_seconds", model.name, ""), 0.0) * 1e3
+    beside, nothing = Duration(passes.count, 0), Duration(0, 0)
+    last = counted.get(("ganserve_last_infer_timestamp_seconds", model.name, ""), 0.0)
+    return ModelStats(
+        name=model.name,
+        version=version(model),
+        last_inference=round(last * 1e3),
+        inference_count=count("ganserve_images_total"),
+        execution_count=count("ganserve_forward_passes_total"),
+        inference_stats=InferStats(
+            success=duration("ganserve_infer_seconds", "success"),
+            fail=duration("ganserve_infer_seconds", "fail"),
+            queue=duration("ganserve_queue_seconds"),
+            compute_input=beside,
+            compute_infer=passes,
+            compute_output=beside,
+            cache_hit=nothing,
+            cache_miss=nothing,
         ),
-        "inference_count": count("ganserve_images_total"),
-        "execution_count": count("ganserve_forward_passes_total"),
-        "inference_stats": {
-            "success": duration("ganserve_infer_seconds", "success"),
-            "fail": duration("ganserve_infer_seconds", "fail"),
-            "queue": duration("ganserve_queue_seconds"),
-            "compute_input": {"count": passes["count"], "ns": 0},
-            "compute_infer": passes,
-            "compute_output": {"count": passes["count"], "ns": 0},
-            "cache_hit": nothing,
-            "cache_miss": nothing,
-        },
-        "batch_stats": [],
-    }
+        batch_stats=[],
+    )
 
 
 def _inputs(model: Model) -> list[tuple[str, str, list[int]]]:

@@ -5,36 +5,33 @@ type is not looked at, as in Triton, because its clients and curl send any or no
 """
 
 import asyncio
-import re
-import time
-import zlib
-from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-import numpy as np
-from msgspec import Struct
-from numpy.typing import NDArray
+from msgspec import Meta, Struct
 
-from service import metrics
-from service.drawing.sampler import Draw
-from service.errors import (
-    GanserveError,
-    RequestError,
-    UnknownModel,
-)
-from service.generator.latents import Seeded, truncate
+from service.errors import InvalidField, NotReady, RequestError, UnknownModel
 from service.registry.model import Model
-from service.web.http.asgi import Call, Reply, header, unless_client_goes
-from service.web.http.bodies import WINDOWS, decode_request, read_inflated
-from service.web.http.drawing_call import awake, deadline_of, timing_of
-from service.web.http.problems import reply_to
-from service.web.kserve import models as v2_models
-from service.web.kserve.messages import InferParameters, InferRequest
-from service.web.kserve.tensors import Inputs, read_inputs, read_outputs, read_request, write_response
+from service.web.http.asgi import Call, Reply
+from service.web.http.bodies import decode_request, read_inflated
+from service.web.http.drawing_call import DrawingCall
+from service.web.http.route import (
+    BODY_ERRORS,
+    JSON,
+    MODEL_HEADERS,
+    SAMPLING_ERRORS,
+    Answer,
+    Body,
+    Errors,
+    Parameter,
+    Route,
+)
+from service.web.kserve import models
+from service.web.kserve.inference import infer
+from service.web.kserve.messages import InferRequest, InferResponse
+from service.web.kserve.models import IndexEntry, ModelMetadata, ModelStats, find
 from service.web.operations import probes
 
-_JSON = "application/json"
 _EXTENSIONS = [
     "binary_tensor_data",
     "model_configuration",
@@ -46,58 +43,67 @@ _EXTENSIONS = [
 
 
 class IndexRequest(Struct, forbid_unknown_fields=True):
-    ready: bool = False
+    ready: Annotated[bool, Meta(description="Only models that are ready.")] = False
+
+
+class Server(Struct):
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Live(Struct):
+    live: bool
+
+
+class Ready(Struct):
+    ready: bool
+
+
+class ModelReady(Struct):
+    name: str
+    ready: bool
+
+
+class Stats(Struct):
+    model_stats: list[ModelStats]
 
 
 _index_decoder = msgspec.json.Decoder(IndexRequest)
 
 
-def is_here(path: str) -> bool:
-    """Whether errors at this path have this protocol's shape."""
-    return path == "/v2" or path.startswith("/v2/")
-
-
-def error_reply(error: BaseException, who: str = "") -> Reply:
-    """The reply for any error: what problems.reply_to says, as `{"error": ...}`, and 400 where that says 422."""
-    reply = reply_to(error, who)
-    problem = msgspec.json.decode(reply.body)
-    reply.status = 400 if reply.status == 422 else reply.status
-    reply.headers["ganserve-error"] = problem["code"]
-    return Reply(reply.status, _JSON, msgspec.json.encode({"error": problem["detail"]}), reply.headers)
-
-
 async def server_metadata(call: Call) -> Reply:
     """GET /v2."""
-    return _json({"name": "ganserve", "version": "1", "extensions": _EXTENSIONS})
+    return _json(Server("ganserve", "1", _EXTENSIONS))
 
 
 async def live(call: Call) -> Reply:
     """GET /v2/health/live: the event loop runs."""
-    return _json({"live": True})
+    return _json(Live(True))
 
 
 async def ready(call: Call) -> Reply:
     """GET /v2/health/ready: as /readyz."""
-    status = (await probes.readyz(call)).status
-    return _json({"ready": status == 200}, status)
+    is_ready = (await probes.readyz(call)).status == 200
+    return _readiness(Ready(is_ready))
 
 
 async def model_ready(call: Call, model: str, version: str | None = None) -> Reply:
     """GET /v2/models/{model}/ready: whether an inference would be answered, if need be after the model was loaded."""
-    found = _find(call, model, version)
+    found = find(call.models, model, version)
     is_ready = found.state in ("ready", "idle")
-    return _json({"name": found.name, "ready": is_ready}, 200 if is_ready else 503)
+    return _readiness(ModelReady(found.name, is_ready))
 
 
 async def model_metadata(call: Call, model: str, version: str | None = None) -> Reply:
     """GET /v2/models/{model}."""
     found = await _find_ready(call, model, version)
-    return _json(v2_models.metadata(found, call.models.versions[found.name]))
+    return _json(models.metadata(found, call.models.versions[found.name]))
 
 
 async def model_config(call: Call, model: str, version: str | None = None) -> Reply:
     """GET /v2/models/{model}/config."""
-    return _json(v2_models.config(await _find_ready(call, model, version), call.models.settings))
+    return _json(models.config(await _find_ready(call, model, version), call.models.settings))
 
 
 async def stats(call: Call, model: str | None = None, version: str | None = None) -> Reply:
@@ -106,39 +112,8 @@ async def stats(call: Call, model: str | None = None, version: str | None = None
         wanted = [one for one in call.models.values() if one.state == "ready"]
     else:
         wanted = [await _find_ready(call, model, version)]
-    counted = await asyncio.to_thread(v2_models.counts)
-    return _json({"model_stats": [v2_models.stats(one, counted) for one in wanted]})
-
-
-async def infer(call: Call, model: str, version: str | None = None) -> Reply:
-    """POST /v2/models/{model}/infer."""
-    body = await read_inflated(call)
-    _find(call, model, version)  # an unknown model is said before what is wrong with the body
-    asked, binary = read_request(body, header(call.scope, b"inference-header-content-length"))
-    parameters = asked.parameters or InferParameters()
-    timeout, longest = parameters.timeout / 1e6 or None, call.models.settings.timeout_seconds
-    deadline = deadline_of(call.begun, timeout, longest)
-    found, inputs = await _understood(call, model, version, asked, binary, deadline)
-    in_binary = read_outputs(asked)
-    found.require_truncation(parameters.truncation)
-    if inputs.z is None:
-        assert inputs.seeds is not None
-        z = Seeded(inputs.seeds, found.contract.z_dim, parameters.truncation)
-    else:
-        z = truncate(inputs.z, parameters.truncation)
-    call.take(len(z))
-    coding = response_coding(header(call.scope, b"accept-encoding"))
-    draw = Draw(found, None, inputs.label, z)
-    finish = partial(_answer, draw, in_binary, asked.id, coding)
-    work = found.batcher.submit(found.line, z, inputs.label, deadline, finish, draw.timing, in_binary)
-    try:
-        reply = await unless_client_goes(call.receive, work)
-    except GanserveError:
-        v2_models.note(found, "fail", call.begun)
-        raise
-    v2_models.note(found, "success", call.begun)
-    reply.headers["server-timing"] = timing_of(draw)
-    return reply
+    counted = await asyncio.to_thread(models.counts)
+    return _json(Stats([models.stats(one, counted) for one in wanted]))
 
 
 async def index(call: Call) -> Reply:
@@ -146,93 +121,147 @@ async def index(call: Call) -> Reply:
     asked = decode_request(await read_inflated(call), _index_decoder)
     every = [one for name in call.models for one in call.models.versions[name]]
     wanted = [one for one in every if one.state == "ready" or not asked.ready]
-    return _json([v2_models.index_entry(one) for one in wanted])
+    return _json([models.index_entry(one) for one in wanted])
 
 
 async def load_or_unload(call: Call, model: str) -> Reply:
     """POST /v2/repository/models/{model}/load and /unload."""
-    _find(call, model, None)
+    find(call.models, model, None)
     raise RequestError(
         "Models can't be loaded or unloaded here: they are read from the server's folder when it starts, and by "
         "POST /v1/admin/reload."
     )
 
 
-def response_coding(accept_encoding: str | None) -> str | None:
-    """gzip, deflate or None: which the client likes best, and of equals the first, as Triton chooses."""
-    best, coding = 0.0, None
-    for part in (accept_encoding or "").lower().split(","):
-        name, _, parameter = part.partition(";")
-        weight = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", parameter)
-        quality = float(weight[1]) if weight else 1.0 if not parameter.strip() else 0.0
-        name = name.strip()
-        if name in (*WINDOWS, "identity") and quality > best:
-            best, coding = quality, name
-    return None if coding == "identity" else coding
-
-
-def _answer(draw: Draw, binary: bool, id: str | None, coding: str | None, pixels: NDArray[np.uint8]) -> Reply:
-    begun, model = time.monotonic(), draw.model
-    document, content = write_response(pixels, binary, model.name, v2_models.version(model), id)
-    headers = {
-        "ganserve-model": model.name,
-        "ganserve-version": model.version,
-        "ganserve-engine": model.engine.name,
-    }
-    if content:
-        headers["inference-header-content-length"] = str(len(document))
-    body = document + content
-    if coding:
-        stream = zlib.compressobj(1, wbits=WINDOWS[coding])
-        body = stream.compress(body) + stream.flush()
-        headers["content-encoding"] = coding
-    draw.timing.encode_seconds = time.monotonic() - begun
-    metrics.child(metrics.encode_seconds, "tensor").observe(draw.timing.encode_seconds)
-    return Reply(200, "application/octet-stream" if content else _JSON, body, headers)
-
-
-async def _understood(
-    call: Call, name: str, version: str | None, asked: InferRequest, binary: memoryview, deadline: float
-) -> tuple[Model, Inputs]:
-    """Which model is to draw, and what. Raises what `awake` and read_inputs raise."""
-    found = _find(call, name, version)
-    if asked.model_name not in (None, found.name):
-        raise UnknownModel(f"The path names the model {name}, and the body '{asked.model_name[:64]}'.")
-    named = asked.model_version if version is None else version
-    if asked.model_version is not None and _find(call, name, asked.model_version) is not _find(
-        call, name, named
-    ):
-        raise UnknownModel(f"The path names version {version}, and the body {asked.model_version}.")
-    most = call.models.settings.max_images_per_request
-    found = await awake(call, deadline, lambda: _find(call, name, named))
-    inputs = read_inputs(asked, binary, found.contract, most)
-    if named is None:
-        seed = inputs.seeds[0] if inputs.seeds else None
-        picked = await awake(call, deadline, lambda: call.models.pick(name, seed))
-        if picked is not found:
-            return picked, read_inputs(asked, binary, picked.contract, most)
-    return found, inputs
-
-
-def _find(call: Call, name: str, version: str | None) -> Model:
-    """Raises UnknownModel. version: in decimal, or as /v1 has it."""
-    model = call.models.find(name)
-    if version is None:
-        return model
-    every = call.models.versions[model.name]
-    for one in every:
-        if version in (v2_models.version(one), one.version):
-            return one
-    known = ", ".join(v2_models.version(one) for one in every)
-    raise UnknownModel(f"Model {model.name} has version {known or 'none'}, not '{version[:64]}'.")
-
-
 async def _find_ready(call: Call, name: str, version: str | None) -> Model:
-    """Raises UnknownModel, and what `awake` raises."""
-    deadline = deadline_of(call.begun, None, call.models.settings.timeout_seconds)
-    return await awake(call, deadline, lambda: _find(call, name, version))
+    """Raises UnknownModel, and what `DrawingCall.begin` raises."""
+    return (await DrawingCall.begin(call, None, lambda: find(call.models, name, version))).model
 
 
-def _json(document: Any, status: int = 200) -> Reply:
-    headers = {} if status == 200 else {"cache-control": "no-store"}
-    return Reply(status, _JSON, msgspec.json.encode(document), headers)
+def _readiness(told: Ready | ModelReady) -> Reply:
+    return (
+        _json(told)
+        if told.ready
+        else Reply(503, JSON, msgspec.json.encode(told), {"cache-control": "no-store"})
+    )
+
+
+def _json(document: Any) -> Reply:
+    return Reply(200, JSON, msgspec.json.encode(document))
+
+
+_AS_IT_HAS_IT = "As the protocol has it."
+_READY: Errors = (UnknownModel, NotReady)
+_MODEL = Parameter("model", "Model name.")
+_VERSION = Parameter(
+    "version",
+    "The model's version: the whole number that /v2 names, or the 12 hex digits that /v1 names.",
+)
+_LENGTH = "Bytes of the JSON object, where bytes of tensors follow it."
+_BINARY = {
+    "application/octet-stream": Annotated[str, Meta(description="A JSON object, and the tensors' bytes.")]
+}
+_INFER_HEADERS = (
+    Parameter("inference-header-content-length", _LENGTH, "header"),
+    Parameter("content-encoding", "`gzip` or `deflate`, of the body.", "header"),
+    Parameter("accept-encoding", "`gzip` or `deflate`: the reply is compressed.", "header"),
+)
+_IMAGES = Answer(
+    _AS_IT_HAS_IT,
+    {JSON: InferResponse} | _BINARY,
+    MODEL_HEADERS
+    | {
+        "inference-header-content-length": _LENGTH,
+        "content-encoding": "`gzip` or `deflate`, if the request accepts it.",
+    },
+)
+_INFER_TEXT = """Triton's binary tensor data extension is spoken in both directions. The content type is not looked
+at. The images share forward passes and limits with those of /v1/samples. All that is wrong with a tensor is
+a 400, as the protocol has it."""
+_TWO_SNEAKERS = {
+    "id": "42",
+    "inputs": [
+        {"name": "seed", "datatype": "INT64", "shape": [2], "data": [1, 2]},
+        {"name": "label", "datatype": "INT64", "shape": [2], "data": [7, 7]},
+    ],
+    "parameters": {"truncation": 0.7},
+}
+_REFUSED = "Models are read from the server's folder when it starts, and by POST /v1/admin/reload."
+
+
+def _told(kind: Any) -> dict[int, Answer]:
+    return {200: Answer(_AS_IT_HAS_IT, {JSON: kind})}
+
+
+def _whether(kind: Any) -> dict[int, Answer]:
+    return _told(kind) | {503: Answer("Not ready.", {JSON: kind})}
+
+
+def _of_model(path: str, *named: Parameter) -> list[Route]:
+    return [
+        Route(
+            *("GET", path, model_metadata, "sample"),
+            "Inputs and outputs",
+            _told(ModelMetadata),
+            _READY,
+            parameters=named,
+        ),
+        Route(
+            *("GET", f"{path}/ready", model_ready, "sample"),
+            "Whether a model is ready",
+            _whether(ModelReady),
+            (UnknownModel,),
+            parameters=named,
+        ),
+        Route(
+            *("GET", f"{path}/config", model_config, "sample"),
+            "Triton's ModelConfig",
+            _told(dict[str, Any]),
+            _READY,
+            parameters=named,
+        ),
+        Route(
+            *("GET", f"{path}/stats", stats, "sample"),
+            "Statistics",
+            _told(Stats),
+            _READY,
+            parameters=named,
+        ),
+        Route(
+            *("POST", f"{path}/infer", infer, "sample"),
+            "Images, as a tensor",
+            {200: _IMAGES},
+            (*SAMPLING_ERRORS, *BODY_ERRORS),
+            _INFER_TEXT,
+            Body(InferRequest, {"two sneakers": _TWO_SNEAKERS}, _BINARY),
+            (*named, *_INFER_HEADERS),
+        ),
+    ]
+
+
+ROUTES = [
+    Route("GET", "/v2", server_metadata, "sample", "The server", _told(Server)),
+    Route("GET", "/v2/health/live", live, None, "As /livez", _told(Live)),
+    Route("GET", "/v2/health/ready", ready, None, "As /readyz", _whether(Ready)),
+    Route("GET", "/v2/models/stats", stats, "sample", "All models' statistics", _told(Stats)),
+    *_of_model("/v2/models/{model}", _MODEL),
+    *_of_model("/v2/models/{model}/versions/{version}", _MODEL, _VERSION),
+    Route(
+        *("POST", "/v2/repository/index", index, "sample"),
+        "All models",
+        _told(list[IndexEntry]),
+        (*BODY_ERRORS, InvalidField),
+        body=Body(IndexRequest),
+    ),
+    *(
+        Route(
+            *("POST", f"/v2/repository/models/{{model}}/{what}", load_or_unload, "admin"),
+            "Always refused",
+            {},
+            (RequestError, UnknownModel),
+            _REFUSED,
+            parameters=(_MODEL,),
+        )
+        for what in ("load", "unload")
+    ),
+]

@@ -8,6 +8,7 @@ import msgspec
 
 from service import metrics
 from service.web.http.asgi import Call, Reply
+from service.web.http.route import JSON, Answer, Route
 
 DRAIN = "/v1/admin/drain"
 # One: each that makes an answer has the interpreter's lock for 15 ms, which the event loop waits for.
@@ -52,3 +53,29 @@ async def post_drain(call: Call) -> Reply:
     settings = call.models.settings
     body = {"draining": True, "grace_seconds": settings.drain_seconds}
     return Reply(202, "application/json", msgspec.json.encode(body), {"cache-control": "no-store"})
+
+
+_OBJECT, _TEXT = {JSON: dict[str, Any]}, {"text/plain": str}
+_ALIVE = {200: Answer("Alive.", _TEXT)}
+_WHO = "With a key for admin, or with the service's own token, which that finds."
+ROUTES = [
+    Route("GET", "/livez", livez, None, "The process answers", _ALIVE),
+    Route("GET", "/healthz", livez, None, "As /livez", _ALIVE),
+    Route(
+        *("GET", "/readyz", readyz, None),
+        "Every model is loaded, warmed and golden-checked",
+        {200: Answer("Ready.", _OBJECT), 503: Answer("Loading, failed or draining; says which.", _OBJECT)},
+    ),
+    Route(
+        *("GET", "/metrics", get_metrics, "metrics"),
+        "Prometheus metrics",
+        {200: Answer("Text format.", _TEXT)},
+    ),
+    Route(
+        *("POST", DRAIN, post_drain, "admin"),
+        "Drain and end",
+        {202: Answer("Not ready from now on; ends after the grace period.", _OBJECT)},
+        text="What SIGTERM does, for a preStop hook or a script on the same machine: `python -m service.drain`. "
+        + _WHO,
+    ),
+]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from service.errors import UnknownRoute
 from service.web.http.asgi import Call, Reply, header
+from service.web.http.route import Answer, Parameter, Route
 
 _FOLDER = Path(__file__).parent / "playground"
 _HTML = "text/html; charset=utf-8"
@@ -69,3 +70,28 @@ _DOCS = b"""<!DOCTYPE html>
 </body>
 </html>
 """
+
+
+_CACHING = {"etag": "Of these bytes.", "cache-control": "To be asked for again each time."}
+
+
+def _answers(*kinds: str) -> dict[int, Answer]:
+    return {
+        200: Answer("It asks no other host for anything.", dict.fromkeys(kinds, str), _CACHING),
+        304: Answer("The client's copy is good.", headers=_CACHING),
+    }
+
+
+ROUTES = [
+    Route(*("GET", "/", home, None), "The playground, to look at what is served", _answers("text/html")),
+    Route(
+        *("GET", "/playground/{file}", get_file, None),
+        "A file of the playground",
+        _answers("text/javascript", "text/css"),
+        (UnknownRoute,),
+        parameters=(Parameter("file", "Name of a script or style sheet."),),
+    ),
+    Route(
+        *("GET", "/docs", docs, None), "This document, to read", {200: Answer("A page.", {"text/html": str})}
+    ),
+]

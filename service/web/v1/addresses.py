@@ -4,12 +4,14 @@ import re
 from typing import cast
 from urllib.parse import parse_qsl, quote
 
-from service.drawing.sampler import Format, SampleRequest, label_index, resolve, sample
+from service.drawing.fields import TRUNCATION, Fraction
+from service.drawing.sampler import Format, SampleRequest, label_index, sample
 from service.errors import InvalidField, UnknownRoute
 from service.generator.images import MEDIA_TYPES
 from service.generator.latents import MAX_SEED
-from service.web.http.asgi import Call, Reply, Scope, header, unless_client_goes
-from service.web.http.drawing_call import address_headers, awake, deadline_of
+from service.web.http.asgi import Call, Reply, Scope, header
+from service.web.http.drawing_call import DrawingCall, address_headers
+from service.web.http.route import LABELS_HEADER, MODEL_HEADERS, SAMPLING_ERRORS, Answer, Parameter, Route
 
 _IMAGE_FILE = re.compile(r"(\d{1,16})\.(png|webp)", re.ASCII)
 
@@ -29,8 +31,8 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
             f"'{file[:64]}' is no image: allowed are a seed, 0 to {MAX_SEED}, and .png or .webp."
         )
     seed, format = int(match[1]), cast(Format, match[2])
-    deadline = deadline_of(call.begun, None, call.models.settings.timeout_seconds)
-    generator = await awake(call, deadline, lambda: call.models.pick(model, seed))
+    drawing = await DrawingCall.begin(call, None, lambda: call.models.pick(model, seed))
+    generator = drawing.model
     query, truncation = _truncation(call.scope)
     generator.require_truncation(truncation)
     index = None if label is None else label_index(label, generator.contract)
@@ -48,9 +50,8 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     headers = {"etag": etag, "cache-control": IMMUTABLE if call.charge is None else PRIVATE}
     if _matches(header(call.scope, b"if-none-match"), etag):
         return Reply(304, MEDIA_TYPES[format], b"", headers)
-    draw = resolve(SampleRequest(label=index, seed=seed, truncation=truncation), generator, 1)
-    call.take(1)
-    body = await unless_client_goes(call.receive, sample(draw, format, False, deadline))
+    draw = drawing.resolve(SampleRequest(label=index, seed=seed, truncation=truncation))
+    body = await drawing.finish(draw, lambda: sample(draw, format, False, drawing.deadline))
     return Reply(200, MEDIA_TYPES[format], body, headers | address_headers(draw))
 
 
@@ -79,3 +80,34 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return etag in tags or "*" in tags
+
+
+_IMAGES = {"image/png": str, "image/webp": str}
+_CACHING = {"etag": "Of these bytes.", "cache-control": "Immutable."}
+_SEEDS_HEADER = {"ganserve-seeds": "Seed of the image."}
+_LOCATION = {"location": "The versioned address, relative to this one."}
+_ANSWERS = {
+    200: Answer(
+        "The image; only under {model}@{version}.",
+        _IMAGES,
+        MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER | _CACHING,
+    ),
+    304: Answer("The client's copy is good.", headers=_CACHING),
+    307: Answer("To the versioned address.", headers=_LOCATION),
+}
+_MODEL = Parameter("model", "Model name, or name@version.")
+_LABEL = Parameter("label", "Class slug, name or index.")
+_REST = (
+    Parameter("file", "A seed and .png or .webp."),
+    Parameter("truncation", TRUNCATION, "query", Fraction),
+)
+ROUTES = [
+    Route(
+        *("GET", f"/v1/models/{{model}}/images{label}/{{file}}", get_image, "sample"),
+        "The image of a seed",
+        _ANSWERS,
+        (*SAMPLING_ERRORS, UnknownRoute),
+        parameters=parameters,
+    )
+    for label, parameters in (("", (_MODEL, *_REST)), ("/{label}", (_MODEL, _LABEL, *_REST)))
+]

@@ -4,9 +4,11 @@ from typing import Any
 
 import msgspec
 
+from service.errors import UnknownModel
 from service.registry.model import Model
 from service.registry.models import Models
 from service.web.http.asgi import Call, Reply
+from service.web.http.route import JSON, Answer, Parameter, Route
 
 
 async def list_models(call: Call) -> Reply:
@@ -73,3 +75,25 @@ def card(model: Model, models: Models) -> dict[str, Any]:
 
 def _json(document: Any) -> Reply:
     return Reply(200, "application/json", msgspec.json.encode(document))
+
+
+_OBJECT = {JSON: dict[str, Any]}
+_CARD = (
+    "The card. Of a model that is ready: golden (differences to its golden samples, null where it has none), invariance "
+    "(most levels by which an image differed at load, in a batch and alone), truncation (whether it changes anything; "
+    "where not, only 1 is allowed), checked (images, sizes, classes, seconds) and unchecked (what was not, in words)."
+)
+ROUTES = [
+    Route(
+        *("GET", "/v1/models", list_models, "sample"),
+        "All models",
+        {200: Answer("OpenAI's list shape.", _OBJECT)},
+    ),
+    Route(
+        *("GET", "/v1/models/{model}", get_model, "sample"),
+        "A model's card",
+        {200: Answer(_CARD, _OBJECT)},
+        (UnknownModel,),
+        parameters=(Parameter("model", "Model name, or name@version."),),
+    ),
+]

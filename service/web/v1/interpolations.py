@@ -4,10 +4,21 @@ import msgspec
 
 from service.drawing.arithmetic import ArithmeticRequest, Term, add_up
 from service.drawing.interpolation import InterpolationRequest, interpolate
+from service.drawing.sampler import JsonReply
 from service.drawing.series import MEDIA_TYPES, Series, render
-from service.web.http.asgi import Call, Reply, unless_client_goes
-from service.web.http.bodies import decode_request, read_json
-from service.web.http.drawing_call import address_headers, awake, deadline_of, timing_of
+from service.web.http.asgi import Call, Reply
+from service.web.http.bodies import read_request
+from service.web.http.drawing_call import DrawingCall, address_headers, timing_of
+from service.web.http.route import (
+    BODY_ERRORS,
+    JSON,
+    LABELS_HEADER,
+    MODEL_HEADERS,
+    SAMPLING_ERRORS,
+    Answer,
+    Body,
+    Route,
+)
 
 _interpolation = msgspec.json.Decoder(InterpolationRequest)
 _arithmetic = msgspec.json.Decoder(ArithmeticRequest)
@@ -15,26 +26,25 @@ _arithmetic = msgspec.json.Decoder(ArithmeticRequest)
 
 async def post_interpolations(call: Call) -> Reply:
     """POST /v1/interpolations. `ganserve-seeds` and `-labels` are those of the points."""
-    asked = decode_request(await read_json(call), _interpolation)
+    asked = await read_request(call, _interpolation)
     seed = asked.seeds[0] if asked.seeds else asked.seed
-    deadline = deadline_of(call.begun, asked.timeout, call.models.settings.timeout_seconds)
-    model = await awake(call, deadline, lambda: call.models.pick(asked.model, seed))
-    series = interpolate(asked, model, call.models.settings.max_images_per_request)
+    drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, seed))
+    series = interpolate(asked, drawing.model, drawing.most_images)
     points = slice(None, None, asked.steps - 1)
     seeds = series.seeds[points]
     headers = _headers(series, points)
     if None not in seeds:
         headers["ganserve-seeds"] = ",".join(map(str, seeds[:1] if len(set(seeds)) == 1 else seeds))
-    return await _reply(call, asked, series, headers, deadline, asked.frame_milliseconds)
+    return await _reply(drawing, asked, series, headers, asked.frame_milliseconds)
 
 
 async def post_arithmetic(call: Call) -> Reply:
     """POST /v1/arithmetic."""
-    asked = decode_request(await read_json(call), _arithmetic, terms=Term)
-    deadline = deadline_of(call.begun, asked.timeout, call.models.settings.timeout_seconds)
-    model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.terms[0].seeds[0]))
-    series = add_up(asked, model, call.models.settings.max_images_per_request)
-    return await _reply(call, asked, series, _headers(series, slice(None)), deadline)
+    asked = await read_request(call, _arithmetic, terms=Term)
+    seed = asked.terms[0].seeds[0]
+    drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, seed))
+    series = add_up(asked, drawing.model, drawing.most_images)
+    return await _reply(drawing, asked, series, _headers(series, slice(None)))
 
 
 def _headers(series: Series, shown: slice) -> dict[str, str]:
@@ -44,14 +54,67 @@ def _headers(series: Series, shown: slice) -> dict[str, str]:
 
 
 async def _reply(
-    call: Call,
+    drawing: DrawingCall,
     asked: InterpolationRequest | ArithmeticRequest,
     series: Series,
     headers: dict[str, str],
-    deadline: float,
     frame_milliseconds: int = 0,
 ) -> Reply:
-    call.take(len(series.draw.z))
-    work = render(series, asked.format, deadline, frame_milliseconds)
-    body = await unless_client_goes(call.receive, work)
+    body = await drawing.finish(
+        series.draw, lambda: render(series, asked.format, drawing.deadline, frame_milliseconds)
+    )
     return Reply(200, MEDIA_TYPES[asked.format], body, headers | {"server-timing": timing_of(series.draw)})
+
+
+_IMAGES = {kind: JsonReply if kind == JSON else str for kind in MEDIA_TYPES.values()}
+_ERRORS = (*SAMPLING_ERRORS, *BODY_ERRORS)
+_SHARED = "The images share forward passes, limits and errors with those of /v1/samples."
+_POINTS_HEADERS = {
+    "ganserve-seeds": "Seeds of the points, or the one seed of all; absent where z was given.",
+    "ganserve-labels": "Class indexes of the points, or the one class of all; absent for an unconditional model.",
+}
+_A_MINUS_B_PLUS_C = [
+    {"weight": 1, "seeds": [1, 2, 3]},
+    {"weight": -1, "seeds": [4, 5, 6]},
+    {"weight": 1, "seeds": [7, 8, 9]},
+]
+ROUTES = [
+    Route(
+        *("POST", "/v1/interpolations", post_interpolations, "sample"),
+        "Images on the way between two or more",
+        {200: Answer("The images, in the format asked for.", _IMAGES, MODEL_HEADERS | _POINTS_HEADERS)},
+        _ERRORS,
+        f"From point to point through z, in equal steps. {_SHARED}",
+        Body(
+            InterpolationRequest,
+            {
+                "between two seeds": {"seeds": [1, 2], "label": "Sneaker", "steps": 8},
+                "a loop that plays": {"seeds": [1, 2, 3], "label": 9, "loop": True, "format": "gif"},
+                "one z through three classes": {"label": [5, 7, 9], "seed": 4, "steps": 2},
+            },
+        ),
+    ),
+    Route(
+        *("POST", "/v1/arithmetic", post_arithmetic, "sample"),
+        "Sums of images, in z",
+        {
+            200: Answer(
+                "The images, in the format asked for.",
+                {kind: one for kind, one in _IMAGES.items() if kind != MEDIA_TYPES["gif"]},
+                MODEL_HEADERS | LABELS_HEADER,
+            )
+        },
+        _ERRORS,
+        f"Weighted sums of averaged z (Radford et al. 2016, section 6.3.2). {_SHARED}",
+        Body(
+            ArithmeticRequest,
+            {
+                "a minus b plus c": {
+                    "terms": _A_MINUS_B_PLUS_C,
+                    "label": "Sneaker",
+                    "include_terms": True,
+                }
+            },
+        ),
+    ),
+]

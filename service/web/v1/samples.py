@@ -6,13 +6,23 @@ from dataclasses import dataclass
 import msgspec
 
 from service.batching.request_queue import Request, Settle
-from service.drawing.sampler import Draw, SampleRequest, begin, resolve, sample
+from service.drawing.sampler import Draw, JsonReply, SampleRequest, begin, resolve, sample
 from service.generator.images import MEDIA_TYPES
 from service.keys import Charge
 from service.registry.models import Models
-from service.web.http.asgi import Call, Reply, unless_client_goes
-from service.web.http.bodies import decode_request, read_json
-from service.web.http.drawing_call import awake, deadline_of, drawn_headers
+from service.web.http.asgi import Call, Reply
+from service.web.http.bodies import decode_request, read_request
+from service.web.http.drawing_call import DrawingCall, deadline_of, drawn_headers
+from service.web.http.route import (
+    BODY_ERRORS,
+    JSON,
+    LABELS_HEADER,
+    MODEL_HEADERS,
+    SAMPLING_ERRORS,
+    Answer,
+    Body,
+    Route,
+)
 
 _decoder = msgspec.json.Decoder(SampleRequest)
 
@@ -21,17 +31,16 @@ SAMPLES = "/v1/samples"
 
 @dataclass(slots=True)
 class Sampling:
-    """A POST /v1/samples that was understood: what is drawn, and how it is answered."""
+    """A POST /v1/samples that was understood, for connection/wire.py: what is drawn, and how it is answered."""
 
     asked: SampleRequest
     draw: Draw
-    request: Request | None = None
-    """Its place in the queue, where no task waits for it."""
+    request: Request
+    """Its place in the queue."""
 
     def cancel(self) -> None:
         """The client has gone."""
-        if self.request is not None:
-            self.draw.model.batcher.cancel(self.request)
+        self.draw.model.batcher.cancel(self.request)
 
     def reply(self, body: bytes) -> Reply:
         return Reply(200, MEDIA_TYPES[self.asked.format], body, drawn_headers(self.draw))
@@ -39,20 +48,19 @@ class Sampling:
 
 async def post_samples(call: Call) -> Reply:
     """POST /v1/samples."""
-    settings = call.models.settings
-    asked = decode_request(await read_json(call), _decoder)
-    deadline = deadline_of(call.begun, asked.timeout, settings.timeout_seconds)
-    model = await awake(call, deadline, lambda: call.models.pick(asked.model, asked.seed))
-    draw = resolve(asked, model, settings.max_images_per_request)
-    call.take(len(draw.z))
-    work = sample(draw, asked.format, asked.include_z, deadline)
-    return Sampling(asked, draw).reply(await unless_client_goes(call.receive, work))
+    asked = await read_request(call, _decoder)
+    drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
+    draw = drawing.resolve(asked)
+    media_type, deadline = MEDIA_TYPES[asked.format], drawing.deadline
+    return await drawing.reply(
+        draw, media_type, lambda: sample(draw, asked.format, asked.include_z, deadline)
+    )
 
 
 def begin_samples(
     body: bytes, models: Models, begun: float, settle: Settle, charge: Charge | None
 ) -> Sampling:
-    """The same for web.wire, which waits in no task: `settle` is called with the body of the reply.
+    """The same for connection/wire.py, which waits in no task: `settle` is called with the body of the reply.
 
     Raises whatever is wrong with the body; QuotaExceeded; Idle; what Batcher.enqueue raises.
     """
@@ -64,3 +72,22 @@ def begin_samples(
         charge.take(len(draw.z), time.monotonic())
     deadline = deadline_of(begun, asked.timeout, models.settings.timeout_seconds)
     return Sampling(asked, draw, begin(draw, asked.format, asked.include_z, deadline, settle))
+
+
+_CONTENT = {kind: JsonReply if kind == JSON else str for kind in MEDIA_TYPES.values()}
+_SEEDS_HEADER = {"ganserve-seeds": "Seed of the image, or first-last; absent where z was given."}
+ROUTES = [
+    Route(
+        *("POST", SAMPLES, post_samples, "sample"),
+        "Conditional samples",
+        {
+            200: Answer(
+                "The images, in the format asked for.",
+                _CONTENT,
+                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER,
+            )
+        },
+        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        body=Body(SampleRequest, {"sixteen sneakers": {"label": "Sneaker", "n": 16, "seed": 1}}),
+    )
+]

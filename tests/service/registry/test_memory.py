@@ -21,7 +21,7 @@ from service.registry.memory import memory_mb
 from service.registry.model import Model
 from service.registry.models import Models
 from service.settings import Settings
-from service.web.routes import Front
+from service.web.front import Front
 from tests import generators
 from tests.generators import Tiny
 from tests.service.web.site import Site, refused

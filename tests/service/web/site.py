@@ -7,8 +7,8 @@ import httpx
 
 from service.keys import Keyring
 from service.registry.models import Models
+from service.web.front import Front
 from service.web.http.asgi import AsgiApp, Receive, Scope, Send
-from service.web.routes import Front
 
 
 async def no_bento(scope: Scope, receive: Receive, send: Send) -> None:

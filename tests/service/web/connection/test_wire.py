@@ -22,7 +22,7 @@ from service.settings import Settings
 from service.web.connection import wire as module
 from service.web.connection.turns import MOST_HELD_BYTES
 from service.web.connection.wire import Wire, head_here
-from service.web.routes import Front
+from service.web.front import Front
 from tests import generators
 from tests.generators import Tiny
 from tests.service.loaded import loaded

@@ -8,9 +8,8 @@ from prometheus_client import REGISTRY
 from service.keys import Keyring, keyring
 from service.registry.models import Models
 from service.settings import Settings
-from service.web.http import access
 from service.web.openapi import document
-from service.web.routes import ROUTES
+from service.web.routes import ROUTES, scope_of
 from tests.service.web.site import Site, refused
 
 KEYS = {
@@ -67,13 +66,11 @@ WANTED = {
     **dict.fromkeys(["/v1/admin/models/{model}", "/v1/admin/models/{model}/retire"], "admin"),
     "/v2/repository/models/{model}/load": "admin",
     "/v2/repository/models/{model}/unload": "admin",
-    **{path: "admin" for _, path, _ in ROUTES if path.startswith("/v1/admin/")},
+    **{route.path: "admin" for route in ROUTES if route.path.startswith("/v1/admin/")},
 }
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [(method, path) for method, path, _ in ROUTES] + [("POST", "/sample")]
-)
+@pytest.mark.parametrize(("method", "path"), [(route.method, route.path) for route in ROUTES])
 def test_a_route_takes_the_keys_of_its_scope_and_no_others(kept, method, path, monkeypatch):
     monkeypatch.setattr(kept.front, "drain", lambda: None)
     scope = WANTED.get(path, "sample")
@@ -88,9 +85,9 @@ def test_a_route_takes_the_keys_of_its_scope_and_no_others(kept, method, path, m
 
 
 def test_a_route_that_nobody_thought_of_is_for_admin():
-    assert access.scope_of("/debug/everything") == "admin"
-    assert access.scope_of("/v1/admin/drain") == "admin"
-    assert access.scope_of("/static_content/") is None
+    assert scope_of("/debug/everything") == "admin"
+    assert scope_of("/v1/admin/drain") == "admin"
+    assert scope_of("/static_content/") is None
 
 
 def test_an_unknown_path_needs_no_key_to_be_unknown(kept):
@@ -263,11 +260,11 @@ def test_what_a_full_queue_refuses_costs_no_quota(metered):
 
 
 def test_the_document_says_which_routes_take_a_key(site):
-    described = document(site.front.models.settings)
+    described = document(ROUTES, site.front.models.settings)
     assert set(described["components"]["securitySchemes"]) == {"bearer", "header"}
     for path, methods in described["paths"].items():
         for operation in methods.values():
-            needs = access.scope_of(path) is not None
+            needs = scope_of(path) is not None
             assert ("security" in operation) == needs, path
             assert ({"401", "403"} <= set(operation["responses"])) == needs, path
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from service.web import openapi
+from service.web.routes import ROUTES
 from tests.service.web.http.test_drawing_call import as_bentoml
 from tests.service.web.site import Site
 
@@ -87,7 +88,7 @@ def integers(schema: Any) -> dict[str, Any] | None:
 
 @pytest.mark.parametrize("path", ["/v1/samples", "/v1/interpolations", "/v1/images/generations"])
 def test_bounds_and_null_are_those_of_the_document(front, path):
-    document = openapi.document(front.front.models.settings)
+    document = openapi.document(ROUTES, front.front.models.settings)
     content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
     fields = document["components"]["schemas"][content["$ref"].rpartition("/")[2]]["properties"]
     tried = 0

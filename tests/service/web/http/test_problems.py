@@ -14,7 +14,7 @@ from service.errors import (
     RequestError,
     ServiceError,
 )
-from service.web.http.problems import problem
+from service.web.http.problems import reply_to
 
 
 def kinds(kind=None) -> list[type[RequestError | ServiceError]]:
@@ -37,7 +37,7 @@ def test_codes_are_unique_and_fit_a_label():
 
 
 def test_a_problem_has_the_fields_of_rfc_9457_and_our_code():
-    reply = problem(EngineFailed("failure 3"))
+    reply = reply_to(EngineFailed("failure 3"))
     assert (reply.status, reply.media_type) == (500, "application/problem+json")
     assert msgspec.json.decode(reply.body) == {
         "type": "/docs#engine_failed",
@@ -49,20 +49,20 @@ def test_a_problem_has_the_fields_of_rfc_9457_and_our_code():
 
 
 def test_an_invalid_field_is_named():
-    assert msgspec.json.decode(problem(InvalidField("n", "too many")).body)["field"] == "n"
+    assert msgspec.json.decode(reply_to(InvalidField("n", "too many")).body)["field"] == "n"
 
 
 def test_headers_say_when_to_try_again_and_what_is_allowed():
-    assert problem(QueueFull("full", 7)).headers == {"retry-after": "7"}
-    assert problem(NotReady("loading")).headers == {"retry-after": "1"}
-    assert problem(MethodNotAllowed("PUT", ["GET", "HEAD"])).headers == {"allow": "GET, HEAD"}
+    assert reply_to(QueueFull("full", 7)).headers == {"retry-after": "7"}
+    assert reply_to(NotReady("loading")).headers == {"retry-after": "1"}
+    assert reply_to(MethodNotAllowed("PUT", ["GET", "HEAD"])).headers == {"allow": "GET, HEAD"}
 
 
 @pytest.mark.parametrize("kind", [errors.BodyTooLarge, errors.BodyTimeout])
 def test_a_connection_whose_body_was_not_read_is_closed(kind):
-    assert problem(kind("no more")).headers["connection"] == "close"
+    assert reply_to(kind("no more")).headers["connection"] == "close"
 
 
 def test_an_error_that_is_no_answer_to_a_request_is_an_internal_one():
-    reply = problem(ContractError("a model file"))
+    reply = reply_to(ContractError("a model file"))
     assert (reply.status, msgspec.json.decode(reply.body)["code"]) == (500, "internal_error")

@@ -14,7 +14,7 @@ import pytest
 from service.generator.engines.fake import FakeEngine
 from service.generator.latents import latents
 from service.web.http.bodies import inflate
-from service.web.kserve.routes import response_coding
+from service.web.kserve.inference import response_coding
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.kserve.test_tensors import binary, tensor

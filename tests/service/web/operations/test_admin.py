@@ -17,9 +17,9 @@ from service.keys import Entry, Keyring
 from service.registry.models import Models
 from service.registry.rollout import Rollout
 from service.settings import Settings
-from service.web.http.access import scope_of
+from service.web.front import Front
 from service.web.openapi import document
-from service.web.routes import ROUTES, Front
+from service.web.routes import ROUTES
 from tests import generators
 from tests.generators import Tiny
 from tests.service.web.site import Site, no_bento, refused
@@ -64,7 +64,7 @@ def play(root, scene: Callable[[httpx.AsyncClient], Awaitable[None]], **options:
 
 
 def test_the_examples_of_the_reference_are_orders_that_work(tmp_path):
-    paths = document(Settings())["paths"]
+    paths = document(ROUTES, Settings())["paths"]
 
     async def scene(client: httpx.AsyncClient) -> None:
         assert (await client.get("/v1/admin/models")).status_code == 200
@@ -90,7 +90,7 @@ def test_what_is_wrong_with_an_order_is_said_and_described(tmp_path):
         async def post(path: str, **options: Any) -> httpx.Response:
             response = await client.post(path, **options)
             pattern = path.replace("/none", "/{model}").replace("/tiny", "/{model}")
-            described = document(Settings())["paths"][pattern]["post"]["responses"]
+            described = document(ROUTES, Settings())["paths"][pattern]["post"]["responses"]
             assert str(response.status_code) in described
             return response
 
@@ -140,7 +140,7 @@ ORDERS = [
 
 def test_every_route_for_admin_is_among_the_orders():
     patterns = {(method, path.replace("tiny", "{model}")) for method, path in ORDERS}
-    assert patterns == {(method, path) for method, path, _ in ROUTES if scope_of(path) == "admin"}
+    assert patterns == {(route.method, route.path) for route in ROUTES if route.scope == "admin"}
 
 
 @pytest.mark.parametrize("wrong", ["", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN[1:]}", "Bearer ", "Bearer é"])

@@ -1,0 +1,25 @@
+"""Fields that several requests have: types, limits, and what /openapi.json says of them.
+
+Where a text names {settings.x}, the document has the server's own.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from service.generator.latents import MAX_SEED
+
+SEED = "Seed of the first image; by default drawn below 2^32, and returned."
+TRUNCATION = "z is multiplied by it: less variety, more typical images. Only 1 where a model's card has truncation false."
+TIMEOUT = "Seconds until 504; at most the server's {settings.timeout_seconds}."
+MODEL = "Model name, or name@version; by default the server's default model."
+
+Label = int | str
+Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
+Fraction = Annotated[float, Meta(gt=0, le=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+ModelName = Annotated[str | None, Meta(description=MODEL)]
+FirstSeed = Annotated[Seed | None, Meta(description=SEED)]
+Truncation = Annotated[Fraction, Meta(description=TRUNCATION)]
+Timeout = Annotated[Seconds | None, Meta(description=TIMEOUT)]

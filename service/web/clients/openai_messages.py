@@ -1,0 +1,120 @@
+"""What travels to and from OpenAI's clients: requests, replies, errors."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.drawing.fields import SEED, TIMEOUT, TRUNCATION, Fraction, ModelName, Seconds, Seed
+from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError, UnknownModel
+from service.web.http.asgi import Reply
+from service.web.http.problems import known, problem_of
+from service.web.http.route import JSON, ErrorShape
+
+_Ignored = Annotated[
+    str | None, Meta(description="Taken, and without effect: a generator has one way to draw.")
+]
+
+
+class GenerationRequest(Struct, forbid_unknown_fields=True):
+    """OpenAI's fields, and seed, truncation and timeout. null is as good as absent, as it is there."""
+
+    prompt: Annotated[
+        Annotated[str, Meta(max_length=4000)] | None,
+        Meta(
+            description="Names one class: its name in any case, slug or index, or a few words with the name in them, singular or plural (`two ankle boots`). Where names overlap the longest is meant; no class, or several, is a 400 that lists them. An unconditional model ignores the prompt, which may then be empty or absent."
+        ),
+    ] = None
+    model: ModelName = None
+    n: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="How many images, 1 to {settings.max_images_per_request}; by default 1."),
+    ] = None
+    size: Annotated[
+        str | None,
+        Meta(
+            description="`auto`, or WIDTHxHEIGHT with the aspect ratio of the generator's own size and sides of at most 1024: nearest neighbour for whole factors, else Lanczos. In sizes not its own, a reply has at most 16,777,216 pixels. By default the generator's own."
+        ),
+    ] = None
+    response_format: Annotated[
+        Literal["b64_json", "url"] | None,
+        Meta(
+            description="`b64_json`, the default for every model, or `url`: addresses of single images that can be cached for ever, in the generator's own size, as png or webp, at the server's public URL or the host of the request."
+        ),
+    ] = None
+    output_format: Annotated[
+        Literal["png", "webp", "jpeg"] | None,
+        Meta(description="`png`, the default; `webp`, lossless; or `jpeg`."),
+    ] = None
+    output_compression: Annotated[
+        Annotated[int, Meta(ge=0, le=100)] | None,
+        Meta(description="Quality of a jpeg, 0 to 100; by default 100, which is all that png and webp have."),
+    ] = None
+    seed: Annotated[Seed | None, Meta(description=f"Ours. {SEED} Image i has seed + i.")] = None
+    truncation: Annotated[Fraction | None, Meta(description=f"Ours. {TRUNCATION}")] = None
+    timeout: Annotated[Seconds | None, Meta(description=f"Ours. {TIMEOUT}")] = None
+    stream: Annotated[bool | None, Meta(description="Only false: images come whole, in one reply.")] = None
+    quality: _Ignored = None
+    style: _Ignored = None
+    background: _Ignored = None
+    moderation: _Ignored = None
+    complexity: _Ignored = None
+    user: _Ignored = None
+    safety_identifier: _Ignored = None
+
+
+class GeneratedImage(Struct, omit_defaults=True):
+    """`revised_prompt` is the class that the prompt was understood as."""
+
+    seed: int
+    b64_json: bytes | None = None
+    url: str | None = None
+    revised_prompt: str | None = None
+
+
+class Generations(Struct):
+    """OpenAI's reply, with model and version added."""
+
+    created: int
+    data: list[GeneratedImage]
+    size: str
+    output_format: str
+    model: str
+    version: str
+
+
+class OpenAIError(Struct):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIErrorReply(Struct):
+    """OpenAI's shape."""
+
+    error: OpenAIError
+
+
+# Where OpenAI has a code of its own, or another status.
+_RENAMED: dict[type[BaseException], tuple[int, str]] = {
+    InvalidField: (400, "invalid_value"),
+    UnknownModel: (404, "model_not_found"),
+    QueueFull: (429, "rate_limit_exceeded"),
+    QuotaExceeded: (429, "rate_limit_exceeded"),
+}
+
+
+def error_reply(error: BaseException, who: str = "") -> Reply:
+    """The reply for any error in OpenAI's shape: with its codes where it has one, with ours where not."""
+    problem, headers = problem_of(known(error, who))
+    status, code = _RENAMED.get(type(error), (problem.status, problem.code))
+    kind = "invalid_request_error" if isinstance(error, RequestError) else "server_error"
+    if code == "rate_limit_exceeded":
+        kind = "rate_limit_error"
+    field = "model" if isinstance(error, UnknownModel) else problem.field
+    told = OpenAIError(problem.detail, kind, None if field == "body" else field, code)
+    return Reply(status, JSON, msgspec.json.encode(OpenAIErrorReply(told)), headers)
+
+
+ERRORS = ErrorShape(error_reply, {JSON: OpenAIErrorReply}, renamed=_RENAMED)

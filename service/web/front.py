@@ -1,0 +1,147 @@
+"""What is in front of everything: a request to its route, errors to replies, every request counted."""
+
+import os
+import time
+from collections.abc import Callable
+
+from service import metrics
+from service.errors import MethodNotAllowed, QueueFull
+from service.keys import Charge, Keyring
+from service.registry import desired_state
+from service.registry.models import Models
+from service.registry.rollout import Rollout
+from service.web.clients import bento
+from service.web.connection.refusals import Refusals
+from service.web.error_shapes import shape_at
+from service.web.http import access, trace
+from service.web.http.asgi import (
+    BEGUN,
+    CLIENT_GONE,
+    AsgiApp,
+    Call,
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    header,
+    send_reply,
+)
+from service.web.routes import STATIC, find, scope_of
+
+
+class Front:
+    """The ASGI app in front of BentoML's, which gets only its own native routes and static files.
+
+    So nothing of BentoML's stack (timers, tracing, index page, a time series for each path) is on the
+    way of a sample. `native` are the paths of `@bentoml.api` methods. Who may come in: access.py.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        bento_app: AsgiApp,
+        native: frozenset[str],
+        keyring: Keyring | None = None,
+        token: str | None = None,
+    ) -> None:
+        """token: what orders may be given with in the place of a key."""
+        self.models = models
+        self._keyring = keyring
+        self._token = token
+        origins = models.settings.origins
+        self._app: AsgiApp = access.cors(self._answer, origins) if origins else self._answer
+        # In a container BentoML starts no worker again.
+        self.rollout = Rollout(models, desired_state.folder(), "BENTOML_CONTAINERIZED" not in os.environ)
+        self.draining = False
+        self.end: Callable[[], None] | None = None
+        """Ends the server as SIGTERM does; None where nobody started one."""
+        self.spans = trace.Spans()
+        self.refusals = Refusals()
+        self._bento_app = bento_app
+        self._native = native
+        self._passed_on = native | {bento.SCHEMA} if native else native
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._bento_app(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def enter(self, route: str, credential: str | None) -> Charge | None:
+        """The account of a request, where it has a key. Raises InvalidKey, MissingScope, LocalOnly."""
+        return access.enter(self._keyring, self._token, scope_of(route), credential)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = scope.get(BEGUN) or time.monotonic()
+        route, code, charge = "unknown", 500, None
+        id = trace.request_id(header(scope, b"x-request-id"))
+        traceparent = header(scope, b"traceparent")
+        try:
+            path = scope["path"]
+            if path in self._passed_on or path.startswith(STATIC):
+                route = path if path in self._passed_on else STATIC
+                charge = self.enter(route, access.credential(scope))
+                code = await self._pass_on(self._call(scope, receive, begun, charge), send, id)
+                return
+            row, parameters = find(scope)
+            route, method = row.path, row.method
+            charge = self.enter(route, access.credential(scope))
+            if charge is None and row.scope == "admin":
+                access.refuse_pages(scope)
+            if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
+                raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
+            assert row.handler is not None
+            reply = await row.handler(self._call(scope, receive, begun, charge), **parameters)
+            code = reply.status
+            await send_reply(send, reply, id)
+        except ClientGone:
+            code = CLIENT_GONE
+        except Exception as error:
+            if isinstance(error, QueueFull):
+                await self.refusals.wait()
+            reply = shape_at(scope["path"]).reply(error, trace.who(id, traceparent))
+            code = reply.status
+            await send_reply(send, reply, id)
+        finally:
+            seconds = time.monotonic() - begun
+            metrics.child(metrics.requests, route, code).inc()
+            metrics.child(metrics.request_seconds, route).observe(seconds)
+            if charge is not None:
+                charge.settle(code)
+            self.spans.record(route, scope["method"], code, seconds, traceparent)
+
+    def stop_being_ready(self) -> None:
+        self.draining = True
+        metrics.ready.set(0)
+
+    def drain(self) -> None:
+        """Not ready from now on; still answering for the grace period; then the server ends."""
+        self.stop_being_ready()
+        if self.end is not None:
+            self.end()
+
+    def _call(self, scope: Scope, receive: Receive, begun: float, charge: Charge | None) -> Call:
+        return Call(scope, receive, self.models, self.draining, self.rollout, self.drain, begun, charge)
+
+    async def _pass_on(self, call: Call, send: Send, id: str) -> int:
+        """Let BentoML answer, under our limits. Returns the status it sent."""
+        scope, receive = call.scope, call.receive
+        if scope["path"] in self._native:
+            if scope["method"] != "POST":
+                raise MethodNotAllowed(scope["method"], ["POST"])
+            scope[bento.CALL] = call
+            receive = await bento.checked(call)
+        elif scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(scope["method"], ["GET", "HEAD"])
+        status = 500
+
+        async def note_status(message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                added = [(b"x-request-id", id.encode("latin-1")), (b"x-content-type-options", b"nosniff")]
+                message["headers"] = [*message.get("headers", ()), *added]
+            await send(message)
+
+        await self._bento_app(scope, receive, note_status)
+        return status

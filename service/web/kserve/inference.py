@@ -1,0 +1,117 @@
+"""POST /v2/models/{model}/infer: images, as a tensor."""
+
+import re
+import time
+import zlib
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import metrics
+from service.drawing.sampler import Draw
+from service.errors import GanserveError, UnknownModel
+from service.generator.latents import Seeded, truncate
+from service.web.http.asgi import Call, Reply, header
+from service.web.http.bodies import WINDOWS, read_inflated
+from service.web.http.drawing_call import DrawingCall, timing_of
+from service.web.http.route import JSON
+from service.web.kserve import models
+from service.web.kserve.messages import InferParameters, InferRequest
+from service.web.kserve.models import find
+from service.web.kserve.tensors import Inputs, read_inputs, read_outputs, read_request, write_response
+
+
+async def infer(call: Call, model: str, version: str | None = None) -> Reply:
+    """POST /v2/models/{model}/infer."""
+    body = await read_inflated(call)
+    find(call.models, model, version)  # an unknown model is said before what is wrong with the body
+    asked, binary = read_request(body, header(call.scope, b"inference-header-content-length"))
+    parameters = asked.parameters or InferParameters()
+    drawing, inputs = await _understood(call, model, version, asked, binary)
+    found, in_binary = drawing.model, read_outputs(asked)
+    found.require_truncation(parameters.truncation)
+    if inputs.z is None:
+        assert inputs.seeds is not None
+        z = Seeded(inputs.seeds, found.contract.z_dim, parameters.truncation)
+    else:
+        z = truncate(inputs.z, parameters.truncation)
+    draw = Draw(found, None, inputs.label, z)
+    coding = response_coding(header(call.scope, b"accept-encoding"))
+    encode = partial(_answer, draw, in_binary, asked.id, coding)
+    reply = await drawing.finish(draw, lambda: _submitted(drawing, draw, encode, in_binary))
+    reply.headers["server-timing"] = timing_of(draw)
+    return reply
+
+
+def response_coding(accept_encoding: str | None) -> str | None:
+    """gzip, deflate or None: which the client likes best, and of equals the first, as Triton chooses."""
+    best, coding = 0.0, None
+    for part in (accept_encoding or "").lower().split(","):
+        name, _, parameter = part.partition(";")
+        weight = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", parameter)
+        quality = float(weight[1]) if weight else 1.0 if not parameter.strip() else 0.0
+        name = name.strip()
+        if name in (*WINDOWS, "identity") and quality > best:
+            best, coding = quality, name
+    return None if coding == "identity" else coding
+
+
+async def _submitted(
+    drawing: DrawingCall, draw: Draw, encode: Callable[[NDArray[np.uint8]], Reply], in_binary: bool
+) -> Reply:
+    """What `encode` makes of the images; a success of the model's statistics, or a failure."""
+    model, begun = draw.model, drawing.call.begun
+    try:
+        reply = await model.batcher.submit(
+            model.line, draw.z, draw.label, drawing.deadline, encode, draw.timing, in_binary
+        )
+    except GanserveError:
+        models.note(model, "fail", begun)
+        raise
+    models.note(model, "success", begun)
+    return reply
+
+
+def _answer(draw: Draw, binary: bool, id: str | None, coding: str | None, pixels: NDArray[np.uint8]) -> Reply:
+    begun, model = time.monotonic(), draw.model
+    document, content = write_response(pixels, binary, model.name, models.version(model), id)
+    headers = {
+        "ganserve-model": model.name,
+        "ganserve-version": model.version,
+        "ganserve-engine": model.engine.name,
+    }
+    if content:
+        headers["inference-header-content-length"] = str(len(document))
+    body = document + content
+    if coding:
+        stream = zlib.compressobj(1, wbits=WINDOWS[coding])
+        body = stream.compress(body) + stream.flush()
+        headers["content-encoding"] = coding
+    draw.timing.encode_seconds = time.monotonic() - begun
+    metrics.child(metrics.encode_seconds, "tensor").observe(draw.timing.encode_seconds)
+    return Reply(200, "application/octet-stream" if content else JSON, body, headers)
+
+
+async def _understood(
+    call: Call, name: str, version: str | None, asked: InferRequest, binary: memoryview
+) -> tuple[DrawingCall, Inputs]:
+    """Which model is to draw, and what. Raises what `DrawingCall.begin` and read_inputs raise."""
+    timeout = (asked.parameters or InferParameters()).timeout / 1e6 or None
+    found = find(call.models, name, version)
+    if asked.model_name not in (None, found.name):
+        raise UnknownModel(f"The path names the model {name}, and the body '{asked.model_name[:64]}'.")
+    named = asked.model_version if version is None else version
+    if asked.model_version is not None and find(call.models, name, asked.model_version) is not find(
+        call.models, name, named
+    ):
+        raise UnknownModel(f"The path names version {version}, and the body {asked.model_version}.")
+    drawing = await DrawingCall.begin(call, timeout, lambda: find(call.models, name, named))
+    inputs = read_inputs(asked, binary, drawing.model.contract, drawing.most_images)
+    if named is None:
+        seed = inputs.seeds[0] if inputs.seeds else None
+        picked = await DrawingCall.begin(call, timeout, lambda: call.models.pick(name, seed))
+        if picked.model is not drawing.model:
+            return picked, read_inputs(asked, binary, picked.model.contract, picked.most_images)
+    return drawing, inputs
