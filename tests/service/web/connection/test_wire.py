@@ -460,8 +460,8 @@ def late(one: Served, body: bytes, seconds: float) -> int:
         wait_until(lambda: any(each.is_answering() for each in connections))
         end = time.monotonic() + seconds
         wait_until(lambda: time.monotonic() > end)
-        connection.sendall(rest)
-        return answers(connection.recv(65536))[0][0]
+        connection.sendall(rest + LAST)
+        return answers(b"".join(iter(lambda: connection.recv(65536), b"")))[0][0]
 
 
 def test_the_time_that_a_body_takes_is_the_requests_own(wire):
