@@ -46,7 +46,7 @@ def _build(value: Any, kind: Any) -> Any:
         return [_build(one, inner[0]) for one in value]
     if kind is bytes:
         return base64.b64decode(value)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
         return kind(**{name: _build(one, hints[name]) for name, one in value.items() if name in hints})
     return value

@@ -3,11 +3,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import card, golden, there
 from benchmarks.gpu.card import Card
+from benchmarks.running import still_runs
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -62,20 +65,47 @@ def test_a_check_that_does_not_hold_makes_it_1_and_the_next_part_runs_all_the_sa
     monkeypatch.setattr(there, "run", lambda part: part.check("it", False, "no"))
     monkeypatch.setattr(golden, "run", lambda part: part.check("it", True, "yes"))
 
-    def inside(command_line, **_options):
-        return subprocess.CompletedProcess([], command.main(command_line[3:]))
-
-    monkeypatch.setattr(command.subprocess, "run", inside)
+    monkeypatch.setattr(command, "_wait", lambda line, _seconds: command.main(line[3:]))
     assert command.main(["--cpu", "--only", "there,golden", "--out", str(tmp_path)]) == 1
     assert "Failed: there (a check)." in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"there.json", "golden.json"}
 
 
 @pytest.mark.usefixtures("no_driver")
-def test_a_part_whose_time_is_over_is_ended_and_that_is_said(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(command, "_START_SECONDS", -0.9)
-    assert command.main(["--cpu", "--only", "golden", "--seconds", "1", "--out", str(tmp_path)]) == 0
-    assert "[golden] was ended" in capfd.readouterr().out
+@pytest.mark.parametrize(
+    ("had", "says"),
+    [
+        (None, "before anything was measured"),
+        ([{"name": "it", "holds": False}], "there (a check)"),
+        ([{"name": "it", "holds": True}], "Every check holds."),
+    ],
+)
+def test_a_part_whose_time_is_over_counts_by_what_it_had(tmp_path, monkeypatch, capsys, had, says):
+    def overdue(_line, _seconds):
+        assert not (tmp_path / "there.json").exists(), "an older run's is no part of this one"
+        if had is not None:
+            (tmp_path / "there.json").write_text(json.dumps({"checks": had}))
+
+    (tmp_path / "there.json").write_text("{}")
+    monkeypatch.setattr(command, "_wait", overdue)
+    code = command.main(["--cpu", "--only", "there", "--out", str(tmp_path)])
+    assert code == (0 if says.startswith("Every") else 1)
+    told = capsys.readouterr().out
+    assert "[there] was ended" in told
+    assert says in told
+
+
+def test_a_process_whose_time_is_over_ends_with_all_that_it_started(tmp_path):
+    code = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open("%s", "w").write(str(child.pid))
+child.wait()
+"""
+    told = tmp_path / "pid"
+    assert command._wait([sys.executable, "-c", code % told], 5) is None
+    grandchild = int(told.read_text())
+    wait_until(lambda: not psutil.pid_exists(grandchild) or not still_runs(psutil.Process(grandchild)))
 
 
 def test_a_part_that_is_none_is_refused():

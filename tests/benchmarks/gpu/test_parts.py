@@ -163,6 +163,7 @@ def test_a_rate_is_of_the_time_that_passed(monkeypatch):
 @pytest.mark.usefixtures("tiny")
 def test_the_other_ways_are_measured_one_by_one(part, monkeypatch):
     monkeypatch.setattr(ways, "_SECONDS", 0.01)
+    monkeypatch.setattr(ways, "_BATCHES", (1, 4))
     ways.run(part, (0.01, 64))
     for way in ("plain run", "IO binding", "copies apart", "1 sessions at once", "4 sessions at once"):
         assert rows(part, f"{sessions.SHIPPED} in fp32, {way}"), way
@@ -172,6 +173,7 @@ def test_the_other_ways_are_measured_one_by_one(part, monkeypatch):
 
 def test_pytorch_draws_what_onnx_runtime_draws_from_the_same_weights(part, monkeypatch):
     monkeypatch.setattr(pytorch, "_SECONDS", 0.01)
+    monkeypatch.setattr(pytorch, "_BATCHES", (1, 2))
     pytorch.run(part, ((0.05, 64),))
     assert len(part.checks) == 2
     assert part.failed == []
@@ -179,6 +181,7 @@ def test_pytorch_draws_what_onnx_runtime_draws_from_the_same_weights(part, monke
 
 def test_pytorch_with_other_weights_is_found_out(part, monkeypatch):
     monkeypatch.setattr(pytorch, "_SECONDS", 0.01)
+    monkeypatch.setattr(pytorch, "_BATCHES", (1, 2))
     real = pytorch._network
 
     def another(file, channels):
