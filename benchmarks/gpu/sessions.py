@@ -93,7 +93,7 @@ def placement(file: bytes, contract: Contract, part: Part, precision: str) -> di
 def rate(run: Callable[[], object], images: int, seconds: float, card: Card | None = None) -> dict[str, Any]:
     """Passes one after another for so long, three at least, or one where one is as long as that.
 
-    images: of each. Joules, where the driver tells them, of the card as a whole.
+    images: of each. card: whose joules are counted, all of them, by a counter of coarse steps: for long runs.
     """
     run()  # a shape's first pass chooses algorithms and makes buffers
     times: list[float] = []
@@ -116,7 +116,6 @@ def rate(run: Callable[[], object], images: int, seconds: float, card: Card | No
         "p50_ms": 1000 * float(np.median(times)),
         "p99_ms": 1000 * float(np.quantile(times, 0.99)) if len(times) >= 100 else None,
         "images_per_joule": images * len(times) / joules if joules else None,
-        "memory_used_mib": card.used_mib() if card else None,
     }
 
 
@@ -140,7 +139,9 @@ def sweep(
             break
         try:
             run = make(batch)
-            figures = rate(run, batch, seconds, part.card)
+            figures = rate(run, batch, seconds) | {
+                "memory_used_mib": part.card.used_mib() if part.card else None
+            }
         except Exception as error:  # out of memory, in ONNX Runtime's words or PyTorch's
             part.leave_out(f"{what} of {batch} images and more: {str(error).strip()[:300]}")
             break
