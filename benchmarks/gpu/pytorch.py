@@ -17,7 +17,7 @@ from service.generator.engines.lone import inputs
 
 _BATCHES = (1, 16, 64, 256)
 _SECONDS = 0.3
-_COMPILE_SECONDS = 20.0
+_COMPILE_SECONDS = 15.0
 
 
 def run(part: Part, sizes: tuple[tuple[float, int], ...] = ((10, 128), (100, 64))) -> None:
