@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The service sees to it itself (service/quiet.py); `bentoml containerize` does not import it.
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test check format dev bench chaos soak image image-cuda wheel constraints clean
+.PHONY: help serve test check format dev bench chaos soak gpu-check image image-cuda wheel constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, SSL_CERTFILE=, SSL_KEYFILE=, GANSERVE_*)"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench   measure the service and its peers on this machine (BENCH=--help, BENCH=--quick)"
 	@echo "make chaos   measure what is left of the service at ten times its capacity (CHAOS=--help)"
 	@echo "make soak    20 minutes of every route and client: errors, memory, threads (SOAK=--help, SOAK='--minutes 2')"
+	@echo "make gpu-check  4 minutes of what this machine's GPU gives, without an installation (GPU=--help, GPU=--cpu)"
 	@echo "make image   build the container image ganserve:latest (IMAGE=); make image-cuda: for NVIDIA GPUs"
 	@echo "make wheel   build the Python package into dist/: the client, and the service and training as extras"
 	@echo "make clean   remove the environments"
@@ -56,6 +57,10 @@ chaos: .venv/.installed
 
 soak: .venv/.installed
 	@.venv/bin/python -m benchmarks.soak $(SOAK)
+
+# Installs nothing: with the environment that is there, or whatever Python has onnxruntime-gpu.
+gpu-check:
+	@$(firstword $(wildcard .venv/bin/python) $(PYTHON)) -m benchmarks.gpu $(GPU)
 
 image: BENTOFILE = bentofile.yaml
 image: IMAGE ?= ganserve:latest

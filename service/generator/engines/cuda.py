@@ -1,7 +1,7 @@
 """What ONNX Runtime needs on CUDA: how many devices there are, its options, and one binding a bucket.
 
-Follows ONNX Runtime's documentation. The bindings are tested on its CPU provider; nothing here has been
-run or measured on a GPU.
+Follows ONNX Runtime's documentation. The bindings are tested on its CPU provider; nothing here has been run on a GPU
+yet, which `make gpu-check` is for.
 
 No CUDA graphs: ONNX Runtime keeps the captured graph with the thread that captured it, and forbids runs from
 several threads; models are warmed up on another thread than the lane's.
@@ -19,9 +19,8 @@ from service.machine.hardware import gpus
 PROVIDER = "CUDAExecutionProvider"
 MAX_BATCH = 64
 
-# EXHAUSTIVE, the default, searches anew at every new shape: 634 ms against 1.9 ms (PaddleX PR 5057).
-# No gpu_mem_limit: the warm-up meets every shape, so the arena has its full size before the model is ready, and
-# a limit could only fail a larger model.
+# EXHAUSTIVE, the default, searches anew at every new shape: 634 ms against 1.9 ms (as PaddleX PR 5057 says).
+# No gpu_mem_limit: the warm-up meets every bucket before the model is ready, and a limit could only fail a larger model.
 OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
 
 

@@ -10,11 +10,13 @@ from service.errors import EngineUnavailable
 from service.generator.contract import Contract
 from service.generator.engine import Forward
 from service.generator.engines import cuda as gpu
+from service.generator.engines import half
 from service.generator.engines.lone import from_size, pays_from
 
 # Two lanes gave 3,270, 3,770, 3,870, 3,860 and 3,940 images/s at 1, 4, 8, 16 and 32 images a pass; short passes keep
 # the wait for a lane short.
 CPU_MAX_BATCH = 8
+CUDA_PRECISIONS = ("fp32", "tf32", "fp16")
 
 
 class OrtEngine:
@@ -68,25 +70,37 @@ class OrtEngine:
     def _init_cuda(
         self, file: bytes, contract: Contract, precision: str, device: int, buckets: Sequence[int]
     ) -> None:
-        if precision not in ("auto", "fp32", "tf32"):
-            raise EngineUnavailable(
-                f"onnxruntime on CUDA computes this file in fp32 or tf32, not in {precision}."
-            )
-        self.precision = "tf32" if precision == "tf32" else "fp32"
+        self.precision = "fp32" if precision == "auto" else precision
         self.provider = gpu.PROVIDER
-        ort.preload_dlls()  # before the session, which else looks for CUDA and cuDNN on the system's path only
-        # TF32, the default where the GPU has it, rounds the factors of every product to 10 bits.
-        options = gpu.OPTIONS | {"device_id": str(device), "use_tf32": str(int(self.precision == "tf32"))}
-        session = _session(file, [(self.provider, options), "CPUExecutionProvider"], threads=1)
-        got = session.get_providers()[0]
-        if got != self.provider:  # the fall-back to CPU is silent (onnxruntime issue 23372)
-            raise EngineUnavailable(f"onnxruntime gave {got} instead of {self.provider}.")
+        session = cuda_session(file, self.precision, device)
         self.on_caller = False
         self.buckets = buckets
         self.max_batch = buckets[-1]
         self.wide = gpu.BoundPasses(session, contract, buckets, "cuda", device)
         self.lanes = [self.wide]
         self.reason = f"onnxruntime on CUDA: the session got GPU {device}."
+
+
+def cuda_session(file: bytes, precision: str, device: int, **options: str) -> ort.InferenceSession:
+    """A session that got GPU `device`. options: of the provider, on top of gpu.OPTIONS.
+
+    Raises EngineUnavailable: a precision that is not to be had, or another provider than CUDA.
+    """
+    if precision not in CUDA_PRECISIONS:
+        raise EngineUnavailable(
+            f"onnxruntime on CUDA computes this file in {', '.join(CUDA_PRECISIONS)}, not in {precision}."
+        )
+    ort.preload_dlls()  # before the session, which else looks for CUDA and cuDNN on the system's path only
+    # TF32, the default where the GPU has it, rounds the factors of every product to 10 bits.
+    own = {"device_id": str(device), "use_tf32": str(int(precision == "tf32"))}
+    if precision == "fp16":
+        file = half.convert(file)
+    provider = (gpu.PROVIDER, gpu.OPTIONS | own | options)
+    session = _session(file, [provider, "CPUExecutionProvider"], threads=1)
+    got = session.get_providers()[0]
+    if got != gpu.PROVIDER:  # the fall-back to CPU is silent (onnxruntime issue 23372)
+        raise EngineUnavailable(f"onnxruntime gave {got} instead of {gpu.PROVIDER}.")
+    return session
 
 
 def _forward(session: ort.InferenceSession, conditional: bool) -> Forward:

@@ -10,6 +10,7 @@ import pynvml
 import pytest
 
 from service.errors import EngineUnavailable
+from service.generator import golden
 from service.generator.engines import cuda
 from service.generator.engines.choose import choose
 from service.generator.engines.cuda import BoundPasses, buckets, device_count
@@ -223,11 +224,20 @@ def test_tf32_is_a_precision_of_its_own(pretended):
     assert pretended[1][0][1]["use_tf32"] == "1"
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_fp16_computes_in_half_precision_what_the_file_says(pretended):
+    engine = chosen(precision="fp16")
+    assert engine.precision == "fp16"
+    assert pretended[1][0][1]["use_tf32"] == "0"
+    z, label = inputs("rgb", 32)
+    errors = golden.difference(engine.wide(z, label), GENERATORS["rgb"].forward(z, label))
+    assert errors.excess("fp16") is None
+    assert (engine.wide(z, label) != chosen(precision="fp32").wide(z, label)).any()
+
+
 @pytest.mark.usefixtures("pretended")
-def test_a_precision_that_cuda_does_not_have_is_an_error(precision):
-    with pytest.raises(EngineUnavailable, match=precision):
-        chosen(precision=precision)
+def test_a_precision_that_cuda_does_not_have_is_an_error():
+    with pytest.raises(EngineUnavailable, match="not in bf16"):
+        chosen(precision="bf16")
 
 
 @pytest.mark.usefixtures("pretended")
