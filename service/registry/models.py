@@ -109,7 +109,7 @@ class Models(Mapping[str, Model]):
         not known yet.
         """
         if address is None:
-            return self._default()
+            return self.default
         name, at, wanted = address.partition("@")
         model = self._models.get(name)
         if model is None:
@@ -175,7 +175,9 @@ class Models(Mapping[str, Model]):
         model.end()
         log.info("model %s@%s is idle: others needed its place", model.name, model.version)
 
-    def _default(self) -> Model:
+    @property
+    def default(self) -> Model:
+        """The model of requests that name none. Raises NotReady where there is none."""
         if not self._models:
             raise NotReady(self.problem)
         return self._models.get(self.settings.default_model) or next(iter(self._models.values()))

@@ -114,6 +114,21 @@ def drawn(server, **asked) -> list[bytes]:
     return [base64.b64decode(image["image"]) for image in images]
 
 
+def test_it_opens_on_the_default_model_and_says_when_that_of_a_link_is_absent(visit):
+    page = visit("/")
+    expect(page.get_by_label("Model", exact=True)).to_have_value("fashion-mnist")
+    expect(page.locator("#facts")).to_contain_text("28 × 28 grey")
+    expect(page.locator("#facts")).not_to_contain_text("There is no model")
+    page = visit("/#model=gone")
+    expect(page.get_by_label("Model", exact=True)).to_have_value("fashion-mnist")
+    expect(page.locator("#facts")).to_contain_text(
+        "There is no model gone here that can draw; this is fashion-mnist."
+    )
+    page.get_by_label("Model", exact=True).select_option("colour")
+    expect(page.locator("#facts")).to_contain_text("RGB")
+    expect(page.locator("#facts")).not_to_contain_text("There is no model")
+
+
 def test_a_class_is_chosen_and_its_pictures_are_seen(visit, served):
     page = visit()
     expect(tiles(page)).to_have_count(40)

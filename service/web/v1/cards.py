@@ -31,6 +31,7 @@ def card(model: Model, models: Models) -> dict[str, Any]:
         "version": model.version or None,
         "verified": model.verified,
         "state": model.state,
+        "default": model is models.default,
         "problem": model.problem or None,
         "versions": [
             {"version": one.version, "state": one.state, "share": models.share(one)}
@@ -79,7 +80,7 @@ def _json(document: Any) -> Reply:
 
 _OBJECT = {JSON: dict[str, Any]}
 _CARD = (
-    "The card. Of a model that is ready: golden (differences to its golden samples, null where it has none), invariance "
+    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), invariance "
     "(most levels by which an image differed at load, in a batch and alone), truncation (whether it changes anything; "
     "where not, only 1 is allowed), checked (images, sizes, classes, seconds) and unchecked (what was not, in words)."
 )

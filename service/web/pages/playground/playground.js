@@ -16,13 +16,18 @@ const TOUCHES = { seed: ["compare"], n: [], truncation: Object.keys(PANELS) };
 const EVERY = "Every class in turn";
 const AGAIN_MS = 2000;
 
+// The model that the page's address names and that can't draw.
+let absent = "";
+
 async function start() {
   try {
     setCards((await ask("v1/models")).answer.data);
     // The refusal says where models were looked for.
     if (!cards.length) await ask("v1/samples", {});
     if (!cards.some(isUsable)) throw noneReady();
-    if (!isUsable(card())) view.model = (cards.find((one) => one.state === "ready") ?? cards.find(isUsable)).id;
+    const named = view.model;
+    if (!isUsable(card())) view.model = cards.filter(isUsable).sort((a, b) => rank(b) - rank(a))[0].id;
+    absent = named === view.model ? "" : named;
     await wake();
   } catch (error) {
     words(find("gallery-words"), error);
@@ -35,6 +40,9 @@ async function start() {
   drawAll();
   if (cards.some((one) => one.state === "loading")) setTimeout(watchLoading, AGAIN_MS);
 }
+
+// The model of requests that name none, then one that is in memory.
+const rank = (one) => 2 * one.default + (one.state === "ready");
 
 function isUsable(one) {
   return one?.state === "ready" || one?.state === "idle";
@@ -79,7 +87,7 @@ function showModels() {
   for (const id of ["truncation", "truncation-slider"]) find(id).disabled = !truncation;
   const colour = image.channels === 1 ? "grey" : "RGB";
   find("facts").textContent =
-    `${image.height} × ${image.width} ${colour}, z of ${z_dim} numbers. ${engine.name} ${engine.precision}, version ${version}.`;
+    `${absent && `There is no model ${absent} here that can draw; this is ${view.model}. `}${image.height} × ${image.width} ${colour}, z of ${z_dim} numbers. ${engine.name} ${engine.precision}, version ${version}.`;
   document.body.classList.toggle("large", image.width > 48);
 }
 
@@ -150,6 +158,7 @@ tabs.addEventListener("keydown", (event) => {
 
 find("model").addEventListener("change", async (event) => {
   view.model = event.target.value;
+  absent = "";
   try {
     await wake();
   } catch {
