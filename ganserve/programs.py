@@ -21,7 +21,7 @@ APP = _HERE / "_app" if (_HERE / "_app").is_dir() else _HERE.parent
 _BY_EXTRA = {
     "serve": ("bentoml", "msgspec", "onnx", "onnxruntime", "prometheus_client"),
     "training": (
-        *("matplotlib", "onnx", "onnxruntime", "onnxscript", "safetensors", "sklearn", "scipy"),
+        *("matplotlib", "onnx", "onnxruntime", "onnxscript", "rich", "safetensors", "sklearn", "scipy"),
         *("tensorboard", "threadpoolctl", "torch", "torchmetrics"),
     ),
 }
