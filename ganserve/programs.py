@@ -95,6 +95,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 @click.option("--ssl-certfile", type=_FILE, help="PEM, for https.")
 @click.option("--ssl-keyfile", type=_FILE, help="PEM, where the key is not in the other file.")
+@click.option("--settings", is_flag=True, help="Print what GANSERVE_ variables there are, and end.")
 @click.pass_context
 def serve(
     ctx: click.Context,
@@ -103,13 +104,16 @@ def serve(
     port: int,
     ssl_certfile: str | None,
     ssl_keyfile: str | None,
+    settings: bool,
 ) -> None:
     """Serve the generators of a folder, MODELS/NAME/generator.onnx; without one, what is shipped.
 
-    Settings are variables, GANSERVE_WORKERS and the like: docs/settings.md. Ctrl-C ends it.
+    Settings are variables, GANSERVE_WORKERS and the like: --settings prints them. Ctrl-C ends it.
     """
     _need("serve")
     environ = _environment()
+    if settings:
+        _become(["-m", "service.settings"], environ)
     # The service runs in its own folder, not in this one.
     environ["GANSERVE_MODELS"] = str(Path(models).absolute() if models else APP / "models")
     environ |= {name: str(Path(environ[name]).absolute()) for name in _FILES if environ.get(name)}

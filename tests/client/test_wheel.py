@@ -162,6 +162,12 @@ def test_serve_gives_the_repository_s_bytes_beside_modules_of_the_same_names(ful
         assert "Traceback" not in server.log
 
 
+def test_serve_has_the_settings_of_the_documents(full, hostile):
+    table = said(hostile, full, "serve", "--settings")
+    assert "| `GANSERVE_WORKERS` |" in table
+    assert table in (ROOT / "docs/settings.md").read_text()
+
+
 def test_serve_serves_the_folder_that_it_is_given(full, hostile, tmp_path):
     generators.folder(hostile / "mine", {"tiny": Tiny().file()})
     with serving(
