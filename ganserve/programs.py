@@ -123,7 +123,8 @@ def serve(
     certfile, keyfile = (str(Path(file).absolute()) if file else "" for file in (ssl_certfile, ssl_keyfile))
     os.chdir(APP)
     look = [sys.executable, "-m", "service.preflight", host, str(port), certfile, keyfile]
-    if code := subprocess.run(look, env=environ, check=False).returncode:
+    # In a group of its own: what it would say to a Ctrl-C is a traceback, and this process has a word for it.
+    if code := subprocess.run(look, env=environ, check=False, process_group=0).returncode:
         ctx.exit(code)
     words = ["-m", "bentoml", "serve", "service.app:Ganserve", "--host", host, "--port", str(port)]
     words += ["--ssl-certfile", certfile] * bool(certfile) + ["--ssl-keyfile", keyfile] * bool(keyfile)
