@@ -12,7 +12,7 @@ from ganserve.bench import Load
 from ganserve.client import INTERPOLATIONS, SAMPLES, Client, given
 from ganserve.ctrl_c import heeded
 from ganserve.errors import GanserveError, Unreachable
-from ganserve.files import Output, image_names
+from ganserve.files import Output, encode, image_names
 from ganserve.options import (
     MAX_SEED,
     finite,
@@ -24,7 +24,6 @@ from ganserve.options import (
     with_output,
     z_file,
 )
-from ganserve.pictures import encode
 from ganserve.programs import PROGRAMS
 from ganserve.terminal import bar, named, say, show_load, show_models
 
@@ -112,11 +111,7 @@ def sample(
     if z is not None and seed is not None:
         raise click.UsageError("--z and --seed exclude each other: z is what a seed stands for.")
     total = n or (len(label) if isinstance(label, list) else 1 if z is None else len(z))
-    with bar(total, "{task.completed}/{task.total} images") as (progress, task):
-
-        def tell(count: int) -> None:
-            progress.update(task, advance=count, refresh=True)
-
+    with bar(total, "images") as tell:
         drawn = client.sample(label, n, seed, z=z, truncation=truncation, model=model, tell=tell)
     if to.folder:
         names = image_names(client, drawn)
@@ -224,11 +219,13 @@ def bench(
     # What can't be answered at all ends here, with the server's own words.
     address = "@".join(client.origin(client.post(SAMPLES, fields | {"seed": seed})))
     load = Load(client.server, fields, connections, seconds, rate, seed)
-    with bar(seconds, "{task.description}") as (progress, task):
+    with bar(round(seconds * 1000)) as show:
+        shown = 0
 
         def tell(passed: float) -> None:
-            text = f"{load.images / (passed or 1):,.0f} images/s, {load.errors.total()} errors"
-            progress.update(task, completed=min(passed, seconds), description=text, refresh=True)
+            nonlocal shown
+            steps, shown = round(passed * 1000) - shown, round(passed * 1000)
+            show(steps, f"{load.images / (passed or 1):,.0f} images/s, {load.errors.total()} errors")
 
         # A full collection would hold everything up for some 15 ms: it would look at all that was imported.
         gc.freeze()

@@ -21,7 +21,7 @@ APP = _HERE / "_app" if (_HERE / "_app").is_dir() else _HERE.parent
 _BY_EXTRA = {
     "serve": ("bentoml", "msgspec", "onnx", "onnxruntime", "prometheus_client"),
     "training": (
-        *("matplotlib", "onnx", "onnxruntime", "onnxscript", "safetensors", "sklearn", "scipy"),
+        *("matplotlib", "onnx", "onnxruntime", "onnxscript", "rich", "safetensors", "sklearn", "scipy"),
         *("tensorboard", "threadpoolctl", "torch", "torchmetrics"),
     ),
 }
@@ -95,6 +95,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 @click.option("--ssl-certfile", type=_FILE, help="PEM, for https.")
 @click.option("--ssl-keyfile", type=_FILE, help="PEM, where the key is not in the other file.")
+@click.option("--settings", is_flag=True, help="Print what GANSERVE_ variables there are, and end.")
 @click.pass_context
 def serve(
     ctx: click.Context,
@@ -103,13 +104,16 @@ def serve(
     port: int,
     ssl_certfile: str | None,
     ssl_keyfile: str | None,
+    settings: bool,
 ) -> None:
     """Serve the generators of a folder, MODELS/NAME/generator.onnx; without one, what is shipped.
 
-    Settings are variables, GANSERVE_WORKERS and the like: docs/settings.md. Ctrl-C ends it.
+    Settings are variables, GANSERVE_WORKERS and the like: --settings prints them. Ctrl-C ends it.
     """
     _need("serve")
     environ = _environment()
+    if settings:
+        _become(["-m", "service.settings"], environ)
     # The service runs in its own folder, not in this one.
     environ["GANSERVE_MODELS"] = str(Path(models).absolute() if models else APP / "models")
     environ |= {name: str(Path(environ[name]).absolute()) for name in _FILES if environ.get(name)}
@@ -119,7 +123,8 @@ def serve(
     certfile, keyfile = (str(Path(file).absolute()) if file else "" for file in (ssl_certfile, ssl_keyfile))
     os.chdir(APP)
     look = [sys.executable, "-m", "service.preflight", host, str(port), certfile, keyfile]
-    if code := subprocess.run(look, env=environ, check=False).returncode:
+    # In a group of its own: what it would say to a Ctrl-C is a traceback, and this process has a word for it.
+    if code := subprocess.run(look, env=environ, check=False, process_group=0).returncode:
         ctx.exit(code)
     words = ["-m", "bentoml", "serve", "service.app:Ganserve", "--host", host, "--port", str(port)]
     words += ["--ssl-certfile", certfile] * bool(certfile) + ["--ssl-keyfile", keyfile] * bool(keyfile)

@@ -2,45 +2,42 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from ganserve.errors import Refused, one_line
 
-_PIPE_COLUMNS = 200  # a table in a pipe is not broken into narrower columns
-_stderr = Console(stderr=True)  # one, so that a line goes above a bar and not into it
-
 
 @contextmanager
-def bar(total: float, text: str) -> Iterator[tuple[Progress, TaskID]]:
-    """A progress bar on stderr, if that is a terminal. text: rich's template of what stands beside it."""
-    progress = Progress(
-        BarColumn(),
-        TextColumn(text),
-        TimeElapsedColumn(),
-        console=_stderr,
-        disable=not sys.stderr.isatty(),
-        transient=True,
-        auto_refresh=False,  # it would have a thread of its own, in the way of a load's clock
-    )
-    with progress:
-        task = progress.add_task("", total=total)
-        progress.refresh()
-        yield progress, task
+def bar(length: int, counted: str = "") -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr, if that is a terminal. It is told of each step, and maybe of what to show beside it.
+
+    counted: what the steps are, where their number is to be shown.
+    """
+    if not sys.stderr.isatty():
+        yield lambda steps, text=None: None
+        return
+    with click.progressbar(
+        length=length,
+        file=sys.stderr,
+        bar_template=f"%(bar)s %(info)s {counted}",
+        show_pos=bool(counted),
+        show_percent=False,
+        show_eta=False,
+        item_show_func=lambda text: None if text is None else str(text),
+    ) as shown:
+        yield shown.update
 
 
 def tell_wait(seconds: float, reason: Refused) -> None:
     """On a terminal: why nothing happens."""
     if sys.stderr.isatty():
-        _stderr.print(Text(f"Waiting {seconds:.0f} s: {reason}"), style="dim", soft_wrap=True)
+        # In place of a bar, which comes again below.
+        click.secho(f"\r\033[KWaiting {seconds:.0f} s: {reason}", dim=True, err=True)
 
 
 def say(where: object, what: str, facts: dict[str, Any], files: list[Path], as_json: bool) -> None:
@@ -75,14 +72,15 @@ def named(errors: dict[str, int]) -> str:
 
 
 def show(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
-    """A table on stdout, whole; a server's text in it is text and no markup."""
-    table = Table(box=None)
-    for head in heads:
-        table.add_column(head, justify="right" if head == "ms" else "left", overflow="fold")
-    for line in lines:
-        table.add_row(*(Text(one_line(str(text))) for text in line))
-    width = None if sys.stdout.isatty() else _PIPE_COLUMNS
-    Console(file=sys.stdout, width=width).print(table)
+    """A table on stdout. Columns of `ms` stand to the right."""
+    rows = [heads, *([one_line(str(text)) for text in line] for line in lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            text.rjust(width) if head == "ms" else text.ljust(width)
+            for head, text, width in zip(heads, row, widths, strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())
 
 
 def _line(card: dict[str, Any]) -> list[object]:

@@ -1,11 +1,14 @@
 """Before `make serve` or `ganserve serve` starts anything: are the settings allowed, is the port free, is there a certificate?"""
 
+import errno
 import socket
 import ssl
 import sys
+from pathlib import Path
 
 from service.errors import SettingsError
 from service.keys import keyring
+from service.machine import instance
 from service.settings import from_environment
 
 
@@ -27,7 +30,10 @@ def problem(host: str, port: str, certfile: str = "", keyfile: str = "") -> str 
         try:
             probe.bind((host, int(port)))
         except OSError as error:
-            return f"Can't listen on {host}:{port}: {error.strerror}. Try another port: {int(port) + 1}"
+            advice = f"Try another port: {int(port) + 1}"
+            if error.errno == errno.EADDRINUSE and (order := _reload(host, int(port), bool(certfile))):
+                advice = f"If your service there is to read its models again: `{order}`. Else try another port: {int(port) + 1}"
+            return f"Can't listen on {host}:{port}: {error.strerror}. {advice}"
     if certfile or keyfile:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
@@ -40,6 +46,15 @@ def problem(host: str, port: str, certfile: str = "", keyfile: str = "") -> str 
     if not names:
         return f"GANSERVE_MODELS is {settings.models}: there is no such folder."
     return None
+
+
+def _reload(host: str, port: int, https: bool) -> str | None:
+    """The order to read changed models, if it is a service of this user's that listens there."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    if instance.find(host, port) is None:
+        return None
+    url = f"http{'s' * https}://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{Path(sys.executable).with_name('ganserve')} admin --url {url} reload"
 
 
 if __name__ == "__main__":
