@@ -17,7 +17,8 @@ from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from service.generator import golden
-from service.generator.contract import SCHEMA, Contract, ImageShape, parse, slug, write
+from service.generator.classes import slug
+from service.generator.contract import SCHEMA, Contract, ImageShape, parse, write
 from service.registry.model import CARD, FILE, Model
 from service.settings import Settings as ServiceSettings
 from training.data.formats import load
