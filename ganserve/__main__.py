@@ -13,6 +13,7 @@ from ganserve.client import INTERPOLATIONS, SAMPLES, Client, given
 from ganserve.ctrl_c import heeded
 from ganserve.errors import GanserveError, Unreachable
 from ganserve.files import Output, image_names
+from ganserve.importing.command import import_command
 from ganserve.options import (
     MAX_SEED,
     finite,
@@ -66,6 +67,8 @@ def main() -> None:
     ganserve interpolate 1 2 3 --label Bag -o way.gif
     ganserve models
     ganserve bench --connections 64
+
+    `ganserve import` makes a model of anyone's trained generator.
 
     The server is GANSERVE_URL, or --url of each command; a key is GANSERVE_API_KEY, or --api-key.
 
@@ -238,6 +241,8 @@ def bench(
     if not load.latencies:
         raise click.ClickException(f"No request was answered with images: {named(load.errors)}.")
 
+
+main.add_command(import_command)
 
 if __name__ == "__main__":
     main(prog_name="ganserve")
