@@ -48,7 +48,7 @@ HOMES = {
     "onnxruntime": "service.generator ganserve.importing",
     "openvino": "service.generator.engines",
     "onnx": "service.generator training.export ganserve.importing",
-    "torch": "training",
+    "torch": "training ganserve.importing.torch_module",
     "click": "ganserve training.__main__ training.evaluation.evaluate training.export.export training.research",
 }
 # `registry.model`: export and import end by loading their file with the code that will serve it. `quiet`: before any library.

@@ -32,9 +32,13 @@ class About:
     text: str | None = None
 
 
-def about(source: Path, text: str | None) -> About:
+def about(factory: str | None, source: Path, text: str | None) -> About:
+    """factory: of a torch module. source: the file that holds the weights."""
+    digest = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
+    if factory is None:
+        return About(source.name, digest, text)
     return About(
-        source.name, hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else "", text
+        f"torch module `{factory}`, weights {source.name if digest else 'as it makes them'}", digest, text
     )
 
 
