@@ -123,10 +123,11 @@ def parse(file: bytes) -> Contract:
         else:
             domains.add(part.domain)
     if foreign := domains - _PLAIN_DOMAINS:
-        raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}")
+        raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}; {_IMPORT}")
     contract = _metadata(model)
     _check_graph(model.graph, contract)
-    graph.refuse_faults(model)
+    for fault in graph.faults(model):
+        raise ContractError(f"{fault.text}; {_IMPORT}" if fault.kind == "random" else fault.text)
     if contract.classes is not None:
         graph.labels_stay_inside(model, contract.class_count)
     return contract

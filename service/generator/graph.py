@@ -31,14 +31,8 @@ class Fault(NamedTuple):
     output: str = ""
 
 
-def refuse_faults(model: onnx.ModelProto) -> None:
-    """Raise ContractError where the graph, a branch, a loop or a function of it draws numbers, is in training, or holds NaN."""
-    for fault in faults(model):
-        raise ContractError(fault.text)
-
-
 def faults(model: onnx.ModelProto) -> Iterator[Fault]:
-    """All that `refuse_faults` refuses."""
+    """Where the graph, a branch, a loop or a function of it draws numbers, is in training, or holds NaN."""
     yield from _nan(model)
     values = _constants(model)
     for node in _parts(model, onnx.NodeProto):

@@ -188,6 +188,35 @@ def as_uint8() -> onnx.ModelProto:
     return one
 
 
+def stylegan() -> onnx.ModelProto:
+    """z is brought to one length, labels are rows of no numbers, and the styles come out beside RGBA images."""
+    nodes = [
+        ("length", "", ("ReduceL2", ["z"], {"axes": [1]})),
+        ("unit", "", ("Div", ["z", "length"], {})),
+        ("both", "", ("Concat", ["unit", "c"], {"axis": 1})),
+        ("ws", "", ("MatMul", ["both", "w0"], {})),
+        ("maps", "", ("Reshape", ["ws", "shape"], {})),
+    ]
+    tensors = {
+        "w0": weights(16, 128, scale=2),
+        "shape": np.array([-1, 8, 4, 4]),
+        **upsampling_weights(4),
+    }
+    inputs = {"z": (T.FLOAT, ["N", 16]), "c": (T.FLOAT, ["N", 0])}
+    one = model(inputs, [*nodes, *upsampling("maps", 4)], ("image", T.FLOAT, ["N", 4, 16, 16]), tensors)
+    one.graph.output.insert(0, h.make_tensor_value_info("ws", T.FLOAT, ["N", 128]))
+    return one
+
+
+def from_noise_image() -> onnx.ModelProto:
+    """In half precision, from a picture of noise."""
+    nodes = [("maps", "", ("Conv", ["noise", "w0"], {"pads": [1, 1, 1, 1]})), *upsampling("maps", 1)]
+    tensors = {"w0": weights(8, 1, 3, 3, scale=1), **upsampling_weights(1)}
+    halves = {name: value.astype(np.float16) for name, value in tensors.items()}
+    output = ("image", T.FLOAT16, ["N", 1, 16, 16])
+    return model({"noise": (T.FLOAT16, ["N", 1, 4, 4])}, nodes, output, halves)
+
+
 def noisy(operator: str = "RandomNormalLike") -> onnx.ModelProto:
     """Noise on its maps, as StyleGAN has it."""
     draws: Node = (operator, ["maps"], {"scale": 2.0, "mean": 0.5})

@@ -10,7 +10,7 @@ from onnx import helper as h
 
 from service.generator import contract
 from service.generator.contract import parse
-from tests.generators import Tiny
+from tests.generators import Tiny, with_graph
 from tests.importing import foreign
 from tests.importing.foreign import save
 from tests.importing.test_pictures import run
@@ -199,12 +199,21 @@ def test_names_of_classes_come_from_a_file_and_are_counted(tmp_path):
     assert "There are 6 names of classes, and the graph has rows for 5" in result.output
 
 
-def test_the_service_sends_a_foreign_file_to_import(tmp_path):
-    for model in (foreign.dcgan(), _custom(), foreign.keras()):
+def test_more_names_than_the_graph_has_rows_are_refused_with_both_numbers(tmp_path):
+    path = save(foreign.keras(), tmp_path / "theirs.onnx")
+    assert "There are 5 names of classes, and the graph has rows for 4" in refused(path, "--classes", "5")
+    assert run(path, "--check", "--classes", "3").exit_code == 0
+
+
+def test_the_service_sends_a_foreign_file_to_import():
+    draws = with_graph(
+        lambda model: model.graph.node.append(h.make_node("RandomNormal", [], ["x"], shape=[1]))
+    )
+    for file in (*(one.SerializeToString() for one in (foreign.dcgan(), _custom(), foreign.keras())), draws):
         with pytest.raises(contract.ContractError) as refusal:
-            contract.parse(model.SerializeToString())
+            contract.parse(file)
         assert "training export" not in str(refusal.value)
-    assert "`ganserve import FILE --out models/NAME`" in str(refusal.value)
+        assert "`ganserve import FILE --out models/NAME`" in str(refusal.value)
 
 
 def test_a_file_of_the_contract_is_imported_as_it_is_with_its_names(tmp_path):

@@ -11,6 +11,7 @@ import onnxruntime as ort
 import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
+from PIL import Image
 
 from ganserve.importing.command import import_command
 from service.generator import golden
@@ -39,7 +40,7 @@ def served(out: Path, seeds: range = SEEDS) -> tuple[NDArray[np.uint8], Contract
 
 
 def original(
-    model: onnx.ModelProto, seeds: range = SEEDS, batch: int | None = None, **feeds: NDArray
+    model: onnx.ModelProto, seeds: range = SEEDS, batch: int | None = None, output: int = 0, **feeds: NDArray
 ) -> NDArray:
     """feeds: by input, those of all seeds. batch: images of a pass; those that are too few are filled up with zeros."""
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -50,7 +51,7 @@ def original(
             part = value if len(value) != len(seeds) else value[start : start + (batch or len(seeds))]
             missing = (batch or len(part)) - len(part)
             fed[name] = np.pad(part, [(0, missing), *[(0, 0)] * (part.ndim - 1)]) if len(value) > 1 else part
-        parts.append(session.run(None, fed)[0])
+        parts.append(session.run(None, fed)[output])
     return np.concatenate(parts)[: len(seeds)]
 
 
@@ -74,6 +75,17 @@ def _dcgan(model: onnx.ModelProto, batch: int | None = None) -> NDArray[np.uint8
 
 def _one_hot(count: int) -> NDArray[np.float32]:
     return np.eye(count, dtype=np.float32)[np.array(SEEDS) % count]
+
+
+def _on_white(images: NDArray) -> NDArray[np.uint8]:
+    """images: [N, 4, H, W] in -1 to 1, alpha last, as Pillow lays them on white."""
+    pixels = levels(images).transpose(0, 2, 3, 1)
+    white = Image.new("RGBA", pixels.shape[2:0:-1], "white")
+    flat = [
+        Image.alpha_composite(white, Image.fromarray(np.ascontiguousarray(one))).convert("RGB")
+        for one in pixels
+    ]
+    return np.stack([np.asarray(one) for one in flat]).transpose(0, 3, 1, 2)
 
 
 def _within_2(normal: float) -> float:
@@ -129,6 +141,16 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], Callable[[onnx.ModelProto]
     "uint8": (
         foreign.as_uint8,
         lambda model: original(model, input=z(100).reshape(-1, 100, 1, 1)).transpose(0, 3, 1, 2),
+        [],
+    ),
+    "a picture of noise, in halves": (
+        foreign.from_noise_image,
+        lambda model: levels(original(model, noise=z(16).reshape(-1, 1, 4, 4).astype(np.float16))),
+        [],
+    ),
+    "RGBA, rows of no labels, and a second output": (
+        foreign.stylegan,
+        lambda model: _on_white(original(model, output=1, z=z(16), c=np.zeros((len(SEEDS), 0), np.float32))),
         [],
     ),
     "truncated z": (
@@ -221,3 +243,12 @@ def _drawn_outside(operator: str) -> onnx.ModelProto:
         onnx.helper.make_tensor_value_info("drawn", onnx.TensorProto.FLOAT, ["N", "C", 4, 4])
     )
     return one
+
+
+def test_a_card_says_where_truncation_changes_nothing_and_how_a_fixed_batch_is_drawn(tmp_path):
+    assert run(save(foreign.stylegan(), tmp_path / "a.onnx"), "--out", tmp_path / "a").exit_code == 0
+    assert "Truncation changes nothing" in (tmp_path / "a" / "README.md").read_text("utf-8")
+    assert run(save(foreign.modulated(3), tmp_path / "b.onnx"), "--out", tmp_path / "b").exit_code == 0
+    card = (tmp_path / "b" / "README.md").read_text("utf-8")
+    assert "takes a batch of 3 only, so a loop in the file draws the images of a request 3 at a time" in card
+    assert "Truncation changes nothing" not in card

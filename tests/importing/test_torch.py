@@ -78,6 +78,7 @@ def built(name: str, kind: str, **arguments: int) -> torch.nn.Module:
     for one in made.modules():
         if isinstance(one, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(one.weight, 1, 0.3)
+            assert one.running_var is not None
             torch.nn.init.uniform_(one.running_var, 0.001, 0.01)
     return made.eval()
 
