@@ -88,6 +88,12 @@ def _on_white(images: NDArray) -> NDArray[np.uint8]:
     return np.stack([np.asarray(one) for one in flat]).transpose(0, 3, 1, 2)
 
 
+def _open_inputs() -> onnx.ModelProto:
+    one = foreign.reshaping(4)
+    one.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    return one
+
+
 def _within_2(normal: float) -> float:
     """The number below which as much of the normal within -2 to 2 lies as of the whole normal below this one."""
     whole = NormalDist()
@@ -104,6 +110,11 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], Callable[[onnx.ModelProto]
     "a batch in a reshape": (
         lambda: foreign.reshaping(1),
         lambda model: levels(original(model, batch=1, z=z(16))),
+        [],
+    ),
+    "a batch that the inputs do not tell": (
+        _open_inputs,
+        lambda model: levels(original(model, batch=4, z=z(16))),
         [],
     ),
     "modulated, batch 1": (
