@@ -55,28 +55,27 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
     output = choose_output(outputs_of(foreign.model.graph), wishes)
     if isinstance(output, Fault):
         raise Refused([*faults, output])
-    original = None
+    original, raw, classes = None, None, None
     notes: list[str] = []
-    if feeds is not None and not unknown and not foreign.faults:
-        feeds, classes, open_ = _with_classes(foreign.model, feeds, wishes)
-        faults += open_
+    if feeds is not None and not foreign.faults:
+        found: list[Fault] = []
+        if not unknown:
+            feeds, classes, found = _with_classes(foreign.model, feeds, wishes)
         try:
             if wishes.noise and randomness.random_nodes(foreign.model.graph):
                 feeds = _without_draws(foreign, feeds, wishes.noise, notes)
-            # To be looked at only, where they are asked about.
+            # Draws that are asked about do not keep anything else from being seen.
             original = Original(randomness.silenced(foreign.model), feeds, [output.name])
-        except Refused as refused:
-            faults += refused.faults
-    else:
-        classes = None
-    raw = None
-    if original is not None:
-        try:
             raw = original.raw(*original.inputs(_LOOKED_AT))
+        except Refused as refused:
+            found += refused.faults
         except Exception as error:  # onnxruntime raises a dozen classes of its own
-            faults.append(
-                Fault(f"ONNX Runtime can't run it: {error}", "--z, --label, --constant: are they right?")
-            )
+            mend = "--z, --label, --constant: are they right?"
+            found.append(Fault(f"ONNX Runtime can't run it: {error}", mend))
+        if not unknown:
+            faults += found
+        elif raw is not None and not np.isfinite(raw.astype(np.float64)).all():
+            raw = None
     shape = raw.shape[1:] if raw is not None else _inferred(foreign.model, output)
     picture = None if shape is None else find_picture(foreign.model.graph, output, shape, raw, wishes)
     if isinstance(picture, list):

@@ -53,6 +53,9 @@ def find_roles(inputs: Sequence[Signature], wishes: Wishes) -> tuple[Feeds | Non
                 constants.append(Constant(one, np.zeros(shape, one.dtype), per_image))
             elif isinstance(z, Signature):
                 faults.append(_unknown(one, label))
+                # To look at the output meanwhile.
+                if isinstance(guess := _constant(one, 1.0, z), Constant):
+                    constants.append(guess)
     if not isinstance(z, Signature):
         return None, faults
     noise = _noise(z, wishes)

@@ -41,6 +41,20 @@ def test_every_fault_is_said_at_once_each_with_its_option(tmp_path):
     assert "\n4. " in said
 
 
+def test_what_can_be_seen_is_not_asked_for_while_an_input_is_open(tmp_path):
+    one = foreign.biggan()
+    one.graph.node.extend(
+        [h.make_node("Mul", ["image", "half"], ["dark"]), h.make_node("Add", ["dark", "half"], ["pixels"])]
+    )
+    one.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0.5, np.float32), "half"))
+    one.graph.output[0].CopyFrom(h.make_tensor_value_info("pixels", T.FLOAT, None))
+    said = refused(save(one, tmp_path / "theirs.onnx"))
+    assert "--constant truncation=0.7" in said
+    assert "\n2. " not in said
+    checked = run(tmp_path / "theirs.onnx", "--check", "--constant", "truncation=1")
+    assert "RGB 16x16, NCHW, in 0 to 1" in checked.output
+
+
 def test_an_option_mends_each_thing_that_was_asked_for(tmp_path):
     one = foreign.biggan()
     one.graph.input.append(h.make_tensor_value_info("w_avg", T.FLOAT, [24]))

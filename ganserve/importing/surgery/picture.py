@@ -199,7 +199,7 @@ def _range(graph: onnx.GraphProto, output: Signature, raw: NDArray | None, wishe
     low, high = float(raw.min()), float(raw.max())
     if low < -0.1 and high > 0.1 and max(-low, high) <= 4:
         return "-1..1"
-    if low >= 0 and 0.1 < high <= 1.001:
+    if low >= -0.001 and 0.1 < high <= 1.001:
         return "0..1"
     if high > 32 and low > -64 and high < 320:
         return "0..255"
