@@ -1,8 +1,8 @@
 """Where a result goes: a file, a folder or stdout; nothing that exists is overwritten unasked."""
 
 import os
-import re
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,5 +95,10 @@ def image_names(client: Client, drawn: Samples) -> list[str]:
         return [str(end) for end in ends]
     slugs = client.model(f"{drawn.model}@{drawn.version}")["slugs"]
     # What a server calls a class can't lead to another folder.
-    classes = [re.sub(r"[^\w-]", "_", slugs[label]) for label in drawn.labels]
+    classes = ["".join(c if _stays(c) else "_" for c in slugs[label]) for label in drawn.labels]
     return [f"{name}-{end}" for name, end in zip(classes, ends, strict=True)]
+
+
+def _stays(c: str) -> bool:
+    """Letters, digits, and the marks that are vowels in many scripts."""
+    return c in "-_" or unicodedata.category(c)[0] in "LNM"
