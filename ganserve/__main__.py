@@ -67,7 +67,8 @@ def main() -> None:
     ganserve models
     ganserve bench --connections 64
 
-    `ganserve serve` is such a server, and `ganserve training` makes its models: each an extra of the package.
+    `ganserve serve` is such a server, `ganserve training` makes its models, and `ganserve import` makes one of anyone's
+    trained generator: each an extra of the package.
 
     The server is GANSERVE_URL, or --url of each command; a key is GANSERVE_API_KEY, or --api-key.
 

@@ -2,8 +2,8 @@
 
 import io
 import os
-import re
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +99,7 @@ def image_names(client: Client, drawn: Samples) -> list[str]:
         return [str(end) for end in ends]
     slugs = client.model(f"{drawn.model}@{drawn.version}")["slugs"]
     # What a server calls a class can't lead to another folder.
-    classes = [re.sub(r"[^\w-]", "_", slugs[label]) for label in drawn.labels]
+    classes = ["".join(c if _stays(c) else "_" for c in slugs[label]) for label in drawn.labels]
     return [f"{name}-{end}" for name, end in zip(classes, ends, strict=True)]
 
 
@@ -127,3 +127,8 @@ def grid(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     cells[:count] = images
     in_rows = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
     return in_rows.reshape(rows * height, columns * width, channels)
+
+
+def _stays(c: str) -> bool:
+    """Letters, digits, and the marks that are vowels in many scripts."""
+    return c in "-_" or unicodedata.category(c)[0] in "LNM"

@@ -69,6 +69,12 @@ admin = AnyWords(
     "serve",
     "Orders to a server of this user's on this machine: reload, direct, retire, drain.",
 )
+import_ = AnyWords(
+    "import",
+    "from ganserve.importing.command import import_command; import_command(prog_name='ganserve import')",
+    "serve",
+    "Make a model of anyone's trained generator: ONNX, a PyTorch module, a folder of the Hub.",
+)
 
 
 def address(ctx: click.Context, option: click.Parameter, host: str) -> str:
@@ -131,7 +137,7 @@ def serve(
     _become(words, environ)
 
 
-PROGRAMS = [serve, admin, training, train]
+PROGRAMS = [serve, import_, admin, training, train]
 
 
 def _need(extra: str) -> None:

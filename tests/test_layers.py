@@ -47,14 +47,15 @@ HOMES = {
     "circus": "service.signals",
     "uvicorn": "service.app service.web.connection",
     "httptools": "service.web.connection ganserve.connection",
-    "onnxruntime": "service.generator",
+    "onnxruntime": "service.generator ganserve.importing",
     "openvino": "service.generator.engines",
-    "onnx": "service.generator training.export",
-    "torch": "training",
+    "onnx": "service.generator training.export ganserve.importing",
+    "torch": "training ganserve.importing.torch_module",
     "click": "ganserve training.__main__ training.commands training.research",
 }
-# `generator`: export ends by loading its file with the code that will serve it. `quiet`: before any library.
+# `generator`: export and import end by loading their file with the code that will serve it. `quiet`: before any library.
 SHARED = "generator settings errors quiet"
+IMPORT = "ganserve.importing.command"
 MOST_MODULES, MOST_LINES = 12, 280
 
 
@@ -102,14 +103,29 @@ def test_the_service_runs_without_torch_training_and_the_client():
 def test_the_client_needs_nothing_of_the_service_and_of_training():
     others = {"bentoml", "msgspec", "onnx", "onnxruntime", "service", "torch", "training", "tests"}
     for module, names in imports("ganserve").items():
-        assert not {name.split(".")[0] for name in names} & others, module
+        if not owner(module, ["ganserve.importing"]):
+            assert not {name.split(".")[0] for name in names} & others, module
+            # What it knows of `ganserve import` is its options.
+            assert {owner(name, inside("ganserve")) for name in names if "importing" in name} <= {IMPORT}, (
+                module
+            )
 
 
-def test_training_knows_the_files_of_the_service_and_nothing_of_requests():
+def test_the_client_starts_without_what_import_needs():
+    code = f"import sys, ganserve.__main__, {IMPORT}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"bentoml", "msgspec", "onnx", "onnxruntime", "service", "torch", "training"} & set(
+        shown.stdout.split()
+    )
+
+
+@pytest.mark.parametrize("package", ["training", "ganserve.importing"])
+def test_who_makes_files_knows_those_of_the_service_and_nothing_of_requests(package):
     shared = [f"service.{name}" for name in SHARED.split()]
-    for module, names in imports("training").items():
-        others = {name for name in names if name.split(".")[0] == "service" and not owner(name, shared)}
-        assert others == set(), module
+    for module, names in imports(package.split(".")[0]).items():
+        if owner(module, [package]):
+            others = {name for name in names if name.split(".")[0] == "service" and not owner(name, shared)}
+            assert others == set(), module
 
 
 @pytest.mark.parametrize("package", ["service", "training", "benchmarks"])

@@ -122,7 +122,7 @@ def label_index(label: Label, contract: Contract) -> int:
     if contract.classes is None:
         raise InvalidField("label", "This model is unconditional: it takes no label.")
     if isinstance(label, str):
-        index = contract.label_of.get(label.strip().casefold())
+        index = contract.label_of(label)
         if index is None and label.isascii() and label.isdigit() and len(label) < 10:
             index = int(label)
     else:

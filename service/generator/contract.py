@@ -7,7 +7,6 @@ The reader judges files that it did not write, so the schema lives here, and exp
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from msgspec import Meta, Struct
 
 from service.errors import ContractError
 from service.generator import graph
+from service.generator.classes import ClassNames, folded
 
 METADATA_KEY = "ganserve"
 SCHEMA = 1
@@ -28,6 +28,7 @@ IR_VERSION = 10
 
 _Signature = tuple[str, str, tuple[int | None, ...]]
 _PLAIN_DOMAINS = {"", "ai.onnx"}
+_IMPORT = "`ganserve import FILE --out models/NAME` makes one of it, or says what is missing"
 _NAMES_A_DOMAIN = onnx.NodeProto | onnx.OperatorSetIdProto | onnx.FunctionProto
 _CARD_ROW = re.compile(r"^\| SHA-256 of generator\.onnx \|(.*)\|[ \t]*$", re.MULTILINE)
 
@@ -66,23 +67,17 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         return len(self.classes or ())
 
     @cached_property
+    def names(self) -> ClassNames:
+        return ClassNames(tuple(self.classes or ()))
+
+    @property
     def slugs(self) -> list[str]:
         """The class names as URLs write them, in the order of the labels."""
-        return [slug(name) for name in self.classes or ()]
+        return self.names.slugs
 
-    @cached_property
-    def label_of(self) -> dict[str, int]:
-        """Label by case-folded class name and by slug."""
-        names = self.classes or []
-        return {self_slug: i for i, self_slug in enumerate(self.slugs)} | {
-            name.casefold(): i for i, name in enumerate(names)
-        }
-
-
-def slug(class_name: str) -> str:
-    """`T-shirt/top` -> `t-shirt-top`: lower-case letters and digits, joined by hyphens."""
-    plain = unicodedata.normalize("NFKD", class_name).casefold()
-    return re.sub(r"[^\w]+", "-", plain.encode("ascii", "ignore").decode() or plain).strip("-_")
+    def label_of(self, name: str) -> int | None:
+        """The label of a class by its name, in any case, or its slug."""
+        return self.names.label_of.get(folded(name))
 
 
 def version(file: bytes) -> str:
@@ -122,14 +117,17 @@ def parse(file: bytes) -> Contract:
     for part in _parts(model):
         if isinstance(part, onnx.TensorProto):
             if part.data_location == onnx.TensorProto.EXTERNAL or part.external_data:
-                raise ContractError("external data is refused: the weights must be inside the file")
+                raise ContractError(
+                    f"external data is refused: the weights must be inside the file; {_IMPORT}"
+                )
         else:
             domains.add(part.domain)
     if foreign := domains - _PLAIN_DOMAINS:
-        raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}")
+        raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}; {_IMPORT}")
     contract = _metadata(model)
     _check_graph(model.graph, contract)
-    graph.refuse_faults(model)
+    for fault in graph.faults(model):
+        raise ContractError(f"{fault.text}; {_IMPORT}" if fault.kind == "random" else fault.text)
     if contract.classes is not None:
         graph.labels_stay_inside(model, contract.class_count)
     return contract
@@ -148,7 +146,7 @@ def _metadata(model: onnx.ModelProto) -> Contract:
     document = next((prop.value for prop in model.metadata_props if prop.key == METADATA_KEY), None)
     if document is None:
         raise ContractError(
-            f"no metadata under the key '{METADATA_KEY}': was it written by `training export`?"
+            f"no metadata under the key '{METADATA_KEY}': a generator of another making; {_IMPORT}"
         )
     try:
         contract = msgspec.json.decode(document, type=Contract)
@@ -162,8 +160,8 @@ def _metadata(model: onnx.ModelProto) -> Contract:
     if classes is not None:
         if not classes:
             raise ContractError("classes is empty: use null for an unconditional generator")
-        if not all(contract.slugs) or len(set(contract.slugs)) < len(classes):
-            raise ContractError(f"class names must differ, also as slugs: {contract.slugs}")
+        if refusal := contract.names.refusal():
+            raise ContractError(f"names of classes: {refusal}")
     for sample in contract.golden:
         if (sample.label is None) != (classes is None) or (sample.label or 0) >= max(1, contract.class_count):
             raise ContractError(f"golden sample of seed {sample.seed}: label {sample.label} is not a class")
@@ -196,7 +194,9 @@ def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:
     want_outputs = [("image", "UINT8", (None, shape.channels, shape.height, shape.width))]
     for kind, got, want in (("inputs", inputs, want_inputs), ("outputs", outputs, want_outputs)):
         if got != want:
-            raise ContractError(f"{kind} are {got}, the contract has {want} (None is the free batch axis)")
+            raise ContractError(
+                f"{kind} are {got}, the contract has {want} (None is the free batch axis); {_IMPORT}"
+            )
 
 
 def _signature(value: onnx.ValueInfoProto) -> _Signature:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -22,22 +22,31 @@ _HOLDS_LABELS = {TensorProto.INT32, TensorProto.INT64}
 _Values = dict[str, list[TensorProto | None]]
 
 
-def refuse_faults(model: onnx.ModelProto) -> None:
-    """Raise ContractError where the graph, a branch, a loop or a function of it draws numbers, is in training, or holds NaN."""
-    _refuse_nan(model)
+class Fault(NamedTuple):
+    """kind: `random`, `training` or `nan`. where: which node or weights. output: what the node makes; of weights nothing."""
+
+    kind: str
+    text: str
+    where: str
+    output: str = ""
+
+
+def faults(model: onnx.ModelProto) -> Iterator[Fault]:
+    """Where the graph, a branch, a loop or a function of it draws numbers, is in training, or holds NaN."""
+    yield from _nan(model)
     values = _constants(model)
     for node in _parts(model, onnx.NodeProto):
         where = f"{node.op_type} '{node.name}'" if node.name else node.op_type
+        output = node.output[0] if node.output else ""
         if node.op_type in _DRAWS:
-            raise ContractError(
-                f"the graph draws random numbers, by {where}: one (z, label) would have many images"
-            )
+            text = f"the graph draws random numbers, by {where}: one (z, label) would have many images"
+            yield Fault("random", text, where, output)
         if node.op_type == "Dropout" and _is_on(node, values):
-            raise ContractError(f"dropout is left on, in {where}: one (z, label) would have many images")
+            text = f"dropout is left on, in {where}: one (z, label) would have many images"
+            yield Fault("training", text, where, output)
         if node.op_type == "BatchNormalization" and _attribute(node, "training_mode"):
-            raise ContractError(
-                f"batch norm is left in training, in {where}: an image would depend on the others of its batch"
-            )
+            text = f"batch norm is left in training, in {where}: an image would depend on the others of its batch"
+            yield Fault("training", text, where, output)
 
 
 def labels_stay_inside(model: onnx.ModelProto, classes: int) -> bool:
@@ -46,8 +55,23 @@ def labels_stay_inside(model: onnx.ModelProto, classes: int) -> bool:
     False: it can't be seen. Raises ContractError where a table has fewer rows than there are classes. Engines take
     that in silence: OpenVINO makes a row up, ONNX Runtime does on CUDA (its issue 10234), and one-hot rows are 0.
     """
+    found, seen = _look_ups(model, "label")
+    for operator, rows in found:
+        if rows < classes:
+            raise ContractError(f"there are {classes} classes, and {operator} looks them up in {rows} rows")
+    return seen
+
+
+def label_rows(model: onnx.ModelProto, name: str) -> int | None:
+    """How many classes the input `name` may have: rows of the smallest table it is looked up in; None if none is seen."""
+    return min((rows for _, rows in _look_ups(model, name)[0]), default=None)
+
+
+def _look_ups(model: onnx.ModelProto, name: str) -> tuple[list[tuple[str, int]], bool]:
+    """Operators that look a label up, and in how many rows; and whether these are seen to be all."""
     values = _constants(model)
-    labels, seen = {"label"}, True
+    found: list[tuple[str, int]] = []
+    labels, seen = {name}, True
     for node in model.graph.node:
         if labels.isdisjoint(node.input):
             # A branch or a loop may read it from outside.
@@ -58,14 +82,12 @@ def labels_stay_inside(model: onnx.ModelProto, classes: int) -> bool:
             seen = seen and (node.op_type != "Cast" or _attribute(node, "to") in _HOLDS_LABELS)
         elif node.op_type in ("Gather", "OneHot"):
             rows, is_last = _rows(node, labels, values)
-            if rows is not None and rows < classes:
-                raise ContractError(
-                    f"there are {classes} classes, and {node.op_type} looks them up in {rows} rows"
-                )
+            if rows is not None:
+                found.append((node.op_type, rows))
             seen = seen and rows is not None and is_last
         else:
             seen = False
-    return seen
+    return found, seen
 
 
 def _rows(node: onnx.NodeProto, labels: set[str], values: _Values) -> tuple[int | None, bool]:
@@ -79,16 +101,19 @@ def _rows(node: onnx.NodeProto, labels: set[str], values: _Values) -> tuple[int 
     return table.dims[_attribute(node, "axis")], table.data_type in _FLOATS
 
 
-def _refuse_nan(model: onnx.ModelProto) -> None:
+def _nan(model: onnx.ModelProto) -> Iterator[Fault]:
     # Not infinity, which masks are made of.
     for tensor in _parts(model, TensorProto):
         if tensor.data_type in _FLOATS:
             try:
                 is_nan = np.isnan(numpy_helper.to_array(tensor)).any()
             except Exception as error:  # of hostile input, whatever NumPy and protobuf raise
-                raise ContractError(f"weights '{tensor.name}' can't be read: {error}") from error
+                where = f"weights '{tensor.name}'"
+                yield Fault("nan", f"{where} can't be read: {error}", where)
+                continue
             if is_nan:
-                raise ContractError(f"weights '{tensor.name}' hold NaN")
+                where = f"weights '{tensor.name}'"
+                yield Fault("nan", f"{where} hold NaN", where)
 
 
 def _is_on(dropout: onnx.NodeProto, values: _Values) -> bool:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from service.generator.contract import slug
+from service.generator.classes import slug
 from service.generator.loading import CARD, FILE
 from training.commands.options import CACHE, EXISTING, FOLDER, JUDGE_IMAGES, THREADS, data, judges
 from training.data.formats import load

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from service.generator.classes import ClassNames
 from training.data.dataset import Dataset
 from training.data.idx import load_idx
 from training.data.image_folder import load_folder
@@ -59,6 +60,9 @@ def check(dataset: Dataset, path: Path) -> None:
                 f"{path}: {which} labels from {labels.min()} to {labels.max()}, "
                 f"but {len(dataset.class_names)} classes: they count from 0"
             )
+    if refusal := ClassNames(dataset.class_names).refusal():
+        # Else it would be found out when the trained generator is exported.
+        raise UserError(f"{path}: names of classes: {refusal}")
     counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
     if absent := [name for name, count in zip(dataset.class_names, counts, strict=True) if count == 0]:
         raise UserError(f"{path}: no training image of class {', '.join(absent)}")

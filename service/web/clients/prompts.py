@@ -49,7 +49,7 @@ def match(prompt: str, contract: Contract) -> int:
     """
     assert contract.classes is not None
     text = prompt.strip().casefold()
-    label = contract.label_of.get(text)
+    label = contract.label_of(prompt)
     if label is None and (index := _INDEX.fullmatch(text)) and int(index[1]) < contract.class_count:
         label = int(index[1])
     if label is not None:

@@ -1,0 +1,153 @@
+"""models/NAME/: the file that serves, its card and a picture of samples."""
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ganserve.importing.inspecting import Plan
+from ganserve.importing.surgery.feeds import LAWS
+from ganserve.importing.wishes import Fault, Refused
+from service.generator import loading
+from service.generator.contract import Contract, card_row, write
+from service.generator.images import grid, png
+from service.generator.latents import latents
+from service.generator.loading import CARD, FILE, Loaded
+from service.settings import Settings
+
+SAMPLES = "samples.png"
+COLUMNS = 10
+MAX_ROWS = 20
+_SHOWN_PIXELS = 56
+
+
+@dataclass(frozen=True)
+class About:
+    """What the card says of where it comes from. source: a file's name; text: of the images, whose, which licence."""
+
+    source: str
+    sha256: str
+    text: str | None = None
+
+
+def about(factory: str | None, source: Path, text: str | None) -> About:
+    """factory: of a torch module. source: the file that holds the weights."""
+    digest = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
+    if factory is None:
+        return About(source.name, digest, text)
+    return About(
+        f"torch module `{factory}`, weights {source.name if digest else 'as it makes them'}", digest, text
+    )
+
+
+def write_folder(
+    plan: Plan, model: onnx.ModelProto, contract: Contract, out: Path, origin: About, threads: int = 0
+) -> Loaded:
+    """Loads the file as the service will, and only then moves it into place with its card, each file atomically.
+
+    Raises Refused if the service would not serve it; OSError. A model of that name then stays as it was.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".partial-") as partial:
+        folder = Path(partial) / contract.name  # the service reads the model's name off its folder
+        folder.mkdir()
+        file = write(model, contract)
+        (folder / FILE).write_bytes(file)
+        try:
+            # Which engine is faster is for the service to measure, on the machine that serves; it compares the pictures again.
+            served = loading.load(
+                loading.read(folder / FILE), Settings(engine="onnxruntime", threads=threads)
+            )
+        except Exception as error:  # an engine may raise anything on a file that it can't run
+            what = f"The service would not serve it: {error}"
+            raise Refused([Fault(what, "See docs/your-generator.md.")]) from error
+        (folder / SAMPLES).write_bytes(_samples(served, contract))
+        (folder / CARD).write_text(_card(plan, contract, file, served, origin), "utf-8")
+        out.mkdir(exist_ok=True)
+        for name in (FILE, SAMPLES, CARD):
+            (folder / name).replace(out / name)
+    return served
+
+
+def _samples(served: Loaded, contract: Contract) -> bytes:
+    """A PNG: a row is a class, a column one z, seeds 0 to 9; without classes each cell is a seed of its own."""
+    rows = min(contract.class_count, MAX_ROWS) or COLUMNS
+    seeds = [i % COLUMNS if contract.classes else i for i in range(rows * COLUMNS)]
+    label = np.repeat(np.arange(rows), COLUMNS) if contract.classes else None
+    parts = [
+        served.engine.wide(
+            latents(seeds[i : i + COLUMNS], contract.z_dim), None if label is None else label[i : i + COLUMNS]
+        )
+        for i in range(0, len(seeds), COLUMNS)
+    ]
+    picture = grid(np.concatenate(parts), COLUMNS)
+    factor = max(1, _SHOWN_PIXELS // contract.image.height)
+    return png(np.ascontiguousarray(picture.repeat(factor, axis=1).repeat(factor, axis=2)))
+
+
+def _card(plan: Plan, contract: Contract, file: bytes, served: Loaded, origin: About) -> str:
+    image, classes = contract.image, contract.classes
+    kind = "A class-conditional" if classes else "An unconditional"
+    colour = "grey" if image.channels == 1 else "RGB"
+    what = (
+        f"One class a row, in the order below{f', the first {MAX_ROWS}' if len(classes) > MAX_ROWS else ''}; a column is one z: seeds 0 to 9"
+        if classes
+        else f"Seeds 0 to {COLUMNS**2 - 1}, row by row"
+    )
+    label = "; label, an index into the classes" if classes else ""
+    rows = {
+        "input": f"z, {contract.z_dim} numbers, standard normal{label}",
+        "output": f"uint8 {image.channels} x {image.height} x {image.width}",
+        "classes": ", ".join(classes or ("none",)),
+        "imported from": f"{origin.source}" + (f", SHA-256 `{origin.sha256}`" if origin.sha256 else ""),
+    }
+    table = "\n".join(
+        [
+            "| | |",
+            "| --- | --- |",
+            *(f"| {name} | {value.replace('|', '&#124;')} |" for name, value in rows.items()),
+            card_row(file),
+        ]
+    )
+    taken = "\n".join(f"- {line}" for line in (*describe(plan), *plan.notes, *plan.foreign.notes))
+    limits = [f"Images have {image.width}x{image.height} pixels.", "Nobody measured its quality here."]
+    if not served.findings.truncation:
+        limits.append(
+            "Truncation changes nothing: the generator brings z to one length itself. The service refuses it."
+        )
+    return (
+        f"# {contract.name}\n\n{kind} image generator of {image.width}x{image.height} {colour} images, imported with "
+        f"`ganserve import`.\n\n![Samples]({SAMPLES})\n\n{what}, no truncation.\n\n{table}\n\n"
+        f"## What it was taken for\n\n{taken}\n\nThe golden samples in the file are the original's, by ONNX Runtime.\n\n"
+        f"## Data and licence\n\n{origin.text or 'Not stated. (`ganserve import --about` says what the images are, whose, and under which licence.)'}\n\n"
+        "## Limits\n\n" + "\n".join(f"- {line}" for line in limits) + "\n"
+    )
+
+
+def describe(plan: Plan) -> list[str]:
+    """What each input and the output were taken for, a line each."""
+    feeds, picture = plan.feeds, plan.picture
+    z = feeds.noises[0]
+    lines = [f"input {z.input} is z, {LAWS[z.law]}"]
+    if feeds.label is not None:
+        form = "one-hot" if feeds.label.one_hot else "an index"
+        lines.append(
+            f"input {feeds.label.input} takes the class, as {form}: {len(plan.classes or ())} classes"
+        )
+    for constant in feeds.constants:
+        value = constant.value
+        same = value.size and (value == value.flat[0]).all()
+        shown = f"{value.flat[0]:g}" if same else f"values of the shape {list(value.shape)}"
+        lines.append(
+            f"input {constant.input} is always {shown}" if value.size else f"input {constant.input} is empty"
+        )
+    colours = {1: "grey", 3: "RGB", 4: "RGBA, laid on white"}[picture.channels]
+    shown = "x".join(map(str, picture.shape))
+    lines.append(
+        f"output '{picture.output.name}', {picture.output.dtype} {shown}, is {colours} {picture.width}x{picture.height}, "
+        f"{picture.layout.upper()}, in {picture.range.replace('..', ' to ')}"
+    )
+    return lines

@@ -1,0 +1,166 @@
+"""What a foreign file is, and all that is open before it can be served."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import shape_inference
+
+from ganserve.importing.reading import Foreign, read
+from ganserve.importing.roles import find_roles
+from ganserve.importing.surgery import randomness
+from ganserve.importing.surgery.feeds import Feeds
+from ganserve.importing.surgery.nodes import Signature, inputs_of, outputs_of
+from ganserve.importing.surgery.original import Original
+from ganserve.importing.surgery.picture import Picture, choose_output, find_picture
+from ganserve.importing.wishes import Fault, Refused, Wishes
+from service.generator import graph
+from service.generator.classes import ClassNames
+from service.generator.contract import METADATA_KEY, Contract
+
+_LOOKED_AT = 8
+_BATCHES = (1, 3, 8)
+
+
+@dataclass
+class Plan:
+    """Everything that is known of a foreign file. notes: what was changed, for the card."""
+
+    foreign: Foreign
+    feeds: Feeds
+    picture: Picture
+    original: Original
+    classes: list[str] | None
+    notes: list[str] = field(default_factory=list)
+
+    def forward(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        """The original's images."""
+        return self.picture.levels(self.original.raw(z, label))
+
+
+def inspect(path: Path, wishes: Wishes) -> Plan:
+    """What the file is; it is read and run, and nothing is written. Raises Refused, with all that is open."""
+    foreign = read(path)
+    known = _contract_of(foreign.model)
+    if known is not None and wishes.classes is None and known.classes is not None:
+        wishes = replace(wishes, classes=known.classes)
+    faults = list(foreign.faults)
+    # Weights that are not there are not NaN.
+    faults += [] if foreign.faults else _graph_faults(foreign.model, wishes)
+    feeds, unknown = find_roles(inputs_of(foreign.model.graph), wishes)
+    faults += unknown
+    output = choose_output(outputs_of(foreign.model.graph), wishes)
+    if isinstance(output, Fault):
+        raise Refused([*faults, output])
+    original, raw, classes = None, None, None
+    notes: list[str] = []
+    if feeds is not None and not foreign.faults:
+        found: list[Fault] = []
+        if not unknown:
+            feeds, classes, found = _with_classes(foreign.model, feeds, wishes)
+        try:
+            if wishes.noise and randomness.random_nodes(foreign.model.graph):
+                feeds = _without_draws(foreign, feeds, wishes.noise, notes)
+            # Draws that are asked about do not keep anything else from being seen.
+            original = Original(randomness.silenced(foreign.model), feeds, [output.name])
+            raw = original.raw(*original.inputs(_LOOKED_AT))
+        except Refused as refused:
+            found += refused.faults
+        except Exception as error:  # onnxruntime raises a dozen classes of its own
+            mend = "--z, --label, --constant: are they right?"
+            found.append(Fault(f"ONNX Runtime can't run it: {error}", mend))
+        if not unknown:
+            faults += found
+        elif raw is not None and not np.isfinite(raw.astype(np.float64)).all():
+            raw = None
+    shape = raw.shape[1:] if raw is not None else _inferred(foreign.model, output)
+    picture = None if shape is None else find_picture(foreign.model.graph, output, shape, raw, wishes)
+    if isinstance(picture, list):
+        faults += picture
+    if faults or feeds is None or original is None or not isinstance(picture, Picture):
+        raise Refused(faults)
+    return Plan(foreign, feeds, picture, original, classes, notes)
+
+
+def _graph_faults(model: onnx.ModelProto, wishes: Wishes) -> list[Fault]:
+    simple = {node.output[0] for node in randomness.random_nodes(model.graph)}
+    alike: dict[tuple[str, str], list[graph.Fault]] = {}
+    for fault in graph.faults(model):
+        mend = _MENDS[fault.kind]
+        if fault.kind == "random" and fault.output in simple:
+            if wishes.noise is not None:
+                continue
+            mend = "--noise z (what it draws becomes a part of z), or --noise none (its mean)"
+        alike.setdefault((fault.kind, mend), []).append(fault)
+    found = []
+    for (_, mend), group in alike.items():
+        first, all_of_them = group[0], ", ".join(one.where for one in group)
+        text = first.text.replace(first.where, all_of_them, 1)
+        found.append(Fault(f"{text[0].upper()}{text[1:]}.", mend))
+    return found
+
+
+def _without_draws(foreign: Foreign, feeds: Feeds, noise: str, notes: list[str]) -> Feeds:
+    drawn = len(randomness.random_nodes(foreign.model.graph))
+    if noise == "none":
+        foreign.model = randomness.silenced(foreign.model)
+        notes.append(f"{drawn} random operators give the mean of what they drew")
+        return feeds
+    grown = randomness.become_inputs(foreign.model, feeds)
+    notes.append(
+        f"what {drawn} random operators drew are the last {grown.z_dim - feeds.z_dim:,} numbers of z"
+    )
+    return grown
+
+
+def _with_classes(
+    model: onnx.ModelProto, feeds: Feeds, wishes: Wishes
+) -> tuple[Feeds, list[str] | None, list[Fault]]:
+    """The names of the classes: those given, or numbers; None if there is no label."""
+    label, given = feeds.label, wishes.classes
+    if label is None:
+        if given is None:
+            return feeds, None, []
+        return feeds, None, [Fault("There are names of classes, and no input takes a class.", "--label NAME")]
+    rows = label.rows if label.one_hot else graph.label_rows(model, label.input.name)
+    if given is None and rows is None:
+        what = f"How many classes input '{label.input.name}' takes can't be seen."
+        return feeds, None, [Fault(what, "--classes names.txt (a name per line), or --classes 10")]
+    names = given if isinstance(given, list) else [str(i) for i in range(given or rows or 0)]
+    faults = [Fault(text, "Change the file of --classes.") for text in ClassNames(tuple(names)).faults]
+    if rows is not None and len(names) > rows:
+        what = f"There are {len(names)} names of classes, and the graph has rows for {rows}."
+        faults.append(Fault(what, f"--classes with {rows} names, or --classes {rows}"))
+    if not label.one_hot:
+        feeds = replace(feeds, label=replace(label, rows=len(names)))
+    return feeds, names, faults
+
+
+def _inferred(model: onnx.ModelProto, output: Signature) -> tuple[int, ...] | None:
+    """The shape of an image without a run; None if it can't be seen."""
+    try:
+        known = outputs_of(shape_inference.infer_shapes(model, data_prop=True).graph)
+    except Exception:  # what can't be inferred is found by a run, or not at all
+        return None
+    dims = next((one.dims for one in known if one.name == output.name), None)
+    shape = tuple(axis for axis in (dims or ())[1:] if axis is not None)
+    return shape if dims and len(shape) == len(dims) - 1 else None
+
+
+def _contract_of(model: onnx.ModelProto) -> Contract | None:
+    """What the file says of itself, true or not."""
+    document = next((prop.value for prop in model.metadata_props if prop.key == METADATA_KEY), None)
+    try:
+        return None if document is None else msgspec.json.decode(document, type=Contract)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+_MENDS = {
+    "random": "Export again without it.",
+    "training": "Export again after model.eval(), or with training=False.",
+    "nan": "The weights are damaged: take another checkpoint.",
+}

@@ -1,0 +1,128 @@
+"""A foreign file -> a graph in one piece, of plain operators, in an opset that the service reads."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+from onnx import external_data_helper, inliner, version_converter
+
+from ganserve.importing.wishes import Fault, Refused
+from service.generator.contract import IR_VERSION, OPSET
+
+MOST_MIB = 1900
+"""What protobuf can hold in one file is 2 GiB."""
+_PLAIN = {"", "ai.onnx"}
+_TORCH = {".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".pkl"}
+_KERAS = {".h5", ".hdf5", ".keras", ".tflite", ".pb"}
+
+
+@dataclass
+class Foreign:
+    """model: as it was written, but in one piece. notes: what was done to it, for the card."""
+
+    model: onnx.ModelProto
+    notes: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def opset(self) -> int:
+        return next((one.version for one in self.model.opset_import if one.domain in _PLAIN), 0)
+
+
+def read(path: Path) -> Foreign:
+    """Weights beside the file are folded in, functions are inlined.
+
+    Raises Refused where it is no ONNX file at all; all else is among `faults`.
+    """
+    if path.suffix in _TORCH:
+        raise Refused(
+            [Fault(f"{path.name} is not ONNX.", f"--torch package.module:factory --weights {path}")]
+        )
+    if path.suffix in _KERAS:
+        mend = f"python -m tf2onnx.convert --keras {path} --output {path.with_suffix('.onnx')} (pip install tf2onnx)"
+        raise Refused([Fault(f"{path.name} is not ONNX.", mend)])
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except OSError as error:
+        raise Refused([Fault(f"{path} can't be read: {error.strerror}.", "Is it the right path?")]) from error
+    except Exception as error:  # protobuf raises its own DecodeError, and others on hostile input
+        raise Refused([Fault(f"{path.name} is not an ONNX file: {error}.", "Give a .onnx file.")]) from error
+    if not model.graph.output:
+        raise Refused([Fault(f"{path.name} is not an ONNX file: it has no output.", "Give a .onnx file.")])
+    foreign = Foreign(model)
+    _fold_in(foreign, path)
+    _keep_plain_operators(foreign)
+    return foreign
+
+
+def converted(foreign: Foreign) -> onnx.ModelProto:
+    """Of OPSET or later. Raises Refused."""
+    model = onnx.ModelProto()
+    model.CopyFrom(foreign.model)
+    if foreign.opset < OPSET:
+        try:
+            model = version_converter.convert_version(model, OPSET)
+        except Exception as error:  # the converter raises RuntimeError and its own ConvertError
+            what = f"Opset {foreign.opset} can't be converted to {OPSET}: {str(error).splitlines()[0]}."
+            raise Refused([Fault(what, f"Export again with opset_version={OPSET}.")]) from error
+        foreign.notes.append(f"opset {foreign.opset} was converted to {OPSET}")
+    model.ir_version = IR_VERSION
+    return model
+
+
+def _fold_in(foreign: Foreign, path: Path) -> None:
+    model = foreign.model
+    outside = [one for one in _tensors(model) if one.data_location == onnx.TensorProto.EXTERNAL]
+    if not outside:
+        return
+    size, missing = 0, set()
+    for tensor in outside:
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        file = path.parent / entries.get("location", "")
+        if not file.is_file():
+            missing.add(str(file))
+        size += int(entries.get("length", 0)) or (file.stat().st_size if file.is_file() else 0)
+    if missing:
+        what = f"The weights lie in other files, and {', '.join(sorted(missing))} is not there."
+        foreign.faults.append(Fault(what, f"Put what the exporter wrote beside {path.name} there too."))
+    elif size > MOST_MIB * 2**20:
+        what = f"The weights have {size / 2**20:,.0f} MiB; one file holds up to {MOST_MIB:,}."
+        foreign.faults.append(Fault(what, "Export it in half precision."))
+    else:
+        try:
+            external_data_helper.load_external_data_for_model(model, str(path.parent))
+        except Exception as error:  # of a path that leads out of the folder, a short file, and more
+            foreign.faults.append(Fault(f"The weights can't be read: {error}.", "Copy the files again."))
+            return
+        foreign.notes.append(f"weights of {size / 2**20:.2f} MiB beside the file were folded in")
+
+
+def _tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    # ONNX's own walk knows attributes, branches and functions.
+    return list(external_data_helper._get_all_tensors(model))
+
+
+def _keep_plain_operators(foreign: Foreign) -> None:
+    if foreign.model.functions:
+        foreign.model = inliner.inline_local_functions(foreign.model)
+        foreign.notes.append("functions were inlined")
+    model = foreign.model
+    used: dict[str, set[str]] = {}
+    for node in _nodes(model.graph):
+        used.setdefault(node.domain, set()).add(node.op_type)
+    if odd := {domain: names for domain, names in used.items() if domain not in _PLAIN}:
+        shown = ", ".join(
+            f"{domain}.{name}" for domain, names in sorted(odd.items()) for name in sorted(names)
+        )
+        mend = "Export again with plain ONNX operators only; if ONNX Runtime optimised the file, take the one before."
+        foreign.faults.append(Fault(f"Custom operators: {shown}.", mend))
+    # Exporters import domains that they then do not use.
+    kept = [one for one in model.opset_import if one.domain in used or one.domain in _PLAIN]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
+def _nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    from ganserve.importing.surgery.nodes import graphs_of
+
+    return [node for one in graphs_of(graph) for node in one.node]

@@ -1,0 +1,162 @@
+"""Which input is what: proposed from names, types and shapes, asked for where they do not say it."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganserve.importing.surgery.feeds import Constant, Feeds, Label, Noise
+from ganserve.importing.surgery.nodes import Signature
+from ganserve.importing.wishes import Fault, Wishes
+
+_Z = re.compile(
+    r"(^|[^a-z])(z|zs|latents?|latent_(vector|code|input)|noises?|noise_input)([^a-z]|$)", re.IGNORECASE
+)
+_LABEL = re.compile(
+    r"(^|[^a-z])(y|c|label|labels|class(es)?|cond(ition)?|one_?hot|class_(label|vector|id)s?)([^a-z]|$)",
+    re.IGNORECASE,
+)
+_EXAMPLES = {"trunc": "0.7", "psi": "0.7", "train": "0", "avg": "@w_avg.npy", "strength": "1", "scale": "1"}
+
+
+def find_roles(inputs: Sequence[Signature], wishes: Wishes) -> tuple[Feeds | None, list[Fault]]:
+    """What each input is fed with; None where z is not known."""
+    by_name = {one.name: one for one in inputs}
+    faults = [
+        Fault(f"There is no input '{name}': the file has {'; '.join(map(str, inputs)) or 'none'}.", option)
+        for option, name in (
+            *(("--z", wishes.z), ("--label", wishes.label)),
+            *(("--constant", name) for name in wishes.constants),
+        )
+        if name is not None and name not in by_name
+    ]
+    open_ = [one for one in inputs if one.name not in wishes.constants]
+    z = _z_of(open_, wishes)
+    if isinstance(z, Fault):
+        faults.append(z)
+    rest = [one for one in open_ if not isinstance(z, Signature) or one.name != z.name]
+    label = _label_of(rest, wishes, isinstance(z, Signature))
+    constants: list[Constant] = []
+    for one in inputs:
+        if one.name in wishes.constants:
+            constant = _constant(one, wishes.constants[one.name], z if isinstance(z, Signature) else None)
+            if isinstance(constant, Fault):
+                faults.append(constant)
+            else:
+                constants.append(constant)
+        elif one in rest and (label is None or label.input.name != one.name):
+            if one.dims is not None and 0 in one.dims:
+                # StyleGAN's labels where there are no classes: rows of no numbers.
+                per_image = one.dims[0] is None
+                shape = tuple(axis or 0 for axis in one.dims[per_image:])
+                constants.append(Constant(one, np.zeros(shape, one.dtype), per_image))
+            elif isinstance(z, Signature):
+                faults.append(_unknown(one, label))
+                # To look at the output meanwhile.
+                if isinstance(guess := _constant(one, 1.0, z), Constant):
+                    constants.append(guess)
+    if not isinstance(z, Signature):
+        return None, faults
+    noise = _noise(z, wishes)
+    if isinstance(noise, Fault):
+        return None, [*faults, noise]
+    return Feeds([noise], label, constants), faults
+
+
+def _per_image(one: Signature) -> tuple[int | None, ...]:
+    return () if not one.dims else one.dims[1:]
+
+
+def _is_wide(one: Signature) -> bool:
+    """Whether an image gets more than one number."""
+    return one.dims is None or any(axis is None or axis > 1 for axis in _per_image(one))
+
+
+def _is_float(one: Signature) -> bool:
+    return np.issubdtype(one.dtype, np.floating)
+
+
+def _z_of(inputs: Sequence[Signature], wishes: Wishes) -> Signature | Fault:
+    if wishes.z is not None:
+        return next((one for one in inputs if one.name == wishes.z), Fault("z is not known.", "--z NAME"))
+    wide = [one for one in inputs if _is_float(one) and _is_wide(one) and one.name != wishes.label]
+    named = [one for one in wide if _Z.search(one.name)]
+    if len(wide) > 1 and not named:
+        # What is called a label is none, where something else is left.
+        named = [one for one in wide if not _LABEL.search(one.name)]
+    found = wide if len(wide) == 1 else named
+    if len(found) == 1:
+        return found[0]
+    shown = "; ".join(map(str, inputs)) or "none"
+    example = found[0].name if found else inputs[0].name if inputs else "NAME"
+    return Fault(f"Which input is z can't be seen; there are: {shown}.", f"--z {example}")
+
+
+def _label_of(rest: Sequence[Signature], wishes: Wishes, z_is_known: bool) -> Label | None:
+    if wishes.label is not None:
+        found = [one for one in rest if one.name == wishes.label]
+    else:
+        found = [one for one in rest if _LABEL.search(one.name) and 0 not in (one.dims or ())]
+        if not found and z_is_known:
+            found = [one for one in rest if np.issubdtype(one.dtype, np.integer) and not _is_wide(one)]
+    if len(found) != 1:
+        return None
+    one = found[0]
+    shape = _per_image(one)
+    if any(axis is None for axis in shape):
+        return None
+    known = tuple(axis or 1 for axis in shape)
+    size = int(np.prod(known))
+    if size == 1:
+        return Label(one, known, one_hot=False, rows=None)
+    return Label(one, known, one_hot=True, rows=size)
+
+
+def _noise(z: Signature, wishes: Wishes) -> Noise | Fault:
+    shape = wishes.z_shape or _per_image(z)
+    example = f"--z {z.name}={'x'.join(str(axis or 128) for axis in _per_image(z))}"
+    if not z.dims or len(z.dims) < 2:
+        return Fault(f"z is input {z}: it has no batch axis.", "Export again with z of [N, z_dim].")
+    if not _is_float(z):
+        return Fault(f"z is input {z}: it does not hold real numbers.", "--z NAME of another input")
+    known = tuple(axis for axis in shape if axis is not None)
+    if len(known) < len(shape):
+        return Fault(f"z is input {z}: how many numbers an image has can't be seen.", example)
+    if len(known) != len(z.dims) - 1 or any(
+        own not in (None, axis) for own, axis in zip(z.dims[1:], known, strict=True)
+    ):
+        return Fault(f"z is input {z}, and --z says {'x'.join(map(str, known))} per image.", example)
+    if not 1 <= int(np.prod(known)) <= 65536:
+        return Fault(
+            f"z has {int(np.prod(known)):,} numbers per image; the service has up to 65,536.", example
+        )
+    return Noise(z, known, wishes.law)
+
+
+def _constant(one: Signature, value: float | NDArray, z: Signature | None) -> Constant | Fault:
+    array = np.asarray(value)
+    dims = one.dims or ()
+    # An open first axis is the batch, as z's is; of a fixed one the whole tensor is the constant.
+    per_image = len(dims) > 0 and dims[0] is None and (z is None or z.dims is None or z.dims[0] is None)
+    shape = dims[1:] if per_image else dims
+    if array.ndim == 0 and None not in shape:
+        array = np.full(tuple(axis or 0 for axis in shape), array)
+    fits = len(array.shape) == len(shape) and all(
+        own in (None, axis) for own, axis in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        return Fault(
+            f"--constant {one.name} has the shape {list(array.shape)}, and the input is {one}.",
+            f"--constant {one.name}=@FILE.npy, of the input's shape{' without the batch' if per_image else ''}",
+        )
+    return Constant(one, array.astype(one.dtype), per_image)
+
+
+def _unknown(one: Signature, label: Label | None) -> Fault:
+    lower = one.name.lower()
+    value = next((value for part, value in _EXAMPLES.items() if part in lower), "1")
+    constant = f"--constant {one.name}={value}"
+    if label is None and _is_wide(one):
+        constant = f"--label {one.name}, if it takes the class; --constant {one.name}=0, if it stays the same"
+    return Fault(f"Input {one} is neither z nor the label: which value does it keep?", constant)

@@ -1,0 +1,1 @@
+"""What is put around and into a foreign graph; and the same in NumPy, around the graph as it was."""

@@ -1,0 +1,102 @@
+"""Signatures of a foreign graph, and nodes to be put around it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+from onnx import helper, numpy_helper
+
+
+@dataclass(frozen=True)
+class Signature:
+    """An input or output of a graph. dims: None where the file leaves an axis open, and for unknown ranks."""
+
+    name: str
+    dtype: np.dtype
+    dims: tuple[int | None, ...] | None
+
+    def __str__(self) -> str:
+        if self.dims is None:
+            return f"'{self.name}', {self.dtype} of unknown rank"
+        axes = ", ".join("?" if axis is None else str(axis) for axis in self.dims)
+        return f"'{self.name}', {self.dtype} [{axes}]"
+
+
+def inputs_of(graph: onnx.GraphProto) -> list[Signature]:
+    """What must be fed; not what has a value of its own."""
+    given = {tensor.name for tensor in graph.initializer}
+    return [_signature(value) for value in graph.input if value.name not in given]
+
+
+def outputs_of(graph: onnx.GraphProto) -> list[Signature]:
+    return [_signature(value) for value in graph.output]
+
+
+def _signature(value: onnx.ValueInfoProto) -> Signature:
+    tensor = value.type.tensor_type
+    dims = None
+    if tensor.HasField("shape"):
+        dims = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
+    return Signature(value.name, np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type or 1)), dims)
+
+
+class Nodes:
+    """Nodes and constants in the order in which they are added; none of their names can be the foreign graph's."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.tensors: list[onnx.TensorProto] = []
+
+    def add(self, op: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
+        """The name of what comes out; `out`, if it is given."""
+        name = out or f"ganserve/{op}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, value: ArrayLike, dtype: Any = np.float32) -> str:
+        name = f"ganserve/constant_{len(self.tensors)}"
+        self.tensors.append(numpy_helper.from_array(np.array(value, dtype), name))
+        return name
+
+    def cast(self, name: str, dtype: np.dtype, was: Any) -> str:
+        """name: of what is of the type `was`."""
+        if dtype == was:
+            return name
+        return self.add("Cast", name, to=helper.np_dtype_to_tensor_dtype(dtype))
+
+    def integers(self, *values: int) -> str:
+        return self.constant(values, np.int64)
+
+
+def constants_of(graph: onnx.GraphProto) -> dict[str, NDArray]:
+    """Values that the graph itself holds, by name."""
+    found = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            found[node.output[0]] = node.attribute[0].t
+    return {name: numpy_helper.to_array(tensor) for name, tensor in found.items()}
+
+
+def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph, and those of its branches and loops."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from graphs_of(inner)
+
+
+def rename(graph: onnx.GraphProto, new: Callable[[str], str]) -> None:
+    """Every tensor gets another name, in branches and loops too. What is left out stays left out."""
+    for one in graphs_of(graph):
+        one.ClearField("value_info")
+        for node in one.node:
+            node.input[:] = [name and new(name) for name in node.input]
+            node.output[:] = [name and new(name) for name in node.output]
+        for value in (*one.input, *one.output, *one.initializer):
+            value.name = new(value.name)
+        for sparse in one.sparse_initializer:
+            sparse.values.name = new(sparse.values.name)

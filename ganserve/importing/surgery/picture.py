@@ -1,0 +1,223 @@
+"""From what a foreign graph gives to uint8 images: in NumPy, and the same as nodes; and finding out what it gives."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from ganserve.importing.surgery.nodes import Nodes, Signature, constants_of
+from ganserve.importing.wishes import Fault, Wishes
+
+RANGES = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
+LAYOUTS = ("nchw", "nhwc")
+_BY_OP = {"Tanh": "-1..1", "Sigmoid": "0..1", "HardSigmoid": "0..1"}
+_KEEPS_VALUES = {
+    "Identity",
+    "Transpose",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Cast",
+    "DepthToSpace",
+}
+_MOST_PIXELS = 4096
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the graph's output is. shape: of one image there, in its own layout; channels: 1, 3, or 4 with alpha last."""
+
+    output: Signature
+    shape: tuple[int, ...]
+    layout: str
+    channels: int
+    height: int
+    width: int
+    range: str
+
+    @property
+    def shown_channels(self) -> int:
+        return 3 if self.channels == 4 else self.channels
+
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        if self.layout == "nchw":
+            return self.channels, self.height, self.width
+        return self.height, self.width, self.channels
+
+    def levels(self, raw: NDArray) -> NDArray[np.uint8]:
+        """raw: [N, *shape]. Returns uint8 [N, C, H, W]."""
+        x = raw.reshape(len(raw), *self._axes)
+        x = x if self.layout == "nchw" else x.transpose(0, 3, 1, 2)
+        if x.dtype == np.uint8 and self.channels != 4:
+            return np.ascontiguousarray(x)
+        low, high = RANGES[self.range]
+        x = (x.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+        if self.channels == 4:
+            alpha = x[:, 3:].clip(0, 255) / np.float32(255)
+            x = x[:, :3] * alpha + (255 - np.float32(255) * alpha)
+        return np.rint(x).clip(0, 255).astype(np.uint8)
+
+    def add_to(self, nodes: Nodes, raw: str) -> None:
+        """The same as nodes, from the tensor `raw` to `image`."""
+        is_uint8 = self.output.dtype == np.uint8
+        x = nodes.add("Reshape", raw, nodes.integers(-1, *self._axes))
+        if self.layout == "nhwc":
+            x = nodes.add("Transpose", x, perm=[0, 3, 1, 2])
+        if is_uint8 and self.channels != 4:
+            nodes.add("Identity", x, out="image")
+            return
+        x = nodes.cast(x, np.dtype(np.float32), self.output.dtype)
+        low, high = RANGES[self.range]
+        if low:
+            x = nodes.add("Sub", x, nodes.constant(low))
+        if high - low != 255:
+            x = nodes.add("Mul", x, nodes.constant(255 / (high - low)))
+        zero, most = nodes.constant(0), nodes.constant(255)
+        if self.channels == 4:
+            ends = nodes.integers(3), nodes.integers(4), nodes.integers(1)
+            alpha = nodes.add("Div", nodes.add("Clip", nodes.add("Slice", x, *ends), zero, most), most)
+            ends = nodes.integers(0), nodes.integers(3), nodes.integers(1)
+            colour = nodes.add("Mul", nodes.add("Slice", x, *ends), alpha)
+            x = nodes.add("Add", colour, nodes.add("Sub", most, nodes.add("Mul", most, alpha)))
+        x = nodes.add("Clip", nodes.add("Round", x), zero, most)
+        nodes.add("Cast", x, out="image", to=onnx.TensorProto.UINT8)
+
+
+def choose_output(outputs: Sequence[Signature], wishes: Wishes) -> Signature | Fault:
+    """The output that holds the images."""
+    if wishes.output is not None:
+        named = [one for one in outputs if one.name == wishes.output]
+        shown = ", ".join(f"'{one.name}'" for one in outputs)
+        return (
+            named[0] if named else Fault(f"There is no output '{wishes.output}', only {shown}.", "--output")
+        )
+    images = [one for one in outputs if one.dims is None or len(one.dims) == 4] or list(outputs)
+    if len(images) == 1:
+        return images[0]
+    shown = "; ".join(map(str, images))
+    return Fault(f"Several outputs could be the images: {shown}.", f"--output {images[0].name}")
+
+
+def find_picture(
+    graph: onnx.GraphProto, output: Signature, shape: tuple[int, ...], raw: NDArray | None, wishes: Wishes
+) -> Picture | list[Fault]:
+    """shape: of one image's output. raw: some images as the graph gives them, if it ran."""
+    faults: list[Fault] = []
+    axes = _axes(shape, wishes)
+    if isinstance(axes, Fault):
+        faults.append(axes)
+    range_ = _range(graph, output, raw, wishes)
+    if isinstance(range_, Fault):
+        faults.append(range_)
+    if raw is not None and not np.isfinite(raw.astype(np.float64)).all():
+        faults.append(
+            Fault(
+                "The graph gives NaN or infinity.",
+                "Look at --constant and --law; else its weights are damaged, or trained to nothing.",
+            )
+        )
+    if isinstance(axes, Fault) or isinstance(range_, Fault) or faults:
+        return faults
+    layout, (channels, height, width) = axes
+    return Picture(output, shape, layout, channels, height, width, range_)
+
+
+def _axes(shape: tuple[int, ...], wishes: Wishes) -> tuple[str, tuple[int, int, int]] | Fault:
+    """Layout, and channels, height and width."""
+    shown = "x".join(map(str, shape))
+    size = math.prod(shape)
+    if wishes.image is not None:
+        channels, height, width = wishes.image
+        if channels not in (1, 3, 4):
+            return Fault(
+                f"--image {channels}x{height}x{width}: an image has 1, 3 or 4 channels.", "--image 3x64x64"
+            )
+        if channels * height * width != size:
+            return Fault(
+                f"--image {channels}x{height}x{width} has {channels * height * width} numbers, and the graph gives {size}.",
+                "--image CHANNELSxHEIGHTxWIDTH",
+            )
+        layout = wishes.layout or ("nchw" if channels == 1 or len(shape) < 3 else _layout(shape))
+        if layout is None:
+            return _which_layout(shown)
+        return layout, wishes.image
+    if len(shape) == 1:
+        side = math.isqrt(size)
+        if side * side == size:
+            return "nchw", (1, side, side)
+        third = math.isqrt(size // 3)
+        return Fault(
+            f"An image comes as {size} numbers: of what height and width, and are its colours planes or pixels?",
+            f"--image 3x{third or 64}x{third or 64} --layout nchw",
+        )
+    if len(shape) == 2:
+        return "nchw", (1, *shape)
+    if len(shape) != 3:
+        return Fault(f"An image comes as {shown} numbers, which is none.", "--output, or --image 3x64x64")
+    layout = wishes.layout or _layout(shape)
+    if layout is None:
+        return _which_layout(shown)
+    channels, height, width = shape if layout == "nchw" else (shape[2], shape[0], shape[1])
+    if channels not in (1, 3, 4):
+        return Fault(
+            f"An image comes as {shown} numbers; of these axes none, or not that of --layout, is 1 (grey), 3 (RGB) or 4 (RGBA).",
+            "--output, if another holds the images; else export again with 1 or 3 channels",
+        )
+    if max(height, width) > _MOST_PIXELS:
+        return Fault(
+            f"Images of {width}x{height}: the service has up to {_MOST_PIXELS}.", "Export a smaller size."
+        )
+    return layout, (channels, height, width)
+
+
+def _layout(shape: tuple[int, ...]) -> str | None:
+    """None: either."""
+    first, last = shape[0] in (1, 3, 4), shape[-1] in (1, 3, 4)
+    return None if first and last else "nhwc" if last else "nchw"
+
+
+def _which_layout(shown: str) -> Fault:
+    return Fault(
+        f"An image comes as {shown} numbers: which axis holds the colours?", "--layout nchw (or nhwc)"
+    )
+
+
+def _range(graph: onnx.GraphProto, output: Signature, raw: NDArray | None, wishes: Wishes) -> str | Fault:
+    if np.issubdtype(output.dtype, np.integer):
+        return "0..255"
+    if wishes.range is not None:
+        return wishes.range
+    if known := _range_by_graph(graph, output.name):
+        return known
+    if raw is None:
+        return Fault(f"The range of output '{output.name}' can't be seen.", "--range -1..1 (or 0..1, 0..255)")
+    low, high = float(raw.min()), float(raw.max())
+    if low < -0.1 and high > 0.1 and max(-low, high) <= 4:
+        return "-1..1"
+    if low >= -0.001 and 0.1 < high <= 1.001:
+        return "0..1"
+    if high > 32 and low > -64 and high < 320:
+        return "0..255"
+    return Fault(
+        f"Output '{output.name}' has values from {low:.3g} to {high:.3g}: what is black, and what is white?",
+        "--range -1..1 (or 0..1, 0..255)",
+    )
+
+
+def _range_by_graph(graph: onnx.GraphProto, name: str) -> str | None:
+    """By the last operator that bounds the values."""
+    maker = {output: node for node in graph.node for output in node.output}
+    while (node := maker.get(name)) is not None and node.op_type in _KEEPS_VALUES:
+        name = node.input[0]
+    if node is None:
+        return None
+    if node.op_type == "Clip":
+        held = constants_of(graph)
+        bounds = tuple(float(held[one]) for one in node.input[1:] if one in held and held[one].size == 1)
+        return next((known for known, ends in RANGES.items() if ends == bounds), None)
+    return _BY_OP.get(node.op_type)

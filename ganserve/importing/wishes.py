@@ -1,0 +1,43 @@
+"""What a person says of a generator that its file does not say; and what is still open."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What keeps a file from being served, and what would mend it: an option, or another export."""
+
+    what: str
+    mend: str
+
+
+class Refused(Exception):
+    """The file can't be imported as it stands: every fault that was found."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("; ".join(fault.what for fault in faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Options of the command. What is None is found out, or asked for.
+
+    z, label, output: names of inputs and of the output. z_shape: of one image's z. image: channels, height, width.
+    classes: their names, or how many there are.
+    """
+
+    z: str | None = None
+    z_shape: tuple[int, ...] | None = None
+    law: str = "normal"
+    label: str | None = None
+    classes: list[str] | int | None = None
+    constants: Mapping[str, float | NDArray] = field(default_factory=dict)
+    output: str | None = None
+    image: tuple[int, int, int] | None = None
+    layout: str | None = None
+    range: str | None = None
+    noise: str | None = None

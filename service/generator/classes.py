@@ -1,0 +1,75 @@
+"""Names of classes: which can be served, how addresses write them, and how a class is found by its name.
+
+One rule for everyone who takes names in: `training prepare`, `export`, `ganserve import`, and the service.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+
+MOST_BYTES = 200
+"""Of a name as addresses and file names write it, in UTF-8."""
+_SIGNS = {"+": " plus ", "#": " sharp "}
+_SIGN = re.compile(r"(?<=[\w+#])[+#]")
+_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+
+
+def folded(name: str) -> str:
+    """By which names are compared: case, width, composition of letters and spaces around make no other name."""
+    compatible = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(unicodedata.normalize("NFKC", compatible).split())
+
+
+def slug(name: str) -> str:
+    """`T-shirt/top` -> `t-shirt-top`: the letters and digits of every script, joined by hyphens; `C++` -> `c-plus-plus`."""
+    spoken = _SIGN.sub(lambda sign: _SIGNS[sign[0]], folded(name))
+    # Vowel signs and accents are marks of their own in many scripts.
+    kept = (c if c == "_" or unicodedata.category(c)[0] in "LNM" else " " for c in spoken)
+    return "-".join("".join(kept).split()).strip("-_")
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """The names of a model's classes, in the order of the labels."""
+
+    names: tuple[str, ...]
+
+    @cached_property
+    def slugs(self) -> list[str]:
+        """As addresses write them."""
+        return [slug(name) for name in self.names]
+
+    @cached_property
+    def label_of(self) -> dict[str, int]:
+        """Label by folded name and by slug."""
+        return {one: i for i, one in enumerate(self.slugs)} | {
+            folded(name): i for i, name in enumerate(self.names)
+        }
+
+    @cached_property
+    def faults(self) -> list[str]:
+        """What keeps them from being served, each with what to do; two that clash are named together."""
+        found, first = [], dict[str, int]()
+        for i, (name, own) in enumerate(zip(self.names, self.slugs, strict=True)):
+            if any(unicodedata.category(c) in _UNPRINTABLE for c in name):
+                found.append(
+                    f"class {i}, {name!r}, has a line break or another character that can't be printed: write it without"
+                )
+            elif not own:
+                found.append(f"class {i}, '{name}', has neither a letter nor a digit: write it out")
+            elif len(own.encode()) > MOST_BYTES:
+                found.append(f"class {i}, '{name[:40]}...', is longer than {MOST_BYTES} bytes: shorten it")
+            elif (other := first.setdefault(own, i)) != i and folded(name) == folded(self.names[other]):
+                found.append(f"classes {other} and {i} have one name, '{name}': rename one")
+            elif other != i:
+                found.append(
+                    f"classes {other} and {i}, '{self.names[other]}' and '{name}', are both '{own}' in addresses: "
+                    "rename one"
+                )
+        return found
+
+    def refusal(self) -> str | None:
+        """The faults as one text, the first of them if there are many; None if there are none."""
+        more = len(self.faults) - 5
+        return "; ".join(self.faults[:5]) + (f"; and {more} more" if more > 0 else "") or None
