@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from service.errors import SettingsError
 from service.keys import keyring
 from service.machine import instance
+from service.registry import footprint
 from service.settings import from_environment, unknown_names
 
 try:
@@ -78,6 +79,8 @@ class Ganserve:
     @staticmethod
     def begin() -> None:
         """In the parent, before it starts a worker."""
+        if text := footprint.shortage(settings):
+            sys.exit(f"ganserve: {text}")
         try:
             folder = instance.make(Path(BentoMLContainer.bentoml_home.get()))
         except OSError as error:
