@@ -79,7 +79,9 @@ class Ganserve:
     @staticmethod
     def begin() -> None:
         """In the parent, before it starts a worker."""
-        if text := footprint.shortage(settings):
+        # The parent of a bento's workers is in a folder above theirs, which has another `models`.
+        models = Path(__file__).parents[1] / settings.models
+        if text := footprint.shortage(replace(settings, models=models)):
             sys.exit(f"ganserve: {text}")
         try:
             folder = instance.make(Path(BentoMLContainer.bentoml_home.get()))
