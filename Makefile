@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The service sees to it itself (service/quiet.py); `bentoml containerize` does not import it.
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test check format dev bench chaos soak image image-cuda constraints clean
+.PHONY: help serve test check format dev bench chaos soak image image-cuda image-test constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, SSL_CERTFILE=, SSL_KEYFILE=, GANSERVE_*)"
@@ -22,6 +22,7 @@ help:
 	@echo "make chaos   measure what is left of the service at ten times its capacity (CHAOS=--help)"
 	@echo "make soak    20 minutes of every route and client: errors, memory, threads (SOAK=--help, SOAK='--minutes 2')"
 	@echo "make image   build the container image ganserve:latest (IMAGE=); make image-cuda: for NVIDIA GPUs"
+	@echo "make image-test   bring up deploy/compose.yaml, kill its parts one at a time, and count what clients lose (FAULTS=--help)"
 	@echo "make clean   remove the environments"
 
 # What BentoML writes stays in this folder. No balancer stands in front here, so Ctrl-C need not wait for one to notice.
@@ -65,6 +66,10 @@ image image-cuda: .venv/.installed
 	@export BENTOML_HOME=$(CURDIR)/.bentoml/images; mkdir -p $$BENTOML_HOME; \
 		tag=$$(.venv/bin/bentoml build -f $(BENTOFILE) -o tag) || exit 1; \
 		cd $${TMPDIR:-/tmp} && $(CURDIR)/.venv/bin/bentoml containerize $${tag#__tag__:} -t $(IMAGE)
+
+# IMAGE, as GANSERVE_IMAGE, is what `make image` made.
+image-test: .venv/.installed
+	@.venv/bin/python -m benchmarks.faults $(FAULTS)
 
 # The versions of the environments as they are: constraints.txt for `make`, requirements.lock and requirements.cuda.lock
 # for the images.
