@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The service sees to it itself (service/quiet.py); `bentoml containerize` does not import it.
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test check format dev bench chaos soak gpu-check image image-cuda wheel constraints clean
+.PHONY: help serve test check format dev bench chaos soak gpu-check image image-cuda image-test wheel constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, SSL_CERTFILE=, SSL_KEYFILE=, GANSERVE_*)"
@@ -25,6 +25,7 @@ help:
 	@echo "make gpu-check  4 minutes of what this machine's GPU gives, without an installation (GPU=--help, GPU=--cpu)"
 	@echo "make image   build the container image ganserve:latest (IMAGE=); make image-cuda: for NVIDIA GPUs"
 	@echo "make wheel   build the Python package into dist/: the client, and the service and training as extras"
+	@echo "make image-test   bring up deploy/compose.yaml, kill its parts one at a time, and count what clients lose (FAULTS=--help)"
 	@echo "make clean   remove the environments"
 
 # What BentoML writes stays in this folder. No balancer stands in front here, so Ctrl-C need not wait for one to notice.
@@ -75,6 +76,10 @@ image image-cuda: .venv/.installed
 
 wheel: .venv-dev/.installed
 	.venv-dev/bin/uv build --quiet
+
+# IMAGE, as GANSERVE_IMAGE, is what `make image` made.
+image-test: .venv/.installed
+	@.venv/bin/python -m benchmarks.faults $(FAULTS)
 
 # The versions of the environments as they are: constraints.txt for `make`, requirements.lock and requirements.cuda.lock
 # for the images.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from service.errors import SettingsError
 from service.keys import keyring
 from service.machine import instance, process
+from service.registry import footprint
 from service.settings import from_environment, unknown_names
 
 try:
@@ -75,6 +76,10 @@ class Ganserve:
     @staticmethod
     def begin() -> None:
         """In the parent, before it starts a worker."""
+        # The parent of a bento's workers is in a folder above theirs, which has another `models`.
+        models = Path(__file__).parents[1] / settings.models
+        if text := footprint.shortage(replace(settings, models=models)):
+            sys.exit(f"ganserve: {text}")
         try:
             folder = instance.make(Path(BentoMLContainer.bentoml_home.get()))
         except OSError as error:

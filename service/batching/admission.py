@@ -76,11 +76,14 @@ class Admission:
 
     def check_any(self) -> None:
         """Raises QueueFull if not even one image of any model could be accepted now. Cheap: a flood is most of what is done."""
+        reason = "queue_full"
         for line in self._lines:
-            if self._free_images(line) > 0 and self._wait_seconds(line, 1) <= self._max_wait_seconds:
-                return
+            if self._free_images(line) > 0:
+                if self._wait_seconds(line, 1) <= self._max_wait_seconds:
+                    return
+                reason = "wait"
         if self._lines:
-            metrics.child(metrics.refused, "queue_full").inc()
+            metrics.child(metrics.refused, reason).inc()
             raise QueueFull(
                 f"{self.accepted_images} images are waiting, and no more can.",
                 self._retry_seconds(self._lines[0]),

@@ -34,6 +34,12 @@ def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     return max(1, math.ceil(min(cores, _quota(cgroup))))
 
 
+def memory_limit_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
+    """What the cgroup (v2, else v1) may have; infinite without a limit."""
+    text = _read(cgroup / "memory.max") or _read(cgroup / "memory/memory.limit_in_bytes")
+    return int(text) if text.strip().isdigit() else math.inf
+
+
 def cpu_name() -> str:
     """As `AMD EPYC`: what the first core is called, without trademark signs and frequency."""
     found = re.search(r"^model name\s*: (.*)$", _read(_CPUINFO), re.MULTILINE)

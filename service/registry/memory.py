@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 
+from service.registry.footprint import memory_mb
 from service.registry.model import Model
 from service.registry.models import Models
 
@@ -12,18 +13,6 @@ log = logging.getLogger("bentoml.ganserve.room")
 
 # In memory, before it is evicted: so that all who waited for it are answered, where many want one place.
 LEAST_SECONDS = 0.25
-
-
-_TIMES_THE_FILE = 3
-_MB_OF_A_SESSION = 10
-
-
-def memory_mb(file_bytes: int) -> float:
-    """What a model takes once loaded, by the larger of both CPU engines: `python -m benchmarks.many_models`.
-
-    Reckoned and not measured, so that every replica leaves the same models idle.
-    """
-    return _TIMES_THE_FILE * file_bytes / 1e6 + _MB_OF_A_SESSION
 
 
 def fits(models: Models, model: Model) -> bool:

@@ -158,4 +158,5 @@ with a lock takes one, as `Authorization: Bearer KEY` or `X-Api-Key: KEY`.
 
 | status | code | meaning |
 |---|---|---|
-{codes}"""
+{codes}
+| 503 | `no_replica` | No replica answers, says the balancer of deploy/ |"""

@@ -4,12 +4,14 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from service.settings import Settings
+from service.settings import PREFIX, Settings
 from tests.deploy.images import BENTOFILES, PINNED
 from tests.needs import program
 from tests.system.serving import ROOT
@@ -54,6 +56,36 @@ def test_with_gpus_the_other_image_is_taken_and_each_replica_reserves_one():
     assert "ganserve-cuda" in {match[1] for match in names if match}
 
 
+def test_every_setting_reaches_a_replica_and_its_default_where_there_is_none(services):
+    environment = services["ganserve"]["environment"]
+    names = {PREFIX + setting.name.upper() for setting in fields(Settings)}
+    assert names - {"GANSERVE_MODELS"} == set(environment)
+    assert not any(environment.values())
+    told = compose("compose.yaml", GANSERVE_PUBLIC_URL="https://i.example")["services"]["ganserve"]
+    assert told["environment"]["GANSERVE_PUBLIC_URL"] == "https://i.example"
+
+
+def test_keys_come_as_files_of_which_prometheus_has_its_own(tmp_path):
+    keys, one = tmp_path / "keys.toml", tmp_path / "metrics.key"
+    document = compose("compose.yaml", GANSERVE_API_KEYS_FILE=str(keys), GANSERVE_METRICS_KEY_FILE=str(one))
+    files = {name: secret["file"] for name, secret in document["secrets"].items()}
+    assert files == {"api_keys": str(keys), "metrics_key": str(one)}
+    replica = document["services"]["ganserve"]
+    assert [secret["target"] for secret in replica["secrets"]] == [
+        replica["environment"]["GANSERVE_API_KEYS_FILE"]
+    ]
+    (read,) = document["services"]["prometheus"]["secrets"]
+    jobs = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
+    assert jobs[0]["authorization"]["credentials_file"] == read["target"]
+
+
+def test_models_of_a_folder_take_the_place_of_those_in_the_image(tmp_path):
+    service = compose("compose.yaml", "compose.models.yaml", MODELS=str(tmp_path))["services"]["ganserve"]
+    (mounted,) = [volume for volume in service["volumes"] if volume["type"] == "bind"]
+    assert (mounted["source"], mounted["read_only"]) == (str(tmp_path), True)
+    assert mounted["target"] == service["environment"]["GANSERVE_MODELS"]
+
+
 def test_no_container_can_change_itself_or_gain_rights_and_all_are_pinned(services):
     for name, service in services.items():
         assert service["read_only"], name
@@ -81,7 +113,7 @@ def test_what_is_mounted_is_there(services):
 
 def test_a_replica_is_given_time_to_drain_and_to_answer_its_longest_request(services):
     environment = services["ganserve"]["environment"]
-    drain = float(environment.get("GANSERVE_DRAIN_SECONDS", Settings.drain_seconds))
+    drain = float(environment["GANSERVE_DRAIN_SECONDS"] or Settings.drain_seconds)
     grace = re.fullmatch(r"(\d+)s", services["ganserve"]["stop_grace_period"])
     assert grace is not None
     assert int(grace[1]) >= drain + Settings.timeout_seconds + 5

@@ -35,8 +35,14 @@ def defined() -> dict[str, list[str]]:
     return names
 
 
-def test_prometheus_reads_its_configuration_and_the_alerts():
-    assert "12 rules found" in promtool("check", "config", DEPLOY / "prometheus/prometheus.yml")
+def test_prometheus_reads_its_configuration_and_the_alerts(tmp_path):
+    key = tmp_path / "key"
+    key.touch()
+    config = (DEPLOY / "prometheus/prometheus.yml").read_text().replace("/run/secrets/metrics_key", str(key))
+    (tmp_path / "prometheus.yml").write_text(config)
+    (tmp_path / "rules.yml").write_bytes(monitoring.RULES.read_bytes())
+    found = f"{len(monitoring.alerts())} rules found"
+    assert found in promtool("check", "config", tmp_path / "prometheus.yml")
 
 
 def test_every_alert_fires_when_it_should_and_only_then():

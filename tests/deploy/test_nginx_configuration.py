@@ -7,7 +7,7 @@ import pytest
 from tests.system.balancer import Balancer
 
 # A host's own nginx, into which ganserve.conf goes alone.
-HOST = "pid host.pid; events {} http { gzip on; include conf.d/*.conf; }"
+HOST = "pid host.pid; events {} http { gzip on; include ganserve.conf; }"
 
 
 @pytest.mark.parametrize("main", ["of its container", "of a host"])
@@ -22,7 +22,7 @@ def test_nginx_has_nothing_to_say_about_the_configuration(tmp_path, main):
 
 def test_every_replica_is_there_twice_and_nothing_is_left_to_fill_in(tmp_path):
     Balancer(tmp_path / "nginx", [3000, 3001])
-    conf = (tmp_path / "nginx/conf.d/ganserve.conf").read_text()
+    conf = (tmp_path / "nginx/ganserve.conf").read_text()
     assert "${" not in conf
     servers = re.findall(r"(?<!# )server (127\.0\.0\.1:\d+) ([^;]*);", conf)
     assert [address for address, limits in servers if "backup" not in limits] == [

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 import threading
@@ -38,7 +38,8 @@ def server_lines(ports: Sequence[int]) -> str:
 class Balancer:
     """nginx in a folder of its own."""
 
-    def __init__(self, folder: Path, ports: Sequence[int]) -> None:
+    def __init__(self, folder: Path, ports: Sequence[int], logged: str = "100%") -> None:
+        """logged: how many of the requests that go well the log has."""
         nginx = program("nginx", "nginx-light")
         self.port, self.status_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -49,12 +50,15 @@ class Balancer:
             "GANSERVE_SERVERS": server_lines(ports),
             "GANSERVE_CACHE": str(folder / "cache"),
             "GANSERVE_LOG": str(self._log),
+            "GANSERVE_LOGGED": logged,
             "GANSERVE_STATUS": f"127.0.0.1:{self.status_port}",
         }
-        (folder / "conf.d").mkdir(parents=True)
-        shutil.copy(ROOT / "deploy/nginx/nginx.conf", folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Its container's own folder for all that is written.
+        main = (ROOT / "deploy/nginx/nginx.conf").read_text().replace("/tmp/", f"{folder}/")
+        (folder / "nginx.conf").write_text(main)
         shipped = Template((ROOT / "deploy/nginx/ganserve.conf").read_text())
-        (folder / "conf.d/ganserve.conf").write_text(shipped.safe_substitute(variables))
+        (folder / "ganserve.conf").write_text(shipped.safe_substitute(variables))
         # As root nginx would change to a user who can't enter a test's folder.
         user = "user root;" if os.getuid() == 0 else ""
         self.command = [nginx, "-p", f"{folder}/", "-c", str(folder / "nginx.conf"), "-g", user]
@@ -113,7 +117,7 @@ def asked(lines: list[dict[str, Any]]) -> Counter[tuple[int, str]]:
     """How often a replica's port gave which status; `-` is none at all. A request that was retried counts twice."""
     pairs: Counter[tuple[int, str]] = Counter()
     for line in lines:
-        replicas, statuses = line["replica"].split(", "), line["replica_status"].split(", ")
+        replicas, statuses = (re.split(", | : ", line[name]) for name in ("replica", "replica_status"))
         for replica, status in zip(replicas, statuses, strict=True):
             if ":" in replica:
                 pairs[int(replica.rpartition(":")[2]), status] += 1

@@ -12,11 +12,17 @@ import yaml
 
 from tests.deploy import monitoring
 from tests.needs import program
-from tests.system.serving import free_port
+from tests.system.serving import free_port, serving
 from tests.waiting import wait_until
 
-# Nothing may have been refused, and nothing dropped.
-MAY_BE_EMPTY = {"Refused before they were queued", "Accepted and not answered"}
+# Nothing may have been refused, nothing dropped, and there are no keys.
+MAY_BE_EMPTY = {
+    "Refused before they were queued",
+    "Accepted and not answered",
+    "Failed, by version",
+    "Requests by key",
+    "Images by key",
+}
 
 
 def test_prometheus_own_linter_has_nothing_to_say_about_the_metrics(server):
@@ -57,12 +63,15 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, target: int) -> Iterator[Prometheus]:
-    """The shipped configuration, except that it asks this port, and every half second."""
+def prometheus(folder: Path, target: int, key: str = "") -> Iterator[Prometheus]:
+    """The shipped configuration, except that it asks this port, and every half second. key: empty, as Compose mounts none."""
+    (folder / "key").write_text(key)
     config = yaml.safe_load((monitoring.DEPLOY / "prometheus/prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "1s"}
     for job in config["scrape_configs"]:
         job.pop("dns_sd_configs", None)
+        if authorization := job.get("authorization"):
+            authorization["credentials_file"] = str(folder / "key")
         job["static_configs"] = [{"targets": [f"127.0.0.1:{target}"]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     (folder / "rules.yml").write_bytes(monitoring.RULES.read_bytes())
@@ -108,3 +117,17 @@ def test_prometheus_evaluates_every_alert_and_none_fires(asked):
     assert len(asked.rules()) == len(monitoring.alerts())
     assert {rule["name"]: rule["lastError"] for rule in asked.rules() if rule.get("lastError")} == {}
     assert {rule["name"] for rule in asked.rules() if rule["state"] == "firing"} == set()
+
+
+@pytest.mark.parametrize("key", ["one-for-metrics-1", ""])
+def test_where_there_are_keys_prometheus_needs_the_one_that_compose_mounts(small_models, tmp_path, key):
+    keys = "prometheus:one-for-metrics-1:metrics"
+    with (
+        serving(
+            tmp_path / "home", models=small_models, default_model="tiny", engine="fake", api_keys=keys
+        ) as one,
+        prometheus(tmp_path, one.port, key) as watching,
+    ):
+        wait_until(lambda: watching.query('up{job="ganserve"}'))
+        (seen,) = watching.query('up{job="ganserve"}')
+        assert seen["value"][1] == str(int(bool(key)))

@@ -2,8 +2,10 @@
 
 import signal
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -133,8 +135,10 @@ def test_json_is_compressed_images_are_not_and_metrics_and_orders_are_not_for_cl
         document = client.get("/openapi.json")
         image = client.post("/v1/samples", json={"n": 64})
         assert (document.headers["content-encoding"], "content-encoding" in image.headers) == ("gzip", False)
-        assert client.get("/metrics").status_code == 404
-        assert client.get("/v1/admin/models").status_code == 404
+        for path in ("/metrics", "/v1/admin/models"):
+            refused = client.get(path)
+            assert (refused.status_code, refused.json()["code"]) == (404, "unknown_route")
+            assert refused.headers["content-type"] == "application/problem+json"
         status = client.get(f"http://127.0.0.1:{nginx.status_port}/status")
         assert "Active connections" in status.text
 
@@ -150,6 +154,28 @@ def test_every_address_in_a_reply_works_at_the_port_where_clients_come_in(nginx)
         nameless.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
         with nameless, nameless.makefile("rb") as reply:
             assert b" 200 " in reply.readline(), "HTTP/1.0 has no Host"
+
+
+def test_the_log_has_what_failed_or_was_slow_and_few_of_the_rest(tmp_path, replicas):
+    replica = replicas[0]
+    with Balancer(tmp_path / "nginx", [replica.port], logged="1%").running() as few, few.client() as client:
+        for _ in range(200):
+            assert client.get("/livez").status_code == 200
+        assert client.get("/v1/models/none").status_code == 404
+        with ThreadPoolExecutor(1) as pool:
+            (worker,) = replica.server.workers()
+            worker.suspend()
+            try:
+                slow = pool.submit(client.post, "/v1/samples", json={"seed": 1})
+                begun = time.monotonic()
+                wait_until(lambda: time.monotonic() - begun > 1.1)
+            finally:
+                worker.resume()
+            assert slow.result().status_code == 200
+        lines: list[dict[str, Any]] = []
+        wait_until(lambda: lines.extend(few.logged()) or any(line["seconds"] >= 1 for line in lines))
+    assert {"/v1/models/none", "/v1/samples"} <= {line["request"].split()[1] for line in lines}
+    assert len(lines) < 50, "of two hundred that went well"
 
 
 def test_a_body_that_is_too_large_is_refused_before_a_replica_is_asked(nginx):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from service.registry.memory import memory_mb
+from service.registry.footprint import memory_mb
 from tests import generators
 from tests.needs import needs
 from tests.system.chromium import chromium, where

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from service.generator.latents import latents
-from service.registry.memory import memory_mb
+from service.registry.footprint import memory_mb
 from tests import generators
 from tests.generators import Tiny
 from tests.system.conftest import SMALL

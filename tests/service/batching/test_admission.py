@@ -118,9 +118,11 @@ def test_a_request_is_refused_when_it_would_wait_too_long_for_its_first_pass():
     with pytest.raises(QueueFull, match=r"some 1\.[01] s") as caught:
         books.check(one, 1, FOREVER)
     assert caught.value.retry_after_seconds == 2
+    full = refused("queue_full")
     with pytest.raises(QueueFull):
         books.check_any()
-    assert refused("wait") == before + 1
+    assert refused("wait") == before + 2
+    assert refused("queue_full") == full, "there is room, but not in time"
 
 
 def test_large_requests_before_it_make_a_small_one_wait_for_one_piece_each():

@@ -1,7 +1,16 @@
+import math
+
 import pytest
 
 from service.machine import hardware
-from service.machine.hardware import available_cpus, cpu_flags, cpu_name, default_workers, lanes
+from service.machine.hardware import (
+    available_cpus,
+    cpu_flags,
+    cpu_name,
+    default_workers,
+    lanes,
+    memory_limit_bytes,
+)
 
 
 def test_a_machine_that_does_not_say_what_its_cpu_has_has_nothing(tmp_path):
@@ -56,3 +65,18 @@ def test_cores_are_counted_by_the_cgroup_and_not_by_the_host(tmp_path, monkeypat
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert available_cpus(tmp_path) == cores
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "limit"),
+    [
+        ("memory.max", "max\n", math.inf),
+        ("memory.max", "367001600\n", 367001600),
+        ("memory/memory.limit_in_bytes", "367001600\n", 367001600),
+        ("nothing", "", math.inf),
+    ],
+)
+def test_memory_is_what_the_cgroup_grants(tmp_path, file, text, limit):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
+    assert memory_limit_bytes(tmp_path) == limit

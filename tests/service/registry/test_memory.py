@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 
 from service.generator import images
 from service.generator.latents import latents
-from service.registry.memory import memory_mb
+from service.registry.footprint import memory_mb
 from service.registry.model import Model
 from service.registry.models import Models
 from service.settings import Settings

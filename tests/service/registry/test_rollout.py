@@ -31,7 +31,7 @@ from service.generator.engines import choose as choose_module
 from service.generator.engines.fake import FakeEngine
 from service.generator.latents import latents
 from service.registry import desired_state, orders, versions
-from service.registry.memory import memory_mb
+from service.registry.footprint import memory_mb
 from service.registry.model import Model
 from service.registry.models import Models
 from service.registry.rollout import Rollout

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from service.batching.batcher import Batcher
 from service.batching.forward_pass import Line
 from service.drawing.sampler import SampleRequest
-from service.registry.memory import memory_mb
+from service.registry.footprint import memory_mb
 from service.registry.model import Model
 from service.registry.models import Models
 from service.settings import Settings

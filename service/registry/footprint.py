@@ -1,0 +1,42 @@
+"""What models and workers take in memory, and whether there is that much. Imports no engine."""
+
+from service.machine.hardware import memory_limit_bytes
+from service.settings import Settings
+
+_TIMES_THE_FILE = 3
+_MB_OF_A_SESSION = 10
+_MB_OF_THE_PARENT = 85
+_MB_OF_A_WORKER = 115
+
+
+def memory_mb(file_bytes: int) -> float:
+    """What a model takes once loaded, by the larger of both CPU engines: `python -m benchmarks.many_models`.
+
+    Reckoned and not measured, so that every replica leaves the same models idle.
+    """
+    return _TIMES_THE_FILE * file_bytes / 1e6 + _MB_OF_A_SESSION
+
+
+def least_mb(settings: Settings) -> float:
+    """What the service takes at the very least, once its models are loaded: with ONNX Runtime, and nothing to do."""
+    files = sorted(file.stat().st_size for file in settings.models.glob("*/generator.onnx"))
+    models = 0.0
+    for size in files:
+        if models and models + memory_mb(size) > settings.max_loaded_mb:
+            break
+        models += memory_mb(size)
+    return _MB_OF_THE_PARENT + settings.workers * (_MB_OF_A_WORKER + models)
+
+
+def shortage(settings: Settings) -> str | None:
+    """Why this container's memory can't be enough, in one line; None if it may be.
+
+    Else the kernel would end it in the middle of loading, again and again and without a word.
+    """
+    limit, least = memory_limit_bytes() / 2**20, least_mb(settings)
+    if least <= limit:
+        return None
+    return (
+        f"memory: this container may have {limit:.0f} MB, and what it is to load takes {least:.0f} at least "
+        f"(GANSERVE_WORKERS: {settings.workers}). Give it more, or lower GANSERVE_WORKERS or GANSERVE_MAX_LOADED_MB."
+    )
