@@ -61,6 +61,7 @@ def test_what_is_known_starts_no_process(file, cache, monkeypatch):
     new.write_bytes(Tiny(classes=None).file())
     for files in ([file], [file, file.with_name("none.onnx")], [file, new]):
         race.start(files)
+        assert race._running is not None
         race._running.join()
     assert [command[3:] for command in commands] == [[str(new)]]
 
