@@ -11,11 +11,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The service sees to it itself (service/quiet.py); `bentoml containerize` does not import it.
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test check format dev bench chaos soak gpu-check image image-cuda image-test wheel constraints clean
+.PHONY: help serve test quick check format dev bench chaos soak gpu-check image image-cuda image-test wheel constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, SSL_CERTFILE=, SSL_KEYFILE=, GANSERVE_*)"
-	@echo "make test    run every test"
+	@echo "make test    run every test (AT_ONCE=: how many files at once)"
+	@echo "make quick   run those that take a minute and say most"
 	@echo "make check   format, lint, types, and known vulnerabilities of what is installed"
 	@echo "make format  apply the format"
 	@echo "make dev     install training and test tools into .venv-dev"
@@ -35,8 +36,16 @@ serve: .venv/.installed
 		exec .venv/bin/bentoml serve --host $(HOST) --port $(PORT) \
 		$(if $(SSL_CERTFILE),--ssl-certfile '$(SSL_CERTFILE)') $(if $(SSL_KEYFILE),--ssl-keyfile '$(SSL_KEYFILE)')
 
+# Most tests wait for processes rather than compute: three at once keep two cores busy. A file's tests stay together.
+AT_ONCE ?= 3
+
 test: .venv-dev/.installed
-	.venv-dev/bin/python -m pytest
+	.venv-dev/bin/python -m pytest -n $(AT_ONCE) --dist loadfile
+
+quick: .venv-dev/.installed
+	.venv-dev/bin/python -m pytest -n $(AT_ONCE) --dist loadfile -x $(QUICK)
+
+QUICK = tests/test_layers.py tests/docs tests/service/batching tests/service/drawing tests/service/web tests/training/gan tests/training/data
 
 check: .venv-dev/.installed
 	.venv-dev/bin/ruff format --check .

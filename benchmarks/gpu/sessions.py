@@ -139,13 +139,12 @@ def sweep(
             break
         try:
             run = make(batch)
-            figures = rate(run, batch, seconds) | {
-                "memory_used_mib": part.card.used_mib() if part.card else None
-            }
+            figures = rate(run, batch, seconds)
+            used_mib = part.card.used_mib() if part.card else None
         except Exception as error:  # out of memory, in ONNX Runtime's words or PyTorch's
             part.leave_out(f"{what} of {batch} images and more: {str(error).strip()[:300]}")
             break
-        part.row(what, batch=batch, **figures)
+        part.row(what, batch=batch, **figures, memory_used_mib=used_mib)
         found[batch] = figures["images_per_second"]
         expected = 4 * figures["p50_ms"] / 1000
     return found
