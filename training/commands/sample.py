@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from service.generator.classes import ClassNames, folded
 from service.generator.images import grid, png
 from training.commands.options import EXISTING, NEW_FILE
 from training.files import write_atomically
@@ -39,12 +40,12 @@ def command(run: Path, out: Path, label: str | None, seed: int, n: int) -> None:
 
 
 def class_index(label: str, class_names: tuple[str, ...]) -> int:
-    """A class name, without regard to case, or an index."""
-    names = [name.lower() for name in class_names]
-    if label.lower() in names:
-        return names.index(label.lower())
-    if label.isdecimal() and int(label) < len(names):
-        return int(label)
-    raise click.UsageError(
-        f"--label {label}: choose from {', '.join(class_names)}, or 0 to {len(names) - 1}."
-    )
+    """A class by its name in any case, its slug or its index, as the service finds it. Raises click.UsageError."""
+    index = ClassNames(class_names).label_of.get(folded(label))
+    if index is None and label.isdecimal() and int(label) < len(class_names):
+        index = int(label)
+    if index is None:
+        raise click.UsageError(
+            f"--label {label}: choose from {', '.join(class_names)}, or 0 to {len(class_names) - 1}."
+        )
+    return index
