@@ -121,7 +121,9 @@ def test_both_images_install_the_versions_that_were_tested():
 
 def test_the_image_installs_into_an_empty_environment_and_serves_without_rights(context, tmp_path):
     if "ganserve-cuda" in (context / "bento.yaml").read_text():
-        pytest.skip("some 2 GB of CUDA")
+        pytest.skip(
+            "its packages are some 2 GB; that they are those of the other image, the test above compares"
+        )
     uv = program("uv", "uv")
     (install,) = [line for line in images.of(context, "RUN") if "uv pip install" in line]
     (context / "requirements.txt").write_text((context / "env/python/requirements.txt").read_text())
