@@ -1,10 +1,10 @@
-"""deploy/nginx as nginx reads it; what it does then is in tests/system/test_nginx.py."""
+"""deploy/nginx as nginx reads it; what it does then is in tests/system/balancers/test_nginx.py."""
 
 import re
 
 import pytest
 
-from tests.system.balancer import Balancer
+from tests.system.balancers.balancer import Balancer
 
 # A host's own nginx, into which ganserve.conf goes alone.
 HOST = "pid host.pid; events {} http { gzip on; include ganserve.conf; }"

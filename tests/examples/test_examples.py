@@ -15,7 +15,7 @@ from examples.torch_dataloader import GeneratedImages
 from ganserve import Client
 from tests.generators import Tiny, folder
 from tests.needs import needs
-from tests.system import chromium
+from tests.system.pages import chromium
 from tests.system.serving import ROOT, serving
 from tests.waiting import wait_until
 

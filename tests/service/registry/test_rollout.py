@@ -1,4 +1,4 @@
-"""One worker's versions, and the orders; with more than one, in tests/system/test_rollout.py."""
+"""One worker's versions, and the orders; with more than one, in tests/system/lifecycle/test_rollout.py."""
 
 import asyncio
 import gc

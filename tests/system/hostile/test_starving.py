@@ -11,7 +11,7 @@ import pytest
 
 from tests import generators
 from tests.generators import Tiny
-from tests.system.greedy import KINDS
+from tests.system.hostile.greedy import KINDS
 from tests.system.serving import ROOT, Server, serving
 from tests.waiting import wait_until
 
@@ -38,7 +38,7 @@ def table() -> dict[str, str]:
 
 @contextmanager
 def greedy(server: Server, kind: str, connections: int) -> Iterator[None]:
-    command = [sys.executable, "-m", "tests.system.greedy", str(server.port), kind, str(connections)]
+    command = [sys.executable, "-m", "tests.system.hostile.greedy", str(server.port), kind, str(connections)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:

@@ -17,7 +17,7 @@ from ganserve import Client
 from ganserve.errors import Refused
 from service.web.routes import ROUTES
 from tests.needs import needs
-from tests.system.chromium import chromium, where
+from tests.system.pages.chromium import chromium, where
 from tests.system.serving import ROOT, free_port, serving
 from tests.waiting import wait_until
 

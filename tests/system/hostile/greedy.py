@@ -1,4 +1,4 @@
-"""Clients that want all of an event loop: python -m tests.system.greedy PORT KIND CONNECTIONS, until it is ended.
+"""Clients that want all of an event loop: python -m tests.system.hostile.greedy PORT KIND CONNECTIONS, until it is ended.
 
 Each sends as much as the server takes, and reads nothing. A connection that is closed on it makes another.
 """

@@ -8,8 +8,8 @@ import pytest
 from tests import generators
 from tests.generators import Tiny
 from tests.needs import needs
-from tests.system import chromium
-from tests.system.proxies import proxied
+from tests.system.balancers.proxies import proxied
+from tests.system.pages import chromium
 from tests.system.serving import serving
 
 LOCATION = "location /gan/ {{ proxy_pass http://127.0.0.1:{to}/; proxy_set_header Host $http_host; {more} }}"

@@ -11,8 +11,8 @@ import pytest
 from service.generator import contract
 from tests import generators
 from tests.generators import Tiny
+from tests.system.lifecycle.test_rollout import order
 from tests.system.serving import Server, serving
-from tests.system.test_rollout import order
 from tests.waiting import wait_until
 
 ONE, OTHER = Tiny(golden_samples=1), Tiny(golden_samples=1, weights_seed=1)

@@ -12,7 +12,7 @@ import pytest
 
 from tests import generators
 from tests.generators import Tiny
-from tests.system.balancer import Balancer, Load, asked
+from tests.system.balancers.balancer import Balancer, Load, asked
 from tests.system.serving import Server, free_port
 from tests.waiting import wait_until
 

@@ -14,8 +14,8 @@ import pytest
 from tests import generators
 from tests.generators import Tiny
 from tests.needs import needs
-from tests.system import chromium
-from tests.system.proxies import PROXIES, proxied
+from tests.system.balancers.proxies import PROXIES, proxied
+from tests.system.pages import chromium
 from tests.system.serving import ROOT, Server, serving
 from tests.waiting import wait_until
 

@@ -17,8 +17,8 @@ from playwright.sync_api import Page, Route, expect
 from service.registry.footprint import memory_mb
 from tests import generators
 from tests.needs import needs
-from tests.system.chromium import chromium, where
 from tests.system.conftest import SMALL
+from tests.system.pages.chromium import chromium, where
 from tests.system.serving import ROOT, serving
 
 TIMEOUT_MS = 15_000

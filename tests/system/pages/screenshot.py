@@ -1,10 +1,10 @@
-"""The picture of the playground in README and docs/clients.md: python -m tests.system.screenshot docs/playground.png"""
+"""The picture of the playground in README and docs/clients.md: python -m tests.system.pages.screenshot docs/playground.png"""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.system.chromium import chromium
+from tests.system.pages.chromium import chromium
 from tests.system.serving import serving
 
 VIEW = "#n=40&truncation=0.8&tab=interpolate&a=bag%2F8&b=bag%2F38"
