@@ -7,7 +7,7 @@ import pytest
 from service.batching.batcher import Batcher
 from service.generator.engines.fake import FakeEngine
 from service.machine.cores import Cores
-from tests.service.batching.test_batcher import CONTRACT, painted, submit
+from tests.service.batching.stage import CONTRACT, painted, submit
 from tests.waiting import until
 
 
