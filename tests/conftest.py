@@ -1,9 +1,15 @@
-"""What a run took, by folder."""
+"""For all tests: Ctrl-C is heard, and what a run took is told by folder."""
 
+import signal
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure() -> None:
+    # A background job of a shell ignores it, and so would every process that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -52,9 +52,6 @@ def process(*words: str, **options) -> subprocess.Popen:
         [sys.executable, "-m", "ganserve", *words],
         cwd=ROOT,
         env=environ | {"TERM": "xterm"},
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # a shell's background job ignores it
         **options,
     )
 
@@ -308,8 +305,6 @@ def test_ctrl_c_ends_it_at_once_with_130(words):
 def test_ctrl_c_that_comes_just_before_a_call_blocks_is_not_left_until_that_call_returns():
     ours, theirs = socket.socketpair()
     ours.settimeout(20)
-    # Whoever starts the tests in the background of a script has SIGINT ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with ours, theirs:
         # Like a signal that came a moment too early, this is noted and interrupts no call.
         threading.Timer(0.2, _thread.interrupt_main).start()
@@ -317,7 +312,6 @@ def test_ctrl_c_that_comes_just_before_a_call_blocks_is_not_left_until_that_call
         with pytest.raises(KeyboardInterrupt), heeded():
             ours.recv(1)
         assert time.monotonic() - begun < 15  # and not once the 20 seconds are over
-    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_while_many_requests_wait_leaves_them_behind():
