@@ -81,7 +81,7 @@ class Settings:
     )
     max_batch: int = _setting(
         0,
-        "Most images in one forward pass; 0: on CPU 8, and up to 64 of several requests as long as a pass takes 50 ms at most; 64 on a GPU, where passes are padded to powers of two.",
+        "Most images in one forward pass; 0: on CPU 8, and up to 64 of several requests as long as a pass takes 50 ms at most; on a GPU what is measured to be worth it when a model is loaded, 512 at most, padded to powers of two.",
         low=0,
         high=4096,
     )

@@ -11,7 +11,7 @@ from service.errors import ContractError, EngineUnavailable
 from service.generator import golden, trial
 from service.generator.contract import Contract, parse
 from service.generator.engine import Forward
-from service.generator.engines.cuda import MAX_BATCH, buckets
+from service.generator.engines.cuda import SIZES, buckets
 from service.generator.engines.lone import inputs
 
 _MATES = 16
@@ -19,7 +19,7 @@ _IMAGES = 8
 
 
 def run(part: Part) -> None:
-    largest = MAX_BATCH if part.card else 8
+    largest = SIZES[-1] if part.card else 8
     for name, file in sessions.shipped().items():
         contract = parse(file)
         for precision in part.precisions:

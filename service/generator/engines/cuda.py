@@ -1,4 +1,4 @@
-"""What ONNX Runtime needs on CUDA: how many devices there are, its options, and one binding a bucket.
+"""What ONNX Runtime needs on CUDA: how many devices there are, its options, one binding a bucket, and what fits the card.
 
 Follows ONNX Runtime's documentation. The bindings are tested on its CPU provider; nothing here has been run on a GPU
 yet, which `make gpu-check` is for.
@@ -7,17 +7,25 @@ No CUDA graphs: ONNX Runtime keeps the captured graph with the thread that captu
 several threads; models are warmed up on another thread than the lane's.
 """
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.generator.contract import Contract
+from service.generator.engines.lone import inputs
 from service.machine.hardware import gpus
 
 PROVIDER = "CUDAExecutionProvider"
-MAX_BATCH = 64
+SIZES = (32, 64, 128, 256, 512)
+"""What the largest bucket may be."""
+_GAIN = 1.1
+_LONGEST_PASS_SECONDS = 0.05
+_MEASURED_SECONDS = 0.1
 
 # EXHAUSTIVE, the default, searches anew at every new shape: 634 ms against 1.9 ms (as PaddleX PR 5057 says).
 # No gpu_mem_limit: the warm-up meets every bucket before the model is ready, and a limit could only fail a larger model.
@@ -34,6 +42,50 @@ def device_count() -> int:
 def buckets(max_batch: int) -> tuple[int, ...]:
     """The batch sizes that passes are padded to: the powers of two below max_batch, and max_batch."""
     return (*(2**power for power in range((max_batch - 1).bit_length())), max_batch)
+
+
+class Fit(NamedTuple):
+    """The images of the largest bucket, and the images per second that say so, in words."""
+
+    max_batch: int
+    measured: str
+
+
+def fit(rate: Callable[[int], float], sizes: Sequence[int] = SIZES) -> Fit:
+    """The smallest bucket after which images per second hardly grow. Who comes meanwhile waits for a pass: it is short all the same.
+
+    rate: images per second of passes of so many images; raises where memory ends. sizes: ascending.
+    """
+    size, best = sizes[0], rate(sizes[0])
+    told = [f"{size} a pass {best:,.0f}"]
+    for larger in sizes[1:]:
+        if larger / best > 2 * _LONGEST_PASS_SECONDS:  # as it would take if it were no faster per image
+            break
+        try:
+            images = rate(larger)
+        except Exception as error:  # ONNX Runtime has no class of its own for "out of memory"
+            told.append(f"{larger} failed ({type(error).__name__})")
+            break
+        told.append(f"{larger} a pass {images:,.0f}")
+        if images < _GAIN * best or larger / images > _LONGEST_PASS_SECONDS:
+            break
+        size, best = larger, images
+    return Fit(size, f"images/s: {', '.join(told)}")
+
+
+def images_per_second(
+    session: ort.InferenceSession, contract: Contract, size: int, device: str = "cuda", index: int = 0
+) -> float:
+    """Of full passes, one after another: the best of two or more in a tenth of a second."""
+    forward, given = BoundPasses(session, contract, (size,), device, index), inputs(contract, 0, size)
+    forward(*given)  # which looks for algorithms
+    best, end = math.inf, time.monotonic() + _MEASURED_SECONDS
+    count = 0
+    while count < 2 or time.monotonic() < end:
+        begun = time.monotonic()
+        forward(*given)
+        best, count = min(best, time.monotonic() - begun), count + 1
+    return size / best
 
 
 class BoundPasses:

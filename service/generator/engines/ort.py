@@ -1,6 +1,7 @@
 """ONNX Runtime, on CPU or CUDA."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import onnxruntime as ort
@@ -21,7 +22,7 @@ CUDA_PRECISIONS = ("fp32", "tf32", "fp16")
 
 class OrtEngine:
     """On CPU one session that every lane shares, each run on its caller's thread, and one that takes all threads;
-    on CUDA one session, and one lane."""
+    on CUDA one session, and one lane, whose largest pass is what was measured to be worth it."""
 
     name = "onnxruntime"
 
@@ -36,12 +37,12 @@ class OrtEngine:
         device: int = 0,
         max_batch: int = 0,
     ) -> None:
-        """device, max_batch: for CUDA, the GPU and the largest bucket; 0: gpu.MAX_BATCH.
+        """device, max_batch: for CUDA, the GPU and the largest bucket; 0: what is measured to fit.
 
         Raises EngineUnavailable: a precision that is not to be had, or CUDA that the session did not get.
         """
         if cuda:
-            self._init_cuda(file, contract, precision, device, gpu.buckets(max_batch or gpu.MAX_BATCH))
+            self._init_cuda(file, contract, precision, device, max_batch)
         else:
             self._init_cpu(file, contract, precision, threads)
 
@@ -68,17 +69,22 @@ class OrtEngine:
         self.reason = f"onnxruntime on CPU: {threads} passes at once on a thread each{alone}."
 
     def _init_cuda(
-        self, file: bytes, contract: Contract, precision: str, device: int, buckets: Sequence[int]
+        self, file: bytes, contract: Contract, precision: str, device: int, max_batch: int
     ) -> None:
         self.precision = "fp32" if precision == "auto" else precision
         self.provider = gpu.PROVIDER
         session = cuda_session(file, self.precision, device)
         self.on_caller = False
-        self.buckets = buckets
-        self.max_batch = buckets[-1]
-        self.wide = gpu.BoundPasses(session, contract, buckets, "cuda", device)
+        fit = (
+            gpu.Fit(max_batch, "GANSERVE_MAX_BATCH")
+            if max_batch
+            else gpu.fit(partial(gpu.images_per_second, session, contract, index=device))
+        )
+        self.max_batch = fit.max_batch
+        self.buckets = gpu.buckets(fit.max_batch)
+        self.wide = gpu.BoundPasses(session, contract, self.buckets, "cuda", device)
         self.lanes = [self.wide]
-        self.reason = f"onnxruntime on CUDA: the session got GPU {device}."
+        self.reason = f"onnxruntime on CUDA: the session got GPU {device}; {fit.max_batch} images a pass at most, as by {fit.measured}."
 
 
 def cuda_session(file: bytes, precision: str, device: int, **options: str) -> ort.InferenceSession:

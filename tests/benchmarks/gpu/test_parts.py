@@ -7,6 +7,7 @@ import pytest
 from benchmarks.gpu import golden, networks, pytorch, sessions, speed, there, ways
 from benchmarks.gpu.part import Part
 from service.generator import contract
+from service.generator.engines.cuda import SIZES, buckets
 from tests.benchmarks.gpu.pretended import FakeCard, FallsBack, Refuses, SaysCuda, pretend
 from tests.generators import Tiny, with_other_golden
 
@@ -79,7 +80,7 @@ def test_golden_holds_on_the_engine_that_cuda_has(on_gpu, tiny, monkeypatch):
     (fp16,) = rows(on_gpu, f"golden samples of {sessions.SHIPPED} in fp16")
     assert 0 <= fp16["mean"] < 0.25
     (by_bucket,) = rows(on_gpu, f"by bucket of {sessions.SHIPPED} in fp32")
-    assert by_bucket["max"] == dict.fromkeys((1, 2, 4, 8, 16, 32, 64), 0)
+    assert by_bucket["max"] == dict.fromkeys(buckets(SIZES[-1]), 0)
 
 
 def test_pictures_of_another_network_fail(part, tiny):

@@ -198,7 +198,9 @@ def chosen(worker=0, **settings):
 def test_a_gpu_is_taken_where_there_is_one(pretended, engine_name):
     engine = chosen(engine=engine_name)
     assert (engine.name, engine.provider, engine.precision) == ("onnxruntime", cuda.PROVIDER, "fp32")
-    assert (engine.buckets, engine.max_batch) == ((1, 2, 4, 8, 16, 32, 64), 64)
+    assert engine.max_batch in cuda.SIZES
+    assert engine.buckets == cuda.buckets(engine.max_batch)
+    assert f"{engine.max_batch} images a pass at most, as by images/s: 32 a pass " in engine.reason
     assert list(engine.lanes) == [engine.wide], "one pass at a time on a GPU"
     first, providers, *buffers = pretended
     assert first == "preload_dlls"
@@ -214,7 +216,7 @@ def test_a_gpu_is_taken_where_there_is_one(pretended, engine_name):
 def test_workers_take_the_gpus_in_turn(pretended):
     for worker, gpu in enumerate((0, 1, 0, 1)):
         pretended.clear()
-        assert f"GPU {gpu}." in chosen(worker=worker, workers=4).reason
+        assert f"GPU {gpu};" in chosen(worker=worker, workers=4).reason
         assert pretended[1][0][1]["device_id"] == str(gpu)
         assert set(pretended[2:]) == {("cuda", gpu)}
 
@@ -238,6 +240,47 @@ def test_fp16_computes_in_half_precision_what_the_file_says(pretended):
 def test_a_precision_that_cuda_does_not_have_is_an_error():
     with pytest.raises(EngineUnavailable, match="not in bf16"):
         chosen(precision="bf16")
+
+
+def test_the_largest_bucket_is_where_images_per_second_end_to_grow():
+    card = {32: 10_000, 64: 19_000, 128: 35_000, 256: 36_000, 512: 90_000}
+    asked = []
+
+    def rate(size):
+        asked.append(size)
+        return card[size]
+
+    chosen = cuda.fit(rate)
+    assert (chosen.max_batch, asked) == (128, [32, 64, 128, 256])
+    assert (
+        chosen.measured
+        == "images/s: 32 a pass 10,000, 64 a pass 19,000, 128 a pass 35,000, 256 a pass 36,000"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rate", "most"),
+    [
+        pytest.param(lambda size: 1000 * size, 512, id="a pass takes the same whatever its size"),
+        pytest.param(
+            lambda size: 100 * size**0.5, 32, id="each is longer than who comes meanwhile should wait"
+        ),
+        pytest.param(lambda size: 10_000, 32, id="a larger one is no faster"),
+    ],
+)
+def test_a_pass_grows_as_long_as_it_is_short_and_pays(rate, most):
+    assert cuda.fit(rate).max_batch == most
+
+
+def test_where_memory_ends_the_last_size_that_fitted_is_taken():
+    def rate(size):
+        if size > 64:
+            raise RuntimeError("Failed to allocate memory")
+        return 1000 * size
+
+    chosen = cuda.fit(rate)
+    assert chosen.max_batch == 64
+    assert "128 failed (RuntimeError)" in chosen.measured
 
 
 @pytest.mark.usefixtures("pretended")
