@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from examples.torch_dataloader import GeneratedImages
 from ganserve import Client
@@ -50,10 +49,28 @@ def test_a_classifier_learns_from_the_dataloader(service, tmp_path):
     assert float(found[2]) < 0.9 * float(found[1])
 
 
-def test_every_seed_comes_once_from_several_processes(service):
-    images = GeneratedImages(service.url, batch=5, batches=5, seed=3)
-    batches = list(DataLoader(images, batch_size=None, num_workers=2))
-    assert [tuple(batch.shape) for batch, _ in batches] == [(5, 1, 28, 28)] * 5
+# A process of its own: a DataLoader forks, and leaves its handler of SIGCHLD behind.
+_DRAW = """
+import sys
+import numpy as np
+from torch.utils.data import DataLoader
+from examples.torch_dataloader import GeneratedImages
+drawn = list(DataLoader(GeneratedImages(sys.argv[1], batch=5, batches=5, seed=3), batch_size=None, num_workers=2))
+np.savez("drawn.npz", pixels=[pixels.numpy() for pixels, _ in drawn], labels=[labels.numpy() for _, labels in drawn])
+"""
+
+
+def test_every_seed_comes_once_from_several_processes(service, tmp_path):
+    subprocess.run(
+        [sys.executable, "-c", _DRAW, service.url],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=120,
+    )
+    with np.load(tmp_path / "drawn.npz") as drawn:
+        pixels, labels = drawn["pixels"], drawn["labels"]
+    assert pixels.shape == (5, 5, 1, 28, 28)
     with Client(service.url) as client:
         expected = client.sample(n=25, seed=3)
     assert expected.labels is not None
@@ -61,9 +78,8 @@ def test_every_seed_comes_once_from_several_processes(service):
     def rows(pixels: np.ndarray, labels: np.ndarray) -> list[bytes]:
         return sorted(bytes([label]) + image.tobytes() for image, label in zip(pixels, labels, strict=True))
 
-    drawn = [(127.5 * (batch.numpy() + 1)).round().astype(np.uint8) for batch, _ in batches]
-    labels = np.concatenate([labels.numpy() for _, labels in batches])
-    assert rows(np.concatenate(drawn), labels) == rows(expected.images.transpose(0, 3, 1, 2), expected.labels)
+    levels = (127.5 * (pixels + 1)).round().astype(np.uint8).reshape(25, 1, 28, 28)
+    assert rows(levels, labels.reshape(25)) == rows(expected.images.transpose(0, 3, 1, 2), expected.labels)
 
 
 def test_a_model_without_classes_gives_the_dataloader_no_labels(service):
