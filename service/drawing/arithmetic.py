@@ -7,7 +7,8 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing.fields import Fraction, Label, ModelName, Seed, Timeout
-from service.drawing.sampler import Draw, Format, label_index
+from service.drawing.formats import Format, Quality
+from service.drawing.sampler import Draw, label_index
 from service.drawing.series import Series
 from service.errors import InvalidField
 from service.generator.contract import Contract
@@ -69,11 +70,12 @@ class ArithmeticRequest(Struct, forbid_unknown_fields=True):
         ),
     ] = 1.0
     format: Annotated[
-        Format,
+        Format | None,
         Meta(
-            description="`png` and `webp`: the images in one row. `npy`: uint8 [n, H, W, C]. `json`: each image with its label, its seed if it is one's own, and its z, which posted to /v1/samples gives the same image."
+            description="`png`, `webp`, `jpeg` and `avif`: the images in one row. `npy`: uint8 [n, H, W, C]. `json`: each image with its label, its seed if it is one's own, and its z, which posted to /v1/samples gives the same image. By default what the header `Accept` likes best, else `png`."
         ),
-    ] = "png"
+    ] = None
+    quality: Quality = None
     include_terms: Annotated[
         bool,
         Meta(

@@ -9,8 +9,9 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing.fields import Label, ModelName, Seed, Timeout, Truncation
+from service.drawing.formats import Quality, SeriesFormat
 from service.drawing.sampler import Draw, explicit_z, label_index
-from service.drawing.series import Series, SeriesFormat
+from service.drawing.series import Series
 from service.errors import InvalidField
 from service.generator.contract import Contract
 from service.generator.latents import latents, linear, spherical, truncate
@@ -67,11 +68,12 @@ class InterpolationRequest(Struct, forbid_unknown_fields=True):
     ] = False
     truncation: Truncation = 1.0
     format: Annotated[
-        SeriesFormat,
+        SeriesFormat | None,
         Meta(
-            description="`png` and `webp`: the images in one row (WebP at most 16,383 pixels wide). `gif`: one after another, for ever; 256 colours a frame. `npy`: uint8 [n, H, W, C]. `json`: each image with its label, its seed if it is one's own, and its z, which posted to /v1/samples gives the same image."
+            description="`png`, `webp`, `jpeg` and `avif`: the images in one row (WebP at most 16,383 pixels wide). `gif`: one after another, for ever; 256 colours a frame. `npy`: uint8 [n, H, W, C]. `json`: each image with its label, its seed if it is one's own, and its z, which posted to /v1/samples gives the same image. By default what the header `Accept` likes best, else `png`."
         ),
-    ] = "png"
+    ] = None
+    quality: Quality = None
     frame_milliseconds: Annotated[
         int,
         Meta(

@@ -21,6 +21,7 @@ from service.generator import graph
 from service.generator.classes import ClassNames, folded
 
 METADATA_KEY = "ganserve"
+COUNTED_PIXELS = 2**15
 SCHEMA = 1
 # What onnxruntime 1.20 and OpenVINO 2025, the oldest supported, both read.
 OPSET = 18
@@ -39,6 +40,15 @@ class ImageShape(Struct, frozen=True):
     channels: Annotated[int, Meta(ge=1, le=3)]
     height: Annotated[int, Meta(ge=1, le=4096)]
     width: Annotated[int, Meta(ge=1, le=4096)]
+
+    @property
+    def counts_as(self) -> int:
+        """Where images are counted, what one of these is: as many as it begins parts of 32,768 pixels (181x181)."""
+        return -(-self.height * self.width // COUNTED_PIXELS)
+
+    def most_images(self, limit: int) -> int:
+        """Of one request; limit: the server's."""
+        return max(1, limit // self.counts_as)
 
 
 class GoldenSample(Struct, frozen=True):

@@ -65,7 +65,7 @@ async def _submitted(
     model, begun = draw.model, drawing.call.begun
     try:
         reply = await model.batcher.submit(
-            model.line, draw.z, draw.label, drawing.deadline, encode, draw.timing, in_binary
+            model.line, draw.z, draw.label, drawing.deadline, encode, draw.timing, int(not in_binary)
         )
     except GanserveError:
         models.note(model, "fail", begun)

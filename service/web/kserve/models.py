@@ -144,7 +144,7 @@ def config(model: Model, settings: Settings) -> dict[str, Any]:
         "platform": "onnx",
         "backend": model.engine.name,
         "version_policy": {"all": {}},
-        "max_batch_size": settings.max_images_per_request,
+        "max_batch_size": image.most_images(settings.max_images_per_request),
         "input": inputs,
         "output": [output],
         "dynamic_batching": {

@@ -49,6 +49,7 @@ def card(model: Model, models: Models) -> dict[str, Any]:
         "slugs": contract.slugs if contract.classes else None,
         "z_dim": contract.z_dim,
         "image": contract.image,
+        "max_images": contract.image.most_images(models.settings.max_images_per_request),
         "engine": {
             "name": engine.name,
             "provider": engine.provider,
@@ -80,7 +81,7 @@ def _json(document: Any) -> Reply:
 
 _OBJECT = {JSON: dict[str, Any]}
 _CARD = (
-    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), invariance "
+    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), max_images (of one request), invariance "
     "(most levels by which an image differed at load, in a batch and alone), truncation (whether it changes anything; "
     "where not, only 1 is allowed), checked (images, sizes, classes, seconds) and unchecked (what was not, in words)."
 )
