@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from service import metrics
 from service.batching.request_queue import Request, Settle, Timing
 from service.drawing import formats
-from service.drawing.fields import FirstSeed, Label, ModelName, Timeout, Truncation
+from service.drawing.fields import SCALARS, FirstSeed, Label, ModelName, Timeout, Truncation
 from service.drawing.formats import Format, Quality
 from service.errors import InvalidField
 from service.generator import images
 from service.generator.contract import Contract
-from service.generator.latents import MAX_SEED, Seeded, rows_of, truncate
+from service.generator.latents import MAX_SEED, Seeded, rows_of
 from service.registry.model import Model
 
 _UNBOUNDED = ("png", "npy", "json")
@@ -44,6 +44,10 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
         list[list[float]] | None, Meta(description="n rows of z_dim numbers, instead of a seed.")
     ] = None
     truncation: Truncation = 1.0
+    scalars: Annotated[
+        dict[str, float | list[float]] | None,
+        Meta(description=f"{SCALARS[:-1]}; a list has one per image."),
+    ] = None
     format: Annotated[
         Format | None,
         Meta(
@@ -61,7 +65,7 @@ class Draw(Struct):
     """What is drawn, with nothing left to decide.
 
     seeds: one an image, or None where z was given. label: n classes, or None for an unconditional model.
-    z: float32 [n, z_dim], as the generator takes it, or the seeds of it.
+    z: float32 [n, row_dim], as the generator takes it, or the seeds of it.
     """
 
     model: Model
@@ -104,9 +108,11 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
         if request.seed is None:
             first = min(first, 2**32 - n)
         seeds = range(first, first + n)
-        z = Seeded(seeds, contract.z_dim, request.truncation)
+        z = contract.seeded(seeds, request.truncation, request.scalars)
     else:
-        seeds, first, z = None, 0, truncate(explicit_z(request.z, contract), request.truncation)
+        seeds, first = None, 0
+        z = contract.truncated(explicit_z(request.z, contract), request.truncation)
+        z = contract.with_scalars(z, request.scalars)
     return Draw(model, seeds, _labels(request.label, n, first, contract), z)
 
 
@@ -225,7 +231,7 @@ def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> byte
             label=None if draw.label is None or contract.classes is None else contract.classes[draw.label[i]],
             seed=None if draw.seeds is None else draw.seeds[i],
             image=images.png(pixels[i]),
-            z=None if z is None else z[i].tolist(),
+            z=None if z is None else z[i, : contract.z_dim].tolist(),
         )
         for i in range(len(pixels))
     ]

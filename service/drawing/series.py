@@ -68,7 +68,7 @@ def _encode_json(series: Series, pixels: NDArray[np.uint8]) -> bytes:
             label=None if label is None or classes is None else classes[label[i]],
             seed=series.seeds[i],
             image=images.png(pixels[i]),
-            z=z[i].tolist(),
+            z=z[i, : model.contract.z_dim].tolist(),
         )
         for i in range(len(pixels))
     ]

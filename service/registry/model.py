@@ -132,9 +132,10 @@ class Model:
 
     @property
     def file_bytes(self) -> int:
-        """0 if there is none, which loading it will say."""
+        """With what lies beside it under its name, as `generator.onnx.data`. 0 if there is none, which loading it will say."""
         try:
-            return self.path.stat().st_size
+            beside = sum(file.stat().st_size for file in self.path.parent.glob(f"{self.path.name}.*"))
+            return self.path.stat().st_size + beside
         except OSError:
             return 0
 

@@ -11,7 +11,9 @@ from service.generator.contract import Contract
 from service.generator.engine import Forward
 from service.generator.engines import cuda as gpu
 from service.generator.engines import half
-from service.generator.engines.lone import from_size, pays_from
+from service.generator.engines.lone import from_size, in_passes_of, pays_from
+from service.generator.file.apart import taken_apart
+from service.generator.file.session import session_of
 
 # Two lanes gave 3,270, 3,770, 3,870, 3,860 and 3,940 images/s at 1, 4, 8, 16 and 32 images a pass; short passes keep
 # the wait for a lane short.
@@ -41,7 +43,8 @@ class OrtEngine:
         Raises EngineUnavailable: a precision that is not to be had, or CUDA that the session did not get.
         """
         if cuda:
-            self._init_cuda(file, contract, precision, device, gpu.buckets(max_batch or gpu.MAX_BATCH))
+            buckets = gpu.buckets(max_batch or gpu.MAX_BATCH) if contract.batch is None else (contract.batch,)
+            self._init_cuda(file, contract, precision, device, buckets)
         else:
             self._init_cpu(file, contract, precision, threads)
 
@@ -50,16 +53,15 @@ class OrtEngine:
             raise EngineUnavailable(f"onnxruntime on CPU computes in fp32, not in {precision}.")
         self.precision = "fp32"
         self.provider = "CPUExecutionProvider"
-        conditional = contract.classes is not None
-        narrow = _forward(_session(file, [self.provider], threads=1), conditional)
+        narrow = _forward(_session(file, [self.provider], threads=1), contract)
         self.lanes: Sequence[Forward] = [narrow] * threads
         self.wide = narrow
         self.on_caller = True
-        self.max_batch = CPU_MAX_BATCH
-        self.buckets: Sequence[int] = ()
+        self.max_batch = contract.batch or CPU_MAX_BATCH
+        self.buckets: Sequence[int] = () if contract.batch is None else (contract.batch,)
         alone = ""
         if threads > 1:
-            every = _forward(_session(file, [self.provider], threads=threads), conditional)
+            every = _forward(_session(file, [self.provider], threads=threads), contract)
             least = pays_from(narrow, every, contract)
             alone = f", and a lone one too: {threads} threads were no faster"
             if least is not None:
@@ -103,7 +105,9 @@ def cuda_session(file: bytes, precision: str, device: int, **options: str) -> or
     return session
 
 
-def _forward(session: ort.InferenceSession, conditional: bool) -> Forward:
+def _forward(session: ort.InferenceSession, contract: Contract) -> Forward:
+    conditional = contract.classes is not None
+
     # No IO binding here: reused buffers gained 1 %, less than the noise, at 1 and at 8 images.
     def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
         feed = {"z": z, "label": label} if conditional else {"z": z}
@@ -111,7 +115,7 @@ def _forward(session: ort.InferenceSession, conditional: bool) -> Forward:
         assert isinstance(images, np.ndarray)
         return images
 
-    return forward
+    return in_passes_of(contract.batch, forward)
 
 
 def _session(file: bytes, providers: list, threads: int) -> ort.InferenceSession:
@@ -122,4 +126,5 @@ def _session(file: bytes, providers: list, threads: int) -> ort.InferenceSession
     # 3.4 ms of CPU time a pass, against 0.9 on one thread.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    return ort.InferenceSession(file, options, providers=providers)
+    apart = taken_apart(file)
+    return session_of(apart.graph, apart.weights, options, providers)

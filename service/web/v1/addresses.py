@@ -1,6 +1,7 @@
 """GET /v1/models/{model}/images/...: an image by its address, which browsers and balancers cache for ever."""
 
 import re
+from collections.abc import Sequence
 from typing import cast
 from urllib.parse import parse_qsl, quote
 
@@ -8,6 +9,7 @@ from service.drawing.fields import TRUNCATION, Fraction
 from service.drawing.formats import BY_SUFFIX, MEDIA_TYPES, QUALITIES, QUALITY, Percent, Picture, preferred
 from service.drawing.sampler import SampleRequest, encoding_of, label_index, sample
 from service.errors import InvalidField, UnknownRoute
+from service.generator.file.inputs import Input, scalars_of
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
 from service.web.http.drawing_call import DrawingCall, address_headers
@@ -40,7 +42,8 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     suffix = "jpg" if format == "jpeg" else format
     drawing = await DrawingCall.begin(call, None, lambda: call.models.pick(model, seed))
     generator = drawing.model
-    asked = _query(call.scope)
+    scalars = scalars_of(generator.contract.declared)
+    asked = _query(call.scope, [one.name for one in scalars])
     asked.format, asked.seed = format, min(seed, MAX_SEED)
     generator.require_truncation(asked.truncation)
     index = None if label is None else label_index(label, generator.contract)
@@ -48,7 +51,7 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
         raise InvalidField("seed", f"seed is {seed}; it can be at most {MAX_SEED}.")
     asked.label = index
     draw = drawing.resolve(asked)
-    encoding, query = encoding_of(asked, draw, None), _written(asked)
+    encoding, query = encoding_of(asked, draw, None), _written(asked, scalars)
     name = f"{seed}.{suffix}" if index is None else f"{generator.contract.slugs[index]}/{seed}.{suffix}"
     if "@" not in model or match[2] != suffix:
         # Relative: right behind whatever proxy, under whatever path and name that gives the service.
@@ -67,23 +70,36 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     return Reply(200, media_type, body, headers | address_headers(draw))
 
 
-def _query(scope: Scope) -> SampleRequest:
-    """What the query asks for. Raises InvalidField."""
+def _query(scope: Scope, scalars: Sequence[str]) -> SampleRequest:
+    """What the query asks for. scalars: those of the model. Raises InvalidField."""
+    chosen: dict[str, float | list[float]] = {}
     asked = SampleRequest()
     text = scope.get("query_string", b"").decode("latin-1")
     given: set[str] = set()
     for name, value in parse_qsl(text, keep_blank_values=True) if text else ():
-        if name not in ("truncation", "quality") or name in given:
-            raise InvalidField(name[:64], "Allowed in the query are one truncation and one quality.")
+        if name not in ("truncation", "quality", *scalars) or name in given:
+            known = ", ".join(["truncation", "quality", *scalars])
+            raise InvalidField(name[:64], f"Allowed in the query are, once each, {known}.")
         given.add(name)
         if name == "quality":
             plain = value.isascii() and value.isdigit() and len(value) < 4
             if not plain or int(value) > 100:
                 raise InvalidField("quality", f"quality is '{value[:64]}'; allowed are 0 to 100.")
             asked.quality = int(value)
+        elif name in scalars:
+            chosen[name] = _number(name, value)
         else:
             asked.truncation = _truncation(value)
+    if chosen:
+        asked.scalars = chosen
     return asked
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidField(name, f"{name} is '{text[:64]}'; it must be a number.") from None
 
 
 def _truncation(text: str) -> float:
@@ -96,13 +112,17 @@ def _truncation(text: str) -> float:
     return value
 
 
-def _written(asked: SampleRequest) -> str:
-    """The query of the one address that these images have."""
+def _written(asked: SampleRequest, scalars: Sequence[Input]) -> str:
+    """The query of the one address that these images have: without what is the default anyway."""
     fields = []
     if asked.truncation != 1:
         fields.append(f"truncation={asked.truncation!r}")
     if asked.quality not in (None, QUALITIES.get(asked.format or "")):
         fields.append(f"quality={asked.quality}")
+    for one in scalars:
+        value = (asked.scalars or {}).get(one.name, one.default)
+        if value != one.default:
+            fields.append(f"{one.name}={value!r}")
     return f"?{'&'.join(fields)}" if fields else ""
 
 
