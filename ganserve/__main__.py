@@ -12,13 +12,14 @@ from ganserve.bench import Load
 from ganserve.client import INTERPOLATIONS, SAMPLES, Client, given
 from ganserve.ctrl_c import heeded
 from ganserve.errors import GanserveError, Unreachable
-from ganserve.files import Output, encode, image_names
+from ganserve.files import QUALITIES, Output, encode, image_names
 from ganserve.options import (
     MAX_SEED,
     finite,
     json_option,
     label_option,
     model_option,
+    quality_option,
     truncation_option,
     with_client,
     with_output,
@@ -28,6 +29,8 @@ from ganserve.programs import PROGRAMS
 from ganserve.terminal import bar, named, say, show_load, show_models
 
 UNREACHABLE, INTERRUPTED = 3, 130
+FORMATS = {"jpg": "jpeg"}
+"""What the server calls the suffixes that it has another name for."""
 
 
 class NotReached(click.ClickException):
@@ -90,9 +93,10 @@ def main() -> None:
 )
 @truncation_option
 @model_option
+@quality_option
 @with_output(
-    ("png", "webp", "npy"),
-    "NAME.png or .webp: a grid. NAME.npy: uint8 [n, H, W, C]. FOLDER/: one picture an image, label-seed.png. "
+    ("png", "webp", "jpg", "avif", "npy"),
+    "NAME.png, .webp, .jpg or .avif: a grid. NAME.npy: uint8 [n, H, W, C]. FOLDER/: one picture an image, label-seed.png. "
     "-: stdout.",
     folders=True,
 )
@@ -105,10 +109,12 @@ def sample(
     z: np.ndarray | None,
     truncation: float,
     model: str | None,
+    quality: int | None,
     to: Output,
     as_json: bool,
 ) -> None:
     """Draw images and write them to a file."""
+    _check(to, quality)
     if z is not None and seed is not None:
         raise click.UsageError("--z and --seed exclude each other: z is what a seed stands for.")
     total = n or (len(label) if isinstance(label, list) else 1 if z is None else len(z))
@@ -116,10 +122,10 @@ def sample(
         drawn = client.sample(label, n, seed, z=z, truncation=truncation, model=model, tell=tell)
     if to.folder:
         names = image_names(client, drawn)
-        pictures = [encode(drawn.images[i : i + 1], to.format) for i in range(len(names))]
+        pictures = [encode(drawn.images[i : i + 1], to.format, quality) for i in range(len(names))]
         files = {f"{name}.{to.format}": picture for name, picture in zip(names, pictures, strict=True)}
     else:
-        files = {"": encode(drawn.images, to.format)}
+        files = {"": encode(drawn.images, to.format, quality)}
     labels, seeds = (None if given is None else given.tolist() for given in (drawn.labels, drawn.seeds))
     facts = {"model": drawn.model, "version": drawn.version, "labels": labels, "seeds": seeds}
     what = f"{len(drawn.images)} images" if len(drawn.images) > 1 else "1 image"
@@ -136,9 +142,10 @@ def sample(
 @label_option
 @truncation_option
 @model_option
+@quality_option
 @with_output(
-    ("png", "webp", "gif", "npy"),
-    "NAME.png or .webp: one row. NAME.gif: an animation. NAME.npy: uint8 [n, H, W, C]. -: stdout.",
+    ("png", "webp", "jpg", "avif", "gif", "npy"),
+    "NAME.png, .webp, .jpg or .avif: one row. NAME.gif: an animation. NAME.npy: uint8 [n, H, W, C]. -: stdout.",
 )
 @with_client
 def interpolate(
@@ -150,14 +157,16 @@ def interpolate(
     label: str | list[str] | None,
     truncation: float,
     model: str | None,
+    quality: int | None,
     to: Output,
     as_json: bool,
 ) -> None:
     """Draw what lies between the images of two or more seeds."""
     if len(seeds) < 2:
         raise click.UsageError("There is no way from one seed alone: give two or more.")
-    fields = given(seeds=seeds, steps=steps, path=way, label=label, model=model)
-    fields |= {"loop": loop, "truncation": truncation, "format": to.format}
+    _check(to, quality)
+    fields = given(seeds=seeds, steps=steps, path=way, label=label, model=model, quality=quality)
+    fields |= {"loop": loop, "truncation": truncation, "format": FORMATS.get(to.format, to.format)}
     answer = client.post(INTERPOLATIONS, fields)
     name, version = client.origin(answer)
     facts = {"model": name, "version": version, "seeds": seeds}
@@ -189,7 +198,12 @@ def models(client: Client, as_json: bool) -> None:
     "--seconds", type=click.FloatRange(0.01, 86_400), callback=finite, default=10, show_default=True
 )
 @click.option("-n", "n", type=click.IntRange(1), default=1, show_default=True, help="Images a request.")
-@click.option("--format", type=click.Choice(["png", "webp", "npy", "json"]), default="png", show_default=True)
+@click.option(
+    "--format",
+    type=click.Choice(["png", "webp", "jpeg", "avif", "npy", "json"]),
+    default="png",
+    show_default=True,
+)
 @click.option("--label", metavar="CLASS", help="Class of every image; else the seed decides.")
 @truncation_option
 @model_option
@@ -238,6 +252,12 @@ def bench(
         show_load(facts)
     if not load.latencies:
         raise click.ClickException(f"No request was answered with images: {named(load.errors)}.")
+
+
+def _check(to: Output, quality: int | None) -> None:
+    """Raises UsageError."""
+    if quality is not None and to.format not in QUALITIES:
+        raise click.UsageError(f"--quality is of .jpg and .avif, not of .{to.format}.")
 
 
 if __name__ == "__main__":

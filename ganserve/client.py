@@ -69,7 +69,7 @@ class Client:
     ) -> None:
         self.server = Server(url, api_key, timeout, connections, on_wait, transport)
         self._connections = connections
-        self._max_images: int | None = None
+        self._max_images: dict[str | None, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +105,7 @@ class Client:
         count = n if n is not None else next(iter(listed), 1)
         # Lists that do not agree are left whole, for the server to say so.
         agreed = count > 1 and all(length == count for length in listed)
-        size = min(count, self.max_images()) if agreed else count
+        size = min(count, self.max_images(model)) if agreed else count
         tell = tell or (lambda count: None)
         if size < count:
             return self._in_pieces(fields, count, size, tell)
@@ -144,15 +144,23 @@ class Client:
         response = self.post(INTERPOLATIONS, fields)
         return Frames(self._array(response), *self.origin(response))
 
-    def max_images(self) -> int:
-        """The most images of one request, as the server's API description has it; asked for once."""
-        if self._max_images is None:
+    def max_images(self, model: str | None = None) -> int:
+        """The most images of one request: fewer where they are large. As the model's card has it, asked for once; of a
+        model that is not loaded, or behind a gateway that keeps cards to itself, as the API description has it."""
+        if model not in self._max_images:
             try:
-                fields = self._json("/openapi.json")["components"]["schemas"]["SampleRequest"]["properties"]
-                self._max_images = int(fields["n"]["anyOf"][0]["maximum"])
-            except (Refused, UnexpectedAnswer, LookupError, TypeError):
-                self._max_images = _USUAL_MAX_IMAGES  # a gateway may keep the description to itself
-        return self._max_images
+                cards = [self.model(model)] if model else [one for one in self.models() if one.get("default")]
+                self._max_images[model] = int(cards[0]["max_images"])
+            except (Refused, UnexpectedAnswer, LookupError, TypeError, ValueError):
+                return self._usual_max_images()
+        return self._max_images[model]
+
+    def _usual_max_images(self) -> int:
+        try:
+            fields = self._json("/openapi.json")["components"]["schemas"]["SampleRequest"]["properties"]
+            return int(fields["n"]["anyOf"][0]["maximum"])
+        except (Refused, UnexpectedAnswer, LookupError, TypeError):
+            return _USUAL_MAX_IMAGES
 
     def post(self, path: str, fields: dict[str, Any]) -> httpx.Response:
         """The answer to a JSON body, whatever it holds."""

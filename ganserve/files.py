@@ -7,13 +7,18 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 from ganserve.client import Client, Samples
+
+QUALITIES = {"jpg": 90, "avif": 75}
+"""Of the suffixes that have one, what it is where none is asked for, as the server has it."""
+_SAME = {"jpeg": "jpg"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ def output(path: str, format: str | None, force: bool, formats: Sequence[str], f
     if file.is_dir():
         raise click.UsageError(f"-o {path}: it is a folder; name a file.")
     suffix = file.suffix.lower().removeprefix(".")
+    suffix = _SAME.get(suffix, suffix)
     if suffix not in formats:
         allowed = ", ".join(f".{one}" for one in formats)
         raise click.UsageError(
@@ -103,15 +109,24 @@ def image_names(client: Client, drawn: Samples) -> list[str]:
     return [f"{name}-{end}" for name, end in zip(classes, ends, strict=True)]
 
 
-def encode(images: NDArray[np.uint8], format: str) -> bytes:
-    """images: uint8 [N, H, W, C], N >= 1, C 1 or 3; a grid of them as `png` or lossless `webp`, or all as `npy`."""
+def encode(images: NDArray[np.uint8], format: str, quality: int | None = None) -> bytes:
+    """images: uint8 [N, H, W, C], N >= 1, C 1 or 3; a grid of them as `png`, lossless `webp`, `jpg` or `avif`, or all as
+    `npy`. quality: of the last two pictures, 0 to 100; by default the server's.
+
+    Raises UsageError: this Pillow was built without avif.
+    """
     buffer = io.BytesIO()
     if format == "npy":
         np.save(buffer, images, allow_pickle=False)
     else:
         whole = grid(images)
         picture = Image.fromarray(whole[..., 0] if whole.shape[-1] == 1 else whole)
-        picture.save(buffer, format.upper(), **({"lossless": True} if format == "webp" else {}))
+        if format == "avif" and not features.check("avif"):
+            raise click.UsageError(".avif: this Pillow was built without it; pip install 'pillow>=11.3'.")
+        options: dict[str, Any] = {"lossless": True} if format == "webp" else {}
+        if format in QUALITIES:
+            options["quality"] = QUALITIES[format] if quality is None else quality
+        picture.save(buffer, "JPEG" if format == "jpg" else format.upper(), **options)
     return buffer.getvalue()
 
 

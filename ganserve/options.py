@@ -57,6 +57,13 @@ def with_client(command: Command) -> Command:
     return run
 
 
+quality_option = click.option(
+    "--quality",
+    type=click.IntRange(0, 100),
+    help="Of .jpg (by default 90) and .avif (75); more is nearer to the pixels.",
+)
+
+
 def with_output(formats: Sequence[str], help: str, folders: bool = False) -> Callable[[Command], Command]:
     """-o, --format, --force and --json; the command gets the Output `to` that they describe, and `as_json`."""
 

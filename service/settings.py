@@ -87,7 +87,7 @@ class Settings:
     )
     max_queue_images: int = _setting(
         8192,
-        "Images accepted and not yet answered, per worker; what would be more gets 429. Of several models each keeps a part for itself. Mostly `GANSERVE_MAX_WAIT_SECONDS` is reached first.",
+        "Images accepted and not yet answered, per worker; what would be more gets 429. An image counts once for every 32,768 pixels (181x181) that it begins, so that all together never have more than some 270 million by default, 0.8 GB in RGB. Of several models each keeps a part for itself. Mostly `GANSERVE_MAX_WAIT_SECONDS` is reached first.",
         low=1,
         high=10_000_000,
     )
@@ -97,7 +97,12 @@ class Settings:
         low=0.001,
         high=3600,
     )
-    max_images_per_request: int = _setting(256, "Largest `n` of one request.", low=1, high=100_000)
+    max_images_per_request: int = _setting(
+        256,
+        "Largest `n` of one request; of images larger than 181x181 fewer, counted as above: 32 of 512x512.",
+        low=1,
+        high=100_000,
+    )
     max_body_bytes: int = _setting(
         4 * 2**20, "Largest request body; a larger one gets 413.", low=1024, high=2**30
     )

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 _TYPES = ("float32", "int64", "int32")
+_SCALAR = re.compile(r"(.+)=([-+.\deE]+?)\.\.([-+.\deE]+):([-+.\deE]+)", re.ASCII)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -39,6 +40,24 @@ def _constants(ctx: click.Context, option: click.Parameter, texts: tuple[str, ..
             found[name] = np.load(value[1:], allow_pickle=False) if value.startswith("@") else float(value)
         except (OSError, ValueError) as error:
             raise click.BadParameter(f"'{text}': {error}.") from error
+    return found
+
+
+def _scalars(
+    ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, tuple[float, float, float]]:
+    found = {}
+    for text in texts:
+        match = _SCALAR.fullmatch(text)
+        try:
+            if match is None:
+                raise ValueError
+            low, high, default = map(float, match.groups()[1:])
+        except ValueError:
+            raise click.BadParameter(f"'{text}': write NAME=LOW..HIGH:DEFAULT, as psi=0..1:0.7.") from None
+        if not low <= default <= high:
+            raise click.BadParameter(f"'{text}': the default must be in the range.")
+        found[match[1]] = low, high, default
     return found
 
 
@@ -92,6 +111,23 @@ def _input_shapes(
     show_default=True,
     help="What z was in training: standard normal; uniform in -1 to 1, or in 0 to 1; normal within -2 to 2.",
 )
+@click.option(
+    "--scale", type=float, default=1.0, show_default=True, help="What z is multiplied by, before the graph."
+)
+@click.option(
+    "--drawn",
+    multiple=True,
+    metavar="INPUT",
+    help="An input of noise, which the seed decides too. May be repeated.",
+)
+@click.option(
+    "--scalar",
+    "scalars",
+    multiple=True,
+    callback=_scalars,
+    metavar="INPUT=LOW..HIGH:DEFAULT",
+    help="An input that requests may choose: psi=0..1:0.7. May be repeated.",
+)
 @click.option("--label", metavar="INPUT", help="The input that takes the class: an index, or one-hot.")
 @click.option(
     "--classes", callback=_classes, metavar="FILE", help="Names of the classes, one per line; or how many."
@@ -130,6 +166,11 @@ def _input_shapes(
     callback=_input_shapes,
     metavar="NAME=SHAPE",
     help="Of one image, per parameter of its forward: z=100x1x1, label=int64. May be repeated.",
+)
+@click.option(
+    "--licence",
+    metavar="NAME",
+    help="Of weights and images, for the card, as the Hub has it: apache-2.0, cc-by-4.0.",
 )
 @click.option(
     "--about", metavar="TEXT", help="For the card: what the images are, whose, and under which licence."
@@ -198,7 +239,16 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
             click.echo("Nothing is open: `--out models/NAME` writes it.")
             return
         write_folder(
-            plan, model, contract, out, about(factory, origin or path, options["about"] or found.about)
+            plan,
+            model,
+            contract,
+            out,
+            about(
+                factory,
+                origin or path,
+                options["about"] or found.about,
+                options["licence"] or found.licence,
+            ),
         )
     except Refused as refused:
         lines = [f"{source or factory} can't be served as it is:"]

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import yaml
 
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.surgery.feeds import LAWS
 from ganserve.importing.wishes import Fault, Refused
 from service.generator import loading
 from service.generator.contract import Contract, card_row, write
+from service.generator.file.inputs import shown
 from service.generator.images import grid, png
-from service.generator.latents import latents
 from service.generator.loading import CARD, FILE, Loaded
 from service.settings import Settings
 
@@ -31,15 +32,19 @@ class About:
     source: str
     sha256: str
     text: str | None = None
+    licence: str | None = None
 
 
-def about(factory: str | None, source: Path, text: str | None) -> About:
+def about(factory: str | None, source: Path, text: str | None, licence: str | None = None) -> About:
     """factory: of a torch module. source: the file that holds the weights."""
     digest = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
     if factory is None:
-        return About(source.name, digest, text)
+        return About(source.name, digest, text, licence)
     return About(
-        f"torch module `{factory}`, weights {source.name if digest else 'as it makes them'}", digest, text
+        f"torch module `{factory}`, weights {source.name if digest else 'as it makes them'}",
+        digest,
+        text,
+        licence,
     )
 
 
@@ -79,7 +84,7 @@ def _samples(served: Loaded, contract: Contract) -> bytes:
     label = np.repeat(np.arange(rows), COLUMNS) if contract.classes else None
     parts = [
         served.engine.wide(
-            latents(seeds[i : i + COLUMNS], contract.z_dim), None if label is None else label[i : i + COLUMNS]
+            contract.rows(seeds[i : i + COLUMNS]), None if label is None else label[i : i + COLUMNS]
         )
         for i in range(0, len(seeds), COLUMNS)
     ]
@@ -99,7 +104,7 @@ def _card(plan: Plan, contract: Contract, file: bytes, served: Loaded, origin: A
     )
     label = "; label, an index into the classes" if classes else ""
     rows = {
-        "input": f"z, {contract.z_dim} numbers, standard normal{label}",
+        "input": f"{_rows_said(contract)}{label}",
         "output": f"uint8 {image.channels} x {image.height} x {image.width}",
         "classes": ", ".join(classes or ("none",)),
         "imported from": f"{origin.source}" + (f", SHA-256 `{origin.sha256}`" if origin.sha256 else ""),
@@ -118,7 +123,9 @@ def _card(plan: Plan, contract: Contract, file: bytes, served: Loaded, origin: A
         limits.append(
             "Truncation changes nothing: the generator brings z to one length itself. The service refuses it."
         )
-    return (
+    if contract.batch is not None:
+        limits.append(f"Every pass has {contract.batch} images, padded where fewer are asked for.")
+    return front_matter(contract, origin.licence) + (
         f"# {contract.name}\n\n{kind} image generator of {image.width}x{image.height} {colour} images, imported with "
         f"`ganserve import`.\n\n![Samples]({SAMPLES})\n\n{what}, no truncation.\n\n{table}\n\n"
         f"## What it was taken for\n\n{taken}\n\nThe golden samples in the file are the original's, by ONNX Runtime.\n\n"
@@ -127,11 +134,47 @@ def _card(plan: Plan, contract: Contract, file: bytes, served: Loaded, origin: A
     )
 
 
+def _rows_said(contract: Contract) -> str:
+    """What a request may give beside the label."""
+    said = []
+    for one in contract.declared:
+        if one.role == "scalar":
+            said.append(shown(one))
+        elif one.role != "label":
+            said.append(f"{one.name}, {one.size:,} numbers, {LAWS[one.law]}")
+    return "; ".join(said)
+
+
+def front_matter(contract: Contract, licence: str | None) -> str:
+    """What Hugging Face's Hub reads at the head of a model card."""
+    said: dict[str, object] = {
+        "license": licence or "unknown",
+        "library_name": "ganserve",
+        "pipeline_tag": "unconditional-image-generation",
+        "tags": [
+            "onnx",
+            "ganserve",
+            "image-generation",
+            *(["class-conditional"] if contract.classes else []),
+        ],
+    }
+    return f"---\n{yaml.safe_dump(said, sort_keys=False, allow_unicode=True)}---\n\n"
+
+
 def describe(plan: Plan) -> list[str]:
     """What each input and the output were taken for, a line each."""
     feeds, picture = plan.feeds, plan.picture
     z = feeds.noises[0]
-    lines = [f"input {z.input} is z, {LAWS[z.law]}"]
+    scaled = "" if z.scale == 1 else f", times {z.scale:g}"
+    lines = [f"input {z.input} is z, {LAWS[z.law]}{scaled}"]
+    lines += [
+        f"input {one.input} is noise, {LAWS[one.law]}, which the seed decides" for one in feeds.noises[1:]
+    ]
+    told = [one for one in feeds.declared if one.role == "scalar"]
+    lines += [
+        f"input {scalar.input} is what requests may choose: {shown(one)}"
+        for one, scalar in zip(told, feeds.scalars, strict=True)
+    ]
     if feeds.label is not None:
         form = "one-hot" if feeds.label.one_hot else "an index"
         lines.append(

@@ -15,12 +15,13 @@ _WEIGHTS = ("*.safetensors", "*.pt", "*.pth", "*.bin", "*.ckpt")
 
 @dataclass(frozen=True)
 class HubFolder:
-    """onnx, weights: the one file of that kind, if there is one. config: for the factory. about: for the card."""
+    """onnx, weights: the one file of that kind, if there is one. config: for the factory. about, licence: for the card."""
 
     onnx: Path | None = None
     weights: Path | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     about: str | None = None
+    licence: str | None = None
 
 
 def look_into(folder: Path) -> HubFolder:
@@ -34,7 +35,15 @@ def look_into(folder: Path) -> HubFolder:
             config = json.loads((folder / "config.json").read_text("utf-8"))
         except ValueError as error:
             raise Refused([Fault(f"{folder / 'config.json'} is not JSON: {error}.", "Mend it.")]) from error
-    return HubFolder(onnx, weights, config if isinstance(config, dict) else {}, _about(folder / "README.md"))
+    front = _front_matter(folder / "README.md")
+    licence = front.get("license")
+    return HubFolder(
+        onnx,
+        weights,
+        config if isinstance(config, dict) else {},
+        _about(front),
+        licence if isinstance(licence, str) else None,
+    )
 
 
 def _only(files: list[Path]) -> Path | None:
@@ -44,18 +53,20 @@ def _only(files: list[Path]) -> Path | None:
     return files[0] if files else None
 
 
-def _about(readme: Path) -> str | None:
-    """What the front matter says of licence and data; None where it says nothing."""
-    if not readme.is_file():
-        return None
-    text = readme.read_text("utf-8", "replace")
+def _front_matter(readme: Path) -> dict[str, Any]:
+    """Of a model card; empty where it has none."""
+    text = readme.read_text("utf-8", "replace") if readme.is_file() else ""
     if not text.startswith("---"):
-        return None
+        return {}
     try:
         front = yaml.safe_load(text.split("\n---", 1)[0].removeprefix("---"))
     except yaml.YAMLError:  # for people; what can't be read is not stated
-        return None
-    said = front if isinstance(front, dict) else {}
+        return {}
+    return front if isinstance(front, dict) else {}
+
+
+def _about(said: Mapping[str, Any]) -> str | None:
+    """What the front matter says of licence and data; None where it says nothing."""
     rows = {"Licence": said.get("license_name") or said.get("license"), "Data": said.get("datasets")}
     shown = {
         name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ganserve.importing.surgery.feeds import Constant, Feeds, Label, Noise
+from ganserve.importing.surgery.feeds import Constant, Feeds, Label, Noise, Scalar
 from ganserve.importing.surgery.nodes import Signature
 from ganserve.importing.wishes import Fault, Wishes
+from service.generator.contract import MOST_Z, SCHEMA_OF_ROLES
 
 _Z = re.compile(
     r"(^|[^a-z])(z|zs|latents?|latent_(vector|code|input)|noises?|noise_input)([^a-z]|$)", re.IGNORECASE
@@ -28,17 +29,32 @@ def find_roles(inputs: Sequence[Signature], wishes: Wishes) -> tuple[Feeds | Non
         for option, name in (
             *(("--z", wishes.z), ("--label", wishes.label)),
             *(("--constant", name) for name in wishes.constants),
+            *(("--scalar", name) for name in wishes.scalars),
+            *(("--drawn", name) for name in wishes.drawn),
         )
         if name is not None and name not in by_name
     ]
-    open_ = [one for one in inputs if one.name not in wishes.constants]
+    said = {*wishes.constants, *wishes.scalars, *wishes.drawn}
+    open_ = [one for one in inputs if one.name not in said]
     z = _z_of(open_, wishes)
     if isinstance(z, Fault):
         faults.append(z)
     rest = [one for one in open_ if not isinstance(z, Signature) or one.name != z.name]
     label = _label_of(rest, wishes, isinstance(z, Signature))
     constants: list[Constant] = []
+    scalars: list[Scalar] = []
+    noises: list[Noise] = []
     for one in inputs:
+        if one.name in wishes.scalars:
+            scalar = _scalar(one, wishes.scalars[one.name])
+            faults += [scalar] if isinstance(scalar, Fault) else []
+            scalars += [] if isinstance(scalar, Fault) else [scalar]
+            continue
+        if one.name in wishes.drawn:
+            noise = _noise(one, None)
+            faults += [noise] if isinstance(noise, Fault) else []
+            noises += [] if isinstance(noise, Fault) else [noise]
+            continue
         if one.name in wishes.constants:
             constant = _constant(one, wishes.constants[one.name], z if isinstance(z, Signature) else None)
             if isinstance(constant, Fault):
@@ -61,7 +77,10 @@ def find_roles(inputs: Sequence[Signature], wishes: Wishes) -> tuple[Feeds | Non
     noise = _noise(z, wishes)
     if isinstance(noise, Fault):
         return None, [*faults, noise]
-    return Feeds([noise], label, constants), faults
+    if (size := noise.size + sum(one.size for one in noises)) > MOST_Z[SCHEMA_OF_ROLES]:
+        what = f"z has {size:,} numbers per image; the service has up to {MOST_Z[SCHEMA_OF_ROLES]:,}."
+        faults.append(Fault(what, "--constant for an input of noise, or a smaller generator"))
+    return Feeds([noise, *noises], label, constants, scalars), faults
 
 
 def _per_image(one: Signature) -> tuple[int | None, ...]:
@@ -113,8 +132,20 @@ def _label_of(rest: Sequence[Signature], wishes: Wishes, z_is_known: bool) -> La
     return Label(one, known, one_hot=True, rows=size)
 
 
-def _noise(z: Signature, wishes: Wishes) -> Noise | Fault:
-    shape = wishes.z_shape or _per_image(z)
+def _scalar(one: Signature, said: tuple[float, float, float]) -> Scalar | Fault:
+    dims = one.dims or ()
+    # Alone on its axis it may be one for all images, or, where that is open, one for each.
+    is_shared = not dims or dims[0] == 1
+    if any(axis not in (None, 1) for axis in dims[1:]) or not _is_float(one):
+        what = f"Input {one} is no scalar: a real number, or one per image."
+        return Fault(what, f"--constant {one.name}=@FILE.npy")
+    shape = None if is_shared else tuple(1 for _ in dims[1:])
+    return Scalar(one, shape, *said)
+
+
+def _noise(z: Signature, wishes: Wishes | None) -> Noise | Fault:
+    """wishes: of z itself; None for another input of noise."""
+    shape = (wishes.z_shape if wishes else None) or _per_image(z)
     example = f"--z {z.name}={'x'.join(str(axis or 128) for axis in _per_image(z))}"
     if not z.dims or len(z.dims) < 2:
         return Fault(f"z is input {z}: it has no batch axis.", "Export again with z of [N, z_dim].")
@@ -127,11 +158,9 @@ def _noise(z: Signature, wishes: Wishes) -> Noise | Fault:
         own not in (None, axis) for own, axis in zip(z.dims[1:], known, strict=True)
     ):
         return Fault(f"z is input {z}, and --z says {'x'.join(map(str, known))} per image.", example)
-    if not 1 <= int(np.prod(known)) <= 65536:
-        return Fault(
-            f"z has {int(np.prod(known)):,} numbers per image; the service has up to 65,536.", example
-        )
-    return Noise(z, known, wishes.law)
+    if wishes is None:
+        return Noise(z, known)
+    return Noise(z, known, wishes.law, wishes.scale)
 
 
 def _constant(one: Signature, value: float | NDArray, z: Signature | None) -> Constant | Fault:
@@ -159,4 +188,7 @@ def _unknown(one: Signature, label: Label | None) -> Fault:
     constant = f"--constant {one.name}={value}"
     if label is None and _is_wide(one):
         constant = f"--label {one.name}, if it takes the class; --constant {one.name}=0, if it stays the same"
+    if _is_float(one):
+        more = f"--drawn {one.name}, if it is noise" if _is_wide(one) else f"--scalar {one.name}=0..1:{value}"
+        constant += f"; {more}" + ("" if _is_wide(one) else ", if requests may choose it")
     return Fault(f"Input {one} is neither z nor the label: which value does it keep?", constant)

@@ -1,9 +1,11 @@
 """What a person says of a generator that its file does not say; and what is still open."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from numpy.typing import NDArray
+
+from service.generator.file.inputs import Law
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,16 @@ class Wishes:
     """Options of the command. What is None is found out, or asked for.
 
     z, label, output: names of inputs and of the output. z_shape: of one image's z. image: channels, height, width.
-    classes: their names, or how many there are.
+    scale: what z is multiplied by before the graph. drawn: inputs of noise, which the seed decides, too. scalars: inputs that
+    a request may choose: low, high, default. classes: their names, or how many there are.
     """
 
     z: str | None = None
     z_shape: tuple[int, ...] | None = None
-    law: str = "normal"
+    law: Law = "normal"
+    scale: float = 1.0
+    drawn: Sequence[str] = ()
+    scalars: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     label: str | None = None
     classes: list[str] | int | None = None
     constants: Mapping[str, float | NDArray] = field(default_factory=dict)

@@ -1,4 +1,7 @@
-"""Whether a request may wait: by images, by model, and by time. No threads, no clock."""
+"""Whether a request may wait: by images, by model, and by time. No threads, no clock.
+
+Images are counted by their pixels: a large one is several (`Line.counts_as`).
+"""
 
 from math import ceil
 
@@ -27,6 +30,7 @@ class Admission:
         self.images_by_model: dict[str, int] = {}
         """Accepted and not yet answered, of all versions of a model together."""
         self.max_queue_images = max_queue_images
+        self.most_request_images = most_request_images
         self._lanes = lanes
         self._spare_images = max_queue_images - most_request_images
         self._kept_images = 0
@@ -46,20 +50,23 @@ class Admission:
         self._kept_images = self._spare_images // (2 * max(1, len(self.images_by_model)))
 
     def take(self, line: Line, n: int) -> None:
+        n *= line.counts_as
         self.images_by_model[line.name] += n
         self.accepted_images += n
 
     def give_back(self, line: Line, n: int) -> None:
+        n *= line.counts_as
         self.images_by_model[line.name] -= n
         self.accepted_images -= n
 
     def check(self, line: Line, n: int, seconds_left: float) -> None:
         """Raises QueueFull if n images more are too many, or would come to nothing before `seconds_left` are over."""
         free = self._free_images(line)
-        if n > free:
+        if (counted := n * line.counts_as) > free:
             metrics.refused.labels("queue_full").inc()
+            large = f" Each of these counts as {line.counts_as}." if line.counts_as > 1 else ""
             raise QueueFull(
-                f"{self.accepted_images} images are waiting; {n} more would pass the limit of {self.accepted_images + free}.",
+                f"{self.accepted_images} images are waiting; {counted} more would pass the limit of {self.accepted_images + free}.{large}",
                 self._retry_seconds(line),
             )
         # Machines are not steady; and at the end of its wait comes its own pass.
@@ -78,7 +85,7 @@ class Admission:
         """Raises QueueFull if not even one image of any model could be accepted now. Cheap: a flood is most of what is done."""
         reason = "queue_full"
         for line in self._lines:
-            if self._free_images(line) > 0:
+            if self._free_images(line) >= line.counts_as:
                 if self._wait_seconds(line, 1) <= self._max_wait_seconds:
                     return
                 reason = "wait"

@@ -12,24 +12,27 @@ from service.errors import EngineFailed, ModelBroke
 
 log = logging.getLogger("bentoml.ganserve.batcher")
 
+MOST_HERE_BYTES = 2**17
+"""Of pixels as PNG: 2 ms, which is 200x200 in RGB. What takes longer neither the event loop nor a lane does."""
+
 SettleAll = Callable[[Sequence[Outcome]], None]
 
 
 class Answers:
     """Of all lanes."""
 
-    def __init__(self, encode_threads: int, settle: SettleAll) -> None:
-        """encode_threads: 0 where lanes encode. settle: called on the event loop with what has come of requests."""
+    def __init__(self, encode_threads: int, settle: SettleAll, lanes: int = 1) -> None:
+        """encode_threads: 0 where lanes encode, all but what is large. settle: called on the event loop with what has come of requests."""
         self.lanes_encode = not encode_threads
         self.settle = settle
         self._failures = itertools.count(1)
-        self._encoders = ThreadPoolExecutor(encode_threads or 1, "encode")
+        self._encoders = ThreadPoolExecutor(encode_threads or max(1, lanes // 2), "encode")
 
     def finish(self, line: Line, done: list[Request], settle: SettleAll) -> None:
         """Encode and settle: here, but for answers so large that whoever waits for the lane would notice."""
         if self.lanes_encode:
-            large = [request for request in done if request.n > line.queue.max_piece and not request.copies]
-            if small := [request for request in done if request.n <= line.queue.max_piece or request.copies]:
+            large = [request for request in done if _is_large(request, line.queue.max_piece)]
+            if small := [request for request in done if not large or request not in large]:
                 settle(finish(line, small))
         else:
             large = done
@@ -62,3 +65,11 @@ class Answers:
     def close(self) -> None:
         """Wait for what is being encoded."""
         self._encoders.shutdown()
+
+
+def _is_large(request: Request, most_images: int) -> bool:
+    """Whether whoever waits for the lane would notice how long its answer takes."""
+    if not request.effort:
+        return False
+    assert request.images is not None
+    return request.n > most_images or request.images.nbytes * request.effort > MOST_HERE_BYTES

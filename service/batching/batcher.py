@@ -64,7 +64,7 @@ class Batcher:
 
     @property
     def accepted_images(self) -> int:
-        """Images accepted and not yet answered."""
+        """Images accepted and not yet answered; a large one is several."""
         return self.admission.accepted_images
 
     def passes(self) -> list[Pass]:
@@ -80,11 +80,13 @@ class Batcher:
         max_piece: int | None = None,
         shared_piece: int | None = None,
         version: str = "",
+        counts_as: int = 1,
     ) -> Line:
         """A line for `engine`, which must have at least as many lanes as this batcher.
 
         name, version: whose it is. max_piece: most images of one request in a pass; max_batch, if it is not given. shared_piece: as
         RequestQueue has it.
+        counts_as: as Line has it; one image alone is accepted however large.
         pass_seconds: what a pass of max_batch images takes on one lane.
         """
         if len(engine.lanes) < self._lanes.count:
@@ -92,7 +94,8 @@ class Batcher:
                 f"{name}: {len(engine.lanes)} lanes, the batcher has {self._lanes.count}: this is a bug"
             )
         queue = RequestQueue(max_batch, max_piece or max_batch, shared_piece)
-        line = Line(name, engine, queue, pass_seconds, version)
+        counts_as = min(counts_as, self.admission.most_request_images)
+        line = Line(name, engine, queue, pass_seconds, version, counts_as)
         self.admission.add(line)
         self._lanes.add(line)
         return line
@@ -110,13 +113,13 @@ class Batcher:
         deadline: float,
         finish: Callable[[NDArray[np.uint8]], Any],
         timing: Timing | None = None,
-        copies: bool = False,
+        effort: int = 1,
     ) -> Any:
         """finish(images of these latents), whichever batches their pieces travel in.
 
         z: float32 [n, z_dim], finite, or the seeds of it; label: n classes, in range, or None; deadline: time.monotonic() seconds.
         finish: called with uint8 [n, C, H, W], in the order asked, on whichever thread ran the last pass.
-        timing: is filled in. copies: whether `finish` only copies pixels.
+        timing: is filled in. effort: what a byte of pixels takes `finish`, as Request has it.
         Raises QueueFull or Draining before anything is queued; DeadlinePassed; EngineFailed, to the
         requests that fail alone, too; whatever `finish` raises. Cancelling drops what has not begun.
         """
@@ -130,7 +133,7 @@ class Batcher:
             else:
                 future.set_exception(error)
 
-        request = self.enqueue(line, z, label, deadline, finish, settle, timing, copies)
+        request = self.enqueue(line, z, label, deadline, finish, settle, timing, effort)
         try:
             return await future
         except asyncio.CancelledError:
@@ -146,7 +149,7 @@ class Batcher:
         finish: Callable[[NDArray[np.uint8]], Any],
         settle: Settle,
         timing: Timing | None = None,
-        copies: bool = False,
+        effort: int = 1,
     ) -> Request:
         """As `submit`, for callers on the event loop that need no task to wait in.
 
@@ -154,7 +157,7 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        request = Request(z, label, deadline, now, finish, loop, settle, timing or Timing(), copies)
+        request = Request(z, label, deadline, now, finish, loop, settle, timing or Timing(), effort)
         self._admit(line, request.n, deadline - now)
         self.admission.take(line, request.n)
         self._accepted[request] = line

@@ -35,11 +35,20 @@ class Line:
     """One version's place in a batcher: its engine, its queue, its metrics, and what it has had of the lanes."""
 
     def __init__(
-        self, name: str, engine: Engine, queue: RequestQueue, pass_seconds: float, version: str = ""
+        self,
+        name: str,
+        engine: Engine,
+        queue: RequestQueue,
+        pass_seconds: float,
+        version: str = "",
+        counts_as: int = 1,
     ) -> None:
-        """pass_seconds: what a pass of queue.max_batch images takes; infinite where that was not measured."""
+        """pass_seconds: what a pass of queue.max_batch images takes; infinite where that was not measured.
+
+        counts_as: what an image is where those that are accepted are counted; a large one is several."""
         self.name = name
         self.version = version
+        self.counts_as = counts_as
         self.engine = engine
         self.pass_seconds = pass_seconds
         self.full_pass_seconds = pass_seconds if isfinite(pass_seconds) else 0.0

@@ -36,7 +36,7 @@ class Lanes:
         self._cores = cores
         self.passes: dict[int, Pass] = {}
         """Those that run, by lane."""
-        self._answers = Answers(encode_threads, settle)
+        self._answers = Answers(encode_threads, settle, count)
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._free = list(range(count))

@@ -43,8 +43,9 @@ class Request:
     """Where whoever asked waits."""
     settle: Settle
     timing: Timing
-    copies: bool = False
-    """Whether `finish` only copies pixels: it is done sooner than another thread is woken for it."""
+    effort: int = 1
+    """What a byte of pixels takes `finish`, in bytes of a PNG. 0: it only copies them, which is done sooner than another
+    thread is woken for it."""
     n: int = field(init=False)
     begun: int = 0
     """Images handed to a forward pass."""

@@ -6,12 +6,13 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from service.drawing.fields import Fraction, Label, ModelName, Seed, Timeout
-from service.drawing.sampler import Draw, Format, label_index
+from service.drawing.fields import Fraction, Label, ModelName, Scalars, Seed, Timeout, as_numbers
+from service.drawing.formats import Format, Quality
+from service.drawing.sampler import Draw, label_index
 from service.drawing.series import Series
 from service.errors import InvalidField
 from service.generator.contract import Contract
-from service.generator.latents import at_typical_length, latents, mean, truncate, weighted_sum
+from service.generator.latents import at_typical_length, mean, weighted_sum
 from service.registry.model import Model
 
 # A sum this much shorter than what was added is what rounding left of nothing.
@@ -68,12 +69,14 @@ class ArithmeticRequest(Struct, forbid_unknown_fields=True):
             description="z is multiplied by it, after the sum was scaled: less variety, more typical images."
         ),
     ] = 1.0
+    scalars: Scalars = None
     format: Annotated[
-        Format,
+        Format | None,
         Meta(
-            description="`png` and `webp`: the images in one row. `npy`: uint8 [n, H, W, C]. `json`: each image with its label, its seed if it is one's own, and its z, which posted to /v1/samples gives the same image."
+            description="`png`, `webp`, `jpeg` and `avif`: the images in one row. `npy`: uint8 [n, H, W, C]. `json`: each image with its label, its seed if it is one's own, and its z, which posted to /v1/samples gives the same image. By default what the header `Accept` likes best, else `png`."
         ),
-    ] = "png"
+    ] = None
+    quality: Quality = None
     include_terms: Annotated[
         bool,
         Meta(
@@ -94,22 +97,26 @@ def add_up(request: ArithmeticRequest, model: Model, max_images: int) -> Series:
     if n > max_images:
         raise InvalidField("include_terms", f"Terms and sum are {n} images; allowed are {max_images}.")
     label = _labels(request, contract)
-    means = np.stack([mean(latents(term.seeds, contract.z_dim)) for term in terms])
-    rows = [_sum(means, [term.weight for term in terms], request.normalize)]
+    means = np.stack([mean(contract.drawn(term.seeds)) for term in terms])
+    length = None if contract.space is None else contract.space.typical_length
+    rows = [_sum(means, [term.weight for term in terms], request.normalize, length)]
     seeds: list[int | None] = [None]
     if request.include_terms:
         # A term of one seed is that seed's own image.
         alone = [term.seeds[0] if len(set(term.seeds)) == 1 else None for term in terms]
         as_asked = [
-            at_typical_length(row) if request.normalize and seed is None else row
+            at_typical_length(row, length) if request.normalize and seed is None else row
             for row, seed in zip(means, alone, strict=True)
         ]
         rows, seeds = as_asked + rows, alone + seeds
-    z = truncate(np.stack(rows), request.truncation)
+    z = contract.truncated(np.stack(rows), request.truncation)
+    z = contract.with_scalars(z, as_numbers(request.scalars))
     return Series(Draw(model, None, label and label[-n:], z), seeds)
 
 
-def _sum(means: NDArray[np.float32], weights: list[float], normalize: bool) -> NDArray[np.float32]:
+def _sum(
+    means: NDArray[np.float32], weights: list[float], normalize: bool, length: float | None
+) -> NDArray[np.float32]:
     largest = max(map(abs, weights))
     if largest == 0:
         raise InvalidField("terms", "All weights are 0: the sum is nothing.")
@@ -124,7 +131,7 @@ def _sum(means: NDArray[np.float32], weights: list[float], normalize: bool) -> N
         raise InvalidField(
             "terms", "The terms cancel out: the zero vector has no direction; normalize false would give it."
         )
-    return at_typical_length(z)
+    return at_typical_length(z, length)
 
 
 def _labels(request: ArithmeticRequest, contract: Contract) -> list[int] | None:

@@ -66,7 +66,7 @@ async def encoded(
     encoders = LARGE if pixels > LARGE_PIXELS else SMALL
     with encoders.reserved(pixels):
         images = await model.batcher.submit(
-            model.line, draw.z, draw.label, deadline, _as_they_are, draw.timing
+            model.line, draw.z, draw.label, deadline, _as_they_are, draw.timing, effort=0
         )
         loop = asyncio.get_running_loop()
         answer = loop.run_in_executor(encoders.threads, _timed, draw, format, encode, images)

@@ -11,6 +11,7 @@ from service.generator.latents import MAX_SEED
 
 SEED = "Seed of the first image; by default drawn below 2^32, and returned."
 TRUNCATION = "z is multiplied by it: less variety, more typical images. Only 1 where a model's card has truncation false."
+SCALARS = 'What else the generator takes, by name, as its card\'s `inputs` say with ranges and defaults: `{{"psi": 0.7}}`.'
 TIMEOUT = "Seconds until 504; at most the server's {settings.timeout_seconds}."
 MODEL = "Model name, or name@version; by default the server's default model."
 
@@ -22,4 +23,10 @@ Seconds = Annotated[float, Meta(gt=0)]
 ModelName = Annotated[str | None, Meta(description=MODEL)]
 FirstSeed = Annotated[Seed | None, Meta(description=SEED)]
 Truncation = Annotated[Fraction, Meta(description=TRUNCATION)]
+Scalars = Annotated[dict[str, float] | None, Meta(description=SCALARS)]
 Timeout = Annotated[Seconds | None, Meta(description=TIMEOUT)]
+
+
+def as_numbers(scalars: dict[str, float] | None) -> dict[str, float | list[float]] | None:
+    """The same for all images."""
+    return None if scalars is None else dict(scalars.items())

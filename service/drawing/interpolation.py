@@ -8,12 +8,13 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from service.drawing.fields import Label, ModelName, Seed, Timeout, Truncation
+from service.drawing.fields import Label, ModelName, Scalars, Seed, Timeout, Truncation, as_numbers
+from service.drawing.formats import Quality, SeriesFormat
 from service.drawing.sampler import Draw, explicit_z, label_index
-from service.drawing.series import Series, SeriesFormat
+from service.drawing.series import Series
 from service.errors import InvalidField
 from service.generator.contract import Contract
-from service.generator.latents import latents, linear, spherical, truncate
+from service.generator.latents import linear, spherical
 from service.registry.model import Model
 
 _FEWEST_POINTS, _MOST_POINTS = 2, 32
@@ -66,12 +67,14 @@ class InterpolationRequest(Struct, forbid_unknown_fields=True):
         bool, Meta(description="Go on from the last point to the first, whose image is not repeated.")
     ] = False
     truncation: Truncation = 1.0
+    scalars: Scalars = None
     format: Annotated[
-        SeriesFormat,
+        SeriesFormat | None,
         Meta(
-            description="`png` and `webp`: the images in one row (WebP at most 16,383 pixels wide). `gif`: one after another, for ever; 256 colours a frame. `npy`: uint8 [n, H, W, C]. `json`: each image with its label, its seed if it is one's own, and its z, which posted to /v1/samples gives the same image."
+            description="`png`, `webp`, `jpeg` and `avif`: the images in one row (WebP at most 16,383 pixels wide). `gif`: one after another, for ever; 256 colours a frame. `npy`: uint8 [n, H, W, C]. `json`: each image with its label, its seed if it is one's own, and its z, which posted to /v1/samples gives the same image. By default what the header `Accept` likes best, else `png`."
         ),
-    ] = "png"
+    ] = None
+    quality: Quality = None
     frame_milliseconds: Annotated[
         int,
         Meta(
@@ -108,9 +111,10 @@ def interpolate(request: InterpolationRequest, model: Model, max_images: int) ->
     if not request.loop:
         rows.append(z[-1:])
         stations.append((points - 1, points - 1, 0.0))
-    way = truncate(np.concatenate(rows), request.truncation)
+    way = contract.truncated(np.concatenate(rows), request.truncation)
     if not np.isfinite(way).all():  # nearly opposite points of very different lengths
         raise InvalidField("z", "Between these points z is not finite in float32; path linear would be.")
+    way = contract.with_scalars(way, as_numbers(request.scalars))
     draw = Draw(model, None, label and [label[a] if t < 0.5 else label[b] for a, b, t in stations], way)
     return Series(draw, [seeds[a] if t == 0 or seeds[a] == seeds[b] else None for a, b, t in stations])
 
@@ -143,9 +147,9 @@ def _points(
     if request.z is not None:
         return [None] * points, explicit_z(request.z, contract)
     if request.seeds is not None:
-        return request.seeds, latents(request.seeds, contract.z_dim)
+        return request.seeds, contract.drawn(request.seeds)
     seed = secrets.randbits(32) if request.seed is None else request.seed
-    return [seed] * points, latents([seed], contract.z_dim).repeat(points, axis=0)
+    return [seed] * points, contract.drawn([seed]).repeat(points, axis=0)
 
 
 def _labels(request: InterpolationRequest, points: int, contract: Contract) -> list[int] | None:

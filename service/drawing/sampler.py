@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, cast
 
 import msgspec
 import numpy as np
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.batching.request_queue import Request, Settle, Timing
-from service.drawing.fields import FirstSeed, Label, ModelName, Timeout, Truncation
+from service.drawing import formats
+from service.drawing.fields import SCALARS, FirstSeed, Label, ModelName, Timeout, Truncation
+from service.drawing.formats import Format, Quality
 from service.errors import InvalidField
 from service.generator import images
 from service.generator.contract import Contract
-from service.generator.latents import MAX_SEED, Seeded, rows_of, truncate
+from service.generator.latents import MAX_SEED, Seeded, rows_of
 from service.registry.model import Model
 
-Format = Literal["png", "webp", "npy", "json"]
+_UNBOUNDED = ("png", "npy", "json")
 
 
 class SampleRequest(Struct, forbid_unknown_fields=True):
@@ -42,12 +44,17 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
         list[list[float]] | None, Meta(description="n rows of z_dim numbers, instead of a seed.")
     ] = None
     truncation: Truncation = 1.0
+    scalars: Annotated[
+        dict[str, float | list[float]] | None,
+        Meta(description=f"{SCALARS[:-1]}; a list has one per image."),
+    ] = None
     format: Annotated[
-        Format,
+        Format | None,
         Meta(
-            description="`png` and `webp` give one image for n=1 and a grid for more; `npy` uint8 [n, H, W, C]."
+            description="`png`, `webp`, `jpeg` and `avif` give one image for n=1 and a grid for more; `npy` uint8 [n, H, W, C]. By default what the header `Accept` likes best, else `png`."
         ),
-    ] = "png"
+    ] = None
+    quality: Quality = None
     include_z: Annotated[bool, Meta(description="With format json: return the z that the generator got.")] = (
         False
     )
@@ -58,7 +65,7 @@ class Draw(Struct):
     """What is drawn, with nothing left to decide.
 
     seeds: one an image, or None where z was given. label: n classes, or None for an unconditional model.
-    z: float32 [n, z_dim], as the generator takes it, or the seeds of it.
+    z: float32 [n, row_dim], as the generator takes it, or the seeds of it.
     """
 
     model: Model
@@ -66,6 +73,14 @@ class Draw(Struct):
     label: list[int] | None
     z: NDArray[np.float32] | Seeded
     timing: Timing = msgspec.field(default_factory=Timing)
+
+
+class Encoding(Struct, frozen=True):
+    """How the images of a draw leave."""
+
+    format: Format = "png"
+    quality: int | None = None
+    include_z: bool = False
 
 
 class JsonImage(Struct, omit_defaults=True):
@@ -93,27 +108,36 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
         if request.seed is None:
             first = min(first, 2**32 - n)
         seeds = range(first, first + n)
-        z = Seeded(seeds, contract.z_dim, request.truncation)
+        z = contract.seeded(seeds, request.truncation, request.scalars)
     else:
-        seeds, first, z = None, 0, truncate(explicit_z(request.z, contract), request.truncation)
+        seeds, first = None, 0
+        z = contract.truncated(explicit_z(request.z, contract), request.truncation)
+        z = contract.with_scalars(z, request.scalars)
     return Draw(model, seeds, _labels(request.label, n, first, contract), z)
 
 
-async def sample(draw: Draw, format: Format, include_z: bool, deadline: float) -> bytes:
-    """The images as bytes of `format`. Raises what Batcher.submit raises."""
+def encoding_of(request: SampleRequest, draw: Draw, accepted: str | None) -> Encoding:
+    """accepted: what the client's Accept header likes best, if it says so. Raises InvalidField."""
+    format = request.format or accepted or "png"
+    image = draw.model.contract.image
+    if format not in _UNBOUNDED or request.quality is not None:
+        formats.check(format, request.quality, len(draw.z), image.height, image.width)
+    return Encoding(cast(Format, format), request.quality, request.include_z)
+
+
+async def sample(draw: Draw, encoding: Encoding, deadline: float) -> bytes:
+    """The images as bytes. Raises what Batcher.submit raises."""
     model = draw.model
-    finish = partial(_encode_timed, draw, format, include_z)
-    return await model.batcher.submit(
-        model.line, draw.z, draw.label, deadline, finish, draw.timing, format == "npy"
-    )
+    finish, effort = partial(_encode_timed, draw, encoding), formats.effort(encoding.format)
+    return await model.batcher.submit(model.line, draw.z, draw.label, deadline, finish, draw.timing, effort)
 
 
-def begin(draw: Draw, format: Format, include_z: bool, deadline: float, settle: Settle) -> Request:
+def begin(draw: Draw, encoding: Encoding, deadline: float, settle: Settle) -> Request:
     """As `sample`, without a task to wait in. Raises what Batcher.enqueue raises."""
     model = draw.model
-    finish = partial(_encode_timed, draw, format, include_z)
+    finish, effort = partial(_encode_timed, draw, encoding), formats.effort(encoding.format)
     return model.batcher.enqueue(
-        model.line, draw.z, draw.label, deadline, finish, settle, draw.timing, format == "npy"
+        model.line, draw.z, draw.label, deadline, finish, settle, draw.timing, effort
     )
 
 
@@ -182,21 +206,21 @@ def _labels(
     return [label_index(entry, contract) for entry in label]
 
 
-def _encode_timed(draw: Draw, format: Format, include_z: bool, pixels: NDArray[np.uint8]) -> bytes:
+def _encode_timed(draw: Draw, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
     begun = time.monotonic()
-    encoded = _encode(draw, pixels, format, include_z)
+    encoded = _encode(draw, encoding, pixels)
     draw.timing.encode_seconds = time.monotonic() - begun
-    metrics.child(metrics.encode_seconds, format).observe(draw.timing.encode_seconds)
+    metrics.child(metrics.encode_seconds, encoding.format).observe(draw.timing.encode_seconds)
     return encoded
 
 
-def _encode(draw: Draw, pixels: NDArray[np.uint8], format: Format, include_z: bool) -> bytes:
-    if format == "npy":
+def _encode(draw: Draw, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
+    if encoding.format == "npy":
         return images.npy(pixels)
-    if format == "json":
-        return _encode_json(draw, pixels, include_z)
+    if encoding.format == "json":
+        return _encode_json(draw, pixels, encoding.include_z)
     image = pixels[0] if len(pixels) == 1 else images.grid(pixels)
-    return images.png(image) if format == "png" else images.webp(image)
+    return formats.picture(image, encoding.format, encoding.quality)
 
 
 def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> bytes:
@@ -207,7 +231,7 @@ def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> byte
             label=None if draw.label is None or contract.classes is None else contract.classes[draw.label[i]],
             seed=None if draw.seeds is None else draw.seeds[i],
             image=images.png(pixels[i]),
-            z=None if z is None else z[i].tolist(),
+            z=None if z is None else z[i, : contract.z_dim].tolist(),
         )
         for i in range(len(pixels))
     ]

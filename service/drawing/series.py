@@ -1,23 +1,17 @@
 """Images that belong together in an order: computed like any others, answered as a row, an animation, npy or JSON."""
 
 from functools import partial
-from typing import Literal
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from service.drawing import formats
 from service.drawing.encoders import encoded
+from service.drawing.formats import SeriesFormat
 from service.drawing.sampler import Draw, JsonImage, JsonReply
-from service.errors import InvalidField
 from service.generator import images
-
-SeriesFormat = Literal["png", "webp", "gif", "npy", "json"]
-
-MEDIA_TYPES = {**images.MEDIA_TYPES, "gif": "image/gif"}
-
-_WEBP_PIXELS = 16383  # the widest WebP there can be
 
 
 class Series(Struct):
@@ -31,32 +25,37 @@ class Series(Struct):
     seeds: list[int | None]
 
 
-async def render(series: Series, format: SeriesFormat, deadline: float, frame_milliseconds: int) -> bytes:
+async def render(
+    series: Series,
+    format: SeriesFormat,
+    deadline: float,
+    frame_milliseconds: int,
+    quality: int | None = None,
+) -> bytes:
     """The images as bytes of `format`.
 
-    Raises InvalidField for a row that is too wide for WebP, before anything is queued; what `encoded` raises.
+    Raises InvalidField for a row that is too wide for the format, before anything is queued; what `encoded` raises.
     """
-    image = series.draw.model.contract.image
-    width = len(series.seeds) * image.width
-    if format == "webp" and width > _WEBP_PIXELS:
-        raise InvalidField(
-            "format",
-            f"The row is {width} pixels wide; WebP has room for {_WEBP_PIXELS}: ask for another format.",
-        )
-    encode = partial(_encode, series, format, frame_milliseconds)
-    return await encoded(series.draw, deadline, format, width * image.height, encode)
+    image, count = series.draw.model.contract.image, len(series.seeds)
+    formats.check(format, quality, count, image.height, image.width, row=True)
+    encode = partial(_encode, series, format, frame_milliseconds, quality)
+    return await encoded(series.draw, deadline, format, count * image.width * image.height, encode)
 
 
 def _encode(
-    series: Series, format: SeriesFormat, frame_milliseconds: int, pixels: NDArray[np.uint8]
+    series: Series,
+    format: SeriesFormat,
+    frame_milliseconds: int,
+    quality: int | None,
+    pixels: NDArray[np.uint8],
 ) -> bytes:
-    if format == "png":
-        return images.png(images.strip(pixels))
-    if format == "webp":
-        return images.webp(images.strip(pixels))
     if format == "gif":
         return images.gif(pixels, frame_milliseconds)
-    return images.npy(pixels) if format == "npy" else _encode_json(series, pixels)
+    if format == "npy":
+        return images.npy(pixels)
+    if format == "json":
+        return _encode_json(series, pixels)
+    return formats.picture(images.strip(pixels), format, quality)
 
 
 def _encode_json(series: Series, pixels: NDArray[np.uint8]) -> bytes:
@@ -69,7 +68,7 @@ def _encode_json(series: Series, pixels: NDArray[np.uint8]) -> bytes:
             label=None if label is None or classes is None else classes[label[i]],
             seed=series.seeds[i],
             image=images.png(pixels[i]),
-            z=z[i].tolist(),
+            z=z[i, : model.contract.z_dim].tolist(),
         )
         for i in range(len(pixels))
     ]

@@ -1,27 +1,33 @@
 """The contract: one ONNX file that describes itself.
 
-Inputs `z` float32 [N, z_dim] and, in a conditional generator, `label` int64 [N]; output `image`
-uint8 [N, C, H, W]; N free. `metadata_props["ganserve"]` holds one JSON document, `Contract`.
+Schema 1: inputs `z` float32 [N, z_dim] and, in a conditional generator, `label` int64 [N]; output `image`
+uint8 [N, C, H, W]; N free. Schema 2: inputs by role (inputs.py), N free or one number, weights in the file or beside it.
+`metadata_props["ganserve"]` holds one JSON document, `Contract`.
 The reader judges files that it did not write, so the schema lives here, and export imports it.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator
-from functools import cached_property
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 import onnx
 from google.protobuf.message import Message
-from msgspec import Meta, Struct
 
 from service.errors import ContractError
 from service.generator import graph
-from service.generator.classes import ClassNames, folded
+from service.generator.document import Contract
+from service.generator.document import GoldenSample as GoldenSample
+from service.generator.document import ImageShape as ImageShape
+from service.generator.file.apart import taken_apart, was_taken
+from service.generator.file.inputs import ROLES, faults
 
 METADATA_KEY = "ganserve"
 SCHEMA = 1
+"""Of a file that has no need of the next."""
+SCHEMA_OF_ROLES = 2
+MOST_Z = {SCHEMA: 2**16, SCHEMA_OF_ROLES: 2**20}
 # What onnxruntime 1.20 and OpenVINO 2025, the oldest supported, both read.
 OPSET = 18
 IR_VERSION = 10
@@ -31,53 +37,6 @@ _PLAIN_DOMAINS = {"", "ai.onnx"}
 _IMPORT = "`ganserve import FILE --out models/NAME` makes one of it, or says what is missing"
 _NAMES_A_DOMAIN = onnx.NodeProto | onnx.OperatorSetIdProto | onnx.FunctionProto
 _CARD_ROW = re.compile(r"^\| SHA-256 of generator\.onnx \|(.*)\|[ \t]*$", re.MULTILINE)
-
-
-class ImageShape(Struct, frozen=True):
-    """Shape of one image: channels (1 grey, 3 RGB), height and width in pixels."""
-
-    channels: Annotated[int, Meta(ge=1, le=3)]
-    height: Annotated[int, Meta(ge=1, le=4096)]
-    width: Annotated[int, Meta(ge=1, le=4096)]
-
-
-class GoldenSample(Struct, frozen=True):
-    """The image that the PyTorch EMA network gives for (seed, label), as PNG (base64 in JSON)."""
-
-    seed: Annotated[int, Meta(ge=0, le=2**53 - 1)]
-    label: Annotated[int, Meta(ge=0)] | None
-    png: bytes
-
-
-class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
-    """What a generator file says of itself. Fields with a default are optional for the writer."""
-
-    schema: int
-    name: str
-    z_dim: Annotated[int, Meta(ge=1, le=65536)]
-    classes: list[str] | None
-    image: ImageShape
-    golden: list[GoldenSample] = []
-    training: dict[str, Any] = {}
-    quality: dict[str, Any] = {}
-
-    @property
-    def class_count(self) -> int:
-        """K; 0 for an unconditional generator."""
-        return len(self.classes or ())
-
-    @cached_property
-    def names(self) -> ClassNames:
-        return ClassNames(tuple(self.classes or ()))
-
-    @property
-    def slugs(self) -> list[str]:
-        """The class names as URLs write them, in the order of the labels."""
-        return self.names.slugs
-
-    def label_of(self, name: str) -> int | None:
-        """The label of a class by its name, in any case, or its slug."""
-        return self.names.label_of.get(folded(name))
 
 
 def version(file: bytes) -> str:
@@ -104,33 +63,42 @@ def is_of_card(file: bytes, card: str) -> bool:
 def parse(file: bytes) -> Contract:
     """The contract of an ONNX file, checked against its graph.
 
-    Raises ContractError: not ONNX, external data, custom operators, no or wrong metadata, inputs or outputs other
-    than the contract's, random numbers, layers left in training, NaN, a class without a row.
+    Raises ContractError: not ONNX, external data that it does not name, custom operators, no or wrong metadata, inputs
+    or outputs other than the contract's, random numbers, layers left in training, NaN, a class without a row.
     """
+    apart = taken_apart(file)
     try:
-        model = onnx.load_model_from_string(file)
+        model = apart.model()
     except Exception as error:  # protobuf raises its own DecodeError, and others on hostile input
         raise ContractError(f"not an ONNX file: {error}") from error
     if not model.HasField("graph"):
         raise ContractError("not an ONNX file: it holds no graph")
     domains: set[str] = set()
+    outside: list[onnx.TensorProto] = []
     for part in _parts(model):
         if isinstance(part, onnx.TensorProto):
             if part.data_location == onnx.TensorProto.EXTERNAL or part.external_data:
-                raise ContractError(
-                    f"external data is refused: the weights must be inside the file; {_IMPORT}"
-                )
+                outside += [] if was_taken(part) and part.name in apart.weights else [part]
         else:
             domains.add(part.domain)
     if foreign := domains - _PLAIN_DOMAINS:
         raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}; {_IMPORT}")
     contract = _metadata(model)
     _check_graph(model.graph, contract)
-    for fault in graph.faults(model):
+    _check_outside(model.graph, outside, contract)
+    for fault in graph.faults(model, apart.weights):
         raise ContractError(f"{fault.text}; {_IMPORT}" if fault.kind == "random" else fault.text)
     if contract.classes is not None:
-        graph.labels_stay_inside(model, contract.class_count)
+        graph.labels_stay_inside(model, contract.class_count, contract.label_name)
     return contract
+
+
+def files_beside(file: bytes) -> list[str]:
+    """Names of the files beside it that hold its weights; of what is no contract's file none."""
+    try:
+        return [one.file for one in _metadata(taken_apart(file).model()).weights]
+    except Exception:  # whoever loads it says what is wrong with it
+        return []
 
 
 def write(model: onnx.ModelProto, contract: Contract) -> bytes:
@@ -152,8 +120,16 @@ def _metadata(model: onnx.ModelProto) -> Contract:
         contract = msgspec.json.decode(document, type=Contract)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ContractError(f"metadata '{METADATA_KEY}': {error}") from error
-    if contract.schema != SCHEMA:
-        raise ContractError(f"metadata schema {contract.schema}: this version reads schema {SCHEMA}")
+    if contract.schema not in MOST_Z:
+        raise ContractError(f"metadata schema {contract.schema}: this version reads schema 1 and 2")
+    if contract.z_dim > MOST_Z[contract.schema]:
+        raise ContractError(
+            f"z_dim is {contract.z_dim}: schema {contract.schema} has up to {MOST_Z[contract.schema]}"
+        )
+    if contract.schema == SCHEMA and (contract.inputs or contract.batch or contract.weights):
+        raise ContractError("inputs, batch and weights are of schema 2")
+    if wrong := faults(contract.declared, contract.z_dim, contract.classes is not None):
+        raise ContractError(f"metadata '{METADATA_KEY}': {'; '.join(wrong)}")
     if contract.image.channels == 2:
         raise ContractError("image.channels is 2: allowed are 1 (grey) and 3 (RGB)")
     classes = contract.classes
@@ -188,14 +164,30 @@ def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:
     inputs = [_signature(value) for value in graph.input if value.name not in initializers]
     outputs = [_signature(value) for value in graph.output]
     shape = contract.image
-    want_inputs: list[_Signature] = [("z", "FLOAT", (None, contract.z_dim))]
-    if contract.classes is not None:
-        want_inputs.append(("label", "INT64", (None,)))
-    want_outputs = [("image", "UINT8", (None, shape.channels, shape.height, shape.width))]
+    batch = contract.batch
+    want_inputs: list[_Signature] = [
+        (one.name, ROLES[one.role].element, (batch, *one.shape)) for one in contract.declared
+    ]
+    want_outputs = [("image", "UINT8", (batch, shape.channels, shape.height, shape.width))]
     for kind, got, want in (("inputs", inputs, want_inputs), ("outputs", outputs, want_outputs)):
         if got != want:
             raise ContractError(
                 f"{kind} are {got}, the contract has {want} (None is the free batch axis); {_IMPORT}"
+            )
+
+
+def _check_outside(graph: onnx.GraphProto, outside: Sequence[onnx.TensorProto], contract: Contract) -> None:
+    """Raises ContractError: weights outside that are no initializers of the graph, or in a file that is not named."""
+    if outside and not contract.weights:
+        raise ContractError(
+            f"external data is refused: the weights must be inside the file, or its files be named; {_IMPORT}"
+        )
+    known, initializers = {one.file for one in contract.weights}, {one.name for one in graph.initializer}
+    for tensor in outside:
+        location = next((one.value for one in tensor.external_data if one.key == "location"), "")
+        if location not in known or tensor.name not in initializers:
+            raise ContractError(
+                f"weights '{tensor.name[:64]}' lie in '{location[:64]}', which the contract does not name"
             )
 
 

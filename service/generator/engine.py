@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Forward = Callable[[NDArray[np.float32], NDArray[np.int64] | None], NDArray[np.uint8]]
-"""One forward pass: z float32 [N, z_dim], label int64 [N] in range (None if unconditional)
+"""One forward pass: z float32 [N, row_dim] (z, and a scalar each, if there are some), label int64 [N] in range (None if unconditional)
 -> image uint8 [N, C, H, W], owned by the caller. Image i depends on (z[i], label[i]) alone."""
 
 

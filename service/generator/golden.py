@@ -55,11 +55,18 @@ class GoldenErrors(Struct, frozen=True):
 
 
 def make(
-    forward: Forward, z_dim: int, seeds: Sequence[int], labels: Sequence[int] | None
+    forward: Forward,
+    z_dim: int,
+    seeds: Sequence[int],
+    labels: Sequence[int] | None,
+    rows: NDArray[np.float32] | None = None,
 ) -> list[GoldenSample]:
-    """Golden samples of `forward`, which should be the PyTorch EMA network, one a seed."""
+    """Golden samples of `forward`, which should be the PyTorch EMA network, one a seed.
+
+    rows: what it takes of each seed, where that is more than a standard normal z.
+    """
     label = None if labels is None else np.array(labels, np.int64)
-    images = forward(latents(seeds, z_dim), label)
+    images = forward(latents(seeds, z_dim) if rows is None else rows, label)
     return [
         GoldenSample(seed=seed, label=None if labels is None else labels[i], png=png(images[i]))
         for i, seed in enumerate(seeds)
@@ -79,7 +86,7 @@ def compare(contract: Contract, forward: Forward) -> GoldenErrors | None:
     if any(image.shape != shape for image in want):
         raise ContractError(f"a golden sample does not have the shape {shape}")
     label = None if contract.classes is None else np.array([sample.label for sample in samples], np.int64)
-    got = forward(latents([sample.seed for sample in samples], contract.z_dim), label)
+    got = forward(contract.rows([sample.seed for sample in samples]), label)
     return difference(got, np.stack(want))
 
 

@@ -1,15 +1,17 @@
 """What a graph says that no picture needs to be drawn for: noise, layers left in training, weights that are none."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from service.errors import ContractError
+from service.generator.file.apart import was_taken
 
 _DRAWS = {
     *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
@@ -31,9 +33,12 @@ class Fault(NamedTuple):
     output: str = ""
 
 
-def faults(model: onnx.ModelProto) -> Iterator[Fault]:
-    """Where the graph, a branch, a loop or a function of it draws numbers, is in training, or holds NaN."""
-    yield from _nan(model)
+def faults(model: onnx.ModelProto, weights: Mapping[str, NDArray] | None = None) -> Iterator[Fault]:
+    """Where the graph, a branch, a loop or a function of it draws numbers, is in training, or holds NaN.
+
+    weights: those that were taken out of the model (file/apart.py). What lies in other files is looked at with them inside.
+    """
+    yield from _nan(model, weights or {})
     values = _constants(model)
     for node in _parts(model, onnx.NodeProto):
         where = f"{node.op_type} '{node.name}'" if node.name else node.op_type
@@ -49,13 +54,13 @@ def faults(model: onnx.ModelProto) -> Iterator[Fault]:
             yield Fault("training", text, where, output)
 
 
-def labels_stay_inside(model: onnx.ModelProto, classes: int) -> bool:
-    """Whether every class is seen to have its row in each table that `label` is looked up in.
+def labels_stay_inside(model: onnx.ModelProto, classes: int, label: str = "label") -> bool:
+    """Whether every class is seen to have its row in each table that the input `label` is looked up in.
 
     False: it can't be seen. Raises ContractError where a table has fewer rows than there are classes. Engines take
     that in silence: OpenVINO makes a row up, ONNX Runtime does on CUDA (its issue 10234), and one-hot rows are 0.
     """
-    found, seen = _look_ups(model, "label")
+    found, seen = _look_ups(model, label)
     for operator, rows in found:
         if rows < classes:
             raise ContractError(f"there are {classes} classes, and {operator} looks them up in {rows} rows")
@@ -101,12 +106,15 @@ def _rows(node: onnx.NodeProto, labels: set[str], values: _Values) -> tuple[int 
     return table.dims[_attribute(node, "axis")], table.data_type in _FLOATS
 
 
-def _nan(model: onnx.ModelProto) -> Iterator[Fault]:
+def _nan(model: onnx.ModelProto, weights: Mapping[str, NDArray]) -> Iterator[Fault]:
     # Not infinity, which masks are made of.
     for tensor in _parts(model, TensorProto):
         if tensor.data_type in _FLOATS:
+            taken = weights.get(tensor.name) if was_taken(tensor) else None
+            if taken is None and tensor.data_location == TensorProto.EXTERNAL:
+                continue
             try:
-                is_nan = np.isnan(numpy_helper.to_array(tensor)).any()
+                is_nan = np.isnan(numpy_helper.to_array(tensor) if taken is None else taken).any()
             except Exception as error:  # of hostile input, whatever NumPy and protobuf raise
                 where = f"weights '{tensor.name}'"
                 yield Fault("nan", f"{where} can't be read: {error}", where)

@@ -1,4 +1,4 @@
-"""uint8 images <-> png, webp, npy."""
+"""uint8 images <-> png, webp, jpeg, avif, gif, npy."""
 
 import io
 import struct
@@ -7,31 +7,33 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 from service.errors import ContractError
 
 _PACKET_BYTES = 1100  # of pixels; the heads of PNG, HTTP and TCP fill up the usual 1,500
 
-MEDIA_TYPES = {
-    "png": "image/png",
-    "webp": "image/webp",
-    "npy": "application/x-npy",
-    "json": "application/json",
-}
-
 
 def png(image: NDArray[np.uint8]) -> bytes:
-    """image: uint8 [C, H, W], C 1 (grey) or 3 (RGB). Returns a PNG, unfiltered, at zlib level 1.
+    """image: uint8 [C, H, W], C 1 (grey) or 3 (RGB). Returns a PNG.
 
     Written here because it is on the way of every sample: Pillow takes more than twice as long for 28x28.
     An image that fits one network packet as it is is stored: deflating it would save no packet, and
-    zlib lets go of the interpreter's lock, which under load is long in coming back.
+    zlib lets go of the interpreter's lock, which under load is long in coming back. Any other has the differences
+    to the row above (filter 2), deflated in runs: of photographs of 512x512, 10.6 ms and 430 kB, where unfiltered
+    rows at zlib's level 1 took 17.0 ms and 579 kB, level 6 50 ms and 429 kB, and Pillow at level 1 25.8 ms and 444 kB.
     """
     channels, height, width = image.shape
+    pixels = image[0] if channels == 1 else image.transpose(1, 2, 0).reshape(height, -1)
     rows = np.zeros((height, 1 + width * channels), np.uint8)  # each row begins with its filter: 0, none
-    rows[:, 1:] = image[0] if channels == 1 else image.transpose(1, 2, 0).reshape(height, -1)
-    content = _stored(rows.tobytes()) if rows.size <= _PACKET_BYTES else zlib.compress(rows.data, 1)
+    if rows.size <= _PACKET_BYTES:
+        rows[:, 1:] = pixels
+        content = _stored(rows.tobytes())
+    else:
+        rows[:, 0], rows[0, 1:] = 2, pixels[0]
+        np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
+        stream = zlib.compressobj(1, strategy=zlib.Z_RLE)
+        content = stream.compress(rows.data) + stream.flush()
     return b"".join((_png_head(channels, height, width), _chunk(b"IDAT", content), _PNG_END))
 
 
@@ -49,6 +51,23 @@ def jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
     return buffer.getvalue()
 
 
+@lru_cache
+def has_avif() -> bool:
+    """Whether this Pillow was built with it."""
+    return bool(features.check("avif"))
+
+
+def avif(image: NDArray[np.uint8], quality: int) -> bytes:
+    """image: uint8 [C, H, W], C 1 or 3; quality: 0 to 100, as libavif has it. Returns an AVIF of full colour resolution.
+
+    At its highest speed, and on one thread: 34 ms for a photograph of 512x512, where the default took 261 and was 7 %
+    smaller.
+    """
+    buffer = io.BytesIO()
+    _pillow(image).save(buffer, "AVIF", quality=quality, subsampling="4:4:4", speed=10, max_threads=1)
+    return buffer.getvalue()
+
+
 def npy(images: NDArray[np.uint8]) -> bytes:
     """images: uint8 [N, C, H, W]. Returns a .npy of uint8 [N, H, W, C], as image libraries expect."""
     count, channels, height, width = images.shape
@@ -61,7 +80,7 @@ def grid(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.ui
     images: uint8 [N, C, H, W], N >= 1. Returns uint8 [C, rows * H, columns * W], white where no image is.
     """
     count, channels, height, width = images.shape
-    columns = columns or int(np.ceil(np.sqrt(count)))
+    columns = columns or columns_of(count)
     rows = -(-count // columns)
     cells = np.full((rows * columns, channels, height, width), 255, np.uint8)
     cells[:count] = images
@@ -70,6 +89,11 @@ def grid(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.ui
         .transpose(2, 0, 3, 1, 4)
         .reshape(channels, rows * height, columns * width)
     )
+
+
+def columns_of(count: int) -> int:
+    """Of a grid that is as square as can be; it has no more rows."""
+    return int(np.ceil(np.sqrt(count)))
 
 
 def strip(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

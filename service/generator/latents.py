@@ -6,13 +6,17 @@ version. So nothing here depends on a library's random stream or on a platform's
     z = QUANTILES[SHAKE128("ganserve z1" || seed as 8 bytes, little endian), read as uint16 little endian]
 
 SHAKE128 (FIPS 202) is a counter-based generator that every language ships; QUANTILES holds the
-standard normal's 65,536 mid-point quantiles as float32, so |z| < 4.4.
+standard normal's 65,536 mid-point quantiles as float32, so |z| < 4.4. Where a generator was trained on another law, that
+law's quantiles stand in their place (`QUANTILES_OF`): the inverse of its distribution function, of the same numbers.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,45 +42,149 @@ def _quantiles() -> NDArray[np.float32]:
 QUANTILES = _quantiles()
 
 
+_WITHIN = NormalDist().cdf(2) - NormalDist().cdf(-2)
+_HALVES: dict[str, tuple[Callable[[float], float], bool, str]] = {
+    # Of the upper half, at shares of 0.5 to 1; whether the lower is its mirror image, and the table's SHA-256.
+    "truncated": (
+        lambda share: NormalDist().inv_cdf(0.5 + (share - 0.5) * _WITHIN),
+        True,
+        "6b075029120987c39b76f11bec072a269f3100b8d6fbed67643c8b17946dfe39",
+    ),
+    "uniform": (
+        lambda share: 2 * share - 1,
+        True,
+        "e5391733f9c5678058cffe956c9532c8be9b15b06f5dd65136e417815336f836",
+    ),
+    "uniform01": (
+        lambda share: share,
+        False,
+        "47dd073c4afc2aae9fea81e3ba80bca38e2157ed9eeb758bc30532742d287e3e",
+    ),
+}
+MEAN_SQUARES = {
+    "normal": 1.0,
+    "truncated": 1 - 4 * NormalDist().pdf(2) / _WITHIN,
+    "uniform": 1 / 3,
+    "uniform01": 1 / 3,
+}
+"""Of one number of z, by its law: standard normal; that within -2 to 2; uniform in -1 to 1, or in 0 to 1."""
+
+
+@cache
+def quantiles_of(law: str) -> NDArray[np.float32]:
+    """float32 [65536]. Raises KeyError: not one of MEAN_SQUARES."""
+    if law == "normal":
+        return QUANTILES
+    inverse, is_mirrored, sha256 = _HALVES[law]
+    lower = 0 if not is_mirrored else 32768
+    table = np.array([inverse((k + 0.5) / 65536) for k in range(lower, 65536)], np.float32)
+    table = np.concatenate([-table[::-1], table]) if is_mirrored else table
+    if hashlib.sha256(table.astype("<f4").tobytes()).hexdigest() != sha256:
+        raise RuntimeError("This platform computes other quantiles: seeds would not keep their images.")
+    return table
+
+
+class Part(NamedTuple):
+    """So many numbers of z in a row. scales: whether truncation scales them."""
+
+    size: int
+    law: str
+    scales: bool
+
+
+class Space(NamedTuple):
+    """What an image's row of numbers holds, where that is more than a standard normal z: z in parts, and then scalars."""
+
+    parts: tuple[Part, ...]
+    scalars: int
+
+    @property
+    def z_dim(self) -> int:
+        return sum(part.size for part in self.parts)
+
+    def draw(self, seeds: Iterable[int]) -> NDArray[np.float32]:
+        """z of each seed, float32 [len(seeds), z_dim]."""
+        numbers = _numbers(seeds, self.z_dim)
+        z, begin = np.empty(numbers.shape, np.float32), 0
+        for part in self.parts:
+            place = slice(begin, begin + part.size)
+            z[:, place] = quantiles_of(part.law)[numbers[:, place]]
+            begin += part.size
+        return z
+
+    def truncated(self, rows: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:
+        """rows: float32 [N, z_dim], or with the scalars behind; what truncation scales is scaled."""
+        if truncation == 1:
+            return rows
+        rows, begin = rows.copy(), 0
+        for part in self.parts:
+            if part.scales:
+                rows[:, begin : begin + part.size] *= np.float32(truncation)
+            begin += part.size
+        return rows
+
+    @property
+    def typical_length(self) -> float:
+        """Near which all draws of z lie, of many numbers."""
+        return math.sqrt(sum(part.size * MEAN_SQUARES[part.law] for part in self.parts))
+
+
+def _numbers(seeds: Iterable[int], z_dim: int) -> NDArray[np.uint16]:
+    """uint16 [len(seeds), z_dim]: which of 65,536 quantiles each number of z is."""
+    size = 2 * z_dim
+    shake = hashlib.shake_128
+    stream = b"".join([shake(_PREFIX + seed.to_bytes(8, "little")).digest(size) for seed in seeds])
+    return np.frombuffer(stream, "<u2").reshape(-1, z_dim)
+
+
 def latents(seeds: Iterable[int], z_dim: int) -> NDArray[np.float32]:
     """z of each seed: standard normal, a function of (seed, z_dim) alone, for ever.
 
     seeds: integers in [0, 2**53 - 1]; z_dim >= 1.
     Returns float32 [len(seeds), z_dim], |z| < 4.4. A smaller z_dim gives a prefix of a larger one.
     """
-    size = 2 * z_dim
-    shake = hashlib.shake_128
-    stream = b"".join([shake(_PREFIX + seed.to_bytes(8, "little")).digest(size) for seed in seeds])
-    return QUANTILES[np.frombuffer(stream, "<u2")].reshape(-1, z_dim)
+    return QUANTILES[_numbers(seeds, z_dim)]
 
 
 @dataclass(slots=True)
 class Seeded:
     """The z of some seeds, not computed yet: a forward pass computes those of all its requests at once.
 
-    seeds: in any order, and what slices like itself: a range, or a list.
+    seeds: in any order, and what slices like itself: a range, or a list. space: where z is more than standard normal;
+    scalars: of each image, float32 [n, space.scalars].
     """
 
     seeds: Sequence[int]
     z_dim: int
     truncation: float = 1.0
+    space: Space | None = None
+    scalars: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.seeds)
 
     def __getitem__(self, rows: slice) -> "Seeded":
-        return Seeded(self.seeds[rows], self.z_dim, self.truncation)
+        scalars = None if self.scalars is None else self.scalars[rows]
+        return Seeded(self.seeds[rows], self.z_dim, self.truncation, self.space, scalars)
+
+    def rows(self) -> NDArray[np.float32]:
+        """Of a generator with a space: z, and the scalars behind it."""
+        assert self.space is not None
+        z = self.space.truncated(self.space.draw(self.seeds), self.truncation)
+        return z if self.scalars is None else np.concatenate([z, self.scalars], axis=1)
 
 
 def rows_of(parts: "Sequence[NDArray[np.float32] | Seeded]") -> NDArray[np.float32]:
-    """The z of all parts, in order.
+    """The z of all parts, in order, and what else an image's row of numbers holds.
 
-    parts: at least one; arrays float32 [n, z_dim] and Seeded of the same z_dim.
+    parts: at least one, of one generator; arrays float32 [n, z_dim], or wider where there are scalars, and Seeded.
     Returns float32 [sum of n, z_dim].
     """
     seeded = [part for part in parts if isinstance(part, Seeded)]
     if not seeded:
         return np.concatenate(parts)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    if seeded[0].space is not None:
+        return np.concatenate([part.rows() if isinstance(part, Seeded) else part for part in parts])
     drawn = latents([seed for part in seeded for seed in part.seeds], seeded[0].z_dim)
     if len(seeded) == len(parts) and all(part.truncation == 1 for part in seeded):
         return drawn
@@ -152,11 +260,12 @@ def weighted_sum(z: NDArray[np.float32], weights: Sequence[float]) -> NDArray[np
         return (np.array(weights, np.float64)[:, None] * z).sum(axis=0).astype(np.float32)
 
 
-def at_typical_length(z: NDArray[np.float32]) -> NDArray[np.float32]:
-    """z scaled to length sqrt(z_dim), near which all draws of a standard normal lie (White 2016).
+def at_typical_length(z: NDArray[np.float32], length: float | None = None) -> NDArray[np.float32]:
+    """z scaled to length sqrt(z_dim), near which all draws of a standard normal lie (White 2016), or to another.
 
     Sums and averages are longer or shorter than anything that the generator was trained on.
     z: float32 [z_dim], finite, not 0. Returns float32 [z_dim].
     """
     direction = z.astype(np.float64) / np.abs(z).max()
-    return (direction * (np.sqrt(len(z)) / np.linalg.norm(direction))).astype(np.float32)
+    length = math.sqrt(len(z)) if length is None else length
+    return (direction * (length / np.linalg.norm(direction))).astype(np.float32)

@@ -14,6 +14,8 @@ from service.generator.engine import Engine, Forward
 from service.generator.engines.choose import choose
 from service.generator.engines.lone import inputs
 from service.generator.engines.race import Result
+from service.generator.file.folded import folded
+from service.generator.file.rewired import rewired
 from service.settings import Settings
 
 FILE = "generator.onnx"
@@ -95,16 +97,28 @@ def load(file: File, settings: Settings, worker: int = 0) -> Loaded:
     worker: which of the workers this is, from 0; GPUs are dealt out by it.
     Raises ContractError, EngineUnavailable, and whatever else an engine raises on a file that it can't run.
     """
-    contract = parse(file.content)
-    engine, measured = choose(file.content, contract, settings, name=file.name, path=file.path, worker=worker)
+    content, contract = as_engines_run_it(file.content, file.path.parent)
+    engine, measured = choose(content, contract, settings, name=file.name, path=file.path, worker=worker)
     _warm_up(engine, contract)
     max_batch = settings.max_batch or _max_batch(engine, contract)
-    findings = trial.judge(file.content, contract, engine, max_batch)
+    findings = trial.judge(content, contract, engine, max_batch)
     metrics.invariance_levels.labels(file.name, file.version).set(findings.levels)
     is_made_up = settings.engine_of(file.name)[0] == "fake"  # and replies say so
     errors = None if is_made_up else _compare_golden(file, engine, contract)
     seconds = _pass_seconds(engine, contract, max_batch)
     return Loaded(contract, engine, measured, max_batch, seconds, findings, errors)
+
+
+def as_engines_run_it(file: bytes, folder: Path) -> tuple[bytes, Contract]:
+    """The file with all weights inside, taking an image's row of numbers and a label; and its contract.
+
+    folder: where the files of its weights are. Raises ContractError.
+    """
+    contract = parse(file)
+    if contract.weights:
+        file = folded(file, contract.weights, folder)
+        parse(file)
+    return rewired(file, contract), contract
 
 
 def _forwards(engine: Engine) -> list[Forward]:

@@ -6,6 +6,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.errors import ContractError
+from service.generator.file.apart import taken_apart
+from service.generator.file.session import session_of
 
 
 def draw(
@@ -16,7 +18,8 @@ def draw(
     z: float32 [N, z_dim]; label: int64 [N], or None. Raises ContractError: a label that the graph has no row for,
     or whatever else makes ONNX Runtime refuse it.
     """
-    model = onnx.load_model_from_string(file)
+    apart = taken_apart(file)
+    model = apart.model()
     before = _before_uint8(model.graph)
     if before is not None:
         model.graph.output.append(onnx.ValueInfoProto(name=before))
@@ -25,7 +28,7 @@ def draw(
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = session_of(model.SerializeToString(), apart.weights, options, ["CPUExecutionProvider"])
         images, *rest = session.run(None, {"z": z} if label is None else {"z": z, "label": label})
     except Exception as error:  # onnxruntime raises a dozen classes of its own
         raise ContractError(f"ONNX Runtime on CPU, asked to compare, says: {error}") from error

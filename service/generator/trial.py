@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import onnx
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -17,7 +16,8 @@ from service.errors import ContractError
 from service.generator import golden, graph, reference
 from service.generator.contract import Contract
 from service.generator.engine import Engine, Forward
-from service.generator.latents import latents
+from service.generator.file.apart import taken_apart
+from service.generator.file.inputs import scalars_of
 
 SECONDS = 0.05
 """After which nothing is tried again: every forward pass has drawn every size once, however long that took."""
@@ -59,6 +59,7 @@ def judge(file: bytes, contract: Contract, engine: Engine, max_batch: int) -> Fi
     alone = trial.draw_alone()
     trial.compare_batches(alone)
     by_class = trial.draw_classes()
+    trial.draw_scalars(alone)
     _refuse_one_colour(np.concatenate([alone, *by_class]))
     truncation = trial.truncation_matters(alone)
     if not truncation:
@@ -91,9 +92,9 @@ class _Trial:
         self.sizes = sorted({*SIZES, *self.engine.buckets, self.max_batch})
         engine = self.engine
         self.forwards: Sequence[Forward] = [*dict.fromkeys((engine.lanes[0], engine.wide, *engine.lanes))]
-        self.z = latents(range(_IMAGES), contract.z_dim)
+        self.z = contract.rows(range(_IMAGES))
         for place, scale in _SCALES.items():
-            self.z[place] *= np.float32(scale)
+            self.z[place, : contract.z_dim] *= np.float32(scale)
         # From the last class down to the first, evenly.
         last = contract.class_count - 1
         self.label = np.linspace(last, 0, _IMAGES).astype(np.int64) if contract.classes is not None else None
@@ -155,16 +156,33 @@ class _Trial:
             if drawn and self.seconds > end:
                 break
             label = every[start : start + self.max_batch].astype(np.int64)
-            drawn.append(self.draw(latents(label.tolist(), self.contract.z_dim), label))
+            drawn.append(self.draw(self.contract.rows(label.tolist()), label))
         return drawn
 
     def truncation_matters(self, alone: NDArray[np.uint8]) -> bool:
         """False where z is brought to one length before it is used: all truncations would be addresses of one image."""
         return any(
             # By one level, rounding may move it: z is another one.
-            golden.difference(self.draw(self.z * np.float32(truncation), self.label), alone).max > 1
+            golden.difference(self.draw(self.contract.truncated(self.z, truncation), self.label), alone).max
+            > 1
             for truncation in (0.1, 0.5)
         )
+
+    def draw_scalars(self, alone: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        """At both ends of each. Raises ContractError for one that changes nothing: one image would have many addresses."""
+        drawn = []
+        for place, one in enumerate(scalars_of(self.contract.declared), self.contract.z_dim):
+            ends = []
+            for value in one.bounds[:2]:
+                rows = self.z.copy()
+                rows[:, place] = value
+                ends.append(self.draw(rows, self.label))
+            if all(np.array_equal(images, alone) for images in ends):
+                raise ContractError(
+                    f"the scalar {one.name} changes nothing, from {one.low:g} to {one.high:g}"
+                )
+            drawn += ends
+        return drawn
 
     def refuse_if_z_is_ignored(self, alone: NDArray[np.uint8]) -> None:
         """Of some class, two z must have different images."""
@@ -233,4 +251,4 @@ def _refuse_one_colour(images: NDArray[np.uint8]) -> None:
 def _labels_are_seen(file: bytes, contract: Contract) -> bool:
     if contract.classes is None:
         return True
-    return graph.labels_stay_inside(onnx.load_model_from_string(file), contract.class_count)
+    return graph.labels_stay_inside(taken_apart(file).model(), contract.class_count)

@@ -77,10 +77,17 @@ class Model:
         loaded = self.loaded
         piece = min(loaded.max_batch, loaded.engine.max_batch)
         shared = None if loaded.engine.buckets else _shared_piece(loaded, piece)
-        line = batcher.add(
-            self.name, loaded.engine, loaded.max_batch, loaded.pass_seconds, piece, shared, self.version
-        )
         image = loaded.contract.image
+        line = batcher.add(
+            self.name,
+            loaded.engine,
+            loaded.max_batch,
+            loaded.pass_seconds,
+            piece,
+            shared,
+            self.version,
+            image.counts_as,
+        )
         line.image_shape = image.channels, image.height, image.width
         line.on_broken = self._break
         self._place = batcher, line
@@ -125,9 +132,10 @@ class Model:
 
     @property
     def file_bytes(self) -> int:
-        """0 if there is none, which loading it will say."""
+        """With what lies beside it under its name, as `generator.onnx.data`. 0 if there is none, which loading it will say."""
         try:
-            return self.path.stat().st_size
+            beside = sum(file.stat().st_size for file in self.path.parent.glob(f"{self.path.name}.*"))
+            return self.path.stat().st_size + beside
         except OSError:
             return 0
 

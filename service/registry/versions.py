@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from service.errors import ContractError
-from service.generator.contract import version
+from service.generator.contract import files_beside, version
 from service.generator.loading import FILE, card_of
 from service.registry.desired_state import DesiredModel, DesiredState, write
 from service.registry.models import folders
@@ -97,7 +97,7 @@ def _source(one: Found, known: str | None, shared: Path | None) -> str:
 
 
 def keep(one: Found, shared: Path) -> None:
-    """A copy of the file and its card, for workers that start after the file was replaced.
+    """A copy of the file, those of its weights and its card, for workers that start after the file was replaced.
 
     Raises OSError, and ContractError if the file is another by now.
     """
@@ -111,6 +111,8 @@ def keep(one: Found, shared: Path) -> None:
     file = one.path.read_bytes()
     if version(file) != one.version:
         raise ContractError("it changed while it was read: reload again")
+    for beside in files_beside(file):
+        shutil.copyfile(one.path.with_name(beside), folder / beside)
     write(folder / one.path.name, file)
     os.utime(folder / one.path.name, (one.modified, one.modified))
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from ganserve.importing.command import import_command
 from service.generator import golden, loading
 from service.generator.contract import Contract, parse
 from service.generator.engines.ort import OrtEngine
+from service.generator.file.rewired import rewired
 from service.generator.latents import latents
 from service.settings import Settings
 from tests.importing import foreign
@@ -29,13 +31,18 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(import_command, [str(word) for word in words])
 
 
-def served(out: Path, seeds: range = SEEDS) -> tuple[NDArray[np.uint8], Contract]:
-    """The images of the imported file, all in one batch; the label of a seed is that modulo the number of classes."""
+def served(out: Path, seeds: range = SEEDS, **scalars: Any) -> tuple[NDArray[np.uint8], Contract]:
+    """The images of the imported file, all in one batch, with these scalars, one per image; the label of a seed is that modulo the number of classes."""
     file = (out / "generator.onnx").read_bytes()
     contract = parse(file)
-    engine = OrtEngine(file, contract, cuda=False, precision="fp32", threads=1)
+    engine = OrtEngine(rewired(file, contract), contract, cuda=False, precision="fp32", threads=1)
     label = None if contract.classes is None else np.array(seeds, np.int64) % contract.class_count
-    return engine.wide(latents(seeds, contract.z_dim), label), contract
+    rows = contract.rows(seeds)
+    for place, name in enumerate(
+        (one.name for one in contract.declared if one.role == "scalar"), contract.z_dim
+    ):
+        rows[:, place] = scalars.get(name, rows[:, place])
+    return engine.wide(rows, label), contract
 
 
 def original(
@@ -258,5 +265,5 @@ def test_a_card_says_where_truncation_changes_nothing_and_how_a_fixed_batch_is_d
     assert "Truncation changes nothing" in (tmp_path / "a" / "README.md").read_text("utf-8")
     assert run(save(foreign.modulated(3), tmp_path / "b.onnx"), "--out", tmp_path / "b").exit_code == 0
     card = (tmp_path / "b" / "README.md").read_text("utf-8")
-    assert "takes a batch of 3 only, so a loop in the file draws the images of a request 3 at a time" in card
+    assert "takes a batch of 3 only, so every pass has 3, padded where fewer are asked for" in card
     assert "Truncation changes nothing" not in card

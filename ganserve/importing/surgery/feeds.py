@@ -1,16 +1,21 @@
-"""From the contract's (z, label) to what a foreign graph is fed: in NumPy, and the same as nodes of a graph.
+"""From an image's row of numbers and its label to what a foreign graph is fed: in NumPy, and the same as nodes of a graph.
 
 In NumPy the original is asked for the golden samples, so a mistake in the nodes shows as another picture.
 """
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto, ValueInfoProto, helper
 
 from ganserve.importing.surgery.nodes import Nodes, Signature
+from service.generator.file.inputs import Input, Law, space_of
+from service.generator.latents import latents
 
 LAWS = {
     "normal": "standard normal",
@@ -18,55 +23,20 @@ LAWS = {
     "uniform01": "uniform in 0 to 1",
     "truncated": "standard normal within -2 to 2",
 }
-_WITHIN_2 = math.erf(math.sqrt(2))
-# Giles 2012, "Approximating the erfinv function", the polynomial of single precision for w < 5; here w < 2.5.
-_ERFINV = (
-    *(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087),
-    *(-0.00125372503, -0.00417768164, 0.246640727, 1.50140941),
-)
-
-
-def under_law(z: NDArray[np.float32], law: str) -> NDArray[np.float32]:
-    """z, standard normal, as numbers of another law with the same order. float32 of the same shape."""
-    if law == "normal":
-        return z
-    erf = np.array([math.erf(value / math.sqrt(2)) for value in z.ravel().tolist()]).reshape(z.shape)
-    if law == "truncated":
-        inverse = NormalDist().inv_cdf
-        share = (1 + _WITHIN_2 * erf) / 2
-        return np.array([inverse(one) for one in share.ravel().tolist()], np.float32).reshape(z.shape)
-    return (erf if law == "uniform" else (1 + erf) / 2).astype(np.float32)
-
-
-def law_nodes(nodes: Nodes, z: str, law: str) -> str:
-    """The same as nodes."""
-    if law == "normal":
-        return z
-    erf = nodes.add("Erf", nodes.add("Mul", z, nodes.constant(math.sqrt(0.5))))
-    if law == "uniform":
-        return erf
-    if law == "uniform01":
-        half = nodes.constant(0.5)
-        return nodes.add("Add", nodes.add("Mul", erf, half), half)
-    x = nodes.add("Mul", erf, nodes.constant(_WITHIN_2))
-    rest = nodes.add("Sub", nodes.constant(1), nodes.add("Mul", x, x))
-    w = nodes.add("Sub", nodes.constant(-2.5), nodes.add("Log", rest))
-    p = nodes.constant(_ERFINV[0])
-    for factor in _ERFINV[1:]:
-        p = nodes.add("Add", nodes.add("Mul", p, w), nodes.constant(factor))
-    return nodes.add("Mul", nodes.add("Mul", p, x), nodes.constant(math.sqrt(2)))
+MOST_PLAIN_Z = 2**16
+"""Numbers of z that schema 1 of the contract has."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """An input that takes numbers of z: z itself, or what random operators drew. shape: of one image's.
+    """An input that takes numbers drawn from the seed: z itself, noise, or what random operators drew.
 
-    The graph gets scale * number + shift.
+    shape: of one image's. The graph gets scale * number + shift.
     """
 
     input: Signature
     shape: tuple[int, ...]
-    law: str = "normal"
+    law: Law = "normal"
     scale: float = 1.0
     shift: float = 0.0
 
@@ -96,22 +66,85 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Scalar:
+    """An input that a request may choose. shape: of one image's, all of one number; None: all images of a pass share it."""
+
+    input: Signature
+    shape: tuple[int, ...] | None
+    low: float
+    high: float
+    default: float
+
+
+@dataclass(frozen=True)
 class Feeds:
     """All inputs of a foreign graph. noises: z's own first."""
 
     noises: list[Noise]
     label: Label | None = None
     constants: list[Constant] = field(default_factory=list)
+    scalars: list[Scalar] = field(default_factory=list)
 
     @property
     def z_dim(self) -> int:
         return sum(noise.size for noise in self.noises)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether schema 1 of the contract can say it: one standard normal z."""
+        return (
+            not self.scalars
+            and len(self.noises) == 1
+            and self.noises[0].law == "normal"
+            and self.z_dim <= MOST_PLAIN_Z
+        )
+
+    @property
+    def shares(self) -> bool:
+        """Whether all images of a pass have the same of something that a request may choose."""
+        return any(one.shape is None for one in self.scalars)
+
+    @cached_property
+    def declared(self) -> list[Input]:
+        """As the contract has it: z first, each a row of numbers."""
+        names = ["z", *(f"noise_{i}" for i in range(1, len(self.noises)))]
+        noises = [
+            Input(name, "noise" if i else "z", [noise.size], noise.law)
+            for i, (name, noise) in enumerate(zip(names, self.noises, strict=True))
+        ]
+        label = [] if self.label is None else [Input("label", "label")]
+        scalars = [
+            Input(_plain_name(one.input.name), "scalar", low=one.low, high=one.high, default=one.default)
+            for one in self.scalars
+        ]
+        return [*noises, *label, *scalars]
+
+    def rows(self, seeds: Sequence[int]) -> NDArray[np.float32]:
+        """z of these seeds, and the scalars behind it, each at its default."""
+        space = space_of(self.declared)
+        if space is None:
+            return latents(seeds, self.z_dim)
+        defaults = np.array([[one.default for one in self.scalars]], np.float32)
+        return np.concatenate([space.draw(seeds), defaults.repeat(len(seeds), axis=0)], axis=1)
+
+    def infos(self, batch: int | None) -> list[ValueInfoProto]:
+        """The inputs of the adapted graph. batch: None where it is free."""
+        types = {"label": TensorProto.INT64}
+        return [
+            helper.make_tensor_value_info(
+                one.name, types.get(one.role, TensorProto.FLOAT), [batch or "N", *one.shape]
+            )
+            for one in self.declared
+        ]
+
     def arrays(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> dict[str, NDArray]:
-        """z: float32 [N, z_dim]; label: int64 [N]. Returns what the original is fed, by input."""
+        """z: rows, float32 [N, z_dim + scalars]; label: int64 [N]. Returns what the original is fed, by input.
+
+        Of what all images share the first one's is taken.
+        """
         fed, begin, count = {}, 0, len(z)
         for noise in self.noises:
-            part = under_law(z[:, begin : begin + noise.size], noise.law)
+            part = z[:, begin : begin + noise.size]
             begin += noise.size
             part = part * np.float32(noise.scale) + np.float32(noise.shift)
             fed[noise.input.name] = part.reshape(count, *noise.shape).astype(noise.input.dtype)
@@ -122,18 +155,20 @@ class Feeds:
         for constant in self.constants:
             value = constant.value
             fed[constant.input.name] = np.repeat(value[None], count, 0) if constant.per_image else value
+        for place, scalar in enumerate(self.scalars, self.z_dim):
+            part = z[:, place].astype(scalar.input.dtype)
+            if scalar.shape is None:
+                fed[scalar.input.name] = part[:1].reshape([1] * len(scalar.input.dims or ()))
+            else:
+                fed[scalar.input.name] = part.reshape(count, *scalar.shape)
         return fed
 
     def add_to(self, nodes: Nodes) -> dict[str, str]:
-        """The same, from `z` and `label`, as nodes. Returns the name of what each input gets."""
-        begin, fed = 0, {}
-        for noise in self.noises:
-            part = "z"
-            if len(self.noises) > 1:
-                ends = nodes.integers(begin), nodes.integers(begin + noise.size), nodes.integers(1)
-                part = nodes.add("Slice", "z", *ends)
-            begin += noise.size
-            part = law_nodes(nodes, part, noise.law)
+        """The same as nodes, from the inputs of `infos`. Returns the name of what each input gets."""
+        fed = {}
+        declared = self.declared
+        for one, noise in zip(declared, self.noises, strict=False):
+            part = one.name
             if noise.scale != 1 or noise.shift != 0:
                 part = nodes.add("Mul", part, nodes.constant(noise.scale))
                 part = nodes.add("Add", part, nodes.constant(noise.shift))
@@ -156,6 +191,13 @@ class Feeds:
                 shape = nodes.add("Concat", count, nodes.integers(*constant.value.shape), axis=0)
                 value = nodes.add("Expand", value, shape)
             fed[constant.input.name] = value
+        for one, scalar in zip(declared[len(declared) - len(self.scalars) :], self.scalars, strict=True):
+            part = one.name
+            if scalar.shape != ():
+                # Of a pass of one image what is shared is its own.
+                shape = scalar.shape if scalar.shape is not None else _inner(scalar)
+                part = nodes.add("Reshape", part, nodes.integers(*(() if shape is None else (-1, *shape))))
+            fed[scalar.input.name] = nodes.cast(part, scalar.input.dtype, np.float32)
         return fed
 
     @property
@@ -164,4 +206,16 @@ class Feeds:
         shapes = {noise.input.name: noise.shape for noise in self.noises}
         if self.label is not None:
             shapes[self.label.input.name] = self.label.shape
+        shapes |= {one.input.name: one.shape for one in self.scalars if one.shape is not None}
         return shapes | {one.input.name: one.value.shape for one in self.constants if one.per_image}
+
+
+def _inner(scalar: Scalar) -> tuple[int, ...] | None:
+    """Of what is shared, its axes after the first; None: it has no axis at all."""
+    return tuple(1 for _ in scalar.input.dims[1:]) if scalar.input.dims else None
+
+
+def _plain_name(name: str) -> str:
+    """As requests write it."""
+    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "scalar"
+    return plain if not plain[0].isdigit() else f"scalar_{plain}"

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from ganserve.importing.surgery.feeds import Feeds
 from ganserve.importing.wishes import Fault, Refused
-from service.generator.latents import latents
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
 _TRIED = 3
@@ -29,6 +28,13 @@ class Original:
         self._session = _session(model, outputs)
         declared = feeds.noises[0].input.dims
         self.batch = declared[0] if declared else None
+        if feeds.shares:
+            # Images of their own choice, one by one.
+            if self.batch not in (None, 1):
+                shared = next(one.input.name for one in feeds.scalars if one.shape is None)
+                what = f"All {self.batch} images of a pass share input '{shared}', and requests could not choose it."
+                raise Refused([Fault(what, f"--constant {shared}=VALUE, or export a batch of 1")])
+            self.batch = 1
         if self.batch is None:
             self.batch = self._find_batch()
 
@@ -51,7 +57,7 @@ class Original:
         label = None
         if self.feeds.label is not None:
             label = np.arange(count, dtype=np.int64) % (self.feeds.label.rows or 1)
-        return latents(range(count), self.feeds.z_dim), label
+        return self.feeds.rows(range(count)), label
 
     def _run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> list[NDArray]:
         return [np.asarray(one) for one in self._session.run(self._outputs, self.feeds.arrays(z, label))]

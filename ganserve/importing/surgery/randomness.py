@@ -1,5 +1,7 @@
 """Random operators: one z would have many pictures, so what they draw becomes part of z, or its mean."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -8,6 +10,8 @@ from ganserve.importing.surgery.feeds import Feeds, Noise
 from ganserve.importing.surgery.nodes import Signature
 from ganserve.importing.surgery.original import Original
 from ganserve.importing.wishes import Fault, Refused
+from service.generator.contract import MOST_Z, SCHEMA_OF_ROLES
+from service.generator.file.inputs import Law
 
 _SIMPLE = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 
@@ -62,18 +66,16 @@ def become_inputs(model: onnx.ModelProto, feeds: Feeds) -> Feeds:
         axes = ["N" if axis is None else axis for axis in dims]
         model.graph.input.append(helper.make_tensor_value_info(signature.name, element, axes))
         _replace(model.graph, node, [])
-    grown = Feeds([*feeds.noises, *noises], feeds.label, feeds.constants)
-    if grown.z_dim > 65536:
-        what = (
-            f"z would have {grown.z_dim:,} numbers with what the graph draws; the service has up to 65,536."
-        )
+    grown = replace(feeds, noises=[*feeds.noises, *noises])
+    if grown.z_dim > MOST_Z[SCHEMA_OF_ROLES]:
+        what = f"z would have {grown.z_dim:,} numbers with what the graph draws; the service has up to {MOST_Z[SCHEMA_OF_ROLES]:,}."
         faults.append(Fault(what, "--noise none"))
     if faults:
         raise Refused(faults)
     return grown
 
 
-def _law(node: onnx.NodeProto) -> tuple[str, float, float]:
+def _law(node: onnx.NodeProto) -> tuple[Law, float, float]:
     """Law, scale and shift."""
     given = {one.name: one.f for one in node.attribute}
     if "Normal" in node.op_type:

@@ -61,9 +61,12 @@ def choose(
     candidates = _candidates(contract, kind, precision)
     measured = None
     if len(candidates) == 1:
-        chosen, why = candidates[0], "" if kind != "auto" else _only(precision)
+        why = (
+            "its weights lie beside it, which OpenVINO is not given" if contract.weights else _only(precision)
+        )
+        chosen, why = candidates[0], "" if kind != "auto" else why
     else:
-        measured = race.result(path, version(file)) if path else None
+        measured = race.result(path, version(path.read_bytes())) if path else None
         chosen, why = _fastest(candidates, measured)
     engine = _made(*chosen, file, contract, threads)
     engine.reason += f" Chosen because {why}." if why else ""
@@ -84,7 +87,8 @@ def _candidates(contract: Contract, kind: str, precision: str) -> list[tuple[str
     if kind == "openvino":
         return [(kind, one) for one in openvino]
     own = "fp32" if precision == "auto" else precision
-    if kind == "onnxruntime" or not importlib.util.find_spec("openvino"):
+    # Weights of any size lie beside a file, and OpenVINO takes 2 GiB at most.
+    if kind == "onnxruntime" or contract.weights or not importlib.util.find_spec("openvino"):
         return [("onnxruntime", own)]
     return [("onnxruntime", own)] * (own == "fp32") + [("openvino", one) for one in openvino]
 

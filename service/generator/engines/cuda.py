@@ -126,7 +126,7 @@ class _BoundPass:
         self._session = session
         self._binding = session.io_binding()
         self._staging: list[tuple[NDArray, ort.OrtValue]] = []
-        inputs: list[tuple[str, tuple[int, ...], type]] = [("z", (size, contract.z_dim), np.float32)]
+        inputs: list[tuple[str, tuple[int, ...], type]] = [("z", (size, contract.row_dim), np.float32)]
         if contract.classes is not None:
             inputs.append(("label", (size,), np.int64))
         for name, shape, dtype in inputs:

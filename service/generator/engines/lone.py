@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from service.generator.contract import Contract
 from service.generator.engine import Forward
-from service.generator.latents import latents
 
 _SIZES = (1, 2, 4, 8)
 _FASTER = 0.9
@@ -47,7 +46,22 @@ def from_size(least: int, one: Forward, every: Forward) -> Forward:
     return forward
 
 
+def in_passes_of(batch: int | None, forward: Forward) -> Forward:
+    """`forward`, which takes so many images only, for any number: the last of a pass that is not full is repeated."""
+    if batch is None:
+        return forward
+
+    def padded(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        count, parts = len(z), []
+        for start in range(0, count, batch):
+            rows = np.minimum(np.arange(start, start + batch), count - 1)
+            parts.append(forward(z[rows], None if label is None else label[rows]))
+        return np.concatenate(parts)[:count] if len(parts) > 1 else parts[0][:count]
+
+    return padded
+
+
 def inputs(contract: Contract, begin: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
     """z and label of a pass: seeds begin to begin + size - 1, all classes in turn."""
     label = None if contract.classes is None else np.arange(begin, begin + size) % contract.class_count
-    return latents(range(begin, begin + size), contract.z_dim), label
+    return contract.rows(range(begin, begin + size)), label

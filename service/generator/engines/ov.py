@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service.errors import EngineUnavailable
 from service.generator.contract import Contract
 from service.generator.engine import Forward
-from service.generator.engines.lone import from_size, pays_from
+from service.generator.engines.lone import from_size, in_passes_of, pays_from
 
 MAX_BATCH = 8
 _LONG_SECONDS = 0.005  # a lone pass; a shorter one is not worth compiling the model again
@@ -35,7 +35,8 @@ class OpenVinoEngine:
             raise EngineUnavailable(
                 f"OpenVINO has no {self.precision} on this CPU; it has {', '.join(capabilities)}."
             )
-        conditional = contract.classes is not None
+        if contract.batch is not None:
+            self.buckets, self.max_batch = (contract.batch,), contract.batch
         model = core.read_model(file)
         options = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision],
@@ -43,13 +44,13 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,
         }
         narrow = core.compile_model(model, "CPU", options | {"NUM_STREAMS": threads})
-        self.lanes: Sequence[Forward] = [_forward(narrow, conditional) for _ in range(threads)]
+        self.lanes: Sequence[Forward] = [_forward(narrow, contract) for _ in range(threads)]
         # A request of its own: others may begin on the lanes while it runs, and a request that runs takes no second.
-        self.wide, lone = _forward(narrow, conditional), "on one of them too"
+        self.wide, lone = _forward(narrow, contract), "on one of them too"
         # On two threads, three images of one DCGAN at once had other low bits than alone (3 of 800,000 pixels, by one level).
         transposed = any(op.get_type_name() == "ConvolutionBackpropData" for op in model.get_ops())
         if threads > 1 and not transposed and _seconds(self.wide, contract) > _LONG_SECONDS:
-            every = _forward(core.compile_model(model, "CPU", options | {"NUM_STREAMS": 1}), conditional)
+            every = _forward(core.compile_model(model, "CPU", options | {"NUM_STREAMS": 1}), contract)
             least = pays_from(self.wide, every, contract)
             if least is not None:
                 self.wide = from_size(least, self.wide, every)
@@ -58,18 +59,19 @@ class OpenVinoEngine:
 
 
 # No method: an engine that its own forward passes hold would wait for the garbage collector when it is retired.
-def _forward(compiled: ov.CompiledModel, conditional: bool) -> Forward:
+def _forward(compiled: ov.CompiledModel, contract: Contract) -> Forward:
     request = compiled.create_infer_request()
+    conditional = contract.classes is not None
 
     def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
         inputs = [z, label] if conditional else [z]
         # The output lives in the request, which the next pass writes into.
         return request.infer(inputs, share_inputs=True, share_outputs=True)[0].copy()
 
-    return forward
+    return in_passes_of(contract.batch, forward)
 
 
 def _seconds(forward: Forward, contract: Contract) -> float:
-    z = np.zeros((1, contract.z_dim), np.float32)
+    z = np.zeros((1, contract.row_dim), np.float32)
     label = None if contract.classes is None else np.zeros(1, np.int64)
     return min(repeat(lambda: forward(z, label), number=1, repeat=3))

@@ -23,9 +23,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from service.generator.contract import parse, version
+from service.errors import ContractError
+from service.generator.contract import Contract, parse, version
 from service.generator.engine import Forward
 from service.generator.engines.lone import inputs
+from service.generator.file.rewired import rewired
 from service.machine.hardware import cpu_flags, cpu_name
 
 log = logging.getLogger("bentoml.ganserve.engines")
@@ -99,10 +101,13 @@ def _is_known(path: Path, folder: Path) -> bool:
 def measure(file: bytes) -> Result:
     """Every engine and precision that this CPU has, in turn. Raises ContractError."""
     contract = parse(file)
+    if contract.weights:
+        raise ContractError("its weights lie beside it")
+    file = rewired(file, contract)
     figures = []
     for name, precision in _candidates():
         try:
-            passes = _make(name, file, precision)
+            passes = _make(name, file, contract, precision)
         except Exception as error:  # an engine may raise anything on a file that it can't run
             log.info("%s in %s can't run it: %s", name, precision, error)
             continue
@@ -129,8 +134,7 @@ def _candidates() -> list[tuple[str, str]]:
     return [("onnxruntime", "fp32"), ("openvino", "fp32")] + [("openvino", "bf16")] * has_bf16
 
 
-def _make(name: str, file: bytes, precision: str) -> Forward:
-    contract = parse(file)
+def _make(name: str, file: bytes, contract: Contract, precision: str) -> Forward:
     if name == "openvino":
         from service.generator.engines.ov import OpenVinoEngine
 

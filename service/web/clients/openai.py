@@ -2,9 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import Literal
 from urllib.parse import quote
 
 import msgspec
@@ -12,6 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from service.drawing import formats
 from service.drawing.encoders import encoded
 from service.drawing.sampler import Draw, SampleRequest
 from service.errors import InvalidField
@@ -52,7 +51,7 @@ class Picture(Struct, frozen=True):
 
     height: int
     width: int
-    format: Literal["png", "webp", "jpeg"]
+    format: formats.Picture
     quality: int
 
     @property
@@ -92,11 +91,12 @@ def _picture(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:
     """Raises InvalidField: no size, another aspect, too large; a compression that the format does not have."""
     format = asked.output_format or "png"
     quality = 100 if asked.output_compression is None else asked.output_compression
-    if quality < 100 and format != "jpeg":
+    if quality < 100 and format not in formats.QUALITIES:
         raise InvalidField(
             "output_compression",
-            f"{format} is lossless here: output_compression can be 100 only, or ask for jpeg.",
+            f"{format} is lossless here: output_compression can be 100 only, or ask for jpeg or avif.",
         )
+    formats.check(format, None, 1, native.height, native.width)
     if asked.size in (None, "auto"):
         return Picture(native.height, native.width, format, quality)
     match = _SIZE.fullmatch(asked.size)
@@ -140,14 +140,10 @@ def _origin(call: Call) -> str:
 
 def _drawn(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
     """The reply with the images in it. pixels: uint8 [n, C, H, W]."""
-    encode: Callable[[NDArray[np.uint8]], bytes] = {
-        "png": images.png,
-        "webp": images.webp,
-        "jpeg": partial(images.jpeg, quality=picture.quality),
-    }[picture.format]
     reply = _reply(draw, picture)
     for one, image in zip(reply.data, pixels, strict=True):
-        one.b64_json = encode(images.resize(image, picture.height, picture.width))
+        resized = images.resize(image, picture.height, picture.width)
+        one.b64_json = formats.picture(resized, picture.format, picture.quality)
     return msgspec.json.encode(reply)
 
 
@@ -155,19 +151,23 @@ def _addressed(draw: Draw, picture: Picture, truncation: float, origin: str) -> 
     """The reply with addresses that can be cached for ever; nothing is drawn before one is opened."""
     model = draw.model
     native = model.contract.image
-    if (picture.height, picture.width) != (native.height, native.width) or picture.format == "jpeg":
+    if (picture.height, picture.width) != (native.height, native.width):
         raise InvalidField(
             "response_format",
-            f"An address is of a png or webp of {native.width}x{native.height}, not of a {picture.format} of "
-            f"{picture.size}: ask for b64_json, or for no other size and format.",
+            f"An address is of an image of {native.width}x{native.height}, not of {picture.size}: ask for b64_json, or "
+            "for no other size.",
         )
     folder = f"{origin}/v1/models/{model.name}@{model.version}/images/"
     if draw.label is not None:
         folder += f"{quote(model.contract.slugs[draw.label[0]])}/"
-    query = "" if truncation == 1 else f"?truncation={truncation!r}"
+    fields = [f"truncation={truncation!r}"] if truncation != 1 else []
+    if picture.format in formats.QUALITIES:
+        fields.append(f"quality={picture.quality}")
+    query = f"?{'&'.join(fields)}" if fields else ""
+    suffix = "jpg" if picture.format == "jpeg" else picture.format
     reply = _reply(draw, picture)
     for one in reply.data:
-        one.url = f"{folder}{one.seed}.{picture.format}{query}"
+        one.url = f"{folder}{one.seed}.{suffix}{query}"
     return msgspec.json.encode(reply)
 
 

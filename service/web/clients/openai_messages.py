@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.drawing.fields import SEED, TIMEOUT, TRUNCATION, Fraction, ModelName, Seconds, Seed
+from service.drawing.formats import Picture
 from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError, UnknownModel
 from service.web.http.asgi import Reply
 from service.web.http.problems import known, problem_of
@@ -39,16 +40,18 @@ class GenerationRequest(Struct, forbid_unknown_fields=True):
     response_format: Annotated[
         Literal["b64_json", "url"] | None,
         Meta(
-            description="`b64_json`, the default for every model, or `url`: addresses of single images that can be cached for ever, in the generator's own size, as png or webp, at the server's public URL or the host of the request."
+            description="`b64_json`, the default for every model, or `url`: addresses of single images that can be cached for ever, in the generator's own size, at the server's public URL or the host of the request."
         ),
     ] = None
     output_format: Annotated[
-        Literal["png", "webp", "jpeg"] | None,
-        Meta(description="`png`, the default; `webp`, lossless; or `jpeg`."),
+        Picture | None,
+        Meta(description="`png`, the default; `webp`, lossless; `jpeg`; or `avif`, which is not OpenAI's."),
     ] = None
     output_compression: Annotated[
         Annotated[int, Meta(ge=0, le=100)] | None,
-        Meta(description="Quality of a jpeg, 0 to 100; by default 100, which is all that png and webp have."),
+        Meta(
+            description="Quality of a jpeg or avif, 0 to 100; by default 100, which is all that png and webp have."
+        ),
     ] = None
     seed: Annotated[Seed | None, Meta(description=f"Ours. {SEED} Image i has seed + i.")] = None
     truncation: Annotated[Fraction | None, Meta(description=f"Ours. {TRUNCATION}")] = None

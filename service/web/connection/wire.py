@@ -12,6 +12,7 @@ from typing import Any, cast
 from msgspec import Struct
 
 from service import metrics
+from service.drawing.formats import preferred
 from service.errors import BodyTimeout, QueueFull
 from service.keys import Charge
 from service.registry.model import Idle
@@ -114,20 +115,22 @@ class Wire(HalfClosedProtocol):
         request, self.arrived = self.arrived[:whole], self.arrived[whole:]
         self._id, self._traceparent = trace.request_id(ours.request_id), ours.traceparent
         try:
-            self._begin(request[ours.bytes :], ours.credential)
+            self._begin(request[ours.bytes :], ours)
         except Idle:  # a task can wait for it
             self.feed(request)
             if self.cycle is not None:
                 cast(Scope, self.cycle.scope)[BEGUN] = self._began_at
 
-    def _begin(self, body: bytes, credential: str | None) -> None:
+    def _begin(self, body: bytes, head: "Head") -> None:
         """Raises Idle."""
         front = self._front
         try:
-            self._charge = front.enter(SAMPLES, credential)
+            self._charge = front.enter(SAMPLES, head.credential)
             if batcher := front.models.batcher:  # before the body is read: in a flood most come here
                 batcher.admission.check_any()
-            self._sampling = begin_samples(body, front.models, self._began_at, self._settle, self._charge)
+            self._sampling = begin_samples(
+                body, front.models, self._began_at, self._settle, self._charge, head.accepted
+            )
         except Idle:
             self._charge = None  # taken again there
             raise
@@ -185,6 +188,8 @@ class Head(Struct):
     request_id: str | None
     traceparent: str | None
     has_origin: bool
+    accepted: str | None = None
+    """The format that Accept likes best, if it says so."""
     credential: str | None = None
     """As Authorization has it."""
 
@@ -211,7 +216,13 @@ def _new_head(head: bytes) -> Head | None:
         if match[1][0] in b"xX":
             credential = f"Bearer {credential}"
         return Head(
-            len(head), rest.body_bytes, rest.request_id, rest.traceparent, rest.has_origin, credential
+            len(head),
+            rest.body_bytes,
+            rest.request_id,
+            rest.traceparent,
+            rest.has_origin,
+            rest.accepted,
+            credential,
         )
     found = _read_head(head)
     # What could not be read might be a secret's second half.
@@ -245,4 +256,5 @@ def _read_head(head: bytes) -> Head | None:
         None if id is None else id.decode("latin-1"),
         None if parent is None else parent.decode("latin-1"),
         b"origin" in fields,
+        preferred(fields[b"accept"].decode("latin-1")) if b"accept" in fields else None,
     )

@@ -5,15 +5,16 @@ requests for models that are not in memory it leaves to the routes.
 """
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service import metrics
+from service.drawing.formats import MEDIA_TYPES, preferred
 from service.drawing.sampler import Draw, SampleRequest, resolve
 from service.errors import DeadlinePassed
 from service.registry.model import Idle, Model
-from service.web.http.asgi import Call, Reply, unless_client_goes
+from service.web.http.asgi import Call, Reply, Scope, header, unless_client_goes
 
 T = TypeVar("T")
 
@@ -37,7 +38,9 @@ class DrawingCall:
 
     @property
     def most_images(self) -> int:
-        return self.call.models.settings.max_images_per_request
+        """Of this request; of large images fewer."""
+        limit = self.call.models.settings.max_images_per_request
+        return self.model.contract.image.most_images(limit)
 
     def resolve(self, asked: SampleRequest) -> Draw:
         """Raises InvalidField."""
@@ -83,6 +86,11 @@ async def awake(call: Call, deadline: float, find: Callable[[], Model]) -> Model
                 metrics.refused.labels("deadline").inc()
                 raise DeadlinePassed(f"The deadline passed. {idle}") from None
         await unless_client_goes(call.receive, call.rollout.wake(model, left))
+
+
+def accepted(scope: Scope, among: Sequence[str] = tuple(MEDIA_TYPES)) -> str | None:
+    """The format of `among` that the client's Accept header likes best; None where it says nothing of use."""
+    return preferred(header(scope, b"accept"), among)
 
 
 def drawn_headers(draw: Draw) -> dict[str, str]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from service import metrics
 from service.drawing.sampler import Draw
 from service.errors import GanserveError, UnknownModel
-from service.generator.latents import Seeded, truncate
 from service.web.http.asgi import Call, Reply, header
 from service.web.http.bodies import WINDOWS, read_inflated
 from service.web.http.drawing_call import DrawingCall, timing_of
@@ -34,9 +33,10 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     found.require_truncation(parameters.truncation)
     if inputs.z is None:
         assert inputs.seeds is not None
-        z = Seeded(inputs.seeds, found.contract.z_dim, parameters.truncation)
+        z = found.contract.seeded(inputs.seeds, parameters.truncation, inputs.scalars)
     else:
-        z = truncate(inputs.z, parameters.truncation)
+        z = found.contract.truncated(inputs.z, parameters.truncation)
+        z = found.contract.with_scalars(z, inputs.scalars)
     draw = Draw(found, None, inputs.label, z)
     coding = response_coding(header(call.scope, b"accept-encoding"))
     encode = partial(_answer, draw, in_binary, asked.id, coding)
@@ -65,7 +65,7 @@ async def _submitted(
     model, begun = draw.model, drawing.call.begun
     try:
         reply = await model.batcher.submit(
-            model.line, draw.z, draw.label, drawing.deadline, encode, draw.timing, in_binary
+            model.line, draw.z, draw.label, drawing.deadline, encode, draw.timing, int(not in_binary)
         )
     except GanserveError:
         models.note(model, "fail", begun)

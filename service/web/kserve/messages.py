@@ -67,11 +67,11 @@ class OutputParameters(_CodecParameters, forbid_unknown_fields=True):
 
 
 class InferInput(Struct, forbid_unknown_fields=True):
-    name: Annotated[str, Meta(description="`z`, `seed` or `label`.")]
+    name: Annotated[str, Meta(description="`z`, `seed`, `label`, or a scalar of the model.")]
     shape: Annotated[
         list[Annotated[int, Meta(ge=0)]], Meta(description="[n, z_dim] for z, [n] or [n, 1] for the others.")
     ]
-    datatype: Annotated[str, Meta(description="`FP32` for z, `INT64` for the others.")]
+    datatype: Annotated[str, Meta(description="`INT64` for seed and label, `FP32` for z and scalars.")]
     parameters: Annotated[InputParameters | None, Meta(description="Of the tensor.")] = None
     # A plain default has no JSON Schema.
     data: Annotated[
@@ -93,7 +93,7 @@ class InferRequest(Struct, forbid_unknown_fields=True):
     inputs: Annotated[
         list[InferInput],
         Meta(
-            description="`z` FP32 [n, z_dim] or `seed` INT64 [n], and `label` INT64 [n] where the model has classes. n is 1 to {settings.max_images_per_request}. Without label, image i has class seed[i] mod K, or i mod K for z."
+            description="`z` FP32 [n, z_dim] or `seed` INT64 [n], and `label` INT64 [n] where the model has classes, and FP32 [n] of each scalar that is not to be its default. n is 1 to {settings.max_images_per_request}. Without label, image i has class seed[i] mod K, or i mod K for z."
         ),
     ]
     id: Annotated[str | None, Meta(description="Returned in the reply.")] = None

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service import metrics
 from service.errors import UnknownModel
+from service.generator.file.inputs import scalars_of
 from service.registry.model import Model
 from service.registry.models import Models
 from service.settings import Settings
@@ -144,7 +145,7 @@ def config(model: Model, settings: Settings) -> dict[str, Any]:
         "platform": "onnx",
         "backend": model.engine.name,
         "version_policy": {"all": {}},
-        "max_batch_size": settings.max_images_per_request,
+        "max_batch_size": image.most_images(settings.max_images_per_request),
         "input": inputs,
         "output": [output],
         "dynamic_batching": {
@@ -154,7 +155,7 @@ def config(model: Model, settings: Settings) -> dict[str, Any]:
         "instance_group": [
             {
                 "name": model.name,
-                "kind": "KIND_GPU" if model.engine.buckets else "KIND_CPU",
+                "kind": "KIND_GPU" if model.engine.provider.startswith("CUDA") else "KIND_CPU",
                 "count": len(model.engine.lanes),
             }
         ],
@@ -221,8 +222,7 @@ def stats(model: Model, counted: Counts) -> ModelStats:
 
 def _inputs(model: Model) -> list[tuple[str, str, list[int]]]:
     """Name, datatype, and shape after the batch axis. All are optional: z or seed is given, and label may be."""
-    inputs: list[tuple[str, str, list[int]]] = [
-        ("z", "FP32", [model.contract.z_dim]),
-        ("seed", "INT64", []),
-    ]
-    return inputs if model.contract.classes is None else [*inputs, ("label", "INT64", [])]
+    contract = model.contract
+    scalars = [(one.name, "FP32", []) for one in scalars_of(contract.declared)]
+    label = [] if contract.classes is None else [("label", "INT64", [])]
+    return [("z", "FP32", [contract.z_dim]), ("seed", "INT64", []), *label, *scalars]

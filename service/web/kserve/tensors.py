@@ -5,7 +5,7 @@ endian, row-major, in the order in which it names them (Triton's binary tensor d
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from service.drawing.sampler import label_index
 from service.errors import InvalidField, NotJson
 from service.generator.contract import Contract
+from service.generator.file.inputs import scalars_of
 from service.generator.latents import MAX_SEED
 from service.web.http.bodies import decode
 from service.web.kserve.messages import (
@@ -28,6 +29,7 @@ from service.web.kserve.messages import (
     ResponseOutput,
 )
 
+_INTEGERS = ("seed", "label")
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -41,6 +43,8 @@ class Inputs(Struct):
     z: NDArray[np.float32] | None
     seeds: list[int] | None
     label: list[int] | None
+    scalars: dict[str, float | list[float]]
+    """One per image, of those that are given; their ranges are not checked yet."""
 
     @property
     def n(self) -> int:
@@ -92,13 +96,15 @@ def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max
     shapes: dict[str, tuple[int | None, ...]] = {"z": (None, contract.z_dim), "seed": (None,)}
     if contract.classes is not None:
         shapes["label"] = (None,)
+    scalars = [one.name for one in scalars_of(contract.declared)]
+    shapes |= dict.fromkeys(scalars, (None,))
     tensors: dict[str, NDArray[Any]] = {}
     begin = 0
     for one in asked.inputs:
         if one.name not in shapes:
             raise InvalidField(
                 "inputs",
-                f"There is no input '{one.name[:64]}'; allowed are z or seed{', and label' * ('label' in shapes)}.",
+                f"There is no input '{one.name[:64]}'; allowed are z or seed{''.join(f', and {name}' for name in list(shapes)[2:])}.",
             )
         if one.name in tensors:
             raise InvalidField(one.name, f"The input '{one.name}' is given twice.")
@@ -115,7 +121,7 @@ def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max
             "inputs",
             f"{len(binary)} bytes follow the JSON object, and the inputs' binary_data_size say {begin}.",
         )
-    return _agreed(tensors, contract)
+    return _agreed(tensors, contract, scalars)
 
 
 def read_outputs(asked: InferRequest) -> bool:
@@ -152,7 +158,7 @@ def write_response(
 
 def _check_shape(one: InferInput, shape: tuple[int | None, ...], max_images: int) -> None:
     """Raises InvalidField unless `one` has that shape (None: n, 1 to max_images) and its datatype."""
-    datatype = "FP32" if one.name == "z" else "INT64"
+    datatype = "INT64" if one.name in _INTEGERS else "FP32"
     if one.datatype != datatype:
         raise InvalidField(
             one.name, f"The datatype of '{one.name}' is '{one.datatype[:64]}'; allowed is {datatype}."
@@ -171,7 +177,7 @@ def _check_shape(one: InferInput, shape: tuple[int | None, ...], max_images: int
 
 
 def _from_binary(one: InferInput, binary: memoryview, begin: int, size: int) -> NDArray[Any]:
-    dtype = np.dtype("<f4" if one.name == "z" else "<i8")
+    dtype = np.dtype("<i8" if one.name in _INTEGERS else "<f4")
     wanted = int(np.prod(one.shape)) * dtype.itemsize
     if bytes(one.data) != b"null":
         raise InvalidField(one.name, f"'{one.name}' has data and binary_data_size: they exclude each other.")
@@ -195,7 +201,7 @@ def _from_json(one: InferInput) -> NDArray[Any]:
         raise InvalidField(one.name, f"'{one.name}' has no data, and no binary_data_size either.")
     nested = len(one.shape) == 2 and text[1:].lstrip()[:1] == b"["
     try:
-        if one.name == "z":
+        if one.name not in _INTEGERS:
             rows = _rows.decode(text) if nested else [_numbers.decode(text)]
         else:
             rows = _integer_rows.decode(text) if nested else [decode(text, _integers)]
@@ -215,10 +221,10 @@ def _from_json(one: InferInput) -> NDArray[Any]:
             else f"data of '{one.name}' has {count} numbers; its shape {_shown(one.shape)} has {np.prod(one.shape)}.",
         )
     with np.errstate(over="ignore"):
-        return np.array(rows, "<f4" if one.name == "z" else "<i8").reshape(one.shape)
+        return np.array(rows, "<i8" if one.name in _INTEGERS else "<f4").reshape(one.shape)
 
 
-def _agreed(tensors: dict[str, NDArray[Any]], contract: Contract) -> Inputs:
+def _agreed(tensors: dict[str, NDArray[Any]], contract: Contract, scalars: list[str]) -> Inputs:
     """Values in range, and one number of images. Raises InvalidField."""
     z, seed, label = tensors.get("z"), tensors.get("seed"), tensors.get("label")
     if (z is None) == (seed is None):
@@ -233,11 +239,19 @@ def _agreed(tensors: dict[str, NDArray[Any]], contract: Contract) -> Inputs:
         raise InvalidField("seed", f"seed holds {worst}; allowed are 0 to {MAX_SEED}.")
     seeds: list[int] | None = None if seed is None else seed.tolist()
     n = len(seeds if seeds is not None else z)  # pyright: ignore[reportArgumentType]
+    chosen: dict[str, float | list[float]] = {
+        name: tensors[name].tolist() for name in scalars if name in tensors
+    }
+    for name, values in chosen.items():
+        if len(cast(list[float], values)) != n:
+            raise InvalidField(
+                name, f"{name} has {len(tensors[name])} entries and the other input {n}: they must agree."
+            )
     count = contract.class_count
     if not count:
-        return Inputs(z, seeds, None)
+        return Inputs(z, seeds, None, chosen)
     if label is None:
-        return Inputs(z, seeds, [first % count for first in (range(n) if seeds is None else seeds)])
+        return Inputs(z, seeds, [first % count for first in (range(n) if seeds is None else seeds)], chosen)
     if len(label) != n:
         raise InvalidField(
             "label", f"label has {len(label)} entries and the other input {n}: they must agree."
@@ -246,7 +260,7 @@ def _agreed(tensors: dict[str, NDArray[Any]], contract: Contract) -> Inputs:
         label_index(
             int(label.min() if label.min() < 0 else label.max()), contract
         )  # raises, listing the classes
-    return Inputs(z, seeds, label.tolist())
+    return Inputs(z, seeds, label.tolist(), chosen)
 
 
 def _invalid(error: msgspec.ValidationError) -> InvalidField:

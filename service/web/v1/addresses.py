@@ -1,19 +1,24 @@
 """GET /v1/models/{model}/images/...: an image by its address, which browsers and balancers cache for ever."""
 
 import re
+from collections.abc import Sequence
 from typing import cast
 from urllib.parse import parse_qsl, quote
 
 from service.drawing.fields import TRUNCATION, Fraction
-from service.drawing.sampler import Format, SampleRequest, label_index, sample
+from service.drawing.formats import BY_SUFFIX, MEDIA_TYPES, QUALITIES, QUALITY, Percent, Picture, preferred
+from service.drawing.sampler import SampleRequest, encoding_of, label_index, sample
 from service.errors import InvalidField, UnknownRoute
-from service.generator.images import MEDIA_TYPES
+from service.generator.file.inputs import Input, scalars_of
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
 from service.web.http.drawing_call import DrawingCall, address_headers
 from service.web.http.route import LABELS_HEADER, MODEL_HEADERS, SAMPLING_ERRORS, Answer, Parameter, Route
 
-_IMAGE_FILE = re.compile(r"(\d{1,16})\.(png|webp)", re.ASCII)
+_IMAGE_FILE = re.compile(rf"(\d{{1,16}})(?:\.({'|'.join(BY_SUFFIX)}))?", re.ASCII)
+
+_PICTURES: tuple[Picture, ...] = ("png", "webp", "jpeg", "avif")
+_NO_TAG = re.compile(r"[^\w.]+", re.ASCII)
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 # Where keys are configured, no shared cache may hand a picture to those who have none (docs/security.md).
@@ -23,56 +28,102 @@ PRIVATE = IMMUTABLE.replace("public", "private")
 async def get_image(call: Call, model: str, file: str, label: str | None = None) -> Reply:
     """GET /v1/models/{model}/images/{label}/{seed}.png: to the versioned address, or from it.
 
-    Without a label, the image has class seed mod K.
+    Without a label, the image has class seed mod K; without a suffix, the format that the Accept header likes best.
     """
     match = _IMAGE_FILE.fullmatch(file)
     if match is None:
         raise UnknownRoute(
-            f"'{file[:64]}' is no image: allowed are a seed, 0 to {MAX_SEED}, and .png or .webp."
+            f"'{file[:64]}' is no image: allowed are a seed, 0 to {MAX_SEED}, and .{', .'.join(BY_SUFFIX)} or nothing."
         )
-    seed, format = int(match[1]), cast(Format, match[2])
+    seed = int(match[1])
+    format = cast(
+        Picture, BY_SUFFIX.get(match[2]) or preferred(header(call.scope, b"accept"), _PICTURES) or "png"
+    )
+    suffix = "jpg" if format == "jpeg" else format
     drawing = await DrawingCall.begin(call, None, lambda: call.models.pick(model, seed))
     generator = drawing.model
-    query, truncation = _truncation(call.scope)
-    generator.require_truncation(truncation)
+    scalars = scalars_of(generator.contract.declared)
+    asked = _query(call.scope, [one.name for one in scalars])
+    asked.format, asked.seed = format, min(seed, MAX_SEED)
+    generator.require_truncation(asked.truncation)
     index = None if label is None else label_index(label, generator.contract)
     if seed > MAX_SEED:
         raise InvalidField("seed", f"seed is {seed}; it can be at most {MAX_SEED}.")
-    name = f"{seed}.{format}" if index is None else f"{generator.contract.slugs[index]}/{seed}.{format}"
-    if "@" not in model:
+    asked.label = index
+    draw = drawing.resolve(asked)
+    encoding, query = encoding_of(asked, draw, None), _written(asked, scalars)
+    name = f"{seed}.{suffix}" if index is None else f"{generator.contract.slugs[index]}/{seed}.{suffix}"
+    if "@" not in model or match[2] != suffix:
         # Relative: right behind whatever proxy, under whatever path and name that gives the service.
         models = "../../" if label is None else "../../../"
         location = f"{models}{generator.name}@{generator.version}/images/{quote(name)}{query}"
-        return Reply(307, "text/plain", b"", {"location": location, "cache-control": "no-cache"})
+        headers = {"location": location, "cache-control": "no-cache"}
+        return Reply(307, "text/plain", b"", headers if match[2] else headers | {"vary": "accept"})
     # Another engine or precision may change low bits, so the tag of the bytes names them.
     engine = generator.engine
-    etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}-{truncation}"'
+    etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}{_NO_TAG.sub("-", query)}"'
     headers = {"etag": etag, "cache-control": IMMUTABLE if call.charge is None else PRIVATE}
+    media_type = MEDIA_TYPES[encoding.format]
     if _matches(header(call.scope, b"if-none-match"), etag):
-        return Reply(304, MEDIA_TYPES[format], b"", headers)
-    draw = drawing.resolve(SampleRequest(label=index, seed=seed, truncation=truncation))
-    body = await drawing.finish(draw, lambda: sample(draw, format, False, drawing.deadline))
-    return Reply(200, MEDIA_TYPES[format], body, headers | address_headers(draw))
+        return Reply(304, media_type, b"", headers)
+    body = await drawing.finish(draw, lambda: sample(draw, encoding, drawing.deadline))
+    return Reply(200, media_type, body, headers | address_headers(draw))
 
 
-def _truncation(scope: Scope) -> tuple[str, float]:
-    """The query as it is kept in the address, and its truncation. Raises InvalidField."""
+def _query(scope: Scope, scalars: Sequence[str]) -> SampleRequest:
+    """What the query asks for. scalars: those of the model. Raises InvalidField."""
+    chosen: dict[str, float | list[float]] = {}
+    asked = SampleRequest()
     text = scope.get("query_string", b"").decode("latin-1")
-    if not text:
-        return "", 1.0
-    fields = parse_qsl(text, keep_blank_values=True)
-    if [name for name, _ in fields] != ["truncation"]:
-        unknown = next((name for name, _ in fields if name != "truncation"), "truncation")
-        raise InvalidField(unknown[:64], "Allowed in the query is one truncation, above 0 and at most 1.")
+    given: set[str] = set()
+    for name, value in parse_qsl(text, keep_blank_values=True) if text else ():
+        if name not in ("truncation", "quality", *scalars) or name in given:
+            known = ", ".join(["truncation", "quality", *scalars])
+            raise InvalidField(name[:64], f"Allowed in the query are, once each, {known}.")
+        given.add(name)
+        if name == "quality":
+            plain = value.isascii() and value.isdigit() and len(value) < 4
+            if not plain or int(value) > 100:
+                raise InvalidField("quality", f"quality is '{value[:64]}'; allowed are 0 to 100.")
+            asked.quality = int(value)
+        elif name in scalars:
+            chosen[name] = _number(name, value)
+        else:
+            asked.truncation = _truncation(value)
+    if chosen:
+        asked.scalars = chosen
+    return asked
+
+
+def _number(name: str, text: str) -> float:
     try:
-        value = float(fields[0][1])
+        return float(text)
+    except ValueError:
+        raise InvalidField(name, f"{name} is '{text[:64]}'; it must be a number.") from None
+
+
+def _truncation(text: str) -> float:
+    try:
+        value = float(text)
     except ValueError:
         value = float("nan")
     if not 0 < value <= 1:
-        raise InvalidField(
-            "truncation", f"truncation is '{fields[0][1][:64]}'; allowed is above 0 and at most 1."
-        )
-    return f"?truncation={value!r}", value
+        raise InvalidField("truncation", f"truncation is '{text[:64]}'; allowed is above 0 and at most 1.")
+    return value
+
+
+def _written(asked: SampleRequest, scalars: Sequence[Input]) -> str:
+    """The query of the one address that these images have: without what is the default anyway."""
+    fields = []
+    if asked.truncation != 1:
+        fields.append(f"truncation={asked.truncation!r}")
+    if asked.quality not in (None, QUALITIES.get(asked.format or "")):
+        fields.append(f"quality={asked.quality}")
+    for one in scalars:
+        value = (asked.scalars or {}).get(one.name, one.default)
+        if value != one.default:
+            fields.append(f"{one.name}={value!r}")
+    return f"?{'&'.join(fields)}" if fields else ""
 
 
 def _matches(if_none_match: str | None, etag: str) -> bool:
@@ -82,7 +133,7 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
     return etag in tags or "*" in tags
 
 
-_IMAGES = {"image/png": str, "image/webp": str}
+_IMAGES = {MEDIA_TYPES[format]: str for format in _PICTURES}
 _CACHING = {"etag": "Of these bytes.", "cache-control": "Immutable."}
 _SEEDS_HEADER = {"ganserve-seeds": "Seed of the image."}
 _LOCATION = {"location": "The versioned address, relative to this one."}
@@ -93,13 +144,19 @@ _ANSWERS = {
         MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER | _CACHING,
     ),
     304: Answer("The client's copy is good.", headers=_CACHING),
-    307: Answer("To the versioned address.", headers=_LOCATION),
+    307: Answer(
+        "To the versioned address; without a suffix, to that of the format that Accept likes best.",
+        headers=_LOCATION,
+    ),
 }
 _MODEL = Parameter("model", "Model name, or name@version.")
 _LABEL = Parameter("label", "Class slug, name or index.")
 _REST = (
-    Parameter("file", "A seed and .png or .webp."),
+    Parameter(
+        "file", "A seed and .png, .webp, .jpg or .avif; without any, what the header Accept likes best."
+    ),
     Parameter("truncation", TRUNCATION, "query", Fraction),
+    Parameter("quality", QUALITY, "query", Percent),
 )
 ROUTES = [
     Route(

@@ -48,7 +48,10 @@ def card(model: Model, models: Models) -> dict[str, Any]:
         "classes": contract.classes,
         "slugs": contract.slugs if contract.classes else None,
         "z_dim": contract.z_dim,
+        "inputs": contract.declared,
+        "batch": contract.batch,
         "image": contract.image,
+        "max_images": contract.image.most_images(models.settings.max_images_per_request),
         "engine": {
             "name": engine.name,
             "provider": engine.provider,
@@ -80,7 +83,7 @@ def _json(document: Any) -> Reply:
 
 _OBJECT = {JSON: dict[str, Any]}
 _CARD = (
-    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), invariance "
+    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), max_images (of one request), inputs (by role; a scalar has its range and default), batch (images of every pass, where the graph takes no other number), invariance "
     "(most levels by which an image differed at load, in a batch and alone), truncation (whether it changes anything; "
     "where not, only 1 is allowed), checked (images, sizes, classes, seconds) and unchecked (what was not, in words)."
 )

@@ -1,14 +1,17 @@
 """POST /v1/interpolations and /v1/arithmetic: what lies between images, and sums of them."""
 
+from typing import cast
+
 import msgspec
 
 from service.drawing.arithmetic import ArithmeticRequest, Term, add_up
+from service.drawing.formats import MEDIA_TYPES, SERIES_MEDIA_TYPES, SeriesFormat
 from service.drawing.interpolation import InterpolationRequest, interpolate
 from service.drawing.sampler import JsonReply
-from service.drawing.series import MEDIA_TYPES, Series, render
+from service.drawing.series import Series, render
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import read_request
-from service.web.http.drawing_call import DrawingCall, address_headers, timing_of
+from service.web.http.drawing_call import DrawingCall, accepted, address_headers, timing_of
 from service.web.http.route import (
     BODY_ERRORS,
     JSON,
@@ -60,13 +63,17 @@ async def _reply(
     headers: dict[str, str],
     frame_milliseconds: int = 0,
 ) -> Reply:
+    # An animation is what a way can be, and no sum.
+    among = SERIES_MEDIA_TYPES if frame_milliseconds else MEDIA_TYPES
+    format = cast(SeriesFormat, asked.format or accepted(drawing.call.scope, tuple(among)) or "png")
     body = await drawing.finish(
-        series.draw, lambda: render(series, asked.format, drawing.deadline, frame_milliseconds)
+        series.draw,
+        lambda: render(series, format, drawing.deadline, frame_milliseconds, asked.quality),
     )
-    return Reply(200, MEDIA_TYPES[asked.format], body, headers | {"server-timing": timing_of(series.draw)})
+    return Reply(200, SERIES_MEDIA_TYPES[format], body, headers | {"server-timing": timing_of(series.draw)})
 
 
-_IMAGES = {kind: JsonReply if kind == JSON else str for kind in MEDIA_TYPES.values()}
+_IMAGES = {kind: JsonReply if kind == JSON else str for kind in SERIES_MEDIA_TYPES.values()}
 _ERRORS = (*SAMPLING_ERRORS, *BODY_ERRORS)
 _SHARED = "The images share forward passes, limits and errors with those of /v1/samples."
 _POINTS_HEADERS = {
@@ -100,7 +107,7 @@ ROUTES = [
         {
             200: Answer(
                 "The images, in the format asked for.",
-                {kind: one for kind, one in _IMAGES.items() if kind != MEDIA_TYPES["gif"]},
+                {kind: one for kind, one in _IMAGES.items() if kind != SERIES_MEDIA_TYPES["gif"]},
                 MODEL_HEADERS | LABELS_HEADER,
             )
         },

@@ -6,13 +6,22 @@ from dataclasses import dataclass
 import msgspec
 
 from service.batching.request_queue import Request, Settle
-from service.drawing.sampler import Draw, JsonReply, SampleRequest, begin, resolve, sample
-from service.generator.images import MEDIA_TYPES
+from service.drawing.formats import MEDIA_TYPES
+from service.drawing.sampler import (
+    Draw,
+    Encoding,
+    JsonReply,
+    SampleRequest,
+    begin,
+    encoding_of,
+    resolve,
+    sample,
+)
 from service.keys import Charge
 from service.registry.models import Models
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import decode_request, read_request
-from service.web.http.drawing_call import DrawingCall, deadline_of, drawn_headers
+from service.web.http.drawing_call import DrawingCall, accepted, deadline_of, drawn_headers
 from service.web.http.route import (
     BODY_ERRORS,
     JSON,
@@ -33,7 +42,7 @@ SAMPLES = "/v1/samples"
 class Sampling:
     """A POST /v1/samples that was understood, for connection/wire.py: what is drawn, and how it is answered."""
 
-    asked: SampleRequest
+    encoding: Encoding
     draw: Draw
     request: Request
     """Its place in the queue."""
@@ -43,7 +52,7 @@ class Sampling:
         self.draw.model.batcher.cancel(self.request)
 
     def reply(self, body: bytes) -> Reply:
-        return Reply(200, MEDIA_TYPES[self.asked.format], body, drawn_headers(self.draw))
+        return Reply(200, MEDIA_TYPES[self.encoding.format], body, drawn_headers(self.draw))
 
 
 async def post_samples(call: Call) -> Reply:
@@ -51,27 +60,34 @@ async def post_samples(call: Call) -> Reply:
     asked = await read_request(call, _decoder)
     drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
     draw = drawing.resolve(asked)
-    media_type, deadline = MEDIA_TYPES[asked.format], drawing.deadline
+    encoding = encoding_of(asked, draw, accepted(call.scope))
     return await drawing.reply(
-        draw, media_type, lambda: sample(draw, asked.format, asked.include_z, deadline)
+        draw, MEDIA_TYPES[encoding.format], lambda: sample(draw, encoding, drawing.deadline)
     )
 
 
 def begin_samples(
-    body: bytes, models: Models, begun: float, settle: Settle, charge: Charge | None
+    body: bytes,
+    models: Models,
+    begun: float,
+    settle: Settle,
+    charge: Charge | None,
+    accepted: str | None = None,
 ) -> Sampling:
     """The same for connection/wire.py, which waits in no task: `settle` is called with the body of the reply.
 
-    Raises whatever is wrong with the body; QuotaExceeded; Idle; what Batcher.enqueue raises.
+    accepted: the format that the client's Accept header likes best, if it says so. Raises whatever is wrong with the body; QuotaExceeded; Idle; what Batcher.enqueue raises.
     """
     asked = decode_request(body, _decoder)
     model = models.pick(asked.model, asked.seed)
     model.require_ready()
-    draw = resolve(asked, model, models.settings.max_images_per_request)
+    most = model.contract.image.most_images(models.settings.max_images_per_request)
+    draw = resolve(asked, model, most)
+    encoding = encoding_of(asked, draw, accepted)
     if charge is not None:
         charge.take(len(draw.z), time.monotonic())
     deadline = deadline_of(begun, asked.timeout, models.settings.timeout_seconds)
-    return Sampling(asked, draw, begin(draw, asked.format, asked.include_z, deadline, settle))
+    return Sampling(encoding, draw, begin(draw, encoding, deadline, settle))
 
 
 _CONTENT = {kind: JsonReply if kind == JSON else str for kind in MEDIA_TYPES.values()}

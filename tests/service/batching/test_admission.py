@@ -166,3 +166,21 @@ def test_full_passes_teach_what_a_pass_takes_and_smaller_ones_do_not():
     for _ in range(200):
         one.learn(8, 0.3)
     assert one.full_pass_seconds == pytest.approx(0.3, rel=0.01)
+
+
+def test_a_large_image_is_counted_as_several():
+    small, large = (
+        line("small"),
+        Line("large", FakeEngine(CONTRACT), RequestQueue(8, 8), 0.0001, counts_as=32),
+    )
+    books = admission(small, large, most=100, request=64)
+    accept(books, large, 2)
+    assert books.accepted_images == 64
+    with pytest.raises(QueueFull, match=r"64 images are waiting; 32 more would .* counts as 32"):
+        books.check(large, 1, FOREVER)
+    books.check(small, 30, FOREVER)  # the others' part is counted in the same way
+    books.give_back(large, 1)
+    books.check(large, 1, FOREVER)
+    accept(books, small, 50)
+    with pytest.raises(QueueFull):
+        books.check(large, 1, FOREVER)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.drawing.sampler import SampleRequest, label_index, resolve, sample
+from service.drawing.sampler import Encoding, SampleRequest, label_index, resolve, sample
 from service.errors import InvalidField
 from service.generator import images
 from service.generator.latents import MAX_SEED, latents, rows_of, truncate
@@ -35,7 +35,7 @@ def draw(models, name="tiny", **request) -> Any:
 
 
 def draw_bytes(models, format: Any = "npy", include_z=False, name="tiny", **request):
-    work = sample(draw(models, name, **request), format, include_z, time.monotonic() + 30)
+    work = sample(draw(models, name, **request), Encoding(format, None, include_z), time.monotonic() + 30)
     return asyncio.run(work)
 
 

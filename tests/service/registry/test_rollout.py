@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from service.drawing.sampler import SampleRequest, resolve, sample
+from service.drawing.sampler import Encoding, SampleRequest, resolve, sample
 from service.errors import (
     EngineUnavailable,
     InvalidField,
@@ -81,7 +81,7 @@ async def draws(rollout: Rollout, address: str, tiny: Tiny) -> bool:
     model = rollout.models.find(address)
     model.require_ready()
     draw = resolve(SampleRequest(seed=5, label=3), model, 1)
-    image = images.decode(await sample(draw, "png", False, time.monotonic() + SECONDS))
+    image = images.decode(await sample(draw, Encoding(), time.monotonic() + SECONDS))
     (drawn,) = tiny.forward(latents([5], tiny.z_dim), np.array([3]))
     return np.abs(image.astype(int) - drawn).max() <= 1
 
@@ -373,7 +373,7 @@ def test_a_retired_version_answers_what_it_accepted_and_leaves_the_memory(root):
             engine, model = weakref.ref(retired), one.models.find(f"tiny@{V_NEW}")
             retired.wide, retired.lanes = wait, [wait]
             draw = resolve(SampleRequest(seed=5, label=3), model, 1)
-            accepted = asyncio.create_task(sample(draw, "png", False, time.monotonic() + SECONDS))
+            accepted = asyncio.create_task(sample(draw, Encoding(), time.monotonic() + SECONDS))
             del model, draw
             await asyncio.sleep(0)
             await orders.retire(one, "tiny", V_NEW, SECONDS)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from service.drawing.formats import MEDIA_TYPES
 from service.drawing.sampler import SampleRequest
-from service.generator.images import MEDIA_TYPES
 from service.settings import Settings
 from service.web.openapi import document
 from service.web.routes import ROUTES

@@ -233,7 +233,7 @@ def test_a_host_that_is_none_gets_no_addresses(site, host):
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize("fields", [{"size": "16x16"}, {"output_format": "jpeg"}])
+@pytest.mark.parametrize("fields", [{"size": "16x16"}, {"size": "16x16", "output_format": "avif"}])
 def test_what_has_no_address_is_refused_with_what_to_do(site, fields):
     response = generate(site, prompt="bag", response_format="url", **fields)
     assert "b64_json" in refused(response, 400, "invalid_value", "response_format")
@@ -265,7 +265,7 @@ def test_a_prompt_that_names_no_one_class_lists_the_classes(site, fields):
         ({"size": ""}, "size", "WIDTHxHEIGHT"),
         ({"size": 8}, "size", "str"),
         ({"response_format": "b64"}, "response_format", "b64_json, url"),
-        ({"output_format": "gif"}, "output_format", "png, webp, jpeg"),
+        ({"output_format": "gif"}, "output_format", "png, webp, jpeg, avif"),
         ({"output_format": "jpeg", "output_compression": 101}, "output_compression", "<= 100"),
         ({"output_compression": 50}, "output_compression", "jpeg"),
         ({"output_format": "webp", "output_compression": 99}, "output_compression", "jpeg"),

@@ -72,7 +72,11 @@ def test_different_images_have_different_tags(site):
     [
         ("bag/x.png", 404, "unknown_route", None),
         ("bag/1.gif", 404, "unknown_route", None),
-        ("bag/1", 404, "unknown_route", None),
+        ("bag/1.", 404, "unknown_route", None),
+        ("bag/1.png?quality=50", 422, "invalid_field", "quality"),
+        ("bag/1.jpg?quality=101", 422, "invalid_field", "quality"),
+        ("bag/1.jpg?quality=-1", 422, "invalid_field", "quality"),
+        ("bag/1.avif?quality=5&quality=6", 422, "invalid_field", "quality"),
         ("bag/-1.png", 404, "unknown_route", None),
         ("bag/٣.png", 404, "unknown_route", None),
         ("bag/1.png/", 404, "unknown_route", None),

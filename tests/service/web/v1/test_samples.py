@@ -139,7 +139,7 @@ def test_the_z_of_a_reply_posted_back_gives_the_same_images(site):
         ({"truncation": -0.5}, "truncation", "> 0"),
         ({"truncation": "half"}, "truncation", "float"),
         ({"truncation": None}, "truncation", "null"),
-        ({"format": "gif"}, "format", "png, webp, npy, json"),
+        ({"format": "gif"}, "format", "png, webp, jpeg, avif, npy, json"),
         ({"format": 1}, "format", "str"),
         ({"include_z": "yes"}, "include_z", "bool"),
         ({"timeout": 0}, "timeout", "> 0"),

@@ -1,0 +1,135 @@
+"""What a generator file says of itself: one JSON document, in its metadata. contract.py reads and checks it."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from service.generator.classes import ClassNames, folded
+from service.generator.file.folded import Weights
+from service.generator.file.inputs import Input, plain, scalar_rows, scalars_of, space_of
+from service.generator.latents import Seeded, Space, latents, truncate
+
+COUNTED_PIXELS = 2**15
+
+
+class ImageShape(Struct, frozen=True):
+    """Shape of one image: channels (1 grey, 3 RGB), height and width in pixels."""
+
+    channels: Annotated[int, Meta(ge=1, le=3)]
+    height: Annotated[int, Meta(ge=1, le=4096)]
+    width: Annotated[int, Meta(ge=1, le=4096)]
+
+    @property
+    def counts_as(self) -> int:
+        """Where images are counted, what one of these is: as many as it begins parts of 32,768 pixels (181x181)."""
+        return -(-self.height * self.width // COUNTED_PIXELS)
+
+    def most_images(self, limit: int) -> int:
+        """Of one request; limit: the server's."""
+        return max(1, limit // self.counts_as)
+
+
+class GoldenSample(Struct, frozen=True):
+    """The image that the PyTorch EMA network gives for (seed, label), as PNG (base64 in JSON)."""
+
+    seed: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    label: Annotated[int, Meta(ge=0)] | None
+    png: bytes
+
+
+class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
+    """What a generator file says of itself. Fields with a default are optional for the writer.
+
+    Of schema 2: inputs, what the graph takes; batch, of every pass, where the graph takes one number of images only;
+    weights, the files beside it that hold its external data.
+    """
+
+    schema: int
+    name: str
+    z_dim: Annotated[int, Meta(ge=1, le=2**20)]
+    classes: list[str] | None
+    image: ImageShape
+    inputs: list[Input] | None = None
+    batch: Annotated[int, Meta(ge=1, le=4096)] | None = None
+    weights: list[Weights] = []
+    golden: list[GoldenSample] = []
+    training: dict[str, Any] = {}
+    quality: dict[str, Any] = {}
+
+    @cached_property
+    def declared(self) -> list[Input]:
+        """Every input, also of schema 1."""
+        return self.inputs or plain(self.z_dim, self.classes is not None)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether the graph's inputs are those of schema 1."""
+        told = [(one.name, one.role, one.shape) for one in self.declared]
+        return told == [
+            (one.name, one.role, one.shape) for one in plain(self.z_dim, self.classes is not None)
+        ]
+
+    @cached_property
+    def space(self) -> Space | None:
+        """None where an image's row of numbers is a standard normal z."""
+        return space_of(self.declared)
+
+    @cached_property
+    def row_dim(self) -> int:
+        """Numbers of an image's row: z_dim, and a scalar each."""
+        return self.z_dim + len(scalars_of(self.declared))
+
+    def drawn(self, seeds: Sequence[int]) -> NDArray[np.float32]:
+        """z of these seeds, float32 [N, z_dim]."""
+        return latents(seeds, self.z_dim) if self.space is None else self.space.draw(seeds)
+
+    def rows(self, seeds: Sequence[int]) -> NDArray[np.float32]:
+        """z of these seeds, and all scalars at their defaults: float32 [N, row_dim]."""
+        return self.with_scalars(self.drawn(seeds), None)
+
+    def seeded(
+        self, seeds: Sequence[int], truncation: float, scalars: dict[str, float | list[float]] | None
+    ) -> Seeded:
+        """Rows that are not computed yet. Raises InvalidField for scalars that there are not, or out of range."""
+        if self.space is None and not scalars:
+            return Seeded(seeds, self.z_dim, truncation)
+        rows = scalar_rows(self.declared, scalars, len(seeds))
+        return Seeded(seeds, self.z_dim, truncation, self.space, rows)
+
+    def with_scalars(
+        self, z: NDArray[np.float32], scalars: dict[str, float | list[float]] | None
+    ) -> NDArray[np.float32]:
+        """z: float32 [N, z_dim]. Returns the rows, float32 [N, row_dim]. Raises InvalidField."""
+        rows = scalar_rows(self.declared, scalars, len(z))
+        return z if rows is None else np.concatenate([z, rows], axis=1)
+
+    def truncated(self, z: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:
+        """z, or rows, with what truncation scales scaled by it."""
+        return truncate(z, truncation) if self.space is None else self.space.truncated(z, truncation)
+
+    @property
+    def class_count(self) -> int:
+        """K; 0 for an unconditional generator."""
+        return len(self.classes or ())
+
+    @cached_property
+    def names(self) -> ClassNames:
+        return ClassNames(tuple(self.classes or ()))
+
+    @property
+    def label_name(self) -> str:
+        """Of the graph's input."""
+        return next((one.name for one in self.declared if one.role == "label"), "label")
+
+    @property
+    def slugs(self) -> list[str]:
+        """The class names as URLs write them, in the order of the labels."""
+        return self.names.slugs
+
+    def label_of(self, name: str) -> int | None:
+        """The label of a class by its name, in any case, or its slug."""
+        return self.names.label_of.get(folded(name))

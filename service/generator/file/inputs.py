@@ -1,0 +1,147 @@
+"""What a generator takes, declared by role: schema 2 of the contract. All that must know it reads it here.
+
+One row of `ROLES` is all there is to a role: its type and shape in the graph, whether its numbers are part of z, and what
+a client sends. The check of the file, golden samples, load checks, the card, V2's metadata and the API follow.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from service.errors import InvalidField
+from service.generator.latents import Part, Space
+
+Law = Literal["normal", "truncated", "uniform", "uniform01"]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
+# What requests, addresses and tensors call something else.
+_TAKEN = {"z", "seed", "label", "truncation", "quality", "format", "image", "n", "model"}
+
+
+class Role(NamedTuple):
+    """element: as ONNX names it; is_z: its numbers are drawn from the seed; scales: by truncation, too."""
+
+    element: str
+    is_z: bool = False
+    scales: bool = False
+
+
+ROLES = {
+    "z": Role("FLOAT", is_z=True, scales=True),
+    "noise": Role("FLOAT", is_z=True),
+    "scalar": Role("FLOAT"),
+    "label": Role("INT64"),
+}
+
+
+class Input(Struct, frozen=True, omit_defaults=True):
+    """One input of the graph.
+
+    shape: of one image's part: of z and noise; a scalar and a label have none. law: what its numbers were in training:
+    standard normal; that within -2 to 2; uniform in -1 to 1, or in 0 to 1. low, high, default: of a scalar, which a request
+    may choose; about: what it does, for people.
+    """
+
+    name: str
+    role: Literal["z", "noise", "scalar", "label"]
+    shape: list[Annotated[int, Meta(ge=1, le=2**20)]] = []
+    law: Law = "normal"
+    low: float | None = None
+    high: float | None = None
+    default: float | None = None
+    about: str = ""
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bounds(self) -> tuple[float, float, float]:
+        """Low, high and default of a scalar."""
+        assert self.low is not None
+        assert self.high is not None
+        assert self.default is not None
+        return self.low, self.high, self.default
+
+
+def plain(z_dim: int, classes: bool) -> list[Input]:
+    """What schema 1 has."""
+    label = [Input("label", "label")] if classes else []
+    return [Input("z", "z", [z_dim]), *label]
+
+
+def faults(inputs: Sequence[Input], z_dim: int, classes: bool) -> list[str]:
+    """What is wrong with a declaration."""
+    found = []
+    names = [one.name for one in inputs]
+    if len(set(names)) < len(names) or not all(map(_NAME.fullmatch, names)):
+        found.append("names of inputs are letters, digits, _ and ., each once")
+    roles = [one.role for one in inputs]
+    if not inputs or roles[0] != "z" or roles.count("label") != int(classes):
+        found.append("the first input is z, and there is one label if there are classes, else none")
+    if (size := sum(one.size for one in inputs if ROLES[one.role].is_z)) != z_dim:
+        found.append(f"z_dim is {z_dim}, and z and noise have {size} numbers")
+    for one in inputs:
+        if ROLES[one.role].is_z != bool(one.shape):
+            found.append(f"input {one.name}: z and noise have a shape, {one.role} has none")
+        given = [value for value in (one.low, one.high, one.default) if value is not None]
+        if one.role != "scalar":
+            if given:
+                found.append(f"input {one.name}: only a scalar has low, high and default")
+        elif len(given) < 3 or not -1e9 <= one.bounds[0] <= one.bounds[2] <= one.bounds[1] <= 1e9:
+            found.append(f"input {one.name}: a scalar has low <= default <= high")
+        elif one.name in _TAKEN:
+            found.append(
+                f"input {one.name}: a scalar can't be called that, which requests call something else"
+            )
+    return found
+
+
+def space_of(inputs: Sequence[Input]) -> Space | None:
+    """None where an image's row of numbers is a standard normal z that truncation scales, and no more."""
+    drawn = [one for one in inputs if ROLES[one.role].is_z]
+    parts = tuple(Part(one.size, one.law, ROLES[one.role].scales) for one in drawn)
+    count = len(scalars_of(inputs))
+    if not count and all(part.law == "normal" and part.scales for part in parts):
+        return None
+    return Space(parts, count)
+
+
+def scalars_of(inputs: Sequence[Input]) -> list[Input]:
+    return [one for one in inputs if one.role == "scalar"]
+
+
+def scalar_rows(
+    inputs: Sequence[Input], given: dict[str, float | list[float]] | None, n: int
+) -> NDArray[np.float32] | None:
+    """float32 [n, scalars]; None where there is none. What is not given is its default.
+
+    Raises InvalidField: a name that is none, another number of them than n, or what is out of range.
+    """
+    scalars = scalars_of(inputs)
+    if unknown := set(given or ()) - {one.name for one in scalars}:
+        known = ", ".join(shown(one) for one in scalars) or "none: this model has none"
+        raise InvalidField("scalars", f"There is no scalar '{min(unknown)[:64]}'; there are {known}.")
+    if not scalars:
+        return None
+    rows = np.empty((n, len(scalars)), np.float64)
+    for i, one in enumerate(scalars):
+        low, high, default = one.bounds
+        value = (given or {}).get(one.name, default)
+        if isinstance(value, list) and len(value) != n:
+            raise InvalidField(
+                "scalars", f"scalars.{one.name} has {len(value)} entries for {n} images: they must agree."
+            )
+        rows[:, i] = value
+        if not ((rows[:, i] >= low) & (rows[:, i] <= high)).all():  # NaN neither
+            raise InvalidField("scalars", f"scalars.{one.name} is out of range: allowed is {shown(one)}.")
+    return rows.astype(np.float32)
+
+
+def shown(scalar: Input) -> str:
+    low, high, default = scalar.bounds
+    return f"{scalar.name} ({low:g} to {high:g}, by default {default:g})"
