@@ -7,6 +7,7 @@ from collections.abc import Callable
 from service import metrics
 from service.errors import MethodNotAllowed, QueueFull
 from service.keys import Charge, Keyring
+from service.keys import Scope as KeyScope
 from service.registry import desired_state
 from service.registry.models import Models
 from service.registry.rollout import Rollout
@@ -67,9 +68,12 @@ class Front:
             return
         await self._app(scope, receive, send)
 
-    def enter(self, route: str, credential: str | None) -> Charge | None:
-        """The account of a request, where it has a key. Raises InvalidKey, MissingScope, LocalOnly."""
-        return access.enter(self._keyring, self._token, scope_of(route), credential)
+    def enter(self, scope: KeyScope | None, credential: str | None) -> Charge | None:
+        """The account of a request, where it has a key. scope: what the key must be for; None where none is needed.
+
+        Raises InvalidKey, MissingScope, LocalOnly.
+        """
+        return access.enter(self._keyring, self._token, scope, credential)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = scope.get(BEGUN) or time.monotonic()
@@ -80,12 +84,12 @@ class Front:
             path = scope["path"]
             if path in self._passed_on or path.startswith(STATIC):
                 route = path if path in self._passed_on else STATIC
-                charge = self.enter(route, access.credential(scope))
+                charge = self.enter(scope_of(route), access.credential(scope))
                 code = await self._pass_on(self._call(scope, receive, begun, charge), send, id)
                 return
             row, parameters = find(scope)
             route, method = row.path, row.method
-            charge = self.enter(route, access.credential(scope))
+            charge = self.enter(row.scope, access.credential(scope))
             if charge is None and row.scope == "admin":
                 access.refuse_pages(scope)
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):

@@ -124,7 +124,7 @@ class Wire(HalfClosedProtocol):
         """Raises Idle."""
         front = self._front
         try:
-            self._charge = front.enter(SAMPLES, credential)
+            self._charge = front.enter("sample", credential)
             if batcher := front.models.batcher:  # before the body is read: in a flood most come here
                 batcher.admission.check_any()
             self._sampling = begin_samples(body, front.models, self._began_at, self._settle, self._charge)

@@ -1,12 +1,20 @@
 """GET /v1/models/{model}/images/...: an image by its address, which browsers and balancers cache for ever."""
 
 import re
+from functools import partial
 from typing import cast
 from urllib.parse import parse_qsl, quote
 
+import numpy as np
+from numpy.typing import NDArray
+
+from service.drawing import sizes
+from service.drawing.encoders import encoded
 from service.drawing.fields import TRUNCATION, Fraction
 from service.drawing.sampler import Format, SampleRequest, label_index, sample
+from service.drawing.sizes import Size
 from service.errors import InvalidField, UnknownRoute
+from service.generator import images
 from service.generator.images import MEDIA_TYPES
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
@@ -33,9 +41,10 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     seed, format = int(match[1]), cast(Format, match[2])
     drawing = await DrawingCall.begin(call, None, lambda: call.models.pick(model, seed))
     generator = drawing.model
-    query, truncation = _truncation(call.scope)
+    query, truncation, wanted = _query(call.scope)
     generator.require_truncation(truncation)
     index = None if label is None else label_index(label, generator.contract)
+    size = None if wanted is None else sizes.exact(wanted, generator.contract.image)
     if seed > MAX_SEED:
         raise InvalidField("seed", f"seed is {seed}; it can be at most {MAX_SEED}.")
     name = f"{seed}.{format}" if index is None else f"{generator.contract.slugs[index]}/{seed}.{format}"
@@ -46,33 +55,52 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
         return Reply(307, "text/plain", b"", {"location": location, "cache-control": "no-cache"})
     # Another engine or precision may change low bits, so the tag of the bytes names them.
     engine = generator.engine
-    etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}-{truncation}"'
+    etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}-{truncation}{f"-{size}" if size else ""}"'
     headers = {"etag": etag, "cache-control": IMMUTABLE if call.charge is None else PRIVATE}
     if _matches(header(call.scope, b"if-none-match"), etag):
         return Reply(304, MEDIA_TYPES[format], b"", headers)
     draw = drawing.resolve(SampleRequest(label=index, seed=seed, truncation=truncation))
-    body = await drawing.finish(draw, lambda: sample(draw, format, False, drawing.deadline))
+    if size is None:
+        body = await drawing.finish(draw, lambda: sample(draw, format, False, drawing.deadline))
+    else:
+        encode, pixels = partial(_resized, size, format), size.height * size.width
+        body = await drawing.finish(draw, lambda: encoded(draw, drawing.deadline, format, pixels, encode))
     return Reply(200, MEDIA_TYPES[format], body, headers | address_headers(draw))
 
 
-def _truncation(scope: Scope) -> tuple[str, float]:
-    """The query as it is kept in the address, and its truncation. Raises InvalidField."""
+def _resized(size: Size, format: str, pixels: NDArray[np.uint8]) -> bytes:
+    """pixels: uint8 [1, C, H, W]."""
+    encode = images.png if format == "png" else images.webp
+    return encode(images.resize(pixels[0], size.height, size.width))
+
+
+def _query(scope: Scope) -> tuple[str, float, str | None]:
+    """The query as it is kept in the address, its truncation, and its size, if it has one. Raises InvalidField."""
     text = scope.get("query_string", b"").decode("latin-1")
     if not text:
-        return "", 1.0
-    fields = parse_qsl(text, keep_blank_values=True)
-    if [name for name, _ in fields] != ["truncation"]:
-        unknown = next((name for name, _ in fields if name != "truncation"), "truncation")
-        raise InvalidField(unknown[:64], "Allowed in the query is one truncation, above 0 and at most 1.")
+        return "", 1.0, None
+    pairs = parse_qsl(text, keep_blank_values=True)
+    names = [name for name, _ in pairs]
+    for i, name in enumerate(names):
+        if name not in ("truncation", "size") or name in names[:i]:
+            raise InvalidField(
+                name[:64], "Allowed in the query are one truncation, above 0 and at most 1, and one size."
+            )
+    fields, kept = dict(pairs), []
+    kept = []
     try:
-        value = float(fields[0][1])
+        value = float(fields.get("truncation", 1))
     except ValueError:
         value = float("nan")
     if not 0 < value <= 1:
         raise InvalidField(
-            "truncation", f"truncation is '{fields[0][1][:64]}'; allowed is above 0 and at most 1."
+            "truncation", f"truncation is '{fields['truncation'][:64]}'; allowed is above 0 and at most 1."
         )
-    return f"?truncation={value!r}", value
+    if "truncation" in fields:
+        kept.append(f"truncation={value!r}")
+    if (size := fields.get("size")) is not None:
+        kept.append(f"size={quote(size)}")
+    return "?" + "&".join(kept), value, size
 
 
 def _matches(if_none_match: str | None, etag: str) -> bool:
@@ -100,6 +128,9 @@ _LABEL = Parameter("label", "Class slug, name or index.")
 _REST = (
     Parameter("file", "A seed and .png or .webp."),
     Parameter("truncation", TRUNCATION, "query", Fraction),
+    Parameter(
+        "size", "WIDTHxHEIGHT, of the generator's own aspect ratio and with sides of at most 1024.", "query"
+    ),
 )
 ROUTES = [
     Route(
