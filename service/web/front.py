@@ -85,7 +85,7 @@ class Front:
             if path in self._passed_on or path.startswith(STATIC):
                 route = path if path in self._passed_on else STATIC
                 charge = self.enter(scope_of(route), access.credential(scope))
-                code = await self._pass_on(self._call(scope, receive, begun, charge), send, id)
+                code = await self._pass_on(self.call(scope, receive, begun, charge), send, id)
                 return
             row, parameters = find(scope)
             route, method = row.path, row.method
@@ -95,7 +95,7 @@ class Front:
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
             assert row.handler is not None
-            reply = await row.handler(self._call(scope, receive, begun, charge), **parameters)
+            reply = await row.handler(self.call(scope, receive, begun, charge), **parameters)
             code = reply.status
             await send_reply(send, reply, id)
         except ClientGone:
@@ -107,12 +107,24 @@ class Front:
             code = reply.status
             await send_reply(send, reply, id)
         finally:
-            seconds = time.monotonic() - begun
-            metrics.child(metrics.requests, route, code).inc()
-            metrics.child(metrics.request_seconds, route).observe(seconds)
-            if charge is not None:
-                charge.settle(code)
-            self.spans.record(route, scope["method"], code, seconds, traceparent)
+            self.count(route, scope["method"], code, begun, charge, traceparent)
+
+    def count(
+        self,
+        route: str,
+        method: str,
+        code: int,
+        begun: float,
+        charge: Charge | None,
+        traceparent: str | None,
+    ) -> None:
+        """A request that has ended. route: its pattern; code: of HTTP; begun: when its head came, in time.monotonic() seconds."""
+        seconds = time.monotonic() - begun
+        metrics.child(metrics.requests, route, code).inc()
+        metrics.child(metrics.request_seconds, route).observe(seconds)
+        if charge is not None:
+            charge.settle(code)
+        self.spans.record(route, method, code, seconds, traceparent)
 
     def stop_being_ready(self) -> None:
         self.draining = True
@@ -124,7 +136,8 @@ class Front:
         if self.end is not None:
             self.end()
 
-    def _call(self, scope: Scope, receive: Receive, begun: float, charge: Charge | None) -> Call:
+    def call(self, scope: Scope, receive: Receive, begun: float, charge: Charge | None) -> Call:
+        """A request that was let in."""
         return Call(scope, receive, self.models, self.draining, self.rollout, self.drain, begun, charge)
 
     async def _pass_on(self, call: Call, send: Send, id: str) -> int:
