@@ -80,6 +80,8 @@ class Ganserve:
         models = Path(__file__).parents[1] / settings.models
         if text := footprint.shortage(replace(settings, models=models)):
             sys.exit(f"ganserve: {text}")
+        if settings.grpc_port and process.is_taken(settings.grpc_port):
+            sys.exit(f"ganserve: GANSERVE_GRPC_PORT is {settings.grpc_port}: somebody listens there already.")
         try:
             folder = instance.make(Path(BentoMLContainer.bentoml_home.get()))
         except OSError as error:
@@ -143,6 +145,12 @@ class Ganserve:
         self._watch()
         self._drain_on_signals()
         metrics.ready.set(0)
+        self.grpc = None
+        if settings.grpc_port:
+            from service.web.grpc.server import GrpcServer
+
+            self.grpc = GrpcServer(self.front, settings.grpc_port, process.listening_hosts())
+            await self.grpc.start()
         self.loading = asyncio.create_task(self._load())
         self.flushing = asyncio.create_task(self._flush())
 
@@ -217,6 +225,8 @@ class Ganserve:
         """Every accepted request has been answered; end the lanes."""
         from service import metrics
 
+        if self.grpc is not None:
+            await self.grpc.stop(settings.timeout_seconds)
         await self.loading
         self.flushing.cancel()
         await self.front.rollout.stop()

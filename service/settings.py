@@ -134,6 +134,12 @@ class Settings:
         "",
         "For rehearsals with the `fake` engine: a file that each of its passes reads, if it is there; `fail`, `hang`, or the seconds to take.",
     )
+    grpc_port: int = _setting(
+        0,
+        "Port of KServe V2 over gRPC, at the address that HTTP has, without TLS; 0: none.",
+        low=0,
+        high=65535,
+    )
     public_url: str = _setting(
         "",
         "What addresses in replies begin with, as `https://images.example.com`. Empty: the scheme and the `Host` of the request; `X-Forwarded-Proto` counts from proxies that uvicorn's `FORWARDED_ALLOW_IPS` names (`127.0.0.1`), `X-Forwarded-Host` never. A proxy that takes a path away says which in `X-Forwarded-Prefix`.",

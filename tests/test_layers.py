@@ -17,6 +17,7 @@ from tests.architecture import PACKAGES, ROOT, files, folders, imports, inside, 
 LAYERS = {
     "service": [
         "app preflight drain",
+        "web.grpc",
         "admin web",
         "web.connection web.kserve",
         "web.v1 web.clients web.operations web.pages",
@@ -47,6 +48,7 @@ HOMES = {
     "circus": "service.signals",
     "uvicorn": "service.app service.web.connection",
     "httptools": "service.web.connection ganserve.connection",
+    "grpc": "service.web.grpc",
     "onnxruntime": "service.generator ganserve.importing",
     "openvino": "service.generator.engines",
     "onnx": "service.generator training.export ganserve.importing",

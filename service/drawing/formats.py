@@ -46,6 +46,11 @@ _EFFORT = {"npy": 0, "webp": 5, "avif": 5, "gif": 2}
 _WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.ASCII | re.IGNORECASE)
 
 
+def suffix(format: str) -> str:
+    """Of an address."""
+    return "jpg" if format == "jpeg" else format
+
+
 def effort(format: str) -> int:
     """What a byte of pixels takes, in bytes of a PNG: 14 ns each, of a photograph of 512x512. 0: it is only copied."""
     return _EFFORT.get(format, 1)

@@ -4,8 +4,11 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 import sys
 from contextlib import suppress
+
+import psutil
 
 _parent = os.getppid()
 
@@ -28,3 +31,20 @@ def end_with_parent() -> None:
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def listening_hosts() -> list[str]:
+    """The IP addresses that this process listens on."""
+    connections = psutil.Process().net_connections("inet")
+    return sorted({one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN})
+
+
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on that port of this machine already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return True
+    return False

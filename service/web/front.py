@@ -7,6 +7,7 @@ from collections.abc import Callable
 from service import metrics
 from service.errors import MethodNotAllowed, QueueFull
 from service.keys import Charge, Keyring
+from service.keys import Scope as KeyScope
 from service.registry import desired_state
 from service.registry.models import Models
 from service.registry.rollout import Rollout
@@ -67,9 +68,12 @@ class Front:
             return
         await self._app(scope, receive, send)
 
-    def enter(self, route: str, credential: str | None) -> Charge | None:
-        """The account of a request, where it has a key. Raises InvalidKey, MissingScope, LocalOnly."""
-        return access.enter(self._keyring, self._token, scope_of(route), credential)
+    def enter(self, scope: KeyScope | None, credential: str | None) -> Charge | None:
+        """The account of a request, where it has a key. scope: what the key must be for; None where none is needed.
+
+        Raises InvalidKey, MissingScope, LocalOnly.
+        """
+        return access.enter(self._keyring, self._token, scope, credential)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = scope.get(BEGUN) or time.monotonic()
@@ -80,18 +84,18 @@ class Front:
             path = scope["path"]
             if path in self._passed_on or path.startswith(STATIC):
                 route = path if path in self._passed_on else STATIC
-                charge = self.enter(route, access.credential(scope))
-                code = await self._pass_on(self._call(scope, receive, begun, charge), send, id)
+                charge = self.enter(scope_of(route), access.credential(scope))
+                code = await self._pass_on(self.call(scope, receive, begun, charge), send, id)
                 return
             row, parameters = find(scope)
             route, method = row.path, row.method
-            charge = self.enter(route, access.credential(scope))
+            charge = self.enter(row.scope, access.credential(scope))
             if charge is None and row.scope == "admin":
                 access.refuse_pages(scope)
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
             assert row.handler is not None
-            reply = await row.handler(self._call(scope, receive, begun, charge), **parameters)
+            reply = await row.handler(self.call(scope, receive, begun, charge), **parameters)
             code = reply.status
             await send_reply(send, reply, id)
         except ClientGone:
@@ -103,12 +107,24 @@ class Front:
             code = reply.status
             await send_reply(send, reply, id)
         finally:
-            seconds = time.monotonic() - begun
-            metrics.child(metrics.requests, route, code).inc()
-            metrics.child(metrics.request_seconds, route).observe(seconds)
-            if charge is not None:
-                charge.settle(code)
-            self.spans.record(route, scope["method"], code, seconds, traceparent)
+            self.count(route, scope["method"], code, begun, charge, traceparent)
+
+    def count(
+        self,
+        route: str,
+        method: str,
+        code: int,
+        begun: float,
+        charge: Charge | None,
+        traceparent: str | None,
+    ) -> None:
+        """A request that has ended. route: its pattern; code: of HTTP; begun: when its head came, in time.monotonic() seconds."""
+        seconds = time.monotonic() - begun
+        metrics.child(metrics.requests, route, code).inc()
+        metrics.child(metrics.request_seconds, route).observe(seconds)
+        if charge is not None:
+            charge.settle(code)
+        self.spans.record(route, method, code, seconds, traceparent)
 
     def stop_being_ready(self) -> None:
         self.draining = True
@@ -120,7 +136,8 @@ class Front:
         if self.end is not None:
             self.end()
 
-    def _call(self, scope: Scope, receive: Receive, begun: float, charge: Charge | None) -> Call:
+    def call(self, scope: Scope, receive: Receive, begun: float, charge: Charge | None) -> Call:
+        """A request that was let in."""
         return Call(scope, receive, self.models, self.draining, self.rollout, self.drain, begun, charge)
 
     async def _pass_on(self, call: Call, send: Send, id: str) -> int:

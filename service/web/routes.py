@@ -11,9 +11,10 @@ from service import keys
 from service.errors import UnknownRoute
 from service.settings import Settings
 from service.web import openapi
-from service.web.clients import bento, openai
+from service.web.clients import bento, huggingface, openai
 from service.web.http.asgi import Call, Reply, Scope
 from service.web.http.route import JSON, Answer, Route
+from service.web.kserve import predict
 from service.web.kserve import routes as kserve
 from service.web.operations import admin, probes
 from service.web.pages import routes as pages
@@ -37,8 +38,11 @@ _DOCUMENT = Route(
     {200: Answer("OpenAPI 3.1.", {JSON: dict[str, Any]})},
 )
 ROUTES = [
-    *(*samples.ROUTES, *interpolations.ROUTES, *cards.ROUTES, *addresses.ROUTES),
-    *(*openai.ROUTES, *bento.ROUTES),
+    *(*samples.ROUTES, *interpolations.ROUTES),
+    # Before /v1/models/{model}, which would take `name:predict` for a name.
+    *predict.ROUTES,
+    *(*cards.ROUTES, *addresses.ROUTES),
+    *(*openai.ROUTES, *bento.ROUTES, *huggingface.ROUTES),
     *kserve.ROUTES,
     *(*admin.ROUTES, *probes.ROUTES),
     *(*pages.ROUTES, _DOCUMENT),
@@ -47,7 +51,11 @@ ROUTES = [
 STATIC = "/static_content/"
 """Files that BentoML answers with, which /docs shows."""
 _SCOPES: dict[str, keys.Scope | None] = {STATIC: None, **{route.path: route.scope for route in ROUTES}}
-_FIXED = {route.path: route for route in ROUTES if "{" not in route.path and route.handler}
+_FIXED: dict[str, dict[str, Route]] = {}
+"""By path and method."""
+for _route in ROUTES:
+    if "{" not in _route.path and _route.handler:
+        _FIXED.setdefault(_route.path, {})[_route.method] = _route
 _PATTERNS = [
     (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)), route)
     for route in ROUTES
@@ -56,15 +64,18 @@ _PATTERNS = [
 
 
 def scope_of(path: str) -> keys.Scope | None:
-    """What a key must be for, by a route's path; None where none is needed. What has no row is for admin."""
+    """What a key must be for, by the path of a route that has one method; None where none is needed.
+
+    What has no row is for admin.
+    """
     return _SCOPES.get(path, "admin")
 
 
 def find(scope: Scope) -> tuple[Route, dict[str, str]]:
     """The route, and the decoded parts of the path that it names. Raises UnknownRoute."""
     path = scope["path"]
-    if path in _FIXED:
-        return _FIXED[path], {}
+    if rows := _FIXED.get(path):
+        return rows.get(scope["method"]) or rows.get("GET") or next(iter(rows.values())), {}
     # Parts are split before they are decoded: a slash inside one (`T-shirt%2Ftop`) stays inside.
     raw = scope["raw_path"].split(b"?")[0].decode("latin-1")
     for pattern, route in _PATTERNS:

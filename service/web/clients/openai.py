@@ -10,14 +10,20 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from service.drawing import formats
+from service.drawing import formats, sizes
 from service.drawing.encoders import encoded
 from service.drawing.sampler import Draw, SampleRequest
+from service.drawing.sizes import MOST_RESIZED_PIXELS, Size
 from service.errors import InvalidField
 from service.generator import images
 from service.generator.contract import ImageShape
 from service.web.clients import prompts
-from service.web.clients.openai_messages import GeneratedImage, GenerationRequest, Generations
+from service.web.clients.openai_messages import (
+    Completed,
+    GeneratedImage,
+    GenerationRequest,
+    Generations,
+)
 from service.web.http.asgi import Call, Reply, header
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall, address_headers
@@ -33,11 +39,9 @@ from service.web.http.route import (
 )
 
 GENERATIONS = "/v1/images/generations"
+EVENTS = "text/event-stream"
+SIZE_HEADER = "ganserve-size"
 
-MOST_SIDE = 1024
-MOST_RESIZED_PIXELS = 16 * MOST_SIDE**2  # of one reply: OpenAI's largest, ten of 1024x1024, and some more
-
-_SIZE = re.compile(r"([1-9]\d{0,3})x([1-9]\d{0,3})", re.ASCII)
 # What a browser or curl sends. The header goes into addresses that others will open, so nothing else may.
 _HOST = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9._-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE
@@ -47,16 +51,11 @@ _PREFIX = re.compile(r"(?:/[\w.~-]{1,64}){1,8}/?", re.ASCII)
 
 
 class Picture(Struct, frozen=True):
-    """How an image leaves: height and width in pixels, format, quality of a JPEG."""
+    """How an image leaves: in which size and format; quality: of one that has it."""
 
-    height: int
-    width: int
+    size: Size
     format: formats.Picture
     quality: int
-
-    @property
-    def size(self) -> str:
-        return f"{self.width}x{self.height}"
 
 
 _decoder = msgspec.json.Decoder(GenerationRequest)
@@ -68,27 +67,40 @@ async def post_generations(call: Call) -> Reply:
     drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
     contract = drawing.model.contract
     label = None if contract.classes is None else prompts.match(asked.prompt or "", contract)
-    if asked.stream:
-        raise InvalidField("stream", "stream is true: images come whole, in one reply; allowed is false.")
     truncation = 1.0 if asked.truncation is None else asked.truncation
     n = asked.n or 1
     draw = drawing.resolve(SampleRequest(label=label, n=n, seed=asked.seed, truncation=truncation))
     picture = _picture(asked, contract.image, n)
+    nearest = {} if asked.size in (None, "auto", f"{picture.size}") else {SIZE_HEADER: f"{picture.size}"}
     if asked.response_format == "url":
-        addressed = _addressed(draw, picture, truncation, _origin(call))
+        if asked.stream:
+            raise InvalidField("response_format", "A stream has images, not addresses: ask for b64_json.")
+        folder = _folder(draw, _origin(call))
+        addressed = msgspec.json.encode(_reply(draw, picture, truncation, folder))
         # Each image counts when it is opened.
         call.take(0)
-        return Reply(200, JSON, addressed, address_headers(draw))
-    pixels, encode = n * picture.height * picture.width, partial(_drawn, draw, picture)
-    return await drawing.reply(
+        return Reply(200, JSON, addressed, address_headers(draw) | nearest)
+    pixels = n * picture.size.height * picture.size.width
+    if asked.stream:
+        encode, media_type = partial(_streamed, draw, picture), EVENTS
+    else:
+        # Some clients never say which of the two they are going to read.
+        folder = _folder(draw, _origin(call)) if asked.response_format is None and _has_address(call) else ""
+        encode, media_type = partial(_drawn, draw, picture, truncation, folder), JSON
+    reply = await drawing.reply(
         draw,
-        JSON,
+        media_type,
         lambda: encoded(draw, drawing.deadline, picture.format, pixels, encode),
     )
+    reply.headers |= nearest
+    return reply
 
 
 def _picture(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:
-    """Raises InvalidField: no size, another aspect, too large; a compression that the format does not have."""
+    """In the size that is nearest to what was asked for.
+
+    Raises InvalidField: text that is no size, too many images of it, a compression that the format does not have.
+    """
     format = asked.output_format or "png"
     quality = 100 if asked.output_compression is None else asked.output_compression
     if quality < 100 and format not in formats.QUALITIES:
@@ -98,26 +110,19 @@ def _picture(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:
         )
     formats.check(format, None, 1, native.height, native.width)
     if asked.size in (None, "auto"):
-        return Picture(native.height, native.width, format, quality)
-    match = _SIZE.fullmatch(asked.size)
-    if match is None:
-        raise InvalidField("size", f"size is '{asked.size[:64]}'; {_allowed(native)}")
-    width, height = int(match[1]), int(match[2])
-    if (width, height) == (native.width, native.height):
-        return Picture(height, width, format, quality)
-    if max(width, height) > MOST_SIDE or width * native.height != height * native.width:
-        raise InvalidField("size", f"size is {width}x{height}; {_allowed(native)}")
-    if n * width * height > MOST_RESIZED_PIXELS:
-        most = MOST_RESIZED_PIXELS // (width * height)
-        raise InvalidField("n", f"n is {n}; of {width}x{height} one reply has at most {most} images.")
-    return Picture(height, width, format, quality)
+        return Picture(sizes.own(native), format, quality)
+    size = sizes.nearest(asked.size, native)
+    if size != sizes.own(native) and n * size.width * size.height > MOST_RESIZED_PIXELS:
+        most = MOST_RESIZED_PIXELS // (size.width * size.height)
+        raise InvalidField("n", f"n is {n}; of {size} one reply has at most {most} images.")
+    return Picture(size, format, quality)
 
 
-def _allowed(native: ImageShape) -> str:
-    return (
-        f"allowed are auto, {native.width}x{native.height}, and what has its aspect ratio and sides of at most "
-        f"{MOST_SIDE}, as WIDTHxHEIGHT."
-    )
+def _has_address(call: Call) -> bool:
+    try:
+        return bool(_origin(call))
+    except InvalidField:
+        return False
 
 
 def _origin(call: Call) -> str:
@@ -138,50 +143,66 @@ def _origin(call: Call) -> str:
     return f"{call.scope['scheme']}://{host}{prefix.rstrip('/')}"
 
 
-def _drawn(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
-    """The reply with the images in it. pixels: uint8 [n, C, H, W]."""
-    reply = _reply(draw, picture)
-    for one, image in zip(reply.data, pixels, strict=True):
-        resized = images.resize(image, picture.height, picture.width)
-        one.b64_json = formats.picture(resized, picture.format, picture.quality)
+def _encoded(picture: Picture, pixels: NDArray[np.uint8]) -> list[bytes]:
+    """One file an image. pixels: uint8 [n, C, H, W]."""
+    resized = (images.resize(image, picture.size.height, picture.size.width) for image in pixels)
+    return [formats.picture(image, picture.format, picture.quality) for image in resized]
+
+
+def _drawn(draw: Draw, picture: Picture, truncation: float, folder: str, pixels: NDArray[np.uint8]) -> bytes:
+    """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty."""
+    reply = _reply(draw, picture, truncation, folder)
+    for one, file in zip(reply.data, _encoded(picture, pixels), strict=True):
+        one.b64_json = file
     return msgspec.json.encode(reply)
 
 
-def _addressed(draw: Draw, picture: Picture, truncation: float, origin: str) -> bytes:
-    """The reply with addresses that can be cached for ever; nothing is drawn before one is opened."""
-    model = draw.model
-    native = model.contract.image
-    if (picture.height, picture.width) != (native.height, native.width):
-        raise InvalidField(
-            "response_format",
-            f"An address is of an image of {native.width}x{native.height}, not of {picture.size}: ask for b64_json, or "
-            "for no other size.",
+def _streamed(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
+    """The events of a stream: each image whole, since one pass of a generator draws it whole."""
+    reply = _reply(draw, picture, 1.0, "")
+    events = []
+    for one, file in zip(reply.data, _encoded(picture, pixels), strict=True):
+        event = Completed(
+            file,
+            reply.created,
+            reply.size,
+            picture.format,
+            one.seed,
+            one.revised_prompt,
+            reply.model,
+            reply.version,
         )
+        events.append(b"event: %b\ndata: %b\n\n" % (event.type.encode(), msgspec.json.encode(event)))
+    return b"".join(events)
+
+
+def _folder(draw: Draw, origin: str) -> str:
+    """What the addresses of these images begin with; they can be cached for ever."""
+    model = draw.model
     folder = f"{origin}/v1/models/{model.name}@{model.version}/images/"
-    if draw.label is not None:
-        folder += f"{quote(model.contract.slugs[draw.label[0]])}/"
-    fields = [f"truncation={truncation!r}"] if truncation != 1 else []
-    if picture.format in formats.QUALITIES:
-        fields.append(f"quality={picture.quality}")
-    query = f"?{'&'.join(fields)}" if fields else ""
-    suffix = "jpg" if picture.format == "jpeg" else picture.format
-    reply = _reply(draw, picture)
-    for one in reply.data:
-        one.url = f"{folder}{one.seed}.{suffix}{query}"
-    return msgspec.json.encode(reply)
+    return folder if draw.label is None else f"{folder}{quote(model.contract.slugs[draw.label[0]])}/"
 
 
-def _reply(draw: Draw, picture: Picture) -> Generations:
-    """The reply, with neither images nor addresses in it yet."""
+def _reply(draw: Draw, picture: Picture, truncation: float, folder: str) -> Generations:
+    """The reply, with no images in it yet."""
     model = draw.model
     classes = model.contract.classes
     understood = None if draw.label is None or classes is None else classes[draw.label[0]]
     assert draw.seeds is not None
-    data = [GeneratedImage(seed, revised_prompt=understood) for seed in draw.seeds]
-    return Generations(int(time.time()), data, picture.size, picture.format, model.name, model.version)
+    query = [] if truncation == 1 else [f"truncation={truncation!r}"]
+    query += [] if picture.size == sizes.own(model.contract.image) else [f"size={picture.size}"]
+    if formats.QUALITIES.get(picture.format, picture.quality) != picture.quality:
+        query.append(f"quality={picture.quality}")
+    end = f".{formats.suffix(picture.format)}" + ("?" + "&".join(query) if query else "")
+    data = [
+        GeneratedImage(seed, url=f"{folder}{seed}{end}" if folder else None, revised_prompt=understood)
+        for seed in draw.seeds
+    ]
+    return Generations(int(time.time()), data, f"{picture.size}", picture.format, model.name, model.version)
 
 
 _SEEDS_HEADER = {"ganserve-seeds": "Seed of the image, or first-last."}
+_SIZE_HEADER = {SIZE_HEADER: "The size of the images, where another was asked for."}
 ROUTES = [
     Route(
         *("POST", GENERATIONS, post_generations, "sample"),
@@ -189,8 +210,8 @@ ROUTES = [
         {
             200: Answer(
                 "The images, or their addresses.",
-                {JSON: Generations},
-                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER,
+                {JSON: Generations, EVENTS: str},
+                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER | _SIZE_HEADER,
             )
         },
         (*SAMPLING_ERRORS, *BODY_ERRORS),
@@ -200,6 +221,7 @@ ROUTES = [
             GenerationRequest,
             {
                 "four sneakers": {"prompt": "a photo of a sneaker", "n": 4},
+                "a stream": {"prompt": "two bags", "n": 2, "seed": 1, "stream": True},
                 "addresses": {"prompt": "Bag", "n": 2, "seed": 7, "response_format": "url"},
                 "larger": {"prompt": "ankle boots", "size": "256x256", "output_format": "jpeg"},
             },

@@ -34,13 +34,13 @@ class GenerationRequest(Struct, forbid_unknown_fields=True):
     size: Annotated[
         str | None,
         Meta(
-            description="`auto`, or WIDTHxHEIGHT with the aspect ratio of the generator's own size and sides of at most 1024: nearest neighbour for whole factors, else Lanczos. In sizes not its own, a reply has at most 16,777,216 pixels. By default the generator's own."
+            description="`auto`, or WIDTHxHEIGHT: the largest size within it that has the aspect ratio of the generator's own and sides of at most 1024, or else the generator's own. Where that is not what was asked for, the header `ganserve-size` says it, as does the reply's `size`. Nearest neighbour for whole factors, else Lanczos. In sizes not its own, a reply has at most 16,777,216 pixels. By default the generator's own."
         ),
     ] = None
     response_format: Annotated[
         Literal["b64_json", "url"] | None,
         Meta(
-            description="`b64_json`, the default for every model, or `url`: addresses of single images that can be cached for ever, in the generator's own size, at the server's public URL or the host of the request."
+            description="`b64_json`, or `url`: addresses of single images that can be cached for ever, at the server's public URL or the host of the request. By default each image has both."
         ),
     ] = None
     output_format: Annotated[
@@ -56,7 +56,16 @@ class GenerationRequest(Struct, forbid_unknown_fields=True):
     seed: Annotated[Seed | None, Meta(description=f"Ours. {SEED} Image i has seed + i.")] = None
     truncation: Annotated[Fraction | None, Meta(description=f"Ours. {TRUNCATION}")] = None
     timeout: Annotated[Seconds | None, Meta(description=f"Ours. {TIMEOUT}")] = None
-    stream: Annotated[bool | None, Meta(description="Only false: images come whole, in one reply.")] = None
+    stream: Annotated[
+        bool | None,
+        Meta(
+            description="Server-sent events, one `image_generation.completed` for each image. A generator draws an image in one pass, so no `image_generation.partial_image` comes before it."
+        ),
+    ] = None
+    partial_images: Annotated[
+        Annotated[int, Meta(ge=0, le=3)] | None,
+        Meta(description="Taken, and without effect: the final images come at once."),
+    ] = None
     quality: _Ignored = None
     style: _Ignored = None
     background: _Ignored = None
@@ -75,6 +84,38 @@ class GeneratedImage(Struct, omit_defaults=True):
     revised_prompt: str | None = None
 
 
+class TokenDetails(Struct, frozen=True):
+    text_tokens: int = 0
+    image_tokens: int = 0
+
+
+class Usage(Struct, frozen=True):
+    """What OpenAI counts. Nothing here is made of tokens."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    input_tokens_details: TokenDetails = TokenDetails()
+    output_tokens_details: TokenDetails = TokenDetails()
+
+
+class Completed(Struct):
+    """The event of a stream that has an image; seed, revised_prompt, model and version are ours."""
+
+    b64_json: bytes
+    created_at: int
+    size: str
+    output_format: str
+    seed: int
+    revised_prompt: str | None
+    model: str
+    version: str
+    usage: Usage = Usage()
+    background: str = "opaque"
+    quality: str = "auto"
+    type: str = "image_generation.completed"
+
+
 class Generations(Struct):
     """OpenAI's reply, with model and version added."""
 
@@ -84,6 +125,9 @@ class Generations(Struct):
     output_format: str
     model: str
     version: str
+    usage: Usage = Usage()
+    background: str = "opaque"
+    quality: str = "auto"
 
 
 class OpenAIError(Struct):

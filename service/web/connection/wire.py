@@ -125,7 +125,7 @@ class Wire(HalfClosedProtocol):
         """Raises Idle."""
         front = self._front
         try:
-            self._charge = front.enter(SAMPLES, head.credential)
+            self._charge = front.enter("sample", head.credential)
             if batcher := front.models.batcher:  # before the body is read: in a flood most come here
                 batcher.admission.check_any()
             self._sampling = begin_samples(

@@ -92,5 +92,5 @@ def cors(app: AsgiApp, origins: list[str]) -> AsgiApp:
 
 
 _EXPOSED = ["etag", "retry-after", "server-timing", "x-request-id"] + [
-    f"ganserve-{what}" for what in ("engine", "error", "labels", "model", "seeds", "version")
+    f"ganserve-{what}" for what in ("engine", "error", "labels", "model", "seeds", "size", "version")
 ]

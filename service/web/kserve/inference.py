@@ -5,6 +5,7 @@ import time
 import zlib
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,33 @@ from service.web.kserve.messages import InferParameters, InferRequest
 from service.web.kserve.models import find
 from service.web.kserve.tensors import Inputs, read_inputs, read_outputs, read_request, write_response
 
+T = TypeVar("T")
+
 
 async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     """POST /v2/models/{model}/infer."""
     body = await read_inflated(call)
     find(call.models, model, version)  # an unknown model is said before what is wrong with the body
     asked, binary = read_request(body, header(call.scope, b"inference-header-content-length"))
+    coding = response_coding(header(call.scope, b"accept-encoding"))
+    write = partial(_answer, read_outputs(asked), asked.id, coding)
+    draw, reply = await drawn(call, model, version, asked, binary, write)
+    reply.headers["server-timing"] = timing_of(draw)
+    return reply
+
+
+async def drawn(
+    call: Call,
+    model: str,
+    version: str | None,
+    asked: InferRequest,
+    binary: memoryview,
+    write: Callable[[Draw, NDArray[np.uint8]], T],
+) -> tuple[Draw, T]:
+    """What is drawn, and what `write` makes of its images, uint8 [n, C, H, W]. binary: the bytes of the tensors.
+
+    Raises the errors of the taxonomy.
+    """
     parameters = asked.parameters or InferParameters()
     drawing, inputs = await _understood(call, model, version, asked, binary)
     found, in_binary = drawing.model, read_outputs(asked)
@@ -38,11 +60,10 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
         z = found.contract.truncated(inputs.z, parameters.truncation)
         z = found.contract.with_scalars(z, inputs.scalars)
     draw = Draw(found, None, inputs.label, z)
-    coding = response_coding(header(call.scope, b"accept-encoding"))
-    encode = partial(_answer, draw, in_binary, asked.id, coding)
-    reply = await drawing.finish(draw, lambda: _submitted(drawing, draw, encode, in_binary))
-    reply.headers["server-timing"] = timing_of(draw)
-    return reply
+    answer = await drawing.finish(
+        draw, lambda: _submitted(drawing, draw, partial(_timed, draw, write), in_binary)
+    )
+    return draw, answer
 
 
 def response_coding(accept_encoding: str | None) -> str | None:
@@ -59,23 +80,31 @@ def response_coding(accept_encoding: str | None) -> str | None:
 
 
 async def _submitted(
-    drawing: DrawingCall, draw: Draw, encode: Callable[[NDArray[np.uint8]], Reply], in_binary: bool
-) -> Reply:
+    drawing: DrawingCall, draw: Draw, encode: Callable[[NDArray[np.uint8]], T], in_binary: bool
+) -> T:
     """What `encode` makes of the images; a success of the model's statistics, or a failure."""
     model, begun = draw.model, drawing.call.begun
     try:
-        reply = await model.batcher.submit(
+        answer = await model.batcher.submit(
             model.line, draw.z, draw.label, drawing.deadline, encode, draw.timing, int(not in_binary)
         )
     except GanserveError:
         models.note(model, "fail", begun)
         raise
     models.note(model, "success", begun)
-    return reply
+    return answer
 
 
-def _answer(draw: Draw, binary: bool, id: str | None, coding: str | None, pixels: NDArray[np.uint8]) -> Reply:
-    begun, model = time.monotonic(), draw.model
+def _timed(draw: Draw, write: Callable[[Draw, NDArray[np.uint8]], T], pixels: NDArray[np.uint8]) -> T:
+    begun = time.monotonic()
+    answer = write(draw, pixels)
+    draw.timing.encode_seconds = time.monotonic() - begun
+    metrics.child(metrics.encode_seconds, "tensor").observe(draw.timing.encode_seconds)
+    return answer
+
+
+def _answer(binary: bool, id: str | None, coding: str | None, draw: Draw, pixels: NDArray[np.uint8]) -> Reply:
+    model = draw.model
     document, content = write_response(pixels, binary, model.name, models.version(model), id)
     headers = {
         "ganserve-model": model.name,
@@ -89,8 +118,6 @@ def _answer(draw: Draw, binary: bool, id: str | None, coding: str | None, pixels
         stream = zlib.compressobj(1, wbits=WINDOWS[coding])
         body = stream.compress(body) + stream.flush()
         headers["content-encoding"] = coding
-    draw.timing.encode_seconds = time.monotonic() - begun
-    metrics.child(metrics.encode_seconds, "tensor").observe(draw.timing.encode_seconds)
     return Reply(200, "application/octet-stream" if content else JSON, body, headers)
 
 

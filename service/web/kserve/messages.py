@@ -6,10 +6,6 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from service.drawing.fields import Truncation
-from service.errors import InvalidField, RequestError
-from service.web.http.asgi import Reply
-from service.web.http.problems import known, problem_of
-from service.web.http.route import JSON, ErrorShape
 
 
 class _CodecParameters(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -121,23 +117,3 @@ class InferResponse(Struct, omit_defaults=True):
     model_version: str
     outputs: list[ResponseOutput]
     id: str | None = None
-
-
-class InferError(Struct):
-    error: str
-
-
-def error_reply(error: BaseException, who: str = "") -> Reply:
-    """The reply for any error, as `{"error": ...}`; what is wrong with a tensor is 400 here."""
-    problem, headers = problem_of(known(error, who))
-    status = 400 if isinstance(error, InvalidField) else problem.status
-    body = msgspec.json.encode(InferError(problem.detail))
-    return Reply(status, JSON, body, headers | {"ganserve-error": problem.code})
-
-
-ERRORS = ErrorShape(
-    error_reply,
-    {JSON: InferError},
-    {"ganserve-error": "The error's stable code."},
-    {error: (400, error.code) for error in (RequestError, InvalidField)},
-)

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from service.errors import InvalidField, NotReady, RequestError, UnknownModel
 from service.registry.model import Model
+from service.registry.models import Models
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import decode_request, read_inflated
 from service.web.http.drawing_call import DrawingCall
@@ -119,9 +120,13 @@ async def stats(call: Call, model: str | None = None, version: str | None = None
 async def index(call: Call) -> Reply:
     """POST /v2/repository/index."""
     asked = decode_request(await read_inflated(call), _index_decoder)
-    every = [one for name in call.models for one in call.models.versions[name]]
-    wanted = [one for one in every if one.state == "ready" or not asked.ready]
-    return _json([models.index_entry(one) for one in wanted])
+    return repository(call.models, asked.ready)
+
+
+def repository(served: Models, ready: bool) -> Reply:
+    """Every version of every model; ready: of those that are."""
+    every = [one for name in served for one in served.versions[name]]
+    return _json([models.index_entry(one) for one in every if one.state == "ready" or not ready])
 
 
 async def load_or_unload(call: Call, model: str) -> Reply:

@@ -86,7 +86,7 @@ def read_request(body: bytes, header_length: str | None) -> tuple[InferRequest, 
     try:
         return decode(view[:length], _decoder), view[length:]
     except msgspec.ValidationError as error:
-        raise _invalid(error) from None
+        raise invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotJson(f"The body must begin with an inference request, a JSON object: {error}") from None
 
@@ -263,7 +263,7 @@ def _agreed(tensors: dict[str, NDArray[Any]], contract: Contract, scalars: list[
     return Inputs(z, seeds, label.tolist(), chosen)
 
 
-def _invalid(error: msgspec.ValidationError) -> InvalidField:
+def invalid(error: msgspec.ValidationError) -> InvalidField:
     """msgspec's `Expected `int`, got `str` - at `$.inputs[0].shape[0]`` -> the field and the rest."""
     text, _, path = str(error).partition(" - at `$")
     path = path.strip("`.")

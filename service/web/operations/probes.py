@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from service import metrics
+from service.registry.models import Models
 from service.web.http.asgi import Call, Reply
 from service.web.http.route import JSON, Answer, Route
 
@@ -30,15 +31,20 @@ async def readyz(call: Call) -> Reply:
     """
     models, draining = call.models, call.draining
     states = {model.name: model.state for model in models.values()}
-    if models.all_ready and not models.started:
-        models.started = models.settings.workers == 1 or metrics.ready_workers() >= models.settings.workers
-    ready = models.all_ready and models.started and not draining
+    ready = is_ready(models, draining)
     body: dict[str, Any] = {"ready": ready, "draining": draining, "models": states}
     if models.problem:
         body["problem"] = models.problem
     return Reply(
         200 if ready else 503, "application/json", msgspec.json.encode(body), {"cache-control": "no-store"}
     )
+
+
+def is_ready(models: Models, draining: bool) -> bool:
+    """What /readyz says."""
+    if models.all_ready and not models.started:
+        models.started = models.settings.workers == 1 or metrics.ready_workers() >= models.settings.workers
+    return models.all_ready and models.started and not draining
 
 
 async def get_metrics(call: Call) -> Reply:

@@ -2,13 +2,31 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 from urllib.parse import parse_qsl, quote
 
+import numpy as np
+from numpy.typing import NDArray
+
+from service.drawing import sizes
+from service.drawing.encoders import encoded
 from service.drawing.fields import TRUNCATION, Fraction
-from service.drawing.formats import BY_SUFFIX, MEDIA_TYPES, QUALITIES, QUALITY, Percent, Picture, preferred
-from service.drawing.sampler import SampleRequest, encoding_of, label_index, sample
+from service.drawing.formats import (
+    BY_SUFFIX,
+    MEDIA_TYPES,
+    QUALITIES,
+    QUALITY,
+    Percent,
+    Picture,
+    picture,
+    preferred,
+    suffix,
+)
+from service.drawing.sampler import Encoding, SampleRequest, encoding_of, label_index, sample
+from service.drawing.sizes import Size
 from service.errors import InvalidField, UnknownRoute
+from service.generator import images
 from service.generator.file.inputs import Input, scalars_of
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
@@ -18,6 +36,7 @@ from service.web.http.route import LABELS_HEADER, MODEL_HEADERS, SAMPLING_ERRORS
 _IMAGE_FILE = re.compile(rf"(\d{{1,16}})(?:\.({'|'.join(BY_SUFFIX)}))?", re.ASCII)
 
 _PICTURES: tuple[Picture, ...] = ("png", "webp", "jpeg", "avif")
+_FIELDS = ("truncation", "quality", "size")
 _NO_TAG = re.compile(r"[^\w.]+", re.ASCII)
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -39,21 +58,24 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     format = cast(
         Picture, BY_SUFFIX.get(match[2]) or preferred(header(call.scope, b"accept"), _PICTURES) or "png"
     )
-    suffix = "jpg" if format == "jpeg" else format
+    end = suffix(format)
     drawing = await DrawingCall.begin(call, None, lambda: call.models.pick(model, seed))
     generator = drawing.model
     scalars = scalars_of(generator.contract.declared)
-    asked = _query(call.scope, [one.name for one in scalars])
+    asked, wanted = _query(call.scope, [one.name for one in scalars])
     asked.format, asked.seed = format, min(seed, MAX_SEED)
     generator.require_truncation(asked.truncation)
     index = None if label is None else label_index(label, generator.contract)
+    size = None if wanted is None else sizes.exact(wanted, generator.contract.image)
+    if size == sizes.own(generator.contract.image):
+        size = None
     if seed > MAX_SEED:
         raise InvalidField("seed", f"seed is {seed}; it can be at most {MAX_SEED}.")
     asked.label = index
     draw = drawing.resolve(asked)
-    encoding, query = encoding_of(asked, draw, None), _written(asked, scalars)
-    name = f"{seed}.{suffix}" if index is None else f"{generator.contract.slugs[index]}/{seed}.{suffix}"
-    if "@" not in model or match[2] != suffix:
+    encoding, query = encoding_of(asked, draw, None), _written(asked, size, scalars)
+    name = f"{seed}.{end}" if index is None else f"{generator.contract.slugs[index]}/{seed}.{end}"
+    if "@" not in model or match[2] != end:
         # Relative: right behind whatever proxy, under whatever path and name that gives the service.
         models = "../../" if label is None else "../../../"
         location = f"{models}{generator.name}@{generator.version}/images/{quote(name)}{query}"
@@ -66,19 +88,28 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     media_type = MEDIA_TYPES[encoding.format]
     if _matches(header(call.scope, b"if-none-match"), etag):
         return Reply(304, media_type, b"", headers)
-    body = await drawing.finish(draw, lambda: sample(draw, encoding, drawing.deadline))
+    if size is None:
+        body = await drawing.finish(draw, lambda: sample(draw, encoding, drawing.deadline))
+    else:
+        encode, pixels = partial(_resized, size, encoding), size.height * size.width
+        body = await drawing.finish(draw, lambda: encoded(draw, drawing.deadline, format, pixels, encode))
     return Reply(200, media_type, body, headers | address_headers(draw))
 
 
-def _query(scope: Scope, scalars: Sequence[str]) -> SampleRequest:
-    """What the query asks for. scalars: those of the model. Raises InvalidField."""
+def _resized(size: Size, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
+    """pixels: uint8 [1, C, H, W]."""
+    return picture(images.resize(pixels[0], size.height, size.width), encoding.format, encoding.quality)
+
+
+def _query(scope: Scope, scalars: Sequence[str]) -> tuple[SampleRequest, str | None]:
+    """What the query asks for, and in which size. scalars: those of the model. Raises InvalidField."""
     chosen: dict[str, float | list[float]] = {}
-    asked = SampleRequest()
+    asked, size = SampleRequest(), None
     text = scope.get("query_string", b"").decode("latin-1")
     given: set[str] = set()
     for name, value in parse_qsl(text, keep_blank_values=True) if text else ():
-        if name not in ("truncation", "quality", *scalars) or name in given:
-            known = ", ".join(["truncation", "quality", *scalars])
+        if name not in (*_FIELDS, *scalars) or name in given:
+            known = ", ".join([*_FIELDS, *scalars])
             raise InvalidField(name[:64], f"Allowed in the query are, once each, {known}.")
         given.add(name)
         if name == "quality":
@@ -86,13 +117,15 @@ def _query(scope: Scope, scalars: Sequence[str]) -> SampleRequest:
             if not plain or int(value) > 100:
                 raise InvalidField("quality", f"quality is '{value[:64]}'; allowed are 0 to 100.")
             asked.quality = int(value)
+        elif name == "size":
+            size = value
         elif name in scalars:
             chosen[name] = _number(name, value)
         else:
             asked.truncation = _truncation(value)
     if chosen:
         asked.scalars = chosen
-    return asked
+    return asked, size
 
 
 def _number(name: str, text: str) -> float:
@@ -112,11 +145,13 @@ def _truncation(text: str) -> float:
     return value
 
 
-def _written(asked: SampleRequest, scalars: Sequence[Input]) -> str:
+def _written(asked: SampleRequest, size: Size | None, scalars: Sequence[Input]) -> str:
     """The query of the one address that these images have: without what is the default anyway."""
     fields = []
     if asked.truncation != 1:
         fields.append(f"truncation={asked.truncation!r}")
+    if size is not None:
+        fields.append(f"size={size}")
     if asked.quality not in (None, QUALITIES.get(asked.format or "")):
         fields.append(f"quality={asked.quality}")
     for one in scalars:
@@ -157,6 +192,9 @@ _REST = (
     ),
     Parameter("truncation", TRUNCATION, "query", Fraction),
     Parameter("quality", QUALITY, "query", Percent),
+    Parameter(
+        "size", "WIDTHxHEIGHT, of the generator's own aspect ratio and with sides of at most 1024.", "query"
+    ),
 )
 ROUTES = [
     Route(

@@ -31,6 +31,9 @@ def card(model: Model, models: Models) -> dict[str, Any]:
         "version": model.version or None,
         "verified": model.verified,
         "state": model.state,
+        # As KServe V1 has it.
+        "name": model.name,
+        "ready": model.state in ("ready", "idle"),
         "default": model is models.default,
         "problem": model.problem or None,
         "versions": [

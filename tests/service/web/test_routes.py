@@ -95,8 +95,8 @@ def test_an_unexpected_failure_is_a_500_that_keeps_its_cause_to_the_log(site, mo
     async def broken(call):
         raise KeyError("the secret path")
 
-    livez = msgspec.structs.replace(routes._FIXED["/livez"], handler=broken)
-    monkeypatch.setitem(routes._FIXED, "/livez", livez)
+    livez = msgspec.structs.replace(routes._FIXED["/livez"]["GET"], handler=broken)
+    monkeypatch.setitem(routes._FIXED["/livez"], "GET", livez)
     with caplog.at_level(logging.ERROR, "bentoml.ganserve.web"):
         detail = refused(site.get("/livez"), 500, "internal_error")
     assert "secret" not in detail
@@ -129,5 +129,5 @@ def test_other_protocols_go_to_bentoml(site):
 
 
 def test_every_route_has_its_own_pattern():
-    patterns = [route.path for route in ROUTES]
+    patterns = [(route.method, route.path) for route in ROUTES]
     assert len(set(patterns)) == len(patterns)

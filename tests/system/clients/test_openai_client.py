@@ -86,12 +86,7 @@ def test_the_asynchronous_client_shares_forward_passes(server):
 def test_every_argument_that_it_has_is_a_field_or_refused_on_purpose(client):
     arguments = set(inspect.signature(client.images.generate).parameters)
     ways_to_send = {"extra_headers", "extra_query", "extra_body", "timeout"}
-    refused = {
-        "partial_images",
-        "frame_count",
-        "frame_duration_ms",
-        "svg",
-    }  # of streams, animations, drawings
+    refused = {"frame_count", "frame_duration_ms", "svg"}  # of animations, drawings
     assert arguments - ways_to_send - refused <= set(GenerationRequest.__struct_fields__)
 
 
@@ -120,5 +115,3 @@ def test_mistakes_are_its_own_exceptions(client):
     with pytest.raises(openai.InternalServerError) as late:
         client.images.generate(model="tiny", prompt="bag", extra_body={"timeout": 1e-9})
     assert (late.value.status_code, late.value.code) == (504, "deadline_passed")
-    with pytest.raises(openai.BadRequestError, match="stream"):
-        client.images.generate(model="tiny", prompt="bag", stream=True)

@@ -233,7 +233,7 @@ def test_a_host_that_is_none_gets_no_addresses(site, host):
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize("fields", [{"size": "16x16"}, {"size": "16x16", "output_format": "avif"}])
+@pytest.mark.parametrize("fields", [{"stream": True}])
 def test_what_has_no_address_is_refused_with_what_to_do(site, fields):
     response = generate(site, prompt="bag", response_format="url", **fields)
     assert "b64_json" in refused(response, 400, "invalid_value", "response_format")
@@ -256,8 +256,6 @@ def test_a_prompt_that_names_no_one_class_lists_the_classes(site, fields):
         ({"n": 65}, "n", "1 to 64"),
         ({"n": "4"}, "n", "int"),
         ({"n": 17, "size": "1024x1024"}, "n", "at most 16 images"),
-        ({"size": "8x16"}, "size", "auto, 8x8"),
-        ({"size": "1032x1032"}, "size", "at most 1024"),
         ({"size": "0x0"}, "size", "WIDTHxHEIGHT"),
         ({"size": "99999x99999"}, "size", "WIDTHxHEIGHT"),
         ({"size": "8X8"}, "size", "WIDTHxHEIGHT"),
@@ -274,8 +272,8 @@ def test_a_prompt_that_names_no_one_class_lists_the_classes(site, fields):
         ({"truncation": 0}, "truncation", "> 0"),
         ({"truncation": 1.5}, "truncation", "<= 1"),
         ({"timeout": 0}, "timeout", "> 0"),
-        ({"stream": True}, "stream", "allowed is false"),
         ({"stream": 1}, "stream", "bool"),
+        ({"partial_images": 4}, "partial_images", "<= 3"),
         ({"colour": "red"}, "colour", "allowed are prompt, model, n, size"),
         ({"label": 7}, "label", "allowed are prompt"),
         ({"quality": 1}, "quality", "str"),
