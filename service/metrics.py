@@ -147,7 +147,8 @@ def flush() -> bool:
     except OSError as error:
         _is_written = False
         if was_written:
-            log.error("metrics are not written, and /metrics has those of one worker only: %s", error)
+            text = "metrics are not written, and /metrics has those of one worker only: %s"
+            log.error(text, error, extra={"event": "metrics_unwritten"})
     return _is_written
 
 

@@ -1,5 +1,6 @@
 """What travels as JSON in KServe V2 inferences; its bodies may go on in binary (tensors.py)."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -9,7 +10,7 @@ from service.drawing.fields import Truncation
 from service.errors import InvalidField, RequestError
 from service.web.http.asgi import Reply
 from service.web.http.problems import known, problem_of
-from service.web.http.route import JSON, ErrorShape
+from service.web.http.route import JSON, NOBODY, ErrorShape
 
 
 class _CodecParameters(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -127,7 +128,7 @@ class InferError(Struct):
     error: str
 
 
-def error_reply(error: BaseException, who: str = "") -> Reply:
+def error_reply(error: BaseException, who: Mapping[str, str] = NOBODY) -> Reply:
     """The reply for any error, as `{"error": ...}`; what is wrong with a tensor is 400 here."""
     problem, headers = problem_of(known(error, who))
     status = 400 if isinstance(error, InvalidField) else problem.status
