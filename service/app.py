@@ -146,6 +146,7 @@ class Ganserve:
         self._watch()
         self._drain_on_signals()
         metrics.ready.set(0)
+        metrics.watchdog_ends.set(instance.ends())
         self.loading = asyncio.create_task(self._load())
         self.flushing = asyncio.create_task(self._flush())
 

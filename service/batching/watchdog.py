@@ -15,6 +15,7 @@ from math import inf
 
 from service import logs
 from service.batching.forward_pass import Pass
+from service.machine import instance
 
 log = logging.getLogger("bentoml.ganserve.watchdog")
 
@@ -82,4 +83,5 @@ class Watchdog(threading.Thread):
         log.critical(
             "%s: this process ends", why, extra={"event": "watchdog_ends", "threads": logs.threads()}
         )
+        instance.note_end()
         os._exit(1)

@@ -80,6 +80,7 @@ def test_a_pass_that_fails_harms_its_batch_and_one_that_hangs_ends_the_container
 def test_an_event_loop_that_hangs_is_started_anew(faulty, faults):
     with faulty(QUICK, {}, watchdog_seconds=2) as server:
         (hanging,) = [one.pid for one in server.workers() if "_bentoml_impl.worker.service" in one.cmdline()]
+        counted = server.metric("ganserve_watchdog_ends")
         faults.write_text("hang")
         with ThreadPoolExecutor(1) as pool:
             lost = pool.submit(server.samples, seed=1)
@@ -88,6 +89,7 @@ def test_an_event_loop_that_hangs_is_started_anew(faulty, faults):
             faults.unlink()
             wait_until(lambda: server.answers("/readyz"), seconds=40)
         assert server.samples(seed=1).status_code == 200
+        assert server.metric("ganserve_watchdog_ends") == counted + 1
         assert hanging not in {one.pid for one in server.workers()}
 
 
