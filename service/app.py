@@ -19,18 +19,20 @@ import uvicorn.config
 from bentoml._internal.configuration.containers import BentoMLContainer
 from numpy.typing import NDArray
 
+from service import logs
 from service.errors import SettingsError
 from service.keys import keyring
 from service.machine import instance, process
 from service.registry import footprint
 from service.settings import from_environment, unknown_names
 
+logs.configure()
 try:
     settings = from_environment()
     keys = keyring(settings)
 except SettingsError as error:
     # An exception in the worker would restart it for ever; this ends the parent, before it starts one.
-    sys.exit(f"ganserve: {error}")
+    logs.refuse(f"{error}")
 settings = replace(settings, api_keys="")  # the keyring holds no key, and neither should anything else
 
 log = logging.getLogger("bentoml.ganserve")
@@ -79,13 +81,13 @@ class Ganserve:
         # The parent of a bento's workers is in a folder above theirs, which has another `models`.
         models = Path(__file__).parents[1] / settings.models
         if text := footprint.shortage(replace(settings, models=models)):
-            sys.exit(f"ganserve: {text}")
+            logs.refuse(text)
         if settings.grpc_port and process.is_taken(settings.grpc_port):
-            sys.exit(f"ganserve: GANSERVE_GRPC_PORT is {settings.grpc_port}: somebody listens there already.")
+            logs.refuse(f"GANSERVE_GRPC_PORT is {settings.grpc_port}: somebody listens there already.")
         try:
             folder = instance.make(Path(BentoMLContainer.bentoml_home.get()))
         except OSError as error:
-            sys.exit(f"ganserve: no folder for what its workers share: {error}")
+            logs.refuse(f"no folder for what its workers share: {error}")
         atexit.register(instance.remove, folder)
         _let_nobody_else_control(folder)
 
@@ -133,10 +135,11 @@ class Ganserve:
         self.front = cast(FrontedService, Ganserve).front
         if bentoml.server_context.worker_index in (None, 1):
             for warning in unknown_names():
-                log.warning(warning)
+                log.warning(warning, extra={"event": "unknown_setting"})
             log.info(
                 "API keys: %s",
                 "none, every route is open but orders" if keys is None else ", ".join(keys.names),
+                extra={"event": "keys"},
             )
         # uvicorn puts a line together for each request, for a logger that BentoML has silenced.
         logging.getLogger("uvicorn.access").propagate = False
@@ -145,6 +148,7 @@ class Ganserve:
         self._watch()
         self._drain_on_signals()
         metrics.ready.set(0)
+        metrics.watchdog_ends.set(instance.ends())
         self.grpc = None
         if settings.grpc_port:
             from service.web.grpc.server import GrpcServer
@@ -164,7 +168,8 @@ class Ganserve:
             metrics.ready.set(int(self.front.models.all_ready and not self.front.draining))
             await asyncio.to_thread(metrics.flush)  # a disk may be slow
             if irreplaceable and not self.front.draining and metrics.a_worker_died():
-                log.error("a worker has died, and BentoML replaces none in a container: all of it ends")
+                text = "a worker has died, and BentoML replaces none in a container: all of it ends"
+                log.error(text, extra={"event": "worker_died"})
                 process.end_all()
 
     async def _load(self) -> None:
@@ -179,7 +184,7 @@ class Ganserve:
         gc.freeze()  # models and modules live for ever; full collections need not look at them
         metrics.ready.set(int(models.all_ready and not self.front.draining))
         if models.all_ready:
-            log.info("ready: %s", ", ".join(models))
+            log.info("ready: %s", ", ".join(models), extra={"event": "ready"})
 
     def _watch(self) -> None:
         from service.batching.watchdog import Watchdog
@@ -209,7 +214,7 @@ class Ganserve:
                 return
             self.ending = True
             self.front.stop_being_ready()
-            log.info("draining for %g s", grace)
+            log.info("draining for %g s", grace, extra={"event": "draining"})
             self.watchdog.end_within(grace + longest + _CLOSING_SECONDS)
             if callable(stop):
                 loop.call_later(grace, stop, signal.SIGTERM, None)
@@ -241,7 +246,7 @@ def _token() -> str | None:
     try:
         return instance.join()
     except OSError as error:
-        log.error("orders need an API key: %s", error)
+        log.error("orders need an API key: %s", error, extra={"event": "no_token"})
         return None
 
 

@@ -32,8 +32,14 @@ GanserveError
 └── EngineUnavailable       a configured engine that is not there, or not what it says
 """
 
+import secrets
 from collections.abc import Iterable
 from typing import ClassVar
+
+
+def failure_id() -> str:
+    """What a client is told of a failure, and its log lines have: no other replica has it."""
+    return secrets.token_hex(4)
 
 
 class GanserveError(Exception):
@@ -201,6 +207,11 @@ class ServiceError(GanserveError):
 class EngineFailed(ServiceError):
     code = "engine_failed"
     title = "The forward pass failed"
+
+    def __init__(self, message: str, failure: str = "") -> None:
+        super().__init__(message)
+        self.failure = failure
+        """What the log knows it by."""
 
 
 class ModelBroke(EngineFailed):

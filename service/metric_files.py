@@ -109,7 +109,7 @@ class ValueFile:
 
     def _begin_anew(self) -> None:
         """Somebody took the file away: what is written to it nobody can read."""
-        log.error("%s was removed, and is written anew", self._path)
+        log.error("%s was removed, and is written anew", self._path, extra={"event": "metrics_removed"})
         os.close(self._descriptor)
         self._descriptor, self._is_written = -1, False
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ client.
 
 import logging
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +26,10 @@ from prometheus_client import (
 )
 from prometheus_client import generate_latest as _generate
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from service import metric_files
 
@@ -114,6 +118,11 @@ traffic_share = Gauge(
     ["model", "version"],
     multiprocess_mode="livemax",
 )
+watchdog_ends = Gauge(
+    "ganserve_watchdog_ends",
+    "Processes of a service at this address that the watchdog has ended, as long as /tmp lasts.",
+    multiprocess_mode="max",
+)
 golden_error_levels = Gauge(
     "ganserve_golden_error_levels",
     "Difference to the golden samples at load, in uint8 levels.",
@@ -147,7 +156,8 @@ def flush() -> bool:
     except OSError as error:
         _is_written = False
         if was_written:
-            log.error("metrics are not written, and /metrics has those of one worker only: %s", error)
+            text = "metrics are not written, and /metrics has those of one worker only: %s"
+            log.error(text, error, extra={"event": "metrics_unwritten"})
     return _is_written
 
 
@@ -158,12 +168,34 @@ def exposition() -> bytes:
     """All workers' metrics in Prometheus' text format, those of others as they last flushed them."""
     written = flush()
     folder = metric_files.folder()
-    if folder is None or not written:
-        return _generate(REGISTRY)
-    _forget_dead_workers(folder)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(folder))
+    if folder is None or not written:
+        registry.register(_Busy(REGISTRY))
+    else:
+        _forget_dead_workers(folder)
+        registry.register(_Busy(MultiProcessCollector(None, str(folder))))
     return _generate(registry)
+
+
+class _Busy(Collector):
+    """What another collects, without the histograms in which nothing was counted: 16 lines each, and of every model."""
+
+    def __init__(self, of: Collector) -> None:
+        self._of = of
+
+    def collect(self) -> Iterator[Family]:
+        for family in self._of.collect():
+            if family.type == "histogram":
+                idle = {
+                    _labels(one) for one in family.samples if one.name.endswith("_count") and not one.value
+                }
+                family.samples = [one for one in family.samples if _labels(one) not in idle]
+            yield family
+
+
+def _labels(sample: Sample) -> tuple[tuple[str, str], ...]:
+    """Those of its series, which its buckets have in common."""
+    return tuple(sorted((name, value) for name, value in sample.labels.items() if name != "le"))
 
 
 def a_worker_died() -> bool:

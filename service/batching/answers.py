@@ -1,6 +1,5 @@
 """What has come of a pass -> the event loop: answers, encoded here or in other threads, and why there is none."""
 
-import itertools
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from service import metrics
 from service.batching.forward_pass import Line, Outcome, finish
 from service.batching.request_queue import Piece, Request
-from service.errors import EngineFailed, ModelBroke
+from service.errors import EngineFailed, ModelBroke, failure_id
 
 log = logging.getLogger("bentoml.ganserve.batcher")
 
@@ -25,7 +24,6 @@ class Answers:
         """encode_threads: 0 where lanes encode, all but what is large. settle: called on the event loop with what has come of requests."""
         self.lanes_encode = not encode_threads
         self.settle = settle
-        self._failures = itertools.count(1)
         self._encoders = ThreadPoolExecutor(encode_threads or max(1, lanes // 2), "encode")
 
     def finish(self, line: Line, done: list[Request], settle: SettleAll) -> None:
@@ -39,21 +37,20 @@ class Answers:
         if large:
             self._encoders.submit(lambda: self.settle_there(finish(line, large)))
 
-    def note_failure(self, line: Line, error: Exception) -> int:
-        """The number that the log knows it by."""
-        number = next(self._failures)
-        log.error(
-            "forward pass failed (failure %d of this worker, model %s)", number, line.name, exc_info=error
-        )
-        return number
+    def note_failure(self, line: Line, error: Exception) -> str:
+        """What the log knows it by."""
+        failure = failure_id()
+        extra = {"event": "pass_failed", "failure": failure, "model": line.name}
+        log.error("a forward pass of %s failed, failure %s", line.name, failure, exc_info=error, extra=extra)
+        return failure
 
-    def failed(self, pieces: list[Piece], error: Exception, number: int) -> list[Outcome]:
+    def failed(self, pieces: list[Piece], error: Exception, failure: str) -> list[Outcome]:
         """The outcomes of the requests whose pass it was."""
         metrics.dropped.labels("engine_failed").inc(len(pieces))
-        text = f"The forward pass failed; the server's log has the cause as failure {number}."
+        text = f"The forward pass failed; the server's log has the cause as failure {failure}."
         if isinstance(error, ModelBroke):
-            return [(piece.request, None, ModelBroke(f"{error}")) for piece in pieces]
-        return [(piece.request, None, EngineFailed(text)) for piece in pieces]
+            return [(piece.request, None, ModelBroke(f"{error}", failure)) for piece in pieces]
+        return [(piece.request, None, EngineFailed(text, failure)) for piece in pieces]
 
     def settle_there(self, outcomes: Sequence[Outcome]) -> None:
         """Tell the event loop: once for all, because each time wakes it."""

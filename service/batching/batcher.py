@@ -235,7 +235,7 @@ class Batcher:
             try:
                 request.settle(answer, error)
             except Exception:
-                log.exception("an answer could not be handed over")
+                log.exception("an answer could not be handed over", extra={"event": "answer_lost"})
 
     def _watch_deadline(self, loop: asyncio.AbstractEventLoop, deadline: float, now: float) -> None:
         """One timer for all requests: it is armed for the nearest deadline, and mostly finds it met."""

@@ -218,11 +218,11 @@ class Lanes:
             images = compute(line, pieces, forward)
         except Exception as error:
             is_typical = False
-            number = self._answers.note_failure(line, error)
+            failure = self._answers.note_failure(line, error)
             if len(pieces) > 1 and not isinstance(error, ModelBroke):
-                self._run_each(work, number, settle)
+                self._run_each(work, failure, settle)
             else:
-                self._fail(line, pieces, error, number, settle)
+                self._fail(line, pieces, error, failure, settle)
         else:
             self._hand_out(line, pieces, images, settle)
         del self.passes[lane]
@@ -232,14 +232,14 @@ class Lanes:
             if is_typical:
                 line.learn(sum(piece.stop - piece.start for piece in pieces), seconds)
 
-    def _run_each(self, work: Work, number: int, settle: SettleAll) -> None:
+    def _run_each(self, work: Work, failure: str, settle: SettleAll) -> None:
         """After a pass that failed each request has one of its own, once: only what fails again is at fault."""
         for piece in work.pieces:
             self.passes[work.lane] = Pass(work.line.name, time.monotonic())
             try:
                 images = compute(work.line, [piece], work.line.engine.lanes[work.lane])
             except Exception as error:
-                self._fail(work.line, [piece], error, number, settle)
+                self._fail(work.line, [piece], error, failure, settle)
             else:
                 self._hand_out(work.line, [piece], images, settle)
 
@@ -254,10 +254,10 @@ class Lanes:
             self._answers.finish(line, done, settle)
 
     def _fail(
-        self, line: Line, pieces: list[Piece], error: Exception, number: int, settle: SettleAll
+        self, line: Line, pieces: list[Piece], error: Exception, failure: str, settle: SettleAll
     ) -> None:
         self._discard(line, pieces)
-        settle(self._answers.failed(pieces, error, number))
+        settle(self._answers.failed(pieces, error, failure))
 
     def _discard(self, line: Line, pieces: list[Piece]) -> None:
         """Of these requests, what has not begun."""

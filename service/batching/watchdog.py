@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from math import inf
 
+from service import logs
 from service.batching.forward_pass import Pass
+from service.machine import instance
 
 log = logging.getLogger("bentoml.ganserve.watchdog")
 
@@ -51,7 +53,10 @@ class Watchdog(threading.Thread):
             if left <= 0:
                 self._end(what if now < self._ends_at else "It was to be over by now")
             elif what and now - since > self._seconds / 2 and not self._warned:
-                log.warning("%s for %.1f s; past %g s this process ends", what, now - since, self._seconds)
+                log.warning(
+                    *("%s for %.1f s; past %g s this process ends", what, now - since, self._seconds),
+                    extra={"event": "watchdog_warns"},
+                )
             self._warned = bool(what) and now - since > self._seconds / 2
             if left < inf:
                 faulthandler.dump_traceback_later(left + _LAST_RESORT_SECONDS, exit=True)
@@ -75,6 +80,8 @@ class Watchdog(threading.Thread):
         self._asked_at = None
 
     def _end(self, why: str) -> None:
-        log.critical("%s: this process ends. Its threads:", why)
-        faulthandler.dump_traceback(all_threads=True)
+        log.critical(
+            "%s: this process ends", why, extra={"event": "watchdog_ends", "threads": logs.threads()}
+        )
+        instance.note_end()
         os._exit(1)

@@ -31,7 +31,9 @@ class Cores:
                 self._file = os.open(shared / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 os.pwrite(self._file, b"\0", worker)  # what it was before it was started anew
             except OSError as error:
-                log.warning("workers do not see each other's passes: %s", error)
+                log.warning(
+                    "workers do not see each other's passes: %s", error, extra={"event": "cores_unshared"}
+                )
 
     def note(self, running: int) -> None:
         """This worker runs so many passes now."""

@@ -6,6 +6,7 @@
             metrics/        metric_files.py
             desired/        desired_state.py; the copies of model files in it are a link to a folder where more room is
         127.0.0.1:3000      a link to the service that listens there
+        127.0.0.1:3000.ended    a byte for each process of a service there that its watchdog has ended
 
 Every process of a service holds a lock on its folder. What nobody holds was left by one that was killed, and the next to
 start takes it away.
@@ -29,6 +30,7 @@ VARIABLE = "_GANSERVE_INSTANCE"
 """Of the environment of workers: their folder."""
 _TOKEN, _LARGE = "token", "desired/files"
 _locks: list[int] = []
+_ended: Path | None = None
 
 
 def folder() -> Path | None:
@@ -62,6 +64,7 @@ def join() -> str | None:
 
     None where there is no folder. Raises OSError.
     """
+    global _ended
     path = folder()
     if path is None:
         return None
@@ -72,7 +75,23 @@ def join() -> str | None:
             new = link.with_name(f"{link.name}.{os.getpid()}.new")
             new.symlink_to(path.name)
             new.replace(link)
+            _ended = link.with_name(f"{link.name}.ended")
     return token(path)
+
+
+def note_end() -> None:
+    """That the watchdog ends this process. It outlives the service: nobody could ask that any more."""
+    if _ended is not None:
+        with suppress(OSError), _ended.open("ab", buffering=0) as file:
+            file.write(b".")
+
+
+def ends() -> int:
+    """How often that was noted at this address."""
+    try:
+        return _ended.stat().st_size if _ended else 0
+    except OSError:
+        return 0
 
 
 def remove(path: Path) -> None:

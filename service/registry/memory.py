@@ -30,7 +30,8 @@ async def evict_for(models: Models, model: Model) -> None:
         others = [one for one in models.values() if one.state == "ready" and _is_alone(models, one)]
         if not others:
             log.warning(
-                "model %s passes GANSERVE_MAX_LOADED_MB: the others have several versions", model.name
+                *("model %s passes GANSERVE_MAX_LOADED_MB: the others have several versions", model.name),
+                extra={"event": "memory_exceeded", "model": model.name},
             )
             return
         least = min(others, key=lambda one: one.used_at)

@@ -64,7 +64,7 @@ class Model:
             self._fail(f"{error}")
         except Exception as error:  # an engine may raise anything on a file that it can't run
             self._fail(f"{type(error).__name__}: {error}")
-            log.exception("model %s", self.name)
+            log.exception("model %s", self.name, extra={"event": "model_failed", "model": self.name})
         else:
             self.load_seconds = time.monotonic() - begun
             self.loaded_at = self.used_at = time.monotonic()
@@ -181,7 +181,10 @@ class Model:
     def _fail(self, problem: str) -> None:
         self.state, self.problem = "failed", problem
         version = f"@{self.version}" if self.version else ""
-        log.error("model %s%s (%s) is not served: %s", self.name, version, self.path.name, problem)
+        log.error(
+            *("model %s%s (%s) is not served: %s", self.name, version, self.path.name, problem),
+            extra={"event": "model_not_served", "model": self.name},
+        )
 
     def _not_ready(self) -> NotReady:
         return NotReady(f"Model {self.name} is {self.state}{': ' if self.problem else ''}{self.problem}.")

@@ -50,7 +50,7 @@ class Models(Mapping[str, Model]):
         if not found and not self.problem:
             self.problem = f"No */{FILE} under {settings.models.resolve()} (GANSERVE_MODELS)."
         if self.problem:
-            log.error(self.problem)
+            log.error(self.problem, extra={"event": "no_models"})
         self._models = {folder.name: Model(folder) for folder in found}
         self.versions = {name: [model] for name, model in self._models.items()}
         """Every version by name, loading and failed ones too. To be read; `put` and `drop` change it."""
@@ -93,6 +93,7 @@ class Models(Mapping[str, Model]):
             model.loaded.engine.reason,
             model.loaded.findings,
             f"; not checked: {unchecked}" if unchecked else "",
+            extra={"event": "model_ready", "model": model.name, "version": model.version},
         )
 
     @property
@@ -173,7 +174,10 @@ class Models(Mapping[str, Model]):
         self.versions[model.name] = [model.idle_copy()]
         self._models[model.name] = self.versions[model.name][0]
         model.end()
-        log.info("model %s@%s is idle: others needed its place", model.name, model.version)
+        log.info(
+            *("model %s@%s is idle: others needed its place", model.name, model.version),
+            extra={"event": "model_idle", "model": model.name, "version": model.version},
+        )
 
     @property
     def default(self) -> Model:

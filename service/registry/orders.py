@@ -49,7 +49,7 @@ async def reload(rollout: Rollout, seconds: float) -> State:
     Raises VersionRefused, naming the files that failed, when all others are loaded; WorkersLate; NotShared, NotReady.
     """
     now, left_out = await _in_thread(rollout.read_again)
-    log.info("change %d: the models folder was read", now.change)
+    log.info("change %d: the models folder was read", now.change, extra={"event": "models_read"})
 
     def has_loaded(report: Report) -> bool:
         return all(one.state != "loading" for model in report.models.values() for one in model.values())
@@ -97,7 +97,15 @@ async def direct(rollout: Rollout, name: str, version: str, share: float, second
     now = await _in_thread(lambda: desired_state.change(folder, edit))
     model = now.models[name]
     log.info(
-        "change %d: %s gets %s, canary %s at %g", now.change, model.version, name, model.canary, model.share
+        *(
+            "change %d: %s gets %s, canary %s at %g",
+            now.change,
+            model.version,
+            name,
+            model.canary,
+            model.share,
+        ),
+        extra={"event": "traffic_directed", "model": name, "version": model.version},
     )
     shares = {model.version: 1 - model.share} | ({model.canary: model.share} if model.canary else {})
 
@@ -124,7 +132,10 @@ async def retire(rollout: Rollout, name: str, version: str, seconds: float) -> S
         return after
 
     now = await _in_thread(lambda: desired_state.change(folder, edit))
-    log.info("change %d: %s@%s is retired", now.change, name, version)
+    log.info(
+        *("change %d: %s@%s is retired", now.change, name, version),
+        extra={"event": "version_retired", "model": name, "version": version},
+    )
 
     def has_let_go(report: Report) -> bool:
         return version not in report.models.get(name, {}) or report.change > now.change

@@ -54,7 +54,8 @@ class Rollout:
             self._desired = await asyncio.to_thread(self._join)
         except (OSError, NotShared, msgspec.MsgspecError) as error:
             self._problem = f"{error}"
-            log.warning("versions can't be changed while this service runs: %s", error)
+            text = "versions can't be changed while this service runs: %s"
+            log.warning(text, error, extra={"event": "versions_fixed"})
         self._converge()
         await asyncio.to_thread(prepare, [model.path for model in self._in_order()], self.models.settings)
         while model := _first_loading(self._in_order()):
@@ -97,7 +98,7 @@ class Rollout:
                 return
             now = desired_state.read(self._shared)
         except (OSError, msgspec.MsgspecError) as error:
-            log.error("what is wanted can't be read: %s", error)
+            log.error("what is wanted can't be read: %s", error, extra={"event": "orders_unread"})
             return
         self._mark = mark
         if now is None or now.change <= self._desired.change:
@@ -112,7 +113,7 @@ class Rollout:
     def _put_back(self, shared: Path, known: DesiredState) -> None:
         """Without the files of that folder the workers could not agree any more. Raises OSError."""
         if desired_state.restore(shared, known):
-            log.error("%s was emptied, and is filled again", shared)
+            log.error("%s was emptied, and is filled again", shared, extra={"event": "orders_emptied"})
         self._converge()
 
     def folder(self) -> Path:
@@ -153,7 +154,7 @@ class Rollout:
                 return before
             after, left_out = self._merge(None, versions.find(self.models.settings.models))
             for text in left_out:
-                log.warning(text)
+                log.warning(text, extra={"event": "version_kept"})
             return after
 
         return desired_state.change(self._shared, first)
@@ -188,7 +189,7 @@ class Rollout:
         try:
             desired_state.report(self._shared, report)
         except OSError as error:
-            log.error("what this worker serves can't be told: %s", error)
+            log.error("what this worker serves can't be told: %s", error, extra={"event": "report_unwritten"})
 
     def _direct(self, known: dict[str, Model], model: DesiredModel) -> None:
         """A version that is not ready gets requests only in the place of one that is not, either."""
@@ -245,7 +246,8 @@ class Rollout:
             alone = self.models.get(model.name, model) is model
             if alone and not now and not fits(self.models, model):
                 model.rest()
-                log.info("model %s is idle until it is asked for: GANSERVE_MAX_LOADED_MB is full", model.name)
+                text = "model %s is idle until it is asked for: GANSERVE_MAX_LOADED_MB is full"
+                log.info(text, model.name, extra={"event": "model_idle", "model": model.name})
             else:
                 await evict_for(self.models, model)
                 await asyncio.to_thread(model.load, self.models.settings, self._worker)

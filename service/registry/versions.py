@@ -39,7 +39,7 @@ def find(root: Path) -> dict[str, list[Found]]:
             try:
                 one = Found(path, version(path.read_bytes()), path.stat().st_mtime)
             except OSError as error:
-                log.warning("%s is passed over: %s", path, error)
+                log.warning("%s is passed over: %s", path, error, extra={"event": "file_passed_over"})
                 continue
             found.setdefault(one.version, one)
         ones = list(found.values())
@@ -92,7 +92,8 @@ def _source(one: Found, known: str | None, shared: Path | None) -> str:
     try:
         keep(one, shared)
     except (OSError, ContractError) as error:
-        log.warning("there is no copy of %s for workers that start later: %s", one.path, error)
+        text = "there is no copy of %s for workers that start later: %s"
+        log.warning(text, one.path, error, extra={"event": "file_not_copied"})
     return one.path.name
 
 

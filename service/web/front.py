@@ -14,14 +14,16 @@ from service.registry.rollout import Rollout
 from service.web.clients import bento
 from service.web.connection.refusals import Refusals
 from service.web.error_shapes import shape_at
-from service.web.http import access, trace
+from service.web.http import access, compression, trace
 from service.web.http.asgi import (
     BEGUN,
     CLIENT_GONE,
     AsgiApp,
     Call,
     ClientGone,
+    Message,
     Receive,
+    Reply,
     Scope,
     Send,
     header,
@@ -82,8 +84,13 @@ class Front:
         traceparent = header(scope, b"traceparent")
         try:
             path = scope["path"]
-            if path in self._passed_on or path.startswith(STATIC):
-                route = path if path in self._passed_on else STATIC
+            if path.startswith(STATIC):
+                route, reply = STATIC, await compression.encoded(scope, await self._static(scope, receive))
+                code = reply.status
+                await send_reply(send, reply, id)
+                return
+            if path in self._passed_on:
+                route = path
                 charge = self.enter(scope_of(route), access.credential(scope))
                 code = await self._pass_on(self.call(scope, receive, begun, charge), send, id)
                 return
@@ -96,6 +103,7 @@ class Front:
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
             assert row.handler is not None
             reply = await row.handler(self.call(scope, receive, begun, charge), **parameters)
+            reply = await compression.encoded(scope, reply)
             code = reply.status
             await send_reply(send, reply, id)
         except ClientGone:
@@ -139,6 +147,23 @@ class Front:
     def call(self, scope: Scope, receive: Receive, begun: float, charge: Charge | None) -> Call:
         """A request that was let in."""
         return Call(scope, receive, self.models, self.draining, self.rollout, self.drain, begun, charge)
+
+    async def _static(self, scope: Scope, receive: Receive) -> Reply:
+        """The whole of a file that BentoML has, which answers for a part of one, or for none that is new."""
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(scope["method"], ["GET", "HEAD"])
+        start: Message = {}
+        parts: list[bytes] = []
+
+        async def note(message: Message) -> None:
+            start.update(message if message["type"] == "http.response.start" else {})
+            parts.append(message.get("body", b""))
+
+        await self._bento_app({**scope, "method": "GET", "headers": []}, receive, note)
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in start["headers"]}
+        kept = {name: headers[name] for name in ("etag", "last-modified") if name in headers}
+        kind = headers.get("content-type", "text/plain")
+        return Reply(start["status"], kind, b"".join(parts), kept | {"x-content-type-options": "nosniff"})
 
     async def _pass_on(self, call: Call, send: Send, id: str) -> int:
         """Let BentoML answer, under our limits. Returns the status it sent."""

@@ -1,6 +1,7 @@
 """The image as containers of podman: what only a real one shows. Skipped where nobody may start any."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -57,5 +58,5 @@ def test_where_memory_is_too_little_it_says_so_before_it_loads_anything(engine):
         wait_until(lambda: not engine.state(one.name)["Running"], seconds=120)
         state, said = engine.state(one.name), engine.said(one.name)
     assert (state["ExitCode"], state["OOMKilled"]) == (1, False)
-    (line,) = [line for line in said.splitlines() if line.startswith("ganserve: ")]
-    assert "memory: this container may have 350 MB" in line
+    (line,) = map(json.loads, said.splitlines())
+    assert line["message"].startswith("memory: this container may have 350 MB")

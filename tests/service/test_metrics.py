@@ -31,6 +31,7 @@ NAMES = {
     "ganserve_version_requests_total": ("model", "version", "outcome"),
     "ganserve_version_seconds": ("model", "version"),
     "ganserve_traffic_share": ("model", "version"),
+    "ganserve_watchdog_ends": (),
     "ganserve_model_loads_total": ("model",),
     "ganserve_golden_error_levels": ("model", "version", "statistic"),
     "ganserve_invariance_levels": ("model", "version"),
@@ -50,6 +51,20 @@ def test_the_exposition_is_what_prometheus_reads():
     metrics.requests.labels("/v1/samples", 200).inc()
     families = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
     assert {name.removesuffix("_total") for name in NAMES} <= families
+
+
+def test_a_histogram_in_which_nothing_was_counted_is_left_out():
+    for model in ("busy", "idle"):
+        metrics.queue_seconds.labels(model)
+        metrics.forward_passes.labels(model)
+    metrics.queue_seconds.labels("busy").observe(0.2)
+    text = metrics.exposition().decode()
+    assert 'ganserve_queue_seconds_bucket{le="0.2",model="busy"} 1.0' in text
+    assert 'ganserve_queue_seconds_bucket{le="0.1",model="busy"} 0.0' in text
+    assert [line.split("{")[0] for line in text.splitlines() if 'model="idle"' in line] == [
+        "ganserve_forward_passes_total",
+        "ganserve_forward_passes_created",
+    ]
 
 
 WORKER = """

@@ -1,5 +1,6 @@
 """Real `bentoml serve` processes."""
 
+import json
 import os
 import signal
 import socket
@@ -60,6 +61,11 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def events(log: str) -> list[dict[str, Any]]:
+    """The lines that the service wrote. Before it is imported libraries warn, since they are asked to."""
+    return [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+
+
 class Server:
     """One `bentoml serve` and everything that it starts."""
 
@@ -99,6 +105,11 @@ class Server:
     @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Its log's lines."""
+        return events(self.log)
 
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, verify=False, timeout=60, **options)

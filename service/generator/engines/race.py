@@ -81,7 +81,9 @@ def result(path: Path, file_version: str) -> Result | None:
     try:
         return msgspec.json.decode(entry.read_bytes(), type=Result)
     except (OSError, msgspec.MsgspecError) as error:
-        log.warning("%s: no engine was measured for it: %s", path, error)
+        log.warning(
+            "%s: no engine was measured for it: %s", path, error, extra={"event": "engine_unmeasured"}
+        )
         return None
 
 
@@ -109,7 +111,7 @@ def measure(file: bytes) -> Result:
         try:
             passes = _make(name, file, contract, precision)
         except Exception as error:  # an engine may raise anything on a file that it can't run
-            log.info("%s in %s can't run it: %s", name, precision, error)
+            log.info("%s in %s can't run it: %s", name, precision, error, extra={"event": "engine_cannot"})
             continue
         begun = time.process_time()
         passes(*inputs(contract, 0, 1))

@@ -1,5 +1,6 @@
 """What travels to and from OpenAI's clients: requests, replies, errors."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from service.drawing.formats import Picture
 from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError, UnknownModel
 from service.web.http.asgi import Reply
 from service.web.http.problems import known, problem_of
-from service.web.http.route import JSON, ErrorShape
+from service.web.http.route import JSON, NOBODY, ErrorShape
 
 _Ignored = Annotated[
     str | None, Meta(description="Taken, and without effect: a generator has one way to draw.")
@@ -152,7 +153,7 @@ _RENAMED: dict[type[BaseException], tuple[int, str]] = {
 }
 
 
-def error_reply(error: BaseException, who: str = "") -> Reply:
+def error_reply(error: BaseException, who: Mapping[str, str] = NOBODY) -> Reply:
     """The reply for any error in OpenAI's shape: with its codes where it has one, with ours where not."""
     problem, headers = problem_of(known(error, who))
     status, code = _RENAMED.get(type(error), (problem.status, problem.code))

@@ -146,7 +146,7 @@ class Wire(HalfClosedProtocol):
             self._send(reply_to(error, self._who()))
             self.look_again()
 
-    def _who(self) -> str:
+    def _who(self) -> dict[str, str]:
         return trace.who(self._id, self._traceparent)
 
     def _settle(self, answer: Any, error: BaseException | None) -> None:

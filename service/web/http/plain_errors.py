@@ -1,19 +1,21 @@
 """Errors -> `{"error": "..."}`, as KServe's and Hugging Face's clients read them."""
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Struct
 
 from service.errors import InvalidField, RequestError
 from service.web.http.asgi import Reply
 from service.web.http.problems import known, problem_of
-from service.web.http.route import JSON, ErrorShape
+from service.web.http.route import JSON, NOBODY, ErrorShape
 
 
 class PlainError(Struct):
     error: str
 
 
-def reply_to(error: BaseException, who: str = "") -> Reply:
+def reply_to(error: BaseException, who: Mapping[str, str] = NOBODY) -> Reply:
     """The reply for any error; a field with a value that is not allowed is 400 here."""
     problem, headers = problem_of(known(error, who))
     status = 400 if isinstance(error, InvalidField) else problem.status

@@ -1,12 +1,13 @@
 """Errors -> RFC 9457 problem details."""
 
 import logging
-import secrets
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
 
 from service.errors import (
+    EngineFailed,
     GanserveError,
     InvalidField,
     InvalidKey,
@@ -17,9 +18,10 @@ from service.errors import (
     RequestError,
     ServiceError,
     UnsupportedCoding,
+    failure_id,
 )
 from service.web.http.asgi import Reply
-from service.web.http.route import ErrorShape
+from service.web.http.route import NOBODY, ErrorShape
 
 log = logging.getLogger("bentoml.ganserve.web")
 
@@ -65,19 +67,26 @@ def problem_of(error: GanserveError) -> tuple[Problem, dict[str, str]]:
     return problem, headers
 
 
-def known(error: BaseException, who: str = "") -> GanserveError:
-    """The error, if it is of the taxonomy; any other is logged under a number, which is all that a client is told.
+def known(error: BaseException, who: Mapping[str, str] = NOBODY) -> GanserveError:
+    """The error, if it is of the taxonomy; any other is logged as a failure, whose id is all that a client is told.
 
     who: which request it was, for the log.
     """
+    if (
+        isinstance(error, EngineFailed) and error.failure
+    ):  # its pass has been logged, without the requests in it
+        extra = {"event": "request_failed", "failure": error.failure, **who}
+        log.error("failure %s", error.failure, extra=extra)
     if isinstance(error, GanserveError):
         return error
-    number = secrets.token_hex(4)
-    log.error("failure %s, %s", number, who, exc_info=error)
-    return ServiceError(f"An unexpected {type(error).__name__}; the server's log has it as {number}.")
+    failure = failure_id()
+    log.error(
+        "failure %s", failure, exc_info=error, extra={"event": "request_broke", "failure": failure, **who}
+    )
+    return ServiceError(f"An unexpected {type(error).__name__}; the server's log has it as {failure}.")
 
 
-def reply_to(error: BaseException, who: str = "") -> Reply:
+def reply_to(error: BaseException, who: Mapping[str, str] = NOBODY) -> Reply:
     """The reply for any error, as problem details. who: which request it was, for the log."""
     problem, headers = problem_of(known(error, who))
     return Reply(problem.status, MEDIA_TYPE, msgspec.json.encode(problem), headers)

@@ -30,6 +30,8 @@ Content = Mapping[str, Any]
 Errors = Sequence[type[RequestError | ServiceError]]
 
 JSON = "application/json"
+NOBODY: Mapping[str, str] = {}
+"""The request that an error is about, where none is known: trace.who."""
 BODY_ERRORS: Errors = (NotJson, BodyTimeout, BodyTooLarge, UnsupportedType)
 SAMPLING_ERRORS: Errors = (
     *(InvalidField, UnknownModel, QueueFull, QuotaExceeded),
@@ -96,7 +98,7 @@ class ErrorShape(Struct, frozen=True):
     renamed: status and code of errors that the protocol has its own for.
     """
 
-    reply: Callable[[BaseException, str], Reply]
+    reply: Callable[[BaseException, Mapping[str, str]], Reply]
     content: Content
     headers: Mapping[str, str] = {}
     renamed: Mapping[type[BaseException], tuple[int, str]] = {}

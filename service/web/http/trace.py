@@ -22,10 +22,10 @@ def request_id(given: str | None) -> str:
     return given if given is not None and _GIVEN.fullmatch(given) else f"{_worker}-{next(_number):x}"
 
 
-def who(id: str, traceparent: str | None) -> str:
-    """How a log line names a request. traceparent: as the client sent it; left out if it is malformed."""
+def who(id: str, traceparent: str | None) -> dict[str, str]:
+    """How a log line names a request (logs.py). traceparent: as the client sent it; left out if it is malformed."""
     match = _TRACEPARENT.fullmatch(traceparent or "")
-    return f"request {id}, trace {match[1]}" if match else f"request {id}"
+    return {"request": id} | ({"trace": match[1]} if match else {})
 
 
 class Spans:
@@ -43,7 +43,10 @@ class Spans:
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         except ImportError:
-            log.warning("no spans are sent: pip install opentelemetry-exporter-otlp-proto-http")
+            log.warning(
+                "no spans are sent: pip install opentelemetry-exporter-otlp-proto-http",
+                extra={"event": "no_spans"},
+            )
             return
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider

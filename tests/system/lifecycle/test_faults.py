@@ -56,10 +56,12 @@ def test_a_pass_that_fails_harms_its_batch_and_one_that_hangs_ends_the_container
         failed = [one.result() for one in together]
         assert first.result().status_code == 200
         assert [(reply.status_code, reply.json()["code"]) for reply in failed] == [(500, "engine_failed")] * 3
-        (number,) = {re.search(r"failure (\d+)", reply.json()["detail"])[1] for reply in failed}  # pyright: ignore[reportOptionalSubscript]
-        assert f"failure {number} of this worker" in server.log
-        assert "told to fail" in server.log
-        assert len({reply.headers["x-request-id"] for reply in failed}) == 3
+        (failure,) = {re.search(r"failure (\w+)", reply.json()["detail"])[1] for reply in failed}  # pyright: ignore[reportOptionalSubscript]
+        said = [line for line in server.events if line.get("failure") == failure]
+        assert [line["event"] for line in said] == ["pass_failed", *["request_failed"] * 3]
+        assert "told to fail" in said[0]["error"]
+        requests = {reply.headers["x-request-id"] for reply in failed}
+        assert (len(requests), {line["request"] for line in said[1:]}) == (3, requests)
         faults.write_text(SLOW)
         assert server.samples(seed=5).status_code == 200
 
@@ -71,12 +73,14 @@ def test_a_pass_that_fails_harms_its_batch_and_one_that_hangs_ends_the_container
         assert ended(server) != 0
         assert time.monotonic() - begun < 3 + 15  # BentoML looks after its workers every few seconds
         assert "A forward pass of tiny runs: this process ends" in server.log
-        assert "in _obey" in server.log, "where it hangs is in the log"
+        (end,) = (line for line in server.events if line["event"] == "watchdog_ends")
+        assert "in _obey" in end["threads"], "where it hangs is in the log"
 
 
 def test_an_event_loop_that_hangs_is_started_anew(faulty, faults):
     with faulty(QUICK, {}, watchdog_seconds=2) as server:
         (hanging,) = [one.pid for one in server.workers() if "_bentoml_impl.worker.service" in one.cmdline()]
+        counted = server.metric("ganserve_watchdog_ends")
         faults.write_text("hang")
         with ThreadPoolExecutor(1) as pool:
             lost = pool.submit(server.samples, seed=1)
@@ -85,6 +89,7 @@ def test_an_event_loop_that_hangs_is_started_anew(faulty, faults):
             faults.unlink()
             wait_until(lambda: server.answers("/readyz"), seconds=40)
         assert server.samples(seed=1).status_code == 200
+        assert server.metric("ganserve_watchdog_ends") == counted + 1
         assert hanging not in {one.pid for one in server.workers()}
 
 

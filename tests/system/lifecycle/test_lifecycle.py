@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.serving import Server, command, environment, free_port, serving
+from tests.system.serving import Server, command, environment, events, free_port, serving
 from tests.waiting import wait_until
 
 
@@ -28,7 +28,8 @@ def test_a_bad_setting_stops_the_start_with_one_line(tmp_path, settings, says):
         command(free_port()), env=environment(tmp_path, settings), capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1] == f"ganserve: {says}"
+    (line,) = events(ended.stderr)
+    assert (line["event"], line["message"]) == ("refused_to_start", says)
     assert "Traceback" not in ended.stderr
 
 

@@ -24,8 +24,8 @@ def test_an_id_that_could_harm_a_log_or_a_header_is_replaced(given):
 
 
 def test_a_log_line_names_the_trace_that_the_client_is_in():
-    assert who("7", PARENT) == "request 7, trace 0af7651916cd43dd8448eb211c80319c"
-    assert who("7", "00-nonsense") == who("7", None) == "request 7"
+    assert who("7", PARENT) == {"request": "7", "trace": "0af7651916cd43dd8448eb211c80319c"}
+    assert who("7", "00-nonsense") == who("7", None) == {"request": "7"}
 
 
 def test_samples_say_where_their_time_went(site):
