@@ -14,7 +14,7 @@ from ganserve.importing.surgery.feeds import LAWS
 from ganserve.importing.wishes import Fault, Refused
 from service.generator import loading
 from service.generator.contract import Contract, card_row, write
-from service.generator.file.inputs import shown
+from service.generator.file.inputs import with_range
 from service.generator.images import grid, png
 from service.generator.loading import CARD, FILE, Loaded
 from service.settings import Settings
@@ -139,7 +139,7 @@ def _rows_said(contract: Contract) -> str:
     said = []
     for one in contract.declared:
         if one.role == "scalar":
-            said.append(shown(one))
+            said.append(with_range(one))
         elif one.role != "label":
             said.append(f"{one.name}, {one.size:,} numbers, {LAWS[one.law]}")
     return "; ".join(said)
@@ -172,7 +172,7 @@ def describe(plan: Plan) -> list[str]:
     ]
     told = [one for one in feeds.declared if one.role == "scalar"]
     lines += [
-        f"input {scalar.input} is what requests may choose: {shown(one)}"
+        f"input {scalar.input} is what requests may choose: {with_range(one)}"
         for one, scalar in zip(told, feeds.scalars, strict=True)
     ]
     if feeds.label is not None:
