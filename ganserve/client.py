@@ -1,7 +1,7 @@
 """The Python client: arrays in, arrays out."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -88,6 +88,7 @@ class Client:
         *,
         z: ArrayLike | None = None,
         truncation: float = 1.0,
+        scalars: Mapping[str, float | Sequence[float]] | None = None,
         model: str | None = None,
         tell: Callable[[int], None] | None = None,
     ) -> Samples:
@@ -95,11 +96,13 @@ class Client:
 
         label: a class, its slug or index, or one an image; without it image i has class (seed + i) mod K.
         seed: of image 0, image i having seed + i; drawn by the server if not given.
-        z: float [n, z_dim], finite, instead of a seed. truncation: in (0, 1].
+        z: float [n, z_dim], finite, instead of a seed. truncation: in (0, 1]. scalars: what else the model takes, as the
+        `inputs` of its card say; of each one number, or one per image.
         tell: called with how many more images have arrived.
         """
         rows = None if z is None else checked_z(z).tolist()
-        fields = given(model=model, label=_plain(label), seed=_plain(seed), n=n, z=rows)
+        told = None if scalars is None else {name: _plain(one) for name, one in scalars.items()}
+        fields = given(model=model, label=_plain(label), seed=_plain(seed), n=n, z=rows, scalars=told)
         fields |= {"truncation": truncation, "format": "npy"}
         listed = [len(fields[name]) for name in ("label", "z") if isinstance(fields.get(name), list)]
         count = n if n is not None else next(iter(listed), 1)
@@ -132,6 +135,7 @@ class Client:
         path: Literal["linear", "spherical"] | None = None,
         label: Label | Sequence[Label] | None = None,
         truncation: float = 1.0,
+        scalars: Mapping[str, float] | None = None,
         loop: bool = False,
         model: str | None = None,
     ) -> Frames:
@@ -139,7 +143,9 @@ class Client:
 
         What is not given is the server's choice: its /docs say which, and the limits.
         """
-        fields = given(steps=steps, path=path, label=_plain(label), loop=loop or None, model=model)
+        fields = given(
+            steps=steps, path=path, label=_plain(label), loop=loop or None, model=model, scalars=scalars
+        )
         fields |= {"seeds": _plain(seeds), "truncation": truncation, "format": "npy"}
         response = self.post(INTERPOLATIONS, fields)
         return Frames(self._array(response), *self.origin(response))
@@ -176,6 +182,11 @@ class Client:
             for name in ("label", "z"):
                 if isinstance(piece.get(name), list):
                     piece[name] = piece[name][begin : begin + size]
+            if "scalars" in piece:
+                piece["scalars"] = {
+                    name: one[begin : begin + size] if isinstance(one, list) else one
+                    for name, one in piece["scalars"].items()
+                }
             return piece
 
         def ask(begin: int) -> Samples:
@@ -259,7 +270,7 @@ def given(**fields: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Labels and seeds as JSON has them, NumPy's included: one, or a list."""
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, str | int | float):
         return value
     return value.item() if isinstance(value, np.generic) else [_plain(one) for one in value]
 
