@@ -96,8 +96,8 @@ class Client:
 
         label: a class, its slug or index, or one an image; without it image i has class (seed + i) mod K.
         seed: of image 0, image i having seed + i; drawn by the server if not given.
-        z: float [n, z_dim], finite, instead of a seed. truncation: in (0, 1]. scalars: what else the model takes, as the
-        `inputs` of its card say; of each one number, or one per image.
+        z: float [n, z_dim], finite, instead of a seed. truncation: in (0, 1]. scalars: what else the model takes, by the
+        `inputs` of its card: each one number, or one per image.
         tell: called with how many more images have arrived.
         """
         rows = None if z is None else checked_z(z).tolist()
@@ -151,8 +151,7 @@ class Client:
         return Frames(self._array(response), *self.origin(response))
 
     def max_images(self, model: str | None = None) -> int:
-        """The most images of one request: fewer where they are large. As the model's card has it, asked for once; of a
-        model that is not loaded, or behind a gateway that keeps cards to itself, as the API description has it."""
+        """The most images of one request, fewer of large ones: as the model's card has it, else the API description."""
         if model not in self._max_images:
             try:
                 cards = [self.model(model)] if model else [one for one in self.models() if one.get("default")]
@@ -179,15 +178,7 @@ class Client:
 
         def part(begin: int) -> dict[str, Any]:
             piece: dict[str, Any] = fields | {"n": min(size, count - begin)}
-            for name in ("label", "z"):
-                if isinstance(piece.get(name), list):
-                    piece[name] = piece[name][begin : begin + size]
-            if "scalars" in piece:
-                piece["scalars"] = {
-                    name: one[begin : begin + size] if isinstance(one, list) else one
-                    for name, one in piece["scalars"].items()
-                }
-            return piece
+            return _part(piece, begin, size)
 
         def ask(begin: int) -> Samples:
             piece = part(begin) | {"model": address}
@@ -266,6 +257,12 @@ class Client:
 def given(**fields: Any) -> dict[str, Any]:
     """Those that are not None: the others are the server's choice."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _part(value: Any, begin: int, size: int) -> Any:
+    if isinstance(value, dict):
+        return {name: _part(one, begin, size) for name, one in value.items()}
+    return value[begin : begin + size] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import yaml
 
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.surgery.feeds import LAWS
 from ganserve.importing.wishes import Fault, Refused
 from service.generator import loading
 from service.generator.contract import Contract, card_row, write
+from service.generator.file.front_matter import front_matter
 from service.generator.file.inputs import with_range
 from service.generator.images import grid, png
 from service.generator.loading import CARD, FILE, Loaded
@@ -143,22 +143,6 @@ def _rows_said(contract: Contract) -> str:
         elif one.role != "label":
             said.append(f"{one.name}, {one.size:,} numbers, {LAWS[one.law]}")
     return "; ".join(said)
-
-
-def front_matter(contract: Contract, licence: str | None) -> str:
-    """What Hugging Face's Hub reads at the head of a model card."""
-    said: dict[str, object] = {
-        "license": licence or "unknown",
-        "library_name": "ganserve",
-        "pipeline_tag": "unconditional-image-generation",
-        "tags": [
-            "onnx",
-            "ganserve",
-            "image-generation",
-            *(["class-conditional"] if contract.classes else []),
-        ],
-    }
-    return f"---\n{yaml.safe_dump(said, sort_keys=False, allow_unicode=True)}---\n\n"
 
 
 def describe(plan: Plan) -> list[str]:
