@@ -20,6 +20,7 @@ from ganserve.options import (
     label_option,
     model_option,
     quality_option,
+    scalar_option,
     truncation_option,
     with_client,
     with_output,
@@ -92,6 +93,7 @@ def main() -> None:
     help="A .npy of [n, z_dim], instead of a seed.",
 )
 @truncation_option
+@scalar_option
 @model_option
 @quality_option
 @with_output(
@@ -108,6 +110,7 @@ def sample(
     seed: int | None,
     z: np.ndarray | None,
     truncation: float,
+    scalars: dict[str, float] | None,
     model: str | None,
     quality: int | None,
     to: Output,
@@ -119,7 +122,9 @@ def sample(
         raise click.UsageError("--z and --seed exclude each other: z is what a seed stands for.")
     total = n or (len(label) if isinstance(label, list) else 1 if z is None else len(z))
     with bar(total, "images") as tell:
-        drawn = client.sample(label, n, seed, z=z, truncation=truncation, model=model, tell=tell)
+        drawn = client.sample(
+            label, n, seed, z=z, truncation=truncation, scalars=scalars, model=model, tell=tell
+        )
     if to.folder:
         names = image_names(client, drawn)
         pictures = [encode(drawn.images[i : i + 1], to.format, quality) for i in range(len(names))]
@@ -141,6 +146,7 @@ def sample(
 @click.option("--loop", is_flag=True, help="Back to the first seed.")
 @label_option
 @truncation_option
+@scalar_option
 @model_option
 @quality_option
 @with_output(
@@ -156,6 +162,7 @@ def interpolate(
     loop: bool,
     label: str | list[str] | None,
     truncation: float,
+    scalars: dict[str, float] | None,
     model: str | None,
     quality: int | None,
     to: Output,
@@ -165,7 +172,9 @@ def interpolate(
     if len(seeds) < 2:
         raise click.UsageError("There is no way from one seed alone: give two or more.")
     _check(to, quality)
-    fields = given(seeds=seeds, steps=steps, path=way, label=label, model=model, quality=quality)
+    fields = given(
+        seeds=seeds, steps=steps, path=way, label=label, model=model, quality=quality, scalars=scalars
+    )
     fields |= {"loop": loop, "truncation": truncation, "format": FORMATS.get(to.format, to.format)}
     answer = client.post(INTERPOLATIONS, fields)
     name, version = client.origin(answer)

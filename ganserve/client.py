@@ -1,7 +1,7 @@
 """The Python client: arrays in, arrays out."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -88,6 +88,7 @@ class Client:
         *,
         z: ArrayLike | None = None,
         truncation: float = 1.0,
+        scalars: Mapping[str, float | Sequence[float]] | None = None,
         model: str | None = None,
         tell: Callable[[int], None] | None = None,
     ) -> Samples:
@@ -95,11 +96,13 @@ class Client:
 
         label: a class, its slug or index, or one an image; without it image i has class (seed + i) mod K.
         seed: of image 0, image i having seed + i; drawn by the server if not given.
-        z: float [n, z_dim], finite, instead of a seed. truncation: in (0, 1].
+        z: float [n, z_dim], finite, instead of a seed. truncation: in (0, 1]. scalars: what else the model takes, by the
+        `inputs` of its card: each one number, or one per image.
         tell: called with how many more images have arrived.
         """
         rows = None if z is None else checked_z(z).tolist()
-        fields = given(model=model, label=_plain(label), seed=_plain(seed), n=n, z=rows)
+        told = None if scalars is None else {name: _plain(one) for name, one in scalars.items()}
+        fields = given(model=model, label=_plain(label), seed=_plain(seed), n=n, z=rows, scalars=told)
         fields |= {"truncation": truncation, "format": "npy"}
         listed = [len(fields[name]) for name in ("label", "z") if isinstance(fields.get(name), list)]
         count = n if n is not None else next(iter(listed), 1)
@@ -132,6 +135,7 @@ class Client:
         path: Literal["linear", "spherical"] | None = None,
         label: Label | Sequence[Label] | None = None,
         truncation: float = 1.0,
+        scalars: Mapping[str, float] | None = None,
         loop: bool = False,
         model: str | None = None,
     ) -> Frames:
@@ -139,14 +143,15 @@ class Client:
 
         What is not given is the server's choice: its /docs say which, and the limits.
         """
-        fields = given(steps=steps, path=path, label=_plain(label), loop=loop or None, model=model)
+        fields = given(
+            steps=steps, path=path, label=_plain(label), loop=loop or None, model=model, scalars=scalars
+        )
         fields |= {"seeds": _plain(seeds), "truncation": truncation, "format": "npy"}
         response = self.post(INTERPOLATIONS, fields)
         return Frames(self._array(response), *self.origin(response))
 
     def max_images(self, model: str | None = None) -> int:
-        """The most images of one request: fewer where they are large. As the model's card has it, asked for once; of a
-        model that is not loaded, or behind a gateway that keeps cards to itself, as the API description has it."""
+        """The most images of one request, fewer of large ones: as the model's card has it, else the API description."""
         if model not in self._max_images:
             try:
                 cards = [self.model(model)] if model else [one for one in self.models() if one.get("default")]
@@ -173,10 +178,7 @@ class Client:
 
         def part(begin: int) -> dict[str, Any]:
             piece: dict[str, Any] = fields | {"n": min(size, count - begin)}
-            for name in ("label", "z"):
-                if isinstance(piece.get(name), list):
-                    piece[name] = piece[name][begin : begin + size]
-            return piece
+            return _part(piece, begin, size)
 
         def ask(begin: int) -> Samples:
             piece = part(begin) | {"model": address}
@@ -257,9 +259,15 @@ def given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _part(value: Any, begin: int, size: int) -> Any:
+    if isinstance(value, dict):
+        return {name: _part(one, begin, size) for name, one in value.items()}
+    return value[begin : begin + size] if isinstance(value, list) else value
+
+
 def _plain(value: Any) -> Any:
     """Labels and seeds as JSON has them, NumPy's included: one, or a list."""
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, str | int | float):
         return value
     return value.item() if isinstance(value, np.generic) else [_plain(one) for one in value]
 

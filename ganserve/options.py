@@ -57,6 +57,26 @@ def with_client(command: Command) -> Command:
     return run
 
 
+def scalars(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, float] | None:
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise click.BadParameter(f"'{text}': write NAME=0.7.") from None
+        finite(ctx, option, found[name])
+    return found or None
+
+
+scalar_option = click.option(
+    "--scalar",
+    "scalars",
+    multiple=True,
+    callback=scalars,
+    metavar="NAME=VALUE",
+    help="What else the model takes, as its card's inputs say: psi=0.7. May be repeated.",
+)
 quality_option = click.option(
     "--quality",
     type=click.IntRange(0, 100),

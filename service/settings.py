@@ -153,6 +153,10 @@ class Settings:
         "API keys in short: `shop:KEY,ops:KEY:sample+metrics+admin`. They hold beside those of the file.",
         secret=True,
     )
+    signing_key: str = _setting(
+        "",
+        "File of a public key (PEM, elliptic curve): only models whose folder it signed are served, by OpenSSF Model Signing's `model.sig` beside the file ([how](security.md#signed-models)). Needs `pip install 'ganserve[signing]'`.",
+    )
     cors_origins: str = _setting(
         "",
         "Pages of other origins that may read replies, as `https://shop.example.com,https://other.example.com`, or `*`.",

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import yaml
 
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.surgery.feeds import LAWS
 from ganserve.importing.wishes import Fault, Refused
 from service.generator import loading
 from service.generator.contract import Contract, card_row, write
-from service.generator.file.inputs import shown
+from service.generator.file.front_matter import front_matter
+from service.generator.file.inputs import with_range
 from service.generator.images import grid, png
 from service.generator.loading import CARD, FILE, Loaded
 from service.settings import Settings
@@ -139,26 +139,10 @@ def _rows_said(contract: Contract) -> str:
     said = []
     for one in contract.declared:
         if one.role == "scalar":
-            said.append(shown(one))
+            said.append(with_range(one))
         elif one.role != "label":
             said.append(f"{one.name}, {one.size:,} numbers, {LAWS[one.law]}")
     return "; ".join(said)
-
-
-def front_matter(contract: Contract, licence: str | None) -> str:
-    """What Hugging Face's Hub reads at the head of a model card."""
-    said: dict[str, object] = {
-        "license": licence or "unknown",
-        "library_name": "ganserve",
-        "pipeline_tag": "unconditional-image-generation",
-        "tags": [
-            "onnx",
-            "ganserve",
-            "image-generation",
-            *(["class-conditional"] if contract.classes else []),
-        ],
-    }
-    return f"---\n{yaml.safe_dump(said, sort_keys=False, allow_unicode=True)}---\n\n"
 
 
 def describe(plan: Plan) -> list[str]:
@@ -172,7 +156,7 @@ def describe(plan: Plan) -> list[str]:
     ]
     told = [one for one in feeds.declared if one.role == "scalar"]
     lines += [
-        f"input {scalar.input} is what requests may choose: {shown(one)}"
+        f"input {scalar.input} is what requests may choose: {with_range(one)}"
         for one, scalar in zip(told, feeds.scalars, strict=True)
     ]
     if feeds.label is not None:

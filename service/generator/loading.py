@@ -14,6 +14,7 @@ from service.generator.engine import Engine, Forward
 from service.generator.engines.choose import choose
 from service.generator.engines.lone import inputs
 from service.generator.engines.race import Result
+from service.generator.file import signed
 from service.generator.file.folded import folded
 from service.generator.file.rewired import rewired
 from service.settings import Settings
@@ -97,8 +98,20 @@ def load(file: File, settings: Settings, worker: int = 0) -> Loaded:
     worker: which of the workers this is, from 0; GPUs are dealt out by it.
     Raises ContractError, EngineUnavailable, and whatever else an engine raises on a file that it can't run.
     """
+    if settings.signing_key:
+        signed.verify(file.path.parent, Path(settings.signing_key))
+        if version(file.path.read_bytes()) != file.version:
+            raise ContractError("the file changed while its signature was verified")
     content, contract = as_engines_run_it(file.content, file.path.parent)
-    engine, measured = choose(content, contract, settings, name=file.name, path=file.path, worker=worker)
+    engine, measured = choose(
+        content,
+        contract,
+        settings,
+        name=file.name,
+        path=file.path,
+        file_version=file.version,
+        worker=worker,
+    )
     _warm_up(engine, contract)
     max_batch = settings.max_batch or _max_batch(engine, contract)
     findings = trial.judge(content, contract, engine, max_batch)

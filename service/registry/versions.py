@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from service.errors import ContractError
 from service.generator.contract import files_beside, version
+from service.generator.file.signed import SIGNATURE
 from service.generator.loading import FILE, card_of
 from service.registry.desired_state import DesiredModel, DesiredState, write
 from service.registry.models import folders
@@ -114,6 +115,10 @@ def keep(one: Found, shared: Path) -> None:
         raise ContractError("it changed while it was read: reload again")
     for beside in files_beside(file):
         shutil.copyfile(one.path.with_name(beside), folder / beside)
+    if one.path.with_name(SIGNATURE).is_file():  # which is of all that lies there
+        for beside in one.path.parent.iterdir():
+            if beside.is_file() and beside != one.path:
+                shutil.copyfile(beside, folder / beside.name)
     write(folder / one.path.name, file)
     os.utime(folder / one.path.name, (one.modified, one.modified))
 

@@ -54,7 +54,7 @@ def test_every_command_works_as_it_stands_and_what_it_makes_is_served(folder, tm
         assert done.returncode == 0, done.stdout + done.stderr
         if "--out" in words:
             made.add(words[words.index("--out") + 1].removeprefix("models/"))
-    assert made == {"faces", "animals", "dcgan", "hub"}
+    assert made == {"faces", "animals", "choice", "dcgan", "hub"}
     with serving(
         tmp_path / "home", models=folder / "models", default_model="faces", engine="onnxruntime"
     ) as server:
@@ -70,6 +70,12 @@ def test_every_command_works_as_it_stands_and_what_it_makes_is_served(folder, tm
         assert "/%D1%81%D0%BE%D0%B1%D0%B0%D0%BA%D0%B0-" in str(reply.url)
         same = httpx.get(asked.replace("Собака белая", "0"), follow_redirects=True)
         assert same.content == reply.content
+
+
+def test_the_readme_has_the_three_commands_that_are_run_here():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (block,) = re.findall(r"^## Your own generator\n.*?^```sh\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    assert [shlex.split(line, comments=True) for line in block.splitlines()] == COMMANDS[:3]
 
 
 def test_what_the_document_says_of_options_is_true():

@@ -9,6 +9,7 @@ import numpy as np
 
 from service.generator.contract import Contract, card_row
 from service.generator.engines.choose import bf16_is_as_good
+from service.generator.file.front_matter import front_matter
 from service.generator.images import grid, png
 from service.generator.latents import latents
 from training.evaluation.generated import Source
@@ -30,6 +31,8 @@ ABOUT_DATA = {
         "[MIT licence](https://github.com/zalandoresearch/fashion-mnist/blob/master/LICENSE)."
     ),
 }
+# Of what was trained on them, as Hugging Face's Hub names it.
+LICENCES = {"fashion-mnist": "mit"}
 # Settings that have an option of their own on the command line of `train`.
 NAMED_OPTIONS = ("images", "batch", "seed", "augment", "precision")
 
@@ -62,7 +65,7 @@ def card(contract: Contract, file: bytes, origin: dict[str, Any], about_data: st
         _quality(contract),
         _limits(contract),
     ]
-    return "\n\n".join(parts) + "\n"
+    return front_matter(contract, LICENCES.get(contract.training["dataset"])) + "\n\n".join(parts) + "\n"
 
 
 def with_precisions(text: str, contract: Contract, before: bytes, file: bytes) -> str:

@@ -33,12 +33,13 @@ def choose(
     *,
     name: str = "",
     path: Path | None = None,
+    file_version: str = "",
     worker: int = 0,
 ) -> Choice:
     """The engine for this file: the one that settings.engines names for this model, else settings.engine and precision.
 
     `auto` takes CUDA where there is a GPU; on CPU what is clearly the fastest for this file on this machine.
-    path: of the file, for whoever measures it. worker: this process among `settings.workers`, from 0; worker i takes
+    path, file_version: of the file as it was found, for whoever measures it; `file` may have been rewired. worker: this process among `settings.workers`, from 0; worker i takes
     GPU i modulo the number of GPUs.
     Raises EngineUnavailable: what was asked for by name is not there. There is no silent fall-back.
     """
@@ -66,7 +67,7 @@ def choose(
         )
         chosen, why = candidates[0], "" if kind != "auto" else why
     else:
-        measured = race.result(path, version(path.read_bytes())) if path else None
+        measured = race.result(path, file_version or version(file)) if path else None
         chosen, why = _fastest(candidates, measured)
     engine = _made(*chosen, file, contract, threads)
     engine.reason += f" Chosen because {why}." if why else ""

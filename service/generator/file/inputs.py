@@ -124,7 +124,7 @@ def scalar_rows(
     """
     scalars = scalars_of(inputs)
     if unknown := set(given or ()) - {one.name for one in scalars}:
-        known = ", ".join(shown(one) for one in scalars) or "none: this model has none"
+        known = ", ".join(with_range(one) for one in scalars) or "none: this model has none"
         raise InvalidField("scalars", f"There is no scalar '{min(unknown)[:64]}'; there are {known}.")
     if not scalars:
         return None
@@ -138,10 +138,12 @@ def scalar_rows(
             )
         rows[:, i] = value
         if not ((rows[:, i] >= low) & (rows[:, i] <= high)).all():  # NaN neither
-            raise InvalidField("scalars", f"scalars.{one.name} is out of range: allowed is {shown(one)}.")
+            raise InvalidField(
+                "scalars", f"scalars.{one.name} is out of range: allowed is {with_range(one)}."
+            )
     return rows.astype(np.float32)
 
 
-def shown(scalar: Input) -> str:
+def with_range(scalar: Input) -> str:
     low, high, default = scalar.bounds
     return f"{scalar.name} ({low:g} to {high:g}, by default {default:g})"

@@ -1,0 +1,35 @@
+"""OpenSSF Model Signing: whether a model's folder is as whoever holds the private key signed it.
+
+`model_signing sign key --private-key KEY --signature models/NAME/model.sig models/NAME` signs one
+(github.com/sigstore/model-transparency). The library is an extra, imported where a key is configured.
+"""
+
+from pathlib import Path
+
+from service.errors import ContractError
+
+SIGNATURE = "model.sig"
+
+
+def verify(folder: Path, key: Path) -> None:
+    """Raises ContractError: no signature, one of another key, or a file that was changed, added or taken away since.
+
+    key: of the elliptic curve's public key, PEM.
+    """
+    try:
+        from model_signing import hashing, verifying
+    except ImportError as error:
+        raise ContractError(
+            f"GANSERVE_SIGNING_KEY is set, and signatures can't be read: pip install 'ganserve[signing]' ({error})"
+        ) from error
+    signature = folder / SIGNATURE
+    if not signature.is_file():
+        raise ContractError(
+            f"it is not signed: there is no {SIGNATURE} beside it, and GANSERVE_SIGNING_KEY is set"
+        )
+    files = hashing.Config().set_ignored_paths(paths=[signature])
+    try:
+        check = verifying.Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(files)
+        check.verify(folder, signature)
+    except Exception as error:  # the library raises a dozen classes, of its own and of others
+        raise ContractError(f"its signature is not good: {error}") from error
