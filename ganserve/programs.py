@@ -85,6 +85,13 @@ generate = AnyWords(
     "Draw a set of images into files, on every core, without a server: folders, tar, Parquet, npz.",
     without="--url",
 )
+verify = AnyWords(
+    "verify",
+    "from ganserve.generating.picture import verify; verify(prog_name='ganserve verify')",
+    "serve",
+    "Is a picture the image that it says it is? Drawn again here, or by a server.",
+    without="--url",
+)
 
 
 def address(ctx: click.Context, option: click.Parameter, host: str) -> str:
@@ -147,7 +154,7 @@ def serve(
     _become(words, environ)
 
 
-PROGRAMS = [serve, import_, generate, admin, training, train]
+PROGRAMS = [serve, import_, generate, verify, admin, training, train]
 
 
 def _need(extra: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ganserve.generating.formats import Drawn
 from ganserve.generating.in_order import in_order
-from ganserve.generating.plan import Block, Origin, Refused
+from ganserve.generating.plan import Block, Origin, Plan, Refused
 from ganserve.programs import APP
 from service.errors import GanserveError
 from service.generator import images, provenance
@@ -94,7 +94,7 @@ class LocalModel:
         return label
 
     def encoded(
-        self, blocks: Iterable[Block], truncation: float, metadata: bool, encode: Callable[[Drawn], Any]
+        self, plan: Plan, blocks: Iterable[Block], metadata: bool, encode: Callable[[Drawn], Any]
     ) -> Iterator[tuple[Block, Any]]:
         """Each block with what `encode` makes of its pictures, in order; both on every core."""
         free: SimpleQueue[Forward] = SimpleQueue()
@@ -107,10 +107,10 @@ class LocalModel:
         def work(block: Block) -> Any:
             forward = free.get()
             try:
-                drawn = self._draw(forward, block, truncation)
+                drawn = self._draw(forward, block, plan.truncation)
             finally:
                 free.put(forward)
-            return encode(Pictures(block, drawn, maker, truncation))
+            return encode(Pictures(block, drawn, maker, plan.truncation))
 
         with closing(in_order(work, blocks, threads, threads * (1 + _AHEAD_PER_THREAD))) as done:
             yield from done

@@ -29,7 +29,7 @@ class Source(Protocol):
     def label_of(self, name: str) -> int | None: ...
 
     def encoded(
-        self, blocks: Iterable[Block], truncation: float, metadata: bool, encode: Encode
+        self, plan: Plan, blocks: Iterable[Block], metadata: bool, encode: Encode
     ) -> Iterator[tuple[Block, Any]]:
         """Each block with what `encode` makes of its pictures, in order. metadata: whether a picture says what it is."""
         ...
@@ -106,7 +106,7 @@ def _write(
 ) -> None:
     writer: Writer | None = None
     written = 0
-    drawn = source.encoded(plan.blocks(shards), plan.truncation, metadata, format.encode)
+    drawn = source.encoded(plan, plan.blocks(shards), metadata, format.encode)
     try:
         with closing(drawn):
             for block, encoded in drawn:

@@ -89,7 +89,7 @@ def _draw_again(
         seeds = range(seed, seed + 1)
         blocks.append(Block(Shard(0, seeds), seeds, plan.labels_of(seeds)))
     apart = []
-    for block, pixels in source.encoded(blocks, plan.truncation, False, lambda drawn: drawn.pixels()[0]):
+    for block, pixels in source.encoded(plan, blocks, False, lambda drawn: drawn.pixels()[0]):
         seed = block.seeds[0]
         apart.append(levels(wanted[seed], pixels))
         if not is_same(apart[-1]):

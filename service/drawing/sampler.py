@@ -15,7 +15,7 @@ from service import metrics
 from service.batching.request_queue import Request, Settle, Timing
 from service.drawing.fields import FirstSeed, Label, ModelName, Timeout, Truncation
 from service.errors import InvalidField
-from service.generator import images
+from service.generator import images, provenance
 from service.generator.contract import Contract
 from service.generator.latents import MAX_SEED, Seeded, rows_of, truncate
 from service.registry.model import Model
@@ -196,7 +196,23 @@ def _encode(draw: Draw, pixels: NDArray[np.uint8], format: Format, include_z: bo
     if format == "json":
         return _encode_json(draw, pixels, include_z)
     image = pixels[0] if len(pixels) == 1 else images.grid(pixels)
-    return images.png(image) if format == "png" else images.webp(image)
+    truncation = draw.z.truncation if isinstance(draw.z, Seeded) else 1.0
+    return picture(draw.model, format, image, draw.seeds, draw.label, truncation)
+
+
+def picture(
+    model: Model,
+    format: Literal["png", "webp"],
+    image: NDArray[np.uint8],
+    seeds: Sequence[int] | None,
+    label: Sequence[int] | None,
+    truncation: float,
+) -> bytes:
+    """An image, or a grid of several, as a file, which says what made it where the model was told to."""
+    encoded = images.png(image) if format == "png" else images.webp(image)
+    if model.provenance is None:
+        return encoded
+    return provenance.embed(encoded, provenance.packet(model.provenance, seeds, label, truncation))
 
 
 def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> bytes:
@@ -206,7 +222,14 @@ def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> byte
         JsonImage(
             label=None if draw.label is None or contract.classes is None else contract.classes[draw.label[i]],
             seed=None if draw.seeds is None else draw.seeds[i],
-            image=images.png(pixels[i]),
+            image=picture(
+                draw.model,
+                "png",
+                pixels[i],
+                None if draw.seeds is None else draw.seeds[i : i + 1],
+                None if draw.label is None else draw.label[i : i + 1],
+                draw.z.truncation if isinstance(draw.z, Seeded) else 1.0,
+            ),
             z=None if z is None else z[i].tolist(),
         )
         for i in range(len(pixels))

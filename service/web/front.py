@@ -23,8 +23,11 @@ from service.web.http.asgi import (
     Receive,
     Scope,
     Send,
+    Streamed,
     header,
     send_reply,
+    send_streamed,
+    unless_client_goes,
 )
 from service.web.routes import STATIC, find, scope_of
 
@@ -93,7 +96,10 @@ class Front:
             assert row.handler is not None
             reply = await row.handler(self._call(scope, receive, begun, charge), **parameters)
             code = reply.status
-            await send_reply(send, reply, id)
+            if isinstance(reply, Streamed):
+                await unless_client_goes(receive, send_streamed(send, reply, id))
+            else:
+                await send_reply(send, reply, id)
         except ClientGone:
             code = CLIENT_GONE
         except Exception as error:
@@ -121,7 +127,10 @@ class Front:
             self.end()
 
     def _call(self, scope: Scope, receive: Receive, begun: float, charge: Charge | None) -> Call:
-        return Call(scope, receive, self.models, self.draining, self.rollout, self.drain, begun, charge)
+        return Call(
+            *(scope, receive, self.models, self.draining, self.rollout, self.drain, begun, charge),
+            lambda: self.draining,
+        )
 
     async def _pass_on(self, call: Call, send: Send, id: str) -> int:
         """Let BentoML answer, under our limits. Returns the status it sent."""

@@ -17,7 +17,7 @@ from service.web.http.route import JSON, Answer, Route
 from service.web.kserve import routes as kserve
 from service.web.operations import admin, probes
 from service.web.pages import routes as pages
-from service.web.v1 import addresses, cards, interpolations, samples
+from service.web.v1 import addresses, cards, datasets, interpolations, samples
 
 
 async def get_document(call: Call) -> Reply:
@@ -37,7 +37,7 @@ _DOCUMENT = Route(
     {200: Answer("OpenAPI 3.1.", {JSON: dict[str, Any]})},
 )
 ROUTES = [
-    *(*samples.ROUTES, *interpolations.ROUTES, *cards.ROUTES, *addresses.ROUTES),
+    *(*samples.ROUTES, *datasets.ROUTES, *interpolations.ROUTES, *cards.ROUTES, *addresses.ROUTES),
     *(*openai.ROUTES, *bento.ROUTES),
     *kserve.ROUTES,
     *(*admin.ROUTES, *probes.ROUTES),

@@ -1,6 +1,5 @@
 """`ganserve generate`: the service's own pictures, in files that loaders read, whatever happened meanwhile."""
 
-import io
 import json
 import os
 import signal
@@ -10,50 +9,13 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
-from PIL import Image
 
-from ganserve.generating.command import generate
-from service.generator import loading
-from service.generator.latents import latents, truncate
-from service.settings import Settings
 from tests import generators
-from tests.generators import CLASSES, Tiny
+from tests.generating.written import pixels, run, served
+from tests.generators import Tiny
 from tests.system.serving import ROOT
 from tests.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
-    files = {
-        "tiny": Tiny().file(),
-        "colour": Tiny(image=(3, 16, 16), weights_seed=1).file(),
-        "bare": Tiny(classes=None).file(),
-    }
-    return generators.folder(tmp_path_factory.mktemp("models"), files)
-
-
-def run(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(
-        generate, [str(word) for word in words], env={"GANSERVE_ENGINE": "onnxruntime"}
-    )
-    assert result.exit_code == code, result.output
-    return result
-
-
-def served(folder: Path, seeds: range, labels: list[int] | None, truncation: float = 1.0) -> np.ndarray:
-    """The service's images, uint8 [N, H, W, C], all in one pass."""
-    loaded = loading.load(loading.read(folder / "generator.onnx"), Settings(engine="onnxruntime"))
-    z = truncate(latents(seeds, loaded.contract.z_dim), truncation)
-    images = loaded.engine.wide(z, None if labels is None else np.array(labels, np.int64))
-    return images.transpose(0, 2, 3, 1)
-
-
-def pixels(file: object) -> np.ndarray:
-    with Image.open(file) as image:  # pyright: ignore[reportArgumentType]
-        return np.atleast_3d(np.asarray(image))
 
 
 def test_npz_has_the_services_pictures_in_the_order_of_the_seeds(models, tmp_path):
@@ -94,28 +56,6 @@ def test_tar_has_webdatasets_pairs_in_shards(models, tmp_path):
                 assert int(content.read()) == seed % 10
                 seed += 1
     assert seed == 25
-
-
-def test_parquet_has_the_hubs_columns_and_a_card(models, tmp_path):
-    run("--model", models / "tiny", "--n", 12, "--shard-images", 6, "--out", tmp_path / "train.parquet")
-    table = pq.read_table(tmp_path / "train-00001-of-00002.parquet")
-    assert table.column("seed").to_pylist() == list(range(6, 12))
-    assert table.column("label").to_pylist() == [seed % 10 for seed in range(6, 12)]
-    features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
-    assert features["image"] == {"_type": "Image"}
-    assert features["label"]["names"] == list(CLASSES)
-    drawn = [pixels(io.BytesIO(row["bytes"])) for row in table.column("image").to_pylist()]
-    assert np.array_equal(drawn, served(models / "tiny", range(6, 12), [seed % 10 for seed in range(6, 12)]))
-    card = (tmp_path / "README.md").read_text()
-    assert "- train-00000-of-00002.parquet\n" in card
-    assert "12 images of tiny" in card
-
-
-def test_a_readme_of_others_is_not_overwritten(models, tmp_path):
-    (tmp_path / "README.md").write_text("mine")
-    said = run("--model", models / "tiny", "--n", 3, "--out", tmp_path / "a.parquet", code=1).output
-    assert "README.md exists" in said
-    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
 def test_an_unconditional_model_has_one_folder_and_no_labels(models, tmp_path):
@@ -177,7 +117,7 @@ def test_a_set_that_was_killed_and_interrupted_is_the_one_that_was_not(models, t
     assert json.loads(run(*words, "--out", place, "--json").output)["drawn"] == 0
 
 
-@pytest.mark.parametrize("out", ["set.tar", "set.npz", "set.parquet", "set"])
+@pytest.mark.parametrize("out", ["set.tar", "set.npz", "set"])
 def test_verify_sees_what_was_changed(models, tmp_path, out):
     folder = tmp_path / "sets"
     run("--model", models / "tiny", "--n", 20, "--shard-images", 10, "--out", folder / out)

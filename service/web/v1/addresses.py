@@ -46,7 +46,7 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
         return Reply(307, "text/plain", b"", {"location": location, "cache-control": "no-cache"})
     # Another engine or precision may change low bits, so the tag of the bytes names them.
     engine = generator.engine
-    etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}-{truncation}"'
+    etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}-{truncation}{"-xmp" * (generator.provenance is not None)}"'
     headers = {"etag": etag, "cache-control": IMMUTABLE if call.charge is None else PRIVATE}
     if _matches(header(call.scope, b"if-none-match"), etag):
         return Reply(304, MEDIA_TYPES[format], b"", headers)
