@@ -36,9 +36,12 @@ class NotInstalled(click.ClickException):
 class AnyWords(click.Command):
     """All that follows belongs to another command line."""
 
-    def __init__(self, name: str, code: str, extra: str, help: str) -> None:
+    def __init__(self, name: str, code: str, extra: str, help: str, without: str = "") -> None:
+        """without: the option that does without the extra."""
+
         def run(words: tuple[str, ...]) -> None:
-            _need(extra)
+            if not (without and any(word.partition("=")[0] == without for word in words)):
+                _need(extra)
             _become(["-c", code, *words], _environment())
 
         super().__init__(
@@ -74,6 +77,20 @@ import_ = AnyWords(
     "from ganserve.importing.command import import_command; import_command(prog_name='ganserve import')",
     "serve",
     "Make a model of anyone's trained generator: ONNX, a PyTorch module, a folder of the Hub.",
+)
+generate = AnyWords(
+    "generate",
+    "from ganserve.generating.command import generate; generate(prog_name='ganserve generate')",
+    "serve",
+    "Draw a set of images into files, on every core, without a server: folders, tar, Parquet, npz.",
+    without="--url",
+)
+verify = AnyWords(
+    "verify",
+    "from ganserve.generating.picture import verify; verify(prog_name='ganserve verify')",
+    "serve",
+    "Is a picture the image that it says it is? Drawn again here, or by a server.",
+    without="--url",
 )
 
 
@@ -137,7 +154,7 @@ def serve(
     _become(words, environ)
 
 
-PROGRAMS = [serve, import_, admin, training, train]
+PROGRAMS = [serve, import_, generate, verify, admin, training, train]
 
 
 def _need(extra: str) -> None:

@@ -4,7 +4,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import httpx
@@ -71,6 +71,22 @@ class Server:
             if self._on_wait:
                 self._on_wait(pause, error)
             time.sleep(pause)
+
+    def lines(self, path: str, fields: dict[str, Any]) -> Generator[str, None, None]:
+        """The lines of a long answer to a JSON body, as they come; `timeout` is from one to the next.
+
+        Raises Unreachable, also where it breaks off in the middle; Refused.
+        """
+        try:
+            with self._http.stream("POST", path, json=fields, timeout=self.timeout) as response:
+                if not response.is_success:
+                    response.read()
+                    raise refusal(response.status_code, response.headers, response.content)
+                yield from response.iter_lines()
+        except httpx.HTTPError as error:
+            raise Unreachable(
+                f"{self.url}: the answer broke off: {one_line(str(error)) or type(error).__name__}."
+            ) from None
 
 
 def server_url(text: str) -> httpx.URL:

@@ -118,6 +118,15 @@ class Charge:
                 quota.take(amount)
         self.requests, self.images = 1, images
 
+    def take_more(self, images: int, now: float) -> None:
+        """So many images more of a request that was taken. Raises QuotaExceeded, with nothing taken."""
+        quota = self.key.images
+        if quota is not None:
+            if seconds := quota.wait_seconds(images, now):
+                raise QuotaExceeded(f"The key {self.key.name} has used up its images.", seconds)
+            quota.take(images)
+        self.images += images
+
     def settle(self, code: int) -> None:
         """The request was answered with `code`."""
         metrics.child(metrics.key_requests, self.key.name, code).inc()

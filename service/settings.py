@@ -103,6 +103,14 @@ class Settings:
         low=1,
         high=100_000,
     )
+    max_dataset_images: int = _setting(
+        1_000_000, "Largest `n` of one request to `/v1/datasets`; 0: none is answered.", low=0, high=2**53
+    )
+    provenance: str = _setting(
+        "off",
+        "Whether PNG, WebP and JPEG say what made them, as XMP: model, version, engine, seeds, labels, truncation. `on` changes the bytes and tags of pictures, not their pixels.",
+        choices=("off", "on"),
+    )
     max_body_bytes: int = _setting(
         4 * 2**20, "Largest request body; a larger one gets 413.", low=1024, high=2**30
     )

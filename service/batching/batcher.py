@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.batching.admission import Admission
+from service.batching.background import Background
 from service.batching.forward_pass import Line, Outcome, Pass
 from service.batching.lanes import TOO_LATE, Lanes
 from service.batching.request_queue import Request, RequestQueue, Settle, Timing
@@ -55,6 +56,7 @@ class Batcher:
             max_queue_images if most_request_images is None else most_request_images,
             max_wait_seconds,
         )
+        self.background = Background(lanes)
         self._lanes = Lanes(lanes, encode_threads, self._settle, cores)
         self._accepted: dict[Request, Line] = {}
         self._ending: set[Line] = set()
@@ -114,12 +116,14 @@ class Batcher:
         finish: Callable[[NDArray[np.uint8]], Any],
         timing: Timing | None = None,
         effort: int = 1,
+        background: bool = False,
     ) -> Any:
         """finish(images of these latents), whichever batches their pieces travel in.
 
         z: float32 [n, z_dim], finite, or the seeds of it; label: n classes, in range, or None; deadline: time.monotonic() seconds.
         finish: called with uint8 [n, C, H, W], in the order asked, on whichever thread ran the last pass.
-        timing: is filled in. effort: what a byte of pixels takes `finish`, as Request has it.
+        timing: is filled in. effort: what a byte of pixels takes `finish`, as Request has it. background: whether nobody waits for it on
+        the spot, so that what does need not stand back (background.py).
         Raises QueueFull or Draining before anything is queued; DeadlinePassed; EngineFailed, to the
         requests that fail alone, too; whatever `finish` raises. Cancelling drops what has not begun.
         """
@@ -133,7 +137,7 @@ class Batcher:
             else:
                 future.set_exception(error)
 
-        request = self.enqueue(line, z, label, deadline, finish, settle, timing, effort)
+        request = self.enqueue(line, z, label, deadline, finish, settle, timing, effort, background)
         try:
             return await future
         except asyncio.CancelledError:
@@ -150,6 +154,7 @@ class Batcher:
         settle: Settle,
         timing: Timing | None = None,
         effort: int = 1,
+        background: bool = False,
     ) -> Request:
         """As `submit`, for callers on the event loop that need no task to wait in.
 
@@ -160,6 +165,8 @@ class Batcher:
         request = Request(z, label, deadline, now, finish, loop, settle, timing or Timing(), effort)
         self._admit(line, request.n, deadline - now)
         self.admission.take(line, request.n)
+        if not background:
+            self.background.asked_at = now
         self._accepted[request] = line
         if deadline < self._next_deadline:
             self._watch_deadline(loop, deadline, now)
@@ -172,6 +179,10 @@ class Batcher:
             metrics.dropped.labels("disconnect").inc()
             self._accepted[request].count("disconnect")
             self._leave(request)
+
+    async def background_turn(self, line: Line) -> int:
+        """Wait until work that can wait may have a pass, which background.release ends. Returns how many images it may have."""
+        return await self.background.turn(line, lambda: not self._accepted)
 
     def give_way(self) -> None:
         """Let the event loop turn once more before its next pass."""
@@ -210,9 +221,11 @@ class Batcher:
         self.admission.give_back(line, request.n)
         if request.begun < request.n:
             self._lanes.discard(line, request)
-        if not self._accepted and self._deadline_timer:
-            self._deadline_timer.cancel()
-            self._next_deadline = inf
+        if not self._accepted:
+            self.background.wake()
+            if self._deadline_timer:
+                self._deadline_timer.cancel()
+                self._next_deadline = inf
         if line in self._ending:
             self._remove_if_idle(line)
         return line

@@ -17,7 +17,7 @@ from service.drawing import formats
 from service.drawing.fields import SCALARS, FirstSeed, Label, ModelName, Timeout, Truncation
 from service.drawing.formats import Format, Quality
 from service.errors import InvalidField
-from service.generator import images
+from service.generator import images, provenance
 from service.generator.contract import Contract
 from service.generator.latents import MAX_SEED, Seeded, rows_of
 from service.registry.model import Model
@@ -220,7 +220,24 @@ def _encode(draw: Draw, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
     if encoding.format == "json":
         return _encode_json(draw, pixels, encoding.include_z)
     image = pixels[0] if len(pixels) == 1 else images.grid(pixels)
-    return formats.picture(image, encoding.format, encoding.quality)
+    truncation = draw.z.truncation if isinstance(draw.z, Seeded) else 1.0
+    return picture(draw.model, encoding.format, image, draw.seeds, draw.label, truncation, encoding.quality)
+
+
+def picture(
+    model: Model,
+    format: str,
+    image: NDArray[np.uint8],
+    seeds: Sequence[int] | None,
+    label: Sequence[int] | None,
+    truncation: float,
+    quality: int | None = None,
+) -> bytes:
+    """An image, or a grid of several, as a file, which says what made it where the model was told to."""
+    encoded = formats.picture(image, format, quality)
+    if model.provenance is None:
+        return encoded
+    return provenance.embed(encoded, provenance.packet(model.provenance, seeds, label, truncation))
 
 
 def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> bytes:
@@ -230,7 +247,14 @@ def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> byte
         JsonImage(
             label=None if draw.label is None or contract.classes is None else contract.classes[draw.label[i]],
             seed=None if draw.seeds is None else draw.seeds[i],
-            image=images.png(pixels[i]),
+            image=picture(
+                draw.model,
+                "png",
+                pixels[i],
+                None if draw.seeds is None else draw.seeds[i : i + 1],
+                None if draw.label is None else draw.label[i : i + 1],
+                draw.z.truncation if isinstance(draw.z, Seeded) else 1.0,
+            ),
             z=None if z is None else z[i, : contract.z_dim].tolist(),
         )
         for i in range(len(pixels))

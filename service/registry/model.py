@@ -11,6 +11,7 @@ from service.generator import loading
 from service.generator.contract import Contract
 from service.generator.engine import Engine
 from service.generator.loading import FILE, Loaded
+from service.generator.provenance import Maker
 from service.settings import Settings
 
 log = logging.getLogger("bentoml.ganserve.models")
@@ -41,6 +42,8 @@ class Model:
         """As loading.File has it, and `created`."""
         self.created = 0
         self.load_seconds = 0.0
+        self.provenance: Maker | None = None
+        """What pictures say of what made them; None: nothing."""
         self.on_demand = False
         """Whether it was left idle once: nothing depends on it being ready."""
         self.loaded_at = self.used_at = 0.0
@@ -66,6 +69,9 @@ class Model:
             self._fail(f"{type(error).__name__}: {error}")
             log.exception("model %s", self.name, extra={"event": "model_failed", "model": self.name})
         else:
+            if settings.provenance == "on":
+                engine = self._loaded.engine
+                self.provenance = Maker(self.name, self.version, engine.name, engine.precision)
             self.load_seconds = time.monotonic() - begun
             self.loaded_at = self.used_at = time.monotonic()
             metrics.model_loads.labels(self.name).inc()

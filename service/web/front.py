@@ -26,8 +26,11 @@ from service.web.http.asgi import (
     Reply,
     Scope,
     Send,
+    Streamed,
     header,
     send_reply,
+    send_streamed,
+    unless_client_goes,
 )
 from service.web.routes import STATIC, find, scope_of
 
@@ -103,9 +106,13 @@ class Front:
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
             assert row.handler is not None
             reply = await row.handler(self.call(scope, receive, begun, charge), **parameters)
-            reply = await compression.encoded(scope, reply)
             code = reply.status
-            await send_reply(send, reply, id)
+            if isinstance(reply, Streamed):
+                await unless_client_goes(receive, send_streamed(send, reply, id))
+            else:
+                reply = await compression.encoded(scope, reply)
+                code = reply.status
+                await send_reply(send, reply, id)
         except ClientGone:
             code = CLIENT_GONE
         except Exception as error:
@@ -146,7 +153,10 @@ class Front:
 
     def call(self, scope: Scope, receive: Receive, begun: float, charge: Charge | None) -> Call:
         """A request that was let in."""
-        return Call(scope, receive, self.models, self.draining, self.rollout, self.drain, begun, charge)
+        return Call(
+            *(scope, receive, self.models, self.draining, self.rollout, self.drain, begun, charge),
+            lambda: self.draining,
+        )
 
     async def _static(self, scope: Scope, receive: Receive) -> Reply:
         """The whole of a file that BentoML has, which answers for a part of one, or for none that is new."""

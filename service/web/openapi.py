@@ -127,7 +127,7 @@ def _fill_in(properties: Object, settings: Settings) -> None:
     n = properties.get("n", {})
     for kind in n.get("anyOf", [n]):
         if kind.get("type") == "integer":
-            kind["maximum"] = settings.max_images_per_request
+            kind.setdefault("maximum", settings.max_images_per_request)
 
 
 def _codes(routes: Iterable[Route]) -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, MutableMapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -39,6 +40,15 @@ class Reply(Struct):
     headers: dict[str, str] = {}
 
 
+class Streamed(Struct):
+    """A reply whose body is sent as it is made; its head before that, so that nothing can be refused any more."""
+
+    media_type: str
+    parts: AsyncGenerator[bytes, None]
+    headers: dict[str, str] = {}
+    status: int = 200
+
+
 @dataclass(slots=True)
 class Call:
     """One HTTP request on its way to a route's function."""
@@ -53,6 +63,8 @@ class Call:
     """When its head came, in time.monotonic() seconds: what it may take, it may take from then on."""
     charge: Charge | None = None
     """Of the API key, where keys are configured."""
+    is_draining: Callable[[], bool] = bool
+    """As `draining`, but now."""
 
     def take(self, images: int) -> None:
         """Count the request and so many images against the key's quotas. Raises QuotaExceeded."""
@@ -104,6 +116,18 @@ async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
     headers.append((b"x-request-id", request_id.encode("latin-1")))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+async def send_streamed(send: Send, reply: Streamed, request_id: str) -> None:
+    """Send `reply` as fast as the client takes it: uvicorn's `send` waits while too much of it is not taken."""
+    headers = [(b"content-type", reply.media_type.encode("latin-1"))]
+    headers += [(key.encode("latin-1"), value.encode("latin-1")) for key, value in reply.headers.items()]
+    headers.append((b"x-request-id", request_id.encode("latin-1")))
+    async with aclosing(reply.parts) as parts:
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        async for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def unless_client_goes(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

@@ -22,9 +22,9 @@ from service.errors import (
     UnknownModel,
     UnsupportedType,
 )
-from service.web.http.asgi import Reply
+from service.web.http.asgi import Reply, Streamed
 
-Handler = Callable[..., Awaitable[Reply]]
+Handler = Callable[..., Awaitable[Reply | Streamed]]
 Content = Mapping[str, Any]
 """Media type -> the type whose schema a body of it has."""
 Errors = Sequence[type[RequestError | ServiceError]]

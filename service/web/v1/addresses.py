@@ -83,7 +83,7 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
         return Reply(307, "text/plain", b"", headers if match[2] else headers | {"vary": "accept"})
     # Another engine or precision may change low bits, so the tag of the bytes names them.
     engine = generator.engine
-    etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}{_NO_TAG.sub("-", query)}"'
+    etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}{_NO_TAG.sub("-", query)}{"-xmp" * (generator.provenance is not None)}"'
     headers = {"etag": etag, "cache-control": IMMUTABLE if call.charge is None else PRIVATE}
     media_type = MEDIA_TYPES[encoding.format]
     if _matches(header(call.scope, b"if-none-match"), etag):

@@ -1,0 +1,142 @@
+"""Pictures straight from a model's file: the engine, the checks and the bits of the service, without HTTP."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganserve.generating.formats import Drawn
+from ganserve.generating.in_order import in_order
+from ganserve.generating.plan import Block, Origin, Plan, Refused
+from ganserve.programs import APP
+from service.errors import GanserveError
+from service.generator import images, provenance
+from service.generator.engine import Forward
+from service.generator.latents import latents, truncate
+from service.generator.loading import FILE, load, read
+from service.settings import from_environment
+
+_AHEAD_PER_THREAD = 2
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """uint8 [N, C, H, W]."""
+
+    block: Block
+    images: NDArray[np.uint8]
+    maker: provenance.Maker | None
+    """None: no metadata."""
+    truncation: float
+
+    def pixels(self) -> NDArray[np.uint8]:
+        return self.images.transpose(0, 2, 3, 1)
+
+    def pngs(self) -> list[bytes]:
+        pngs = [images.png(image) for image in self.images]
+        if self.maker is None:
+            return pngs
+        seeds, labels = self.block.seeds, self.block.labels
+        return [
+            provenance.embed(
+                png,
+                provenance.packet(
+                    self.maker, seeds[i : i + 1], None if labels is None else [labels[i]], self.truncation
+                ),
+            )
+            for i, png in enumerate(pngs)
+        ]
+
+
+class LocalModel:
+    """A model in this process, as the service loads it: GANSERVE_ENGINE and the other variables hold here too."""
+
+    def __init__(self, address: str) -> None:
+        """address: a file, a folder, or a name with or without @version, under GANSERVE_MODELS or shipped.
+
+        Raises Refused.
+        """
+        try:
+            settings = from_environment()
+            path, name, version = _find(address, settings.models)
+            file = read(path, name, version)
+            loaded = load(file, settings)
+        except (GanserveError, OSError) as error:
+            raise Refused(f"{address}: {error}") from None
+        contract, engine = loaded.contract, loaded.engine
+        image = contract.image
+        self.origin = Origin(
+            file.name,
+            file.version,
+            engine.name,
+            engine.precision,
+            contract.classes or (),
+            contract.slugs if contract.classes else (),
+            (image.channels, image.height, image.width),
+        )
+        self.most_batch = loaded.max_batch
+        self.has_truncation = loaded.findings.truncation
+        self.engine = engine
+        self.contract = contract
+        self._maker = provenance.Maker(file.name, file.version, engine.name, engine.precision)
+
+    def label_of(self, name: str) -> int | None:
+        """The class of a name, in any case, a slug or an index; None if there is none."""
+        label = self.contract.label_of(name)
+        if label is None and name.isascii() and name.isdigit() and int(name) < self.contract.class_count:
+            return int(name)
+        return label
+
+    def encoded(
+        self, plan: Plan, blocks: Iterable[Block], metadata: bool, encode: Callable[[Drawn], Any]
+    ) -> Iterator[tuple[Block, Any]]:
+        """Each block with what `encode` makes of its pictures, in order; both on every core."""
+        free: SimpleQueue[Forward] = SimpleQueue()
+        for lane in self.engine.lanes:
+            free.put(lane)
+        # An accelerator must not wait for what is encoded; on CPU a lane is a core.
+        threads = len(self.engine.lanes) + (os.cpu_count() or 1) * bool(self.engine.buckets)
+        maker = self._maker if metadata else None
+
+        def work(block: Block) -> Any:
+            forward = free.get()
+            try:
+                drawn = self._draw(forward, block, plan.truncation)
+            finally:
+                free.put(forward)
+            return encode(Pictures(block, drawn, maker, plan.truncation))
+
+        with closing(in_order(work, blocks, threads, threads * (1 + _AHEAD_PER_THREAD))) as done:
+            yield from done
+
+    def _draw(self, forward: Forward, block: Block, truncation: float) -> NDArray[np.uint8]:
+        """uint8 [N, C, H, W]."""
+        drawn = np.empty((len(block.seeds), *self.origin.image), np.uint8)
+        for begin in range(0, len(drawn), self.most_batch):
+            part = slice(begin, begin + self.most_batch)
+            z = truncate(latents(block.seeds[part], self.contract.z_dim), truncation)
+            label = None if block.labels is None else np.array(block.labels[part], np.int64)
+            drawn[part] = forward(z, label)
+        return drawn
+
+
+def _find(address: str, models: Path) -> tuple[Path, str, str]:
+    """A model's file, its name where that is not its folder's, and the version that it must be, if one is asked for."""
+    path = Path(address)
+    if path.is_file():
+        return path, "" if path.name == FILE else path.stem.lower(), ""
+    if path.is_dir():
+        return path / FILE, path.resolve().name, ""
+    name, _, version = address.partition("@")
+    for folder in (models, APP / "models"):
+        if name and "/" not in name and (found := folder / name / FILE).is_file():
+            return found, name, version
+    raise Refused(
+        f"There is no model '{address}': name a folder with {FILE}, or one of {models} or of the package."
+    )

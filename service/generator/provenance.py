@@ -1,0 +1,83 @@
+"""What made a picture, inside its file: as XMP, in the place that PNG, WebP and JPEG each have for it.
+
+Any reader of XMP sees that the picture was made by a trained model (IPTC's DigitalSourceType), and which image of which
+model it is; `ganserve verify` draws it again by that. The same image has the same bytes: nothing here has a date.
+"""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_PACKET = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
+    ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+    ' Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"'
+    ' xmlns:ganserve="urn:ganserve:picture:1"{}/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
+)
+_PNG, _PNG_HEAD_BYTES = b"\x89PNG\r\n\x1a\n", 33
+_JPEG, _JFIF, _JPEG_XMP = b"\xff\xd8", b"\xff\xe0", b"http://ns.adobe.com/xap/1.0/\0"
+_HAS_XMP, _HAS_ALPHA = 0x04, 0x10  # of VP8X
+
+
+class Maker(NamedTuple):
+    """Of every picture of a model that is loaded."""
+
+    model: str
+    version: str
+    engine: str
+    precision: str
+
+
+def packet(
+    maker: Maker, seeds: Sequence[int] | None, labels: Sequence[int] | None, truncation: float
+) -> bytes:
+    """The XMP of one image, or of a grid of several.
+
+    seeds: consecutive; None where z was given, which no address stands for. labels: one an image; None for an
+    unconditional model.
+    """
+    facts = {
+        "model": maker.model,
+        "version": maker.version,
+        "engine": f"{maker.engine}/{maker.precision}",
+        "truncation": repr(float(truncation)),
+    }
+    if seeds is not None:
+        facts["seeds"] = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+    if labels is not None:
+        facts["labels"] = ",".join(map(str, labels[:1] if len(set(labels)) == 1 else labels))
+    # None of them has a character that XML would want escaped: names of models are held to a pattern.
+    return _PACKET.format("".join(f' ganserve:{name}="{value}"' for name, value in facts.items())).encode()
+
+
+def embed(picture: bytes, xmp: bytes) -> bytes:
+    """The same picture with `xmp` in it; as it was, where it is none of PNG, WebP and JPEG."""
+    if picture.startswith(_PNG):
+        named = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + xmp
+        chunk = b"".join((struct.pack(">I", len(named) - 4), named, struct.pack(">I", zlib.crc32(named))))
+        return picture[:_PNG_HEAD_BYTES] + chunk + picture[_PNG_HEAD_BYTES:]
+    if picture.startswith(_JPEG):
+        begin = 2
+        if picture.startswith(_JFIF, begin):  # which is to come first
+            begin += 2 + int.from_bytes(picture[4:6])
+        segment = b"\xff\xe1" + struct.pack(">H", 2 + len(_JPEG_XMP) + len(xmp)) + _JPEG_XMP + xmp
+        return picture[:begin] + segment + picture[begin:]
+    if picture.startswith(b"RIFF") and picture[8:16] == b"WEBPVP8L":
+        return _webp(picture, xmp)
+    return picture
+
+
+def _webp(picture: bytes, xmp: bytes) -> bytes:
+    """picture: a lossless WebP without metadata, as images.webp makes it."""
+    bits = int.from_bytes(picture[21:25], "little")  # after a signature of one byte
+    sides = bits & 0x3FFF, bits >> 14 & 0x3FFF  # each less 1, in 14 bits
+    flags = _HAS_XMP | (_HAS_ALPHA if bits >> 28 & 1 else 0)
+    extended = struct.pack("<B3x", flags) + b"".join(side.to_bytes(3, "little") for side in sides)
+    chunks = b"".join((_riff(b"VP8X", extended), picture[12:], _riff(b"XMP ", xmp)))
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+
+
+def _riff(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
