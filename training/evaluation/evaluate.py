@@ -16,12 +16,9 @@ from training.evaluation.quality.comparison import (
     Sample,
     Value,
     beside,
-    by_name,
-    class_accuracies,
-    class_diversities,
     in_pixels,
-    judged,
     look,
+    measured,
     memorisation,
 )
 from training.evaluation.quality.frechet import frechet_error
@@ -129,25 +126,14 @@ def generated(source: Source, size: int, several: int, advance: Callable[[int], 
 
 def verdict(bench: Bench, samples: Sequence[Sample], classes: Sequence[str]) -> Verdict:
     """samples: the draws of a generator. classes: none where it is not told the class."""
-    drawn, accuracies, diversities = [], [], []
-    for i, sample in enumerate(samples):
-        seen = look(bench.judge, sample)
-        values = judged(bench.held_out, seen)
-        if i == 0:
-            error = frechet_error(bench.held_out.features, seen.features, RESAMPLES)
-            values["frechet_distance"] = values["frechet_distance"]._replace(standard_error=error)
-        drawn.append(values)
-        accuracies.append(class_accuracies(seen, classes) if classes else {})
-        by_class = class_diversities(bench.held_out, seen) if classes else {}
-        diversities.append(by_name(by_class, classes, len(sample.images)))
-    return Verdict(
-        bench.settings,
-        bench.judge.train_accuracy,
-        bench.judge.test_accuracy,
-        beside(drawn, bench.floors),
-        beside(accuracies, bench.class_floors),
-        beside(diversities, bench.diversity_floors),
-    )
+    real, judge = bench.held_out, bench.judge
+    looks = [look(judge, sample) for sample in samples]
+    drawn = [measured(real, seen, classes) for seen in looks]
+    error, figures = frechet_error(real.features, looks[0].features, RESAMPLES), drawn[0].figures
+    figures["frechet_distance"] = figures["frechet_distance"]._replace(standard_error=error)
+    parts = zip(zip(*drawn, strict=True), zip(*bench.floors, strict=True), strict=True)
+    found = [beside(values, floors) for values, floors in parts]
+    return Verdict(bench.settings, judge.train_accuracy, judge.test_accuracy, *found)
 
 
 def check_match(source: Source, dataset: Dataset) -> None:

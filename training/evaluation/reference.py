@@ -11,15 +11,13 @@ from rich.progress import Progress
 from training.data.dataset import Dataset
 from training.errors import UserError
 from training.evaluation.quality.comparison import (
+    Measured,
     Sample,
     Seen,
     Value,
-    by_name,
-    class_accuracies,
-    class_diversities,
     in_pixels,
-    judged,
     look,
+    measured,
     memorisation,
 )
 from training.evaluation.quality.judge import Judge
@@ -44,9 +42,7 @@ class Bench:
     settings: JudgeSettings
     judge: Judge
     held_out: Seen
-    floors: list[dict[str, Value]]
-    class_floors: list[dict[str, Value]]
-    diversity_floors: list[dict[str, Value]]
+    floors: list[Measured]
 
 
 @dataclass(frozen=True)
@@ -114,14 +110,9 @@ def size_of(dataset: Dataset, judges: Sequence[JudgeSettings], count: int) -> in
 
 
 def bench(dataset: Dataset, settings: JudgeSettings, judge: Judge, held_out: Sample) -> Bench:
-    real, names, size = look(judge, held_out), dataset.class_names, len(held_out.images)
-    found = Bench(settings, judge, real, [], [], [])
-    for sample in floor_samples(dataset, settings, size):
-        seen = look(judge, sample)
-        found.floors.append(judged(real, seen))
-        found.class_floors.append(class_accuracies(seen, names))
-        found.diversity_floors.append(by_name(class_diversities(real, seen), names, size))
-    return found
+    real, unseen = look(judge, held_out), floor_samples(dataset, settings, len(held_out.images))
+    floors = [measured(real, look(judge, sample), dataset.class_names) for sample in unseen]
+    return Bench(settings, judge, real, floors)
 
 
 def floor_samples(dataset: Dataset, settings: JudgeSettings, size: int) -> list[Sample]:

@@ -137,9 +137,21 @@ def class_diversities(real: Seen, other: Seen) -> dict[int, float]:
     return {label: found[label] / unit[label] for label in unit if label in found}
 
 
-def by_name(values: dict[int, float], class_names: Sequence[str], images: int) -> dict[str, Value]:
-    """images: of all classes together."""
-    return {class_names[label]: Value(value, images // len(class_names)) for label, value in values.items()}
+class Measured(NamedTuple):
+    """A sample in a judge's eyes: its figures, and those of each class by name, none where it has no labels."""
+
+    figures: dict[str, Value]
+    class_accuracies: dict[str, Value]
+    class_diversities: dict[str, Value]
+
+
+def measured(real: Seen, other: Seen, class_names: Sequence[str]) -> Measured:
+    if other.labels is None:
+        return Measured(judged(real, other), {}, {})
+    accuracies = class_accuracies(other, class_names)
+    apart = {class_names[label]: value for label, value in class_diversities(real, other).items()}
+    diversities = {name: Value(value, accuracies[name].images) for name, value in apart.items()}
+    return Measured(judged(real, other), accuracies, diversities)
 
 
 def _mean(values: Iterable[float]) -> float:
