@@ -19,21 +19,21 @@ _DCGAN = _PLAIN | {"network": "dcgan", "width": 48, "batch_norm_d": True, "loss"
                    "lr_g": 2e-4, "lr_d": 2e-4, "beta1": 0.5, "beta2": 0.999, "batch": 64}  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # Goodfellow et al. 2014, Algorithm 1, to the letter: G descends log(1 - D(G(z))). At gan's rates D is sure
-    # of every fake within 100 updates, and G's gradient is gone for good: so G is fast here, and D slow.
+    # Goodfellow et al. 2014, Eq. 1: G descends log(1 - D(G(z))). At gan's rates D is sure of every fake within
+    # 100 updates, and G's gradient is gone for good: so G is fast here, and D slow, which is not theirs.
     "gan-minimax": _GAN | {"loss": "minimax", "lr_g": 1.0, "lr_d": 0.02},
-    # The same with the loss of its section 3, which the authors really used.
+    # The same with the loss of its section 3, which the authors' code used; rates and momentum are constant here.
     "gan": _GAN,
     # Mirza and Osindero 2014: both networks are told the class.
     "cgan": _GAN | {"conditional": True},
     # Radford et al. 2016, told the class.
     "dcgan": _DCGAN,
-    # Mao et al. 2017 on DCGAN's networks, with a = 0 and b = c = 1.
+    # Mao et al. 2017 on DCGAN's networks, with a = 0 and b = c = 1, told the class too.
     "lsgan": _DCGAN | {"loss": "least_squares"},
-    # Arjovsky et al. 2017. Half the batch, and 10 times their learning rate, which needs days.
+    # Arjovsky et al. 2017, told the class. Half the batch, and 10 times their learning rate, which needs days.
     "wgan": _DCGAN | {"loss": "wasserstein", "d_steps": 5, "weight_clip": 0.01, "batch": 32,
                       "optimiser": "rmsprop", "lr_g": 5e-4, "lr_d": 5e-4, "beta2": 0.99},
-    # Gulrajani et al. 2017: no batch norm in the critic. Half the batch, 5 times their learning rate.
+    # Gulrajani et al. 2017, told the class: no batch norm in the critic. Half the batch, 5 times their learning rate.
     "wgan-gp": _DCGAN | {"loss": "wasserstein", "d_steps": 5, "gp_weight": 10.0, "batch_norm_d": False, "batch": 32,
                          "lr_g": 5e-4, "lr_d": 5e-4, "beta1": 0.0, "beta2": 0.9},
     # Berthelot et al. 2017: their widest gamma; 10 times their learning rate, k_t 30 times as quick.
@@ -47,8 +47,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ns-r1": {"network": "residual", "width": 32, "attention": True, "loss": "non_saturating", "d_steps": 1,
               "r1_gamma": 0.2, "r1_gamma_end": 0.04, "r1_every": 8,
               "lr_g": 1e-3, "lr_d": 1e-3, "beta1": 0.0, "beta2": 0.99, "batch": 32},
-    # Huang et al. 2024: relativistic pairing, R1 and R2, on the shipped networks without attention.
-    "r3gan": {"network": "residual", "width": 32, "attention": False, "loss": "relativistic", "d_steps": 1,
+    # The loss of R3GAN (Huang et al. 2024), which is relativistic pairing of Jolicoeur-Martineau 2019, with R1 and R2; not its
+    # networks without norms, nor both penalties in every update: the networks are the shipped ones without attention.
+    "rpgan": {"network": "residual", "width": 32, "attention": False, "loss": "relativistic", "d_steps": 1,
               "r1_gamma": 0.2, "r1_gamma_end": 0.04, "r1_every": 4, "r2": True,
               "lr_g": 1e-3, "lr_d": 1e-3, "beta1": 0.0, "beta2": 0.99, "batch": 32},
 }  # fmt: skip

@@ -119,8 +119,8 @@ def test_began_follows_its_balance_and_reports_its_convergence() -> None:
         )
 
 
-def test_r3gan_penalises_real_and_generated_images() -> None:
-    trainer, state, _ = start(narrow("r3gan"))
+def test_rpgan_penalises_real_and_generated_images() -> None:
+    trainer, state, _ = start(narrow("rpgan"))
     figures = train_step(trainer, state)
     assert {"penalty/R1", "penalty/R2"} <= set(figures)
 

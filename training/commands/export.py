@@ -19,9 +19,13 @@ from training.evaluation.generated import Source
 from training.evaluation.quality.judging import JUDGES, judges_of
 from training.evaluation.reference import Reference, reference
 from training.export.card import SAMPLES
-from training.export.export import add_precisions, export
+from training.export.export import add_figures, add_precisions, export
+from training.export.gate import require
 from training.export.precisions import open_precisions
 from training.run.checkpoint import load_generator
+
+# Of seeds, in file and card.
+DRAWS = 3
 
 
 @click.command("export")
@@ -31,6 +35,12 @@ from training.run.checkpoint import load_generator
     "only_precisions",
     is_flag=True,
     help="Instead of a run: judge the --model that is there in OpenVINO's fp32 and bf16, and add the figures to file and card.",
+)
+@click.option(
+    "--figures",
+    "only_figures",
+    is_flag=True,
+    help="Instead of a run: evaluate the --model that is there, and put the figures into file and card.",
 )
 @data(
     "The data set: with it the served file is evaluated, and the figures go into file and card.",
@@ -45,6 +55,16 @@ from training.run.checkpoint import load_generator
 @click.option(
     "--images", "count", type=click.IntRange(1), default=10_000, show_default=True, help="Images evaluated."
 )
+@click.option(
+    "--max-fid",
+    type=click.FloatRange(0, min_open=True),
+    help="Refuse a Fréchet distance of more times its floor, by any of the judges.",
+)
+@click.option(
+    "--min-class-accuracy",
+    type=click.FloatRange(0, 1),
+    help="Refuse a class accuracy below it, by any of the judges.",
+)
 @JUDGE_IMAGES
 @THREADS
 @CACHE
@@ -52,10 +72,13 @@ from training.run.checkpoint import load_generator
 def command(
     run: Path | None,
     only_precisions: bool,
+    only_figures: bool,
     data: Path | None,
     model: Path | None,
     judges: tuple[str, ...],
     count: int,
+    max_fid: float | None,
+    min_class_accuracy: float | None,
     judge_images: int | None,
     threads: int | None,
     cache: Path,
@@ -71,10 +94,26 @@ def command(
         torch.set_num_threads(threads)
     console, dataset = Console(stderr=True), None if data is None else load(data)
     chosen = judges_of(judges, judge_images)
+    if dataset is None and (max_fid, min_class_accuracy) != (None, None):
+        raise UserError("--max-fid and --min-class-accuracy need --data: nothing is measured without")
 
-    if run is None or only_precisions:
-        if run is not None or not only_precisions or model is None or dataset is None:
-            raise UserError("give either --run, or --precisions with --model and --data")
+    references: list[Reference] = []
+
+    def measure(source: Source) -> Evaluation:
+        assert dataset is not None
+        check_match(source, dataset)
+        references.append(reference(dataset, chosen, cache, progress, count))
+        evaluation = evaluate_beside(references[0], source, progress, count, DRAWS)
+        require(evaluation, max_fid, min_class_accuracy)
+        return evaluation
+
+    if run is None or only_precisions or only_figures:
+        if run is not None or only_precisions == only_figures or model is None or dataset is None:
+            raise UserError("give either --run, or --precisions or --figures with --model and --data")
+        if only_figures:
+            with threadpool_limits(threads), Progress(console=console) as progress:
+                add_figures(model, measure, threads or 0)
+            return
         sources = open_precisions(model, threads or 0)
         check_match(sources[0], dataset)
         with threadpool_limits(threads), Progress(console=console) as progress:
@@ -90,14 +129,6 @@ def command(
     console.print(
         f"Exporting {trained.spec.dataset} after {trained.images_seen:,} images ...", highlight=False
     )
-
-    references: list[Reference] = []
-
-    def measure(source: Source) -> Evaluation:
-        assert dataset is not None
-        check_match(source, dataset)
-        references.append(reference(dataset, chosen, cache, progress, count))
-        return evaluate_beside(references[0], source, progress, count)
 
     with threadpool_limits(threads), Progress(console=console) as progress:
         size = export(trained, model, measure if dataset else None, threads or 0, about_data)

@@ -1,6 +1,6 @@
 """How good the images are: figures of a checkpoint or a served file, each beside its floor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,20 @@ from training.errors import UserError
 from training.evaluation.generated import Source, images_of
 from training.evaluation.quality.comparison import (
     Figure,
+    Sample,
+    Value,
     beside,
-    class_accuracies,
     in_pixels,
-    judged,
     look,
+    measured,
     memorisation,
 )
-from training.evaluation.quality.judging import JudgeSettings
-from training.evaluation.reference import Reference, bar, draw, reference
+from training.evaluation.quality.frechet import frechet_error
+from training.evaluation.quality.judging import REMEMBERED, JudgeSettings, usefulness
+from training.evaluation.reference import Bench, Reference, bar, reference
+
+# Of the bootstrap; so many know the error to 7 %.
+RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,12 @@ class Verdict:
     """One judge, and its figures by name."""
 
     judge: JudgeSettings
+    train_accuracy: float
     test_accuracy: float
     figures: dict[str, Figure]
     class_accuracies: dict[str, Figure]
+    class_diversities: dict[str, Figure]
+    """How far apart a class's images are in features, over how far its real ones are."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,12 @@ class Evaluation:
     dataset: str
     split: str
     images: int
+    """In each draw."""
+    draws: int
     origin: dict[str, Any]
     verdicts: list[Verdict]
     pixels: dict[str, Figure]
-    """Variety and likelihood, in which no judge has a say."""
+    """Variety, use and likelihood, in which no judge has a say."""
     memory: dict[str, Figure]
     """Distances to training images."""
     notes: list[str]
@@ -60,45 +70,70 @@ def evaluate(
     cache: Path,
     progress: Progress,
     count: int = 10_000,
+    several: int = 1,
 ) -> Evaluation:
     """Compares `count` generated images, or as many as the data set has real ones, with held-out real images.
+
+    several: draws of so many each, from other seeds, whose spread says what the choice of seeds makes.
 
     Raises UserError: the data set is another than the generator's, or too small.
     """
     check_match(source, dataset)
     real = reference(dataset, judges, cache, progress, count)
-    return evaluate_beside(real, source, progress, count)
+    return evaluate_beside(real, source, progress, count, several)
 
 
-def evaluate_beside(real: Reference, source: Source, progress: Progress, count: int) -> Evaluation:
+def evaluate_beside(
+    real: Reference, source: Source, progress: Progress, count: int, several: int = 1
+) -> Evaluation:
     """The same, of a generator after another. Raises UserError: the data set is another than the generator's."""
     dataset = real.dataset
     check_match(source, dataset)
-    images, labels = images_of(source, real.size, bar(progress, "generate", real.size))
-    generated = draw(images, labels if source.classes else None, real.size)
+    samples = generated(source, real.size, several, bar(progress, "generate", several * real.size))
     done = bar(progress, "compare", len(real.benches) + 1)
     verdicts = []
     for bench in real.benches:
-        seen = look(bench.judge, generated)
-        figures = beside(judged(bench.held_out, seen), bench.floors)
-        by_class = class_accuracies(seen, source.classes) if source.classes else {}
-        verdicts.append(
-            Verdict(bench.settings, bench.judge.test_accuracy, figures, beside(by_class, bench.class_floors))
-        )
+        verdicts.append(verdict(bench, samples, source.classes or ()))
         done(1)
-    pixels = beside(in_pixels(real.held_out, generated), real.pixel_floors)
-    memory = beside(memorisation(generated.images, dataset.images), real.memory_floors)
+    sample = samples[0]
+    values = in_pixels(real.held_out, sample)
+    if sample.labels is not None:
+        training = bar(progress, "student", real.student_images)
+        learnt = usefulness(dataset, sample.images, sample.labels, real.student_images, training)
+        values["usefulness"] = Value(learnt, real.size)
+    pixels = beside([values], [real.pixel_floors])
+    memory = beside([memorisation(sample.images, dataset.images)], [real.memory_floors])
     done(1)
     return Evaluation(
         dataset.name,
         dataset.split,
         real.size,
+        several,
         source.origin,
         verdicts,
         pixels,
         memory,
-        _notes(source, dataset, count, real.size),
+        _notes(source, real, count),
     )
+
+
+def generated(source: Source, size: int, several: int, advance: Callable[[int], None]) -> list[Sample]:
+    """Draws of seeds 0 to size - 1, and so on, each in random order."""
+    images, labels = images_of(source, several * size, advance)
+    orders = (np.random.default_rng(i).permutation(size) + i * size for i in range(several))
+    return [Sample(images[rows], labels[rows] if source.classes else None) for rows in orders]
+
+
+def verdict(bench: Bench, samples: Sequence[Sample], classes: Sequence[str]) -> Verdict:
+    """samples: the draws of a generator. classes: none where it is not told the class."""
+    real, judge = bench.held_out, bench.judge
+    looks = [look(judge, sample) for sample in samples]
+    drawn = [measured(real, seen, classes) for seen in looks]
+    error, figures = frechet_error(real.features, looks[0].features, RESAMPLES), drawn[0].figures
+    figures["frechet_distance"] = figures["frechet_distance"]._replace(standard_error=error)
+    parts = zip(zip(*drawn, strict=True), zip(*bench.floors, strict=True), strict=True)
+    found = [beside(values, floors) for values, floors in parts]
+    return Verdict(bench.settings, judge.train_accuracy, judge.test_accuracy, *found)
 
 
 def check_match(source: Source, dataset: Dataset) -> None:
@@ -114,12 +149,21 @@ def check_match(source: Source, dataset: Dataset) -> None:
         )
 
 
-def _notes(source: Source, dataset: Dataset, count: int, size: int) -> list[str]:
-    notes = []
+def _notes(source: Source, real: Reference, count: int) -> list[str]:
+    notes, dataset, size = [], real.dataset, real.size
+    for bench in real.benches:
+        judge = bench.judge
+        if judge.train_accuracy - judge.test_accuracy > REMEMBERED:
+            notes.append(
+                f"Judge '{judge.architecture}' remembers its training images: {100 * judge.train_accuracy:.1f} % of them "
+                f"right, {100 * judge.test_accuracy:.1f} % of held-out ones."
+            )
     if source.classes is None:
         notes.append("The generator is not told the class: figures of single classes do not apply.")
     if size < count:
-        notes.append(f"{size} images instead of {count}: the data set has no more in both splits.")
+        notes.append(
+            f"{size} images instead of {count}: no more real ones are unseen by generator or judges."
+        )
     shares = np.bincount(dataset.test_labels, minlength=len(dataset.class_names)) / len(dataset.test_labels)
     if shares.max() > 1.2 * shares.mean():
         notes.append(

@@ -1,6 +1,7 @@
 """The images to be judged: of a checkpoint, or of an exported file as an engine serves it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ganserve.client import Client
+from ganserve.errors import GanserveError
 from service.errors import ContractError, EngineUnavailable
 from service.generator.contract import ImageShape, parse, version
 from service.generator.engine import Forward
@@ -74,6 +77,45 @@ def open_model(path: Path, engine: str = "auto", precision: str = "auto", thread
         },
         batch=runner.max_batch,
     )
+
+
+def open_url(url: str, name: str | None) -> Source:
+    """A model of a running service, asked by its public API: what its clients get. Raises UserError."""
+    with _service(url) as client:
+        cards = client.models() if name is None else [client.model(name)]
+    card = next((card for card in cards if name is not None or card.get("default")), {})
+    if card.get("state") != "ready":
+        raise UserError(f"{url}: its model {name or 'of requests that name none'} is not ready")
+    address = f"{card['id']}@{card['version']}"
+
+    def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        with _service(url) as client:
+            drawn = client.sample(None if label is None else label.tolist(), z=z, model=address)
+        return np.ascontiguousarray(drawn.images.transpose(0, 3, 1, 2))
+
+    return Source(
+        forward,
+        z_dim=card["z_dim"],
+        classes=None if card["classes"] is None else tuple(card["classes"]),
+        image=ImageShape(**card["image"]),
+        origin={
+            "engine": card["engine"]["name"],
+            "precision": card["engine"]["precision"],
+            "url": url,
+            "model": address,
+        },
+        # The client cuts it into requests, some of them at a time.
+        batch=2000,
+    )
+
+
+@contextmanager
+def _service(url: str) -> Iterator[Client]:
+    try:
+        with Client(url) as client:
+            yield client
+    except GanserveError as error:
+        raise UserError(f"{url}: {error}") from error
 
 
 def torch_forward(trained: TrainedGenerator) -> Forward:

@@ -1,70 +1,133 @@
 """An evaluation, for people: as tables in a terminal and in a model card."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Printed
 
 from training.evaluation.quality.figures import FIGURES
 
 HEADINGS = ("figure", "generated", "real (floor)", "better", "images", "paper")
+WORDY = ("figure", "class", "better", "paper")
+# What judges can be compared by: Fréchet distances over their floors, and shares.
+OVER_FLOOR = ("frechet_distance", "intra_class_frechet_distance")
+SHARES = (
+    "class_accuracy",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "in_class_diversity",
+    "least_class_diversity",
+)
+WORDS = (
+    "± is the standard deviation from draw to draw: of the generated images from other seeds, of the floor from other real "
+    "images. In square brackets: one standard error over images (Fréchet distance: bootstrap, 100 resamples)."
+)
 
 
-def tables(evaluation: dict[str, Any]) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """evaluation: `Evaluation.to_json`. Returns titles and rows of text: a table per judge, then pixels, then memory."""
-    found = []
-    for verdict in evaluation["verdicts"]:
+class Table(NamedTuple):
+    title: str
+    head: Sequence[str]
+    rows: list[Sequence[str]]
+
+
+def tables(evaluation: dict[str, Any]) -> list[Table]:
+    """evaluation: `Evaluation.to_json`. The judges side by side, a table or two of each, pixels, memory."""
+    verdicts = evaluation["verdicts"]
+    found = [Table("the judges side by side", ["figure", *map(_name, verdicts)], _side_by_side(verdicts))]
+    found *= len(verdicts) > 1
+    for verdict in verdicts:
         judge = verdict["judge"]
         title = (
             f"judge '{judge['architecture']}', seed {judge['seed']}, "
             f"{100 * verdict['test_accuracy']:.1f} % right on real held-out images"
         )
-        found.append((title, _rows(verdict["figures"])))
+        if (known := verdict.get("train_accuracy")) is not None:
+            title += f", {100 * known:.1f} % on those it was trained on"
+        found.append(Table(title, HEADINGS, _rows(verdict["figures"])))
+        if variety := verdict.get("class_diversities"):
+            rows = [
+                [name, _share(verdict["class_accuracies"][name]), _share(variety[name])] for name in variety
+            ]
+            head = ["class", "class accuracy (real)", "distance within the class over real (floor)"]
+            found.append(Table(f"classes, by judge '{judge['architecture']}'", head, rows))
     # Not in cards written before these figures were.
     if pixels := evaluation.get("pixels"):
-        found.append(("variety and likelihood, in pixels", _rows(pixels)))
-    found.append(("memorisation: distances, root mean square over pixels", _rows(evaluation["memory"])))
-    return found
+        found.append(Table("variety, use and likelihood, without a judge", HEADINGS, _rows(pixels)))
+    title = "memorisation: distances, root mean square over pixels"
+    return [*found, Table(title, HEADINGS, _rows(evaluation["memory"]))]
 
 
 def print_tables(evaluation: dict[str, Any], console: Console) -> None:
     origin = ", ".join(f"{name} {value}" for name, value in evaluation["origin"].items())
     console.print(f"{evaluation['dataset']}: {origin}", highlight=False)
-    for title, rows in tables(evaluation):
-        table = Table(title=title, title_justify="left")
-        for heading in HEADINGS[:-1]:
-            table.add_column(heading, justify="left" if heading in ("figure", "better") else "right")
+    for title, head, rows in tables(evaluation):
+        table = Printed(title=title, title_justify="left")
+        # A terminal is too narrow for papers.
+        shown = [heading for heading in head if heading != "paper"]
+        for heading in shown:
+            table.add_column(heading, justify="left" if heading in WORDY else "right")
         for row in rows:
-            table.add_row(*row[:-1])
+            table.add_row(*row[: len(shown)])
         console.print(table)
-    for note in evaluation["notes"]:
+    for note in (WORDS, *evaluation["notes"]):
         console.print(f"Note: {note}", highlight=False)
 
 
 def markdown(evaluation: dict[str, Any]) -> str:
     """The tables in Markdown, each under its title."""
     parts = []
-    for title, rows in tables(evaluation):
-        lines = [_line(HEADINGS), "| --- | ---: | ---: | --- | ---: | --- |", *map(_line, rows)]
-        parts.append("\n".join([f"{title[0].upper()}{title[1:]}:", "", *lines]))
-    return "\n\n".join(parts + [f"Note: {note}" for note in evaluation["notes"]])
+    for title, head, rows in tables(evaluation):
+        aligned = ["---" if heading in WORDY else "---:" for heading in head]
+        parts.append("\n".join([f"{title[0].upper()}{title[1:]}:", "", *map(_line, (head, aligned, *rows))]))
+    return "\n\n".join(parts + [f"Note: {note}" for note in (WORDS, *evaluation["notes"])])
 
 
-def _rows(figures: dict[str, Any]) -> list[tuple[str, ...]]:
+def over_floor(figure: dict[str, Any]) -> float | None:
+    """A distance in units of what real images reach."""
+    return figure["value"] / figure["floor"] if figure["floor"] > 0 else None
+
+
+def _rows(figures: dict[str, Any]) -> list[Sequence[str]]:
     rows = []
     for name, about in FIGURES.items():
         if name not in figures:
             continue
         figure = figures[name]
-        value = f"{figure['value']:.{about.digits}f}"
+        value = _with(figure["value"], figure.get("spread"), about.digits)
         if figure.get("standard_error") is not None:
-            value += f" ± {figure['standard_error']:.{about.digits}f}"
-        if name == "frechet_distance" and figure["floor"] > 0:
-            value += f" ({figure['value'] / figure['floor']:.1f} x floor)"
-        floor = f"{figure['floor']:.{about.digits}f}"
+            value += f" [{figure['standard_error']:.{about.digits}f}]"
+        if name in OVER_FLOOR and (times := over_floor(figure)) is not None:
+            value += f" ({times:.1f} x floor)"
+        floor = _with(figure["floor"], figure.get("floor_spread"), about.digits)
         rows.append((about.heading, value, floor, about.better, f"{figure['images']:,}", about.paper))
     return rows
 
 
-def _line(cells: tuple[str, ...]) -> str:
+def _side_by_side(verdicts: list[dict[str, Any]]) -> list[Sequence[str]]:
+    rows: list[Sequence[str]] = []
+    for name in OVER_FLOOR + SHARES:
+        if found := [verdict["figures"][name] for verdict in verdicts if name in verdict["figures"]]:
+            words = FIGURES[name].title + (", over the floor" if name in OVER_FLOOR else " (real)")
+            times = [over_floor(figure) for figure in found]
+            cells = [f"{value:.1f}" if value is not None else "-" for value in times]
+            rows.append([words, *(cells if name in OVER_FLOOR else map(_share, found))])
+    return rows
+
+
+def _name(verdict: dict[str, Any]) -> str:
+    return f"'{verdict['judge']['architecture']}'"
+
+
+def _share(figure: dict[str, Any]) -> str:
+    return f"{figure['value']:.3f} ({figure['floor']:.3f})"
+
+
+def _with(value: float, spread: float | None, digits: int) -> str:
+    return f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
+
+
+def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

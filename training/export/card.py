@@ -73,9 +73,17 @@ def with_precisions(text: str, contract: Contract, before: bytes, file: bytes) -
 
     before, file: the ONNX file without and with them.
     """
-    text = _PRECISIONS.sub("", text.replace(card_row(before), card_row(file)))
+    text = _section("Precisions").sub("", text.replace(card_row(before), card_row(file)))
     head, limits, rest = text.partition("## Limits\n")
     return f"{head.rstrip()}\n\n{_precisions(contract)}\n\n{limits}{rest}".rstrip() + "\n"
+
+
+def with_figures(text: str, contract: Contract, before: bytes, file: bytes) -> str:
+    """The same of a file that was measured anew: SHA-256, figures and limits are new."""
+    text = text.replace(card_row(before), card_row(file))
+    for title, section in (("Figures", _quality(contract)), ("Limits", _limits(contract))):
+        text = _section(title).sub(lambda _, section=section: section + "\n\n", text)
+    return text.rstrip() + "\n"
 
 
 def train_command(settings: Settings, dataset: str) -> str:
@@ -98,10 +106,13 @@ def train_command(settings: Settings, dataset: str) -> str:
     return shlex.join(words)
 
 
-_PRECISIONS = re.compile(r"^## Precisions\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _UNKNOWN_DATA = (
     "Not stated. (`export --about-data` says what the images are, whose, and under which licence.)"
 )
+
+
+def _section(title: str) -> re.Pattern[str]:
+    return re.compile(rf"^## {title}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 
 def _what(contract: Contract) -> str:
@@ -158,7 +169,7 @@ def _quality(contract: Contract) -> str:
     if not quality:
         return "## Figures\n\nNot evaluated: it was exported without `--data`."
     judges = " ".join(f"--judge {verdict['judge']['architecture']}" for verdict in quality["verdicts"])
-    origin = quality["origin"]
+    origin, first = quality["origin"], quality["verdicts"][0]["judge"]
     seeds = f"seed i of class i mod {contract.class_count}" if contract.classes else "seed i"
     command = (
         f"python -m training evaluate --model models/{contract.name} --data data/{quality['dataset']} "
@@ -166,11 +177,13 @@ def _quality(contract: Contract) -> str:
     )
     return (
         f"## Figures\n\nOf the served file on {origin['engine']} in {origin['precision']}: {quality['images']:,} images, "
-        f"{seeds}, no truncation, against {quality['images']:,} real images "
-        f"that were held out of training (split: {quality['split']}). The floor is what as many real training "
-        "images reach in the generated ones' place; for the Inception Score, the class accuracy and the nearest "
-        "training image it is that of the held-out images. The judges are classifiers of the data set, trained "
-        "on its training images; figures of one judge can't be compared with another's, nor with Inception's.\n\n"
+        f"{seeds}, no truncation, against {quality['images']:,} real images that were held out of training "
+        f"(split: {quality['split']}); {quality['draws']} draws of seeds. The floor is what as many other real images, each class "
+        "as often, reach in the generated ones' place. The judges are classifiers of the data set, each trained on its "
+        "own half of the training images; its floor comes from the half that it never saw. By judge "
+        f"'{first['architecture']}', which is named first, nothing was chosen. Figures of one judge can't be compared "
+        "with another's, nor with Inception's; a Fréchet distance has a bias of about 1/n, so its floor is one for "
+        "this n (the distance for n → ∞ has none).\n\n"
         f"{markdown(quality)}\n\nMeasured by\n\n```\n{command}\n```"
     )
 
@@ -206,6 +219,12 @@ def _limits(contract: Contract) -> str:
         limits.append(
             f"Judge '{verdict['judge']['architecture']}' recognises {name} least: "
             f"{figure['value']:.3f} of the generated images, {figure['floor']:.3f} of the real ones."
+        )
+        variety = verdict["class_diversities"]
+        least = min(variety, key=lambda name: variety[name]["value"])
+        limits.append(
+            f"It sees the least variety in {least}: images are {variety[least]['value']:.2f} times as far apart as real ones "
+            f"(other real ones: {variety[least]['floor']:.2f})."
         )
         gap = {name: figure["floor"] - figure["value"] for name, figure in accuracy.items()}
         worst = max(gap, key=lambda name: gap[name])

@@ -20,7 +20,7 @@ from training.errors import UserError
 from training.evaluation.evaluate import Evaluation
 from training.evaluation.generated import Source, open_model, torch_forward
 from training.evaluation.reference import Reference
-from training.export.card import SAMPLES, card, sample_grid, train_command, with_precisions
+from training.export.card import SAMPLES, card, sample_grid, train_command, with_figures, with_precisions
 from training.export.onnx_graph import check_parity, multiply_adds, to_graph
 from training.export.precisions import precisions
 from training.files import write_atomically
@@ -65,15 +65,34 @@ def add_precisions(
     sources: of `open_precisions`. The graph stays: the file becomes another version that draws the same pictures.
     Raises UserError, and then leaves the model as it was.
     """
-    before, card = (model / FILE).read_bytes(), model / CARD
-    graph, contract = onnx.load_model_from_string(before), parse(before)
+    contract = parse((model / FILE).read_bytes())
     quality = contract.quality | {"precisions": precisions(sources, real, progress)}
-    contract = msgspec.structs.replace(contract, quality=quality)
+    rewrite(model, msgspec.structs.replace(contract, quality=quality), with_precisions, threads)
+
+
+def add_figures(model: Path, measure: Callable[[Source], Evaluation], threads: int = 0) -> None:
+    """Evaluates the model that is there as it is served; the figures go into file and card as if just exported.
+
+    Raises UserError, and then leaves the model as it was.
+    """
+    before = (model / FILE).read_bytes()
+    contract = parse(before)
+    kept = {name: contract.quality[name] for name in ("precisions",) if name in contract.quality}
+    contract = with_quality(contract, measure(open_model(model, threads=threads)))
+    rewrite(model, msgspec.structs.replace(contract, quality=contract.quality | kept), with_figures, threads)
+
+
+def rewrite(
+    model: Path, contract: Contract, changed: Callable[[str, Contract, bytes, bytes], str], threads: int
+) -> None:
+    """The model with another contract: the graph stays, the card is changed. Raises UserError."""
+    before, card = (model / FILE).read_bytes(), model / CARD
+    graph = onnx.load_model_from_string(before)
     with tempfile.TemporaryDirectory(dir=model.parent, prefix=".partial-") as partial:
         folder = Path(partial) / model.resolve().name
         folder.mkdir()
         if card.exists():
-            text = with_precisions(card.read_text("utf-8"), contract, before, write(graph, contract))
+            text = changed(card.read_text("utf-8"), contract, before, write(graph, contract))
             (folder / CARD).write_text(text, "utf-8")
         install(graph, contract, folder, threads)
         publish(folder, model)

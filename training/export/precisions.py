@@ -7,14 +7,13 @@ from typing import Any
 
 from rich.progress import Progress
 
+from training.evaluation.evaluate import RESAMPLES
 from training.evaluation.generated import Source, images_of, open_model
 from training.evaluation.quality.comparison import Sample, Seen, look
 from training.evaluation.quality.frechet import frechet_distance, frechet_error
 from training.evaluation.reference import Reference, bar
 
 ENGINE, PRECISIONS = "openvino", ("fp32", "bf16")
-# So many know the error to 7 %.
-RESAMPLES = 100
 
 
 def open_precisions(model: Path, threads: int = 0) -> list[Source]:

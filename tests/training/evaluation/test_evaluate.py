@@ -15,7 +15,7 @@ from training.evaluation.quality.figures import FIGURES
 from training.evaluation.quality.judging import JudgeSettings
 from training.research.comparison.table import NEARNESS, VARIETY
 
-JUDGE = JudgeSettings("plain", images=1280)
+JUDGE = JudgeSettings("plain", images=2560)
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,15 @@ def test_unseen_real_images_are_as_good_as_the_floor(cache):
     (verdict,) = evaluation.verdicts
     distance = verdict.figures["frechet_distance"]
     assert distance.value < 3 * distance.floor
+    assert distance.standard_error is not None
+    assert distance.standard_error > 0
+    assert verdict.train_accuracy - verdict.test_accuracy < 0.01
+    assert evaluation.pixels["usefulness"].value > 0.9
     assert verdict.figures["class_accuracy"].value > 0.95
     assert verdict.figures["inception_score"].value == pytest.approx(3, abs=0.3)
     assert verdict.figures["coverage"].value > 0.85
     assert all(figure.images == 120 for figure in verdict.figures.values())
-    assert list(verdict.class_accuracies) == list(CLASS_NAMES)
+    assert list(verdict.class_accuracies) == list(verdict.class_diversities) == list(CLASS_NAMES)
     within = verdict.figures["intra_class_frechet_distance"]
     assert within.value < 3 * within.floor
     assert verdict.figures["in_class_diversity"].value == pytest.approx(1, abs=0.15)
@@ -100,10 +104,42 @@ def test_a_class_that_is_one_image_shows_within_classes_and_not_in_the_inception
     assert figures["intra_class_frechet_distance"].value > 5 * figures["intra_class_frechet_distance"].floor
 
 
+def test_one_class_that_is_one_image_is_named_where_the_mean_over_classes_hides_it(cache):
+    images, alike = draw(120, 28, seed=2)[0], np.arange(120) % 3 == 1
+    images[alike] = images[1]
+    (verdict,) = evaluation_of(images, cache).verdicts
+    assert verdict.figures["in_class_diversity"].value > 0.6
+    assert verdict.figures["least_class_diversity"].value < 0.01
+    variety = {name: figure.value for name, figure in verdict.class_diversities.items()}
+    assert min(variety, key=lambda name: variety[name]) == CLASS_NAMES[1]
+
+
+def test_draws_of_other_seeds_give_the_spread_and_stand_beside_that_of_real_draws(cache):
+    dataset, images = squares(train=600, test=120), draw(240, 28, seed=2)[0]
+    with Progress(console=Console(quiet=True)) as progress:
+        both = evaluate(source_of(images), dataset, [JUDGE], cache, progress, several=2)
+        one, other = (
+            evaluate(source_of(half), dataset, [JUDGE], cache, progress)
+            for half in (images[:120], images[120:])
+        )
+    assert (both.images, both.draws, one.draws) == (120, 2, 1)
+    for name in ("frechet_distance", "recall", "in_class_diversity"):
+        found, values = (
+            both.verdicts[0].figures[name],
+            [e.verdicts[0].figures[name].value for e in (one, other)],
+        )
+        assert found.value == pytest.approx(np.mean(values))
+        assert found.spread == pytest.approx(np.std(values, ddof=1))
+        assert one.verdicts[0].figures[name].spread is None
+        assert found.floor_spread == one.verdicts[0].figures[name].floor_spread is not None
+
+
 def test_an_unconditional_generator_has_no_figures_of_classes(cache):
     evaluation = evaluation_of(draw(120, 28, seed=2)[0], cache, classes=None)
     (verdict,) = evaluation.verdicts
-    of_classes = {"class_accuracy", "intra_class_frechet_distance", "in_class_diversity"}
+    of_classes = {
+        "class_accuracy", "intra_class_frechet_distance", "in_class_diversity", "least_class_diversity",
+    }  # fmt: skip
     assert not of_classes & verdict.figures.keys()
     assert verdict.figures["frechet_distance"].value < 3 * verdict.figures["frechet_distance"].floor
     assert verdict.class_accuracies == {}

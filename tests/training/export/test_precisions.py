@@ -113,7 +113,9 @@ def test_bf16_as_good_as_fp32_is_written_into_file_and_card_and_then_served(fold
     assert fp32["images"] == before["images"]
     known = before["verdicts"][0]["figures"]
     for name in ("frechet_distance", "class_accuracy"):
-        assert fp32["figures"][f"plain.{name}"]["value"] == pytest.approx(known[name]["value"], rel=0.02)
+        # The card's figure is a mean over draws of seeds, this one is of the first.
+        far = 4 * known[name]["spread"] + 1e-6
+        assert fp32["figures"][f"plain.{name}"]["value"] == pytest.approx(known[name]["value"], abs=far)
     share, error = fp32["figures"]["plain.class_accuracy"].values()
     assert error == pytest.approx((share * (1 - share) / fp32["images"]) ** 0.5)
     assert {name: value for name, value in quality(folder).items() if name != "precisions"} == before

@@ -1,16 +1,18 @@
 """Real and generated images, compared: every figure of `evaluate`, of any images in the generated ones' place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.quality.coverage import coverage
-from training.evaluation.quality.diversity import in_class_distance, in_class_similarity
+from training.evaluation.quality.coverage import coverage, radius
+from training.evaluation.quality.diversity import in_class_distances, in_class_similarity
 from training.evaluation.quality.figures import NEIGHBOURS
-from training.evaluation.quality.frechet import frechet_distance
+from training.evaluation.quality.frechet import frechet_distance, frechet_infinity
 from training.evaluation.quality.inception_score import inception_score
 from training.evaluation.quality.intra_class import intra_class_frechet_distance
 from training.evaluation.quality.judge import Judge, Judgement
@@ -34,21 +36,33 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the generated images, and its floor: the same of as many real ones."""
+    """A figure of the generated images, and its floor: the same of as many real ones.
+
+    Both are means over draws, of seeds and of unseen real images. standard_error: over images, where it is customary.
+    spread, floor_spread: the standard deviation from draw to draw, where there are several.
+    """
 
     value: float
     floor: float
     images: int
     standard_error: float | None = None
+    spread: float | None = None
+    floor_spread: float | None = None
 
 
-def beside(values: dict[str, Value], floors: dict[str, Value]) -> dict[str, Figure]:
-    """Each figure with its floor; only those that have one."""
-    return {
-        name: Figure(found.value, floors[name].value, found.images, found.standard_error)
-        for name, found in values.items()
-        if name in floors
-    }
+def beside(draws: Sequence[dict[str, Value]], floors: Sequence[dict[str, Value]]) -> dict[str, Figure]:
+    """Each figure of the draws with its floor; only those that have one."""
+    found = {}
+    for name, first in draws[0].items():
+        if real := [floor[name].value for floor in floors if name in floor]:
+            values = [drawn[name].value for drawn in draws]
+            error, spreads = first.standard_error, (_deviation(values), _deviation(real))
+            found[name] = Figure(fmean(values), fmean(real), first.images, error, *spreads)
+    return found
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,10 @@ class Seen:
     def features(self) -> NDArray[np.float32]:
         return self.judgement.features
 
+    @cached_property
+    def radius(self) -> NDArray[np.floating]:
+        return radius(self.features, NEIGHBOURS)
+
     @property
     def recognised(self) -> NDArray[np.bool_]:
         """[N]: whether the judge takes the image for what it should be."""
@@ -87,16 +105,17 @@ def judged(real: Seen, other: Seen) -> dict[str, Value]:
     """
     found = {
         "frechet_distance": frechet_distance(real.features, other.features),
+        "frechet_infinity": frechet_infinity(real.features, other.features),
         "kernel_distance": kernel_distance(real.features, other.features),
-        **asdict(coverage(real.features, other.features, NEIGHBOURS)),
+        **asdict(coverage(real.features, other.features, NEIGHBOURS, real.radius)),
     }
     if real.labels is not None and other.labels is not None:
         found["intra_class_frechet_distance"] = intra_class_frechet_distance(
             real.features, real.labels, other.features, other.labels
         )
-        # The judge's features have no unit: real images give them one.
-        real_distance = in_class_distance(real.features, real.labels)
-        found["in_class_diversity"] = in_class_distance(other.features, other.labels) / real_distance
+        by_class = class_diversities(real, other)
+        found["in_class_diversity"] = _mean(by_class.values())
+        found["least_class_diversity"] = min(by_class.values(), default=float("nan"))
     return {name: Value(value, len(other.features)) for name, value in found.items()} | recognisable(other)
 
 
@@ -106,6 +125,37 @@ def recognisable(seen: Seen) -> dict[str, Value]:
     if seen.labels is not None:
         found["class_accuracy"] = float(seen.recognised.mean())
     return {name: Value(value, len(seen.features)) for name, value in found.items()}
+
+
+def class_diversities(real: Seen, other: Seen) -> dict[int, float]:
+    """How far apart a class's images are in features, over how far its real ones are; by label."""
+    assert real.labels is not None
+    assert other.labels is not None
+    # The judge's features have no unit: real images give them one.
+    unit = in_class_distances(real.features, real.labels)
+    found = in_class_distances(other.features, other.labels)
+    return {label: found[label] / unit[label] for label in unit if label in found}
+
+
+class Measured(NamedTuple):
+    """A sample in a judge's eyes: its figures, and those of each class by name, none where it has no labels."""
+
+    figures: dict[str, Value]
+    class_accuracies: dict[str, Value]
+    class_diversities: dict[str, Value]
+
+
+def measured(real: Seen, other: Seen, class_names: Sequence[str]) -> Measured:
+    if other.labels is None:
+        return Measured(judged(real, other), {}, {})
+    accuracies = class_accuracies(other, class_names)
+    apart = {class_names[label]: value for label, value in class_diversities(real, other).items()}
+    diversities = {name: Value(value, accuracies[name].images) for name, value in apart.items()}
+    return Measured(judged(real, other), accuracies, diversities)
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values) or [np.nan]))
 
 
 def class_accuracies(seen: Seen, class_names: Sequence[str]) -> dict[str, Value]:

@@ -47,19 +47,19 @@ def in_class_similarity(images: NDArray[np.uint8], labels: NDArray[np.int64]) ->
     return float(np.mean(means)) if means else float("nan")
 
 
-def in_class_distance(features: Features, labels: NDArray[np.int64]) -> float:
-    """Mean Euclidean distance between the features of two images of one class, averaged over classes.
+def in_class_distances(features: Features, labels: NDArray[np.int64]) -> dict[int, float]:
+    """Mean Euclidean distance between the features of two images of one class, by class.
 
-    features: [N, F]; labels: [N]. Returns >= 0, in feature units, 0 where every class is one image; nan where no
-    class has two. The in-class diversity is this of generated images over this of real ones.
+    features: [N, F]; labels: [N]. Returns >= 0, in feature units, 0 where the class is one image, of each class that
+    has two. The in-class diversity is this of generated images over this of real ones.
     """
-    means = []
+    means = {}
     for rows in _classes(labels):
         distances = pairwise_distances(features[rows[:_MAX_IMAGES]].astype(np.float64))
         count = len(distances)
         # The diagonal, an image with itself, is no pair.
-        means.append(distances.sum() / (count * (count - 1)))
-    return float(np.mean(means)) if means else float("nan")
+        means[int(labels[rows[0]])] = float(distances.sum() / (count * (count - 1)))
+    return means
 
 
 def _classes(labels: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -27,6 +27,7 @@ _PARZEN = "Goodfellow et al. 2014, arXiv 1406.2661"
 # fmt: off
 FIGURES = {
     "frechet_distance":             About("Fréchet distance", "lower", 4, "Heusel et al. 2017, arXiv 1706.08500"),
+    "frechet_infinity":             About("Fréchet distance, n → ∞", "lower", 4, "Chong and Forsyth 2020, arXiv 1911.07023"),
     "intra_class_frechet_distance": About("Fréchet distance within a class", "lower", 4, "Miyato and Koyama 2018, arXiv 1802.05637"),
     "kernel_distance":              About("kernel distance", "lower", 5, "Bińkowski et al. 2018, arXiv 1801.01401"),
     "inception_score":              About("Inception Score", "higher", 2, "Salimans et al. 2016, arXiv 1606.03498"),
@@ -36,7 +37,9 @@ FIGURES = {
     "density":                      About(f"density, k={NEIGHBOURS}", "higher", 3, _COVERAGE),
     "coverage":                     About(f"coverage, k={NEIGHBOURS}", "higher", 3, _COVERAGE),
     "in_class_diversity":           About("distance within a class over real", "as the floor", 3, ""),
+    "least_class_diversity":        About("the same of the least varied class", "as the floor", 3, ""),
     "in_class_similarity":          About("MS-SSIM within a class", "as the floor", 3, "Odena et al. 2017, arXiv 1610.09585"),
+    "usefulness":                   About("accuracy of a classifier trained on them", "higher", 4, "Ravuri and Vinyals 2019, arXiv 1905.10887"),
     "parzen_log_likelihood":        About("Parzen log-likelihood", "higher", 1, _PARZEN, "nats"),
     "parzen_sigma":                 About("Parzen window, by validation", "", 2, _PARZEN),
     "nearest_median":               About("nearest training image, median", "as the floor", 1, _PARZEN, "grey levels"),

@@ -1,4 +1,4 @@
-"""Presets side by side: trained under one budget, measured by one judge, in one table and one picture."""
+"""Presets side by side: trained under one budget, measured by the same judges, in one table and one picture."""
 
 import sys
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from training.commands.options import CACHE, DEVICE, FOLDER, JUDGE, JUDGE_IMAGES, data
+from training.commands.options import CACHE, DEVICE, FOLDER, JUDGE_IMAGES, data, judges
 from training.data.dataset import Dataset
 from training.data.formats import load
 from training.device import choose_device
 from training.evaluation.generated import open_model
-from training.evaluation.quality.judging import JudgeSettings, judges_of
+from training.evaluation.quality.judging import JUDGES, JudgeSettings, judges_of
 from training.evaluation.reference import MIN_IMAGES, Reference, reference
 from training.files import write_atomically
 from training.research.comparison.budget import Spent
@@ -65,7 +65,7 @@ CHECKPOINTS, LOOKS = 30, 8
 @click.option("--out", required=True, type=FOLDER, help="The comparison's folder.")
 @DEVICE
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
-@JUDGE
+@judges(default=list(JUDGES))
 @JUDGE_IMAGES
 @click.option(
     "--evaluate-images",
@@ -84,7 +84,7 @@ def command(
     out: Path,
     device: str,
     threads: int,
-    judge: str,
+    judges: tuple[str, ...],
     judge_images: int | None,
     count: int,
     cache: Path,
@@ -99,11 +99,11 @@ def command(
     wanted = parsed(presets)
     where = choose_device(device)
     dataset = load(data)
-    settings = judges_of([judge], judge_images)
+    settings = judges_of(judges, judge_images)
 
     @once
     def real() -> Reference:
-        say(console, "The judge and the floors, once ...")
+        say(console, "The judges and the floors, once ...")
         with Progress(console=console) as progress:
             return reference(dataset, settings, cache, progress, count)
 
@@ -115,7 +115,7 @@ def command(
             say(console, f"\n[{place}/{len(runs)}] {name}, seed {seed}")
             train_one(out, replace(plans[name], seed=seed), dataset, device, console)
             with threadpool_limits(threads):
-                measure_one(out, name, seed, real, settings[0], count, console)
+                measure_one(out, name, seed, real, settings, count, console)
         write_pictures(out, dataset)
     except (Interrupted, KeyboardInterrupt):
         say(console, f"Stopped. The same command goes on from what is in {out}.")
@@ -155,13 +155,13 @@ def measure_one(
     preset: str,
     seed: int,
     real: Callable[[], Reference],
-    judge: JudgeSettings,
+    judges: list[JudgeSettings],
     count: int,
     console: Console,
 ) -> None:
     """Export and measure a run that has ended, once, and write the table anew."""
     run, file = run_folder(out, preset, seed), result_file(out, preset, seed)
-    by = {"judge": asdict(judge), "images": count, "images_seen": Spent.read(run)[0]}
+    by = {"judges": [asdict(judge) for judge in judges], "images": count, "images_seen": Spent.read(run)[0]}
     done = file.exists() and read_json(file)["measured_by"] == by
     if not done and (run / FILE_NAME).exists():
         beside = real()

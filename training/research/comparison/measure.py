@@ -24,7 +24,7 @@ def measure(
 ) -> dict[str, Any]:
     """Exports the run's generator as `model`, with its figures and card. Returns what is known of it, in JSON types.
 
-    real: the real images and the one judge. count: how many images were asked for.
+    real: the real images and the judges, the reported one first. count: how many images were asked for.
     Raises UserError where the run has no checkpoint, or its file would not be served.
     """
     trained = load_generator(run)
@@ -36,7 +36,6 @@ def measure(
 
     export(trained, model, evaluated, threads=1, about_data=about_data)
     document = found[0].to_json()
-    (verdict,) = document["verdicts"]
     facts = facts_of(model)
     images, seconds = Spent.read(run)
     return {
@@ -50,9 +49,19 @@ def measure(
         "multiply_adds": facts["multiply_adds"],
         "sampling_images_per_second": round(sampling_speed(model), 1),
         "engine": {name: document["origin"][name] for name in ("engine", "precision")},
-        "judge": verdict["judge"] | {"test_accuracy": verdict["test_accuracy"]},
+    } | figures_of(document)
+
+
+def figures_of(document: dict[str, Any]) -> dict[str, Any]:
+    """What a comparison keeps of an `Evaluation.to_json`: all of the first judge, and the others beside it."""
+    verdicts = document["verdicts"]
+    accuracies = ("train_accuracy", "test_accuracy")
+    return {
+        "judges": [one["judge"] | {name: one[name] for name in accuracies} for one in verdicts],
         "evaluated_images": document["images"],
-        "figures": verdict["figures"] | document["pixels"] | document["memory"],
+        "draws": document["draws"],
+        "figures": verdicts[0]["figures"] | document["pixels"] | document["memory"],
+        "others": {one["judge"]["architecture"]: one["figures"] for one in verdicts[1:]},
         "notes": document["notes"],
     }
 

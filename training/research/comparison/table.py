@@ -10,6 +10,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from training.evaluation.quality.figures import FIGURES
+from training.evaluation.report import OVER_FLOOR
 from training.research.documents import fill_document, table
 
 # The tables' place in a document.
@@ -19,6 +20,7 @@ PLACE = "systems"
 # Which figures stand in which table, and with how many digits.
 NEARNESS = {
     "frechet_distance": 3,
+    "frechet_infinity": 3,
     "intra_class_frechet_distance": 3,
     "kernel_distance": 4,
     "inception_score": 2,
@@ -30,11 +32,19 @@ NEARNESS = {
 }
 VARIETY = {
     "in_class_diversity": 3,
+    "least_class_diversity": 3,
     "in_class_similarity": 3,
     "nearest_median": 1,
     "nearest_lowest_percent": 1,
+    "usefulness": 3,
     "parzen_log_likelihood": 0,
     "parzen_sigma": 2,
+}
+BY_JUDGE = {
+    "frechet_distance": "Fréchet ↓",
+    "intra_class_frechet_distance": "within a class ↓",
+    "recall": "recall ↑",
+    "coverage": "coverage ↑",
 }
 ARROWS = {"lower": " ↓", "higher": " ↑", "as the floor": " →", "": ""}
 COST_HEADINGS = (
@@ -60,6 +70,8 @@ def tables(comparison: dict[str, Any]) -> str:
             figures_table(measured, NEARNESS),
             "Variety, memory, likelihood (→ as real images):",
             figures_table(measured, VARIETY),
+            "Fréchet distance over its floor, and shares, by each judge:",
+            judges_table(measured),
             "Cost:",
             cost_table(measured),
         ]
@@ -83,14 +95,24 @@ def introduction(comparison: dict[str, Any]) -> str:
     words = [f"{comparison['dataset']}, {length}, on {comparison['machine']}."]
     run = next((run for run in comparison["runs"] if "figures" in run), None)
     if run:
-        judge = run["judge"]
+        judge, *others = run["judges"]
         words.append(
             f"{run['evaluated_images']:,} images of each system through its exported file, against as many held-out "
-            f"real ones; judge '{judge['architecture']}', {100 * judge['test_accuracy']:.1f} % right on real images. "
-            "*real* is the floor: what as many real training images reach in the generated ones' place (Inception "
-            "Score, class accuracy and nearest training image: what the held-out images reach)."
+            f"real ones; judge '{judge['architecture']}', {100 * judge['test_accuracy']:.1f} % right on real images, where no "
+            f"other is named. *real* is the floor: what as many other real images{unseen(judge)} reach in the generated ones' "
+            "place (nearest training image: what the held-out images reach)."
         )
+        if others:
+            named = [f"'{one['architecture']}' ({100 * one['test_accuracy']:.1f} %)" for one in others]
+            words.append(f"The other judges: {', '.join(named)}.")
     return " ".join(words)
+
+
+def unseen(judge: dict[str, Any]) -> str:
+    """Whether the judge knew the images of its floor: until judges were trained on halves, it did."""
+    if "train_accuracy" in judge:
+        return ", unseen by the judge and each class as often,"
+    return ", which the judge was trained on,"
 
 
 def figures_table(systems: dict[str, list[dict[str, Any]]], columns: dict[str, int]) -> str:
@@ -120,7 +142,26 @@ def figure_cell(runs: list[dict[str, Any]], figure: str, digits: int) -> str:
     if len(figures) > 1:
         return f"{value} ± {stdev(found['value'] for found in figures):.{digits}f}"
     error = figures[0]["standard_error"]
-    return value if error is None else f"{value} (± {error:.{max(digits, 1)}f})"
+    spread = error if error is not None else figures[0].get("spread")
+    return value if spread is None else f"{value} (± {spread:.{max(digits, 1)}f})"
+
+
+def judges_table(systems: dict[str, list[dict[str, Any]]]) -> str:
+    """How judges order the systems: each judge's distances in units of its floor, and its recall and coverage."""
+    head, rows = ["system"], [[title(name, runs)] for name, runs in systems.items()]
+    for figure, words in BY_JUDGE.items():
+        for judge in _by_judge(next(iter(systems.values()))[0]):
+            head.append(f"{words}, '{judge}'")
+            for row, runs in zip(rows, systems.values(), strict=True):
+                found = [by[judge][figure] for by in map(_by_judge, runs) if figure in by[judge]]
+                times = [one["value"] / (one["floor"] if figure in OVER_FLOOR else 1) for one in found]
+                digits = 1 if figure in OVER_FLOOR else 3
+                row.append(f"{mean(times):.{digits}f}" if times else "-")
+    return table(head, rows)
+
+
+def _by_judge(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {run["judges"][0]["architecture"]: run["figures"]} | run["others"]
 
 
 def cost_table(systems: dict[str, list[dict[str, Any]]]) -> str:
@@ -146,9 +187,8 @@ def remarks(systems: dict[str, list[dict[str, Any]]]) -> list[str]:
     runs = [run for found_runs in systems.values() for run in found_runs]
     several = sorted({len(runs) for runs in systems.values() if len(runs) > 1})
     if several:
-        found.append(
-            "± of several seeds: their standard deviation. (±): the standard error over test images."
-        )
+        found.append("± of several seeds: their standard deviation.")
+    found.append("(±): of one seed, the standard error over images (Fréchet distance: bootstrap).")
     unconditional = [name for name, runs in systems.items() if not runs[0].get("conditional", True)]
     if unconditional:
         found.append(

@@ -16,7 +16,7 @@ from training.errors import UserError
 from training.evaluation.evaluate import check_match
 from training.evaluation.generated import open_model
 from training.evaluation.quality.judging import judge_for, judges_of, length
-from training.evaluation.reference import MIN_IMAGES, bar, draw
+from training.evaluation.reference import MIN_IMAGES, bar, draws, floor_samples, size_of
 from training.research.documents import fill_document, machine, save_json
 from training.research.studies import discriminator_steps, inception_score, latent_space, truncation
 from training.research.studies.study import Program, Study
@@ -86,15 +86,13 @@ def command(
     if source.classes is None:
         raise UserError(f"--model {model} is not told the class, which the studies ask it for")
     (settings,) = judges_of([judge], judge_images)
-    size = min(images, len(dataset.images), len(dataset.test_images))
+    size = size_of(dataset, [settings], images)
     console = Console(stderr=True)
     with threadpool_limits(1), Progress(console=console) as progress:
         judging = bar(progress, f"judge {judge}", length(dataset, settings))
         trained = judge_for(dataset, settings, cache, judging)
-        held_out, training = (
-            draw(*split, size)
-            for split in ((dataset.test_images, dataset.test_labels), (dataset.images, dataset.labels))
-        )
+        (held_out,) = draws(dataset.test_images, dataset.test_labels, size, most=1)
+        training = floor_samples(dataset, settings, size)[0]
         study = Study(dataset, trained, held_out, training, source, updates, work, progress)
         found = program.run(study, out / f"{name}.png")
     found |= {"machine": machine(), "dataset": dataset.name, "judge": asdict(settings)}

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from service.generator.images import grid
 from training.evaluation.generated import images_of
-from training.evaluation.quality.comparison import Sample, in_pixels, judged, look, recognisable
+from training.evaluation.quality.comparison import Sample, in_pixels, judged, look
 from training.research.documents import number, save_picture, table
 from training.research.studies.study import Program, Study, show
 
@@ -40,8 +40,6 @@ def run(study: Study, picture: Path) -> dict[str, Any]:
     done = study.bar("judge", len(samples))
     for name, sample in samples.items():
         values = judged(real, look(study.judge, sample)) | in_pixels(study.held_out, sample)
-        # The judge was trained on these real images, so it is too sure of them.
-        values |= recognisable(real) if sample is study.training else {}
         found[name] = {figure: values[figure].value for figure in FIGURES}
         done(1)
     draw(samples, found, picture)

@@ -19,7 +19,7 @@ from training.evaluation.reference import bar
 
 @dataclass(frozen=True)
 class Study:
-    """A data set and its judge, `count` real images of both splits, and an exported generator of the same images.
+    """A data set and its judge, `count` real images of both splits, none of which the judge was trained on, and an exported generator of the same images.
 
     updates: how long a study that trains does so, in updates of both networks. work: its checkpoints' folder.
     """

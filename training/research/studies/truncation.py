@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.generator.images import grid
 from service.generator.latents import latents, truncate
-from training.evaluation.quality.comparison import Sample, judged, look, recognisable
+from training.evaluation.quality.comparison import Sample, judged, look
 from training.research.documents import number, save_picture, table
 from training.research.studies.study import Program, Study, show
 
@@ -41,7 +41,7 @@ def run(study: Study, picture: Path) -> dict[str, Any]:
         values = judged(real, look(study.judge, sample))
         found[str(level)] = {name: values[name].value for name in FIGURES}
         done(1)
-    floors = judged(real, look(study.judge, study.training)) | recognisable(real)
+    floors = judged(real, look(study.judge, study.training))
     done(1)
     measured = {
         "images": study.count,

@@ -9,6 +9,7 @@ from scipy import stats
 from training.gan.losses import non_saturating_generator_loss, saturating_generator_loss
 from training.research.documents import number
 from training.research.theory import discriminator, gradients
+from training.research.theory.directions import directions
 from training.research.theory.divergences import (
     Density,
     gaussian,
@@ -204,5 +205,6 @@ SECTIONS: dict[str, Callable[[int], list[Row]]] = {
     "value": value_at_optimum,
     "divergences": divergences,
     "supports-apart": supports_apart,
+    "directions": directions,
     "gradients": vanishing_gradient,
 }

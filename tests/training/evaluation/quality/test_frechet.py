@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from training.evaluation.quality.frechet import frechet_distance, frechet_error
+from training.evaluation.quality.frechet import frechet_distance, frechet_error, frechet_infinity
 
 
 def gaussian(mean, covariance, count: int = 400_000) -> np.ndarray:
@@ -45,6 +45,19 @@ def test_the_error_is_the_spread_that_other_draws_show():
     spread = np.std([frechet_distance(real, fake) for fake in draws])
     errors = [frechet_error(real, fake, 100) for fake in draws[:10]]
     assert np.mean(errors) == pytest.approx(spread, rel=0.15)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_the_distance_of_endlessly_many_images_has_no_bias(shift):
+    rng, found, biased = np.random.default_rng(5), [], []
+    for _ in range(12):
+        real, fake = rng.normal(size=(2, 1000, 32))
+        fake[:, 0] += shift
+        found.append(frechet_infinity(real, fake))
+        biased.append(frechet_distance(real, fake))
+    error = np.std(found, ddof=1) / np.sqrt(len(found))
+    assert np.mean(found) == pytest.approx(shift**2, abs=4 * error)
+    assert np.mean(biased) > shift**2 + 20 * error
 
 
 def test_agrees_with_torchmetrics():

@@ -6,7 +6,7 @@ import torch
 
 from tests.training.pictures import squares
 from training.evaluation.quality.judge import ARCHITECTURES, FEATURES, build
-from training.evaluation.quality.judging import JudgeSettings, fit, judge_for, length
+from training.evaluation.quality.judging import JudgeSettings, fit, halves, judge_for, length, usefulness
 from training.settings import ImageSpec
 
 SHORT = JudgeSettings("plain", images=128)
@@ -42,9 +42,33 @@ def test_a_judge_is_trained_once_and_then_read(tmp_path: Path):
     np.testing.assert_array_equal(again(dataset.images).features, first(dataset.images).features)
 
 
+def test_a_judge_knows_half_of_each_class_and_another_seed_another_half():
+    dataset = squares()
+    seen, unseen = halves(dataset.labels, 0)
+    assert sorted([*seen, *unseen]) == list(range(300))
+    assert list(np.bincount(dataset.labels[seen])) == [50, 50, 50]
+    shared = np.intersect1d(seen, halves(dataset.labels, 1)[0])
+    assert 50 < len(shared) < 100
+    before = fit(dataset, SHORT, lambda done: None)(dataset.test_images).features
+    dataset.images[unseen] = 0
+    np.testing.assert_array_equal(
+        fit(dataset, SHORT, lambda done: None)(dataset.test_images).features, before
+    )
+    dataset.images[seen] = 0
+    assert not np.array_equal(fit(dataset, SHORT, lambda done: None)(dataset.test_images).features, before)
+
+
+def test_images_of_the_wrong_classes_teach_a_classifier_nothing():
+    dataset, longest = squares(), 2560
+    right = usefulness(dataset, dataset.images, dataset.labels, longest, lambda done: None)
+    wrong = usefulness(dataset, dataset.images, (dataset.labels + 1) % 3, longest, lambda done: None)
+    assert right > 0.95
+    assert wrong < 0.05
+
+
 def test_a_small_data_set_is_not_learnt_by_heart():
     dataset = squares(train=32, test=30)
-    assert length(dataset, JudgeSettings()) == 40 * 32
+    assert length(dataset, JudgeSettings()) == 40 * 17, "passes over its half"
     assert length(squares(), SHORT) == 128
 
 

@@ -20,7 +20,7 @@ from training.research.comparison import command as compare_module
 from training.run.checkpoint import FILE_NAME
 
 BUDGET = ("--images", 24)
-SHORT = ("--judge-images", 200, "--evaluate-images", 24)
+SHORT = ("--judge", "plain", "--judge", "mixer", "--judge-images", 200, "--evaluate-images", 24)
 
 
 @pytest.fixture
@@ -95,6 +95,7 @@ def test_systems_with_and_without_classes_stand_side_by_side(tmp_path: Path, tin
     runs = {run["preset"]: run for run in json.loads((out / "table.json").read_text())["runs"]}
     assert runs["tiny"]["figures"].keys() - runs["blind"]["figures"].keys() == {
         "class_accuracy", "intra_class_frechet_distance", "in_class_diversity", "in_class_similarity",
+        "least_class_diversity", "usefulness",
     }  # fmt: skip
     for name, run in runs.items():
         contract = parse((out / "models" / name / FILE).read_bytes())
@@ -104,7 +105,7 @@ def test_systems_with_and_without_classes_stand_side_by_side(tmp_path: Path, tin
         assert (out / "models" / name / "README.md").exists()
     assert runs["blind"]["figures"]["precision"]["floor"] == runs["tiny"]["figures"]["precision"]["floor"]
     table = (out / "table.md").read_text()
-    (row,) = [line for line in table.splitlines() if line.startswith("| `blind` |") and line.count("|") == 11]
+    (row,) = [line for line in table.splitlines() if line.startswith("| `blind` |") and line.count("|") == 12]
     assert row.split("|")[3].strip() == "-"
     assert "-: `blind` is not told the class" in table
     with Image.open(out / "samples.png") as samples, Image.open(out / "nearest.png") as nearest:

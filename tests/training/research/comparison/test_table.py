@@ -27,7 +27,11 @@ def run(preset: str, seed: int = 0, conditional: bool = True, **changes: Any) ->
         "parameters": 500_000,
         "multiply_adds": 4_000_000,
         "sampling_images_per_second": 1500.0,
-        "judge": {"architecture": "residual", "seed": 1, "images": 360_000, "test_accuracy": 0.923},
+        "judges": [
+            {"architecture": name, "seed": 1, "images": 360_000, "test_accuracy": 0.923}
+            for name in ("residual", "plain")
+        ],
+        "others": {"plain": figures},
         "evaluated_images": 10_000,
         "figures": figures,
     } | changes
@@ -47,7 +51,8 @@ def cells(text: str, system: str) -> list[list[str]]:
 def test_every_figure_stands_under_its_floor():
     text = tables(comparison(run("gan", conditional=False), run("dcgan")))
     assert [row[0] for row in cells(text, "*real*")] == ["0.020", "-"]
-    assert [row[4] for row in (cells(text, "*real*")[0], cells(text, "`dcgan`")[0])] == ["0.920", "0.900"]
+    assert cells(text, "`dcgan`")[2][:2] == ["100.0", "100.0"], "by each judge, in units of its floor"
+    assert [row[5] for row in (cells(text, "*real*")[0], cells(text, "`dcgan`")[0])] == ["0.920", "0.900"]
     assert "10,000 images of each system" in text
     assert "judge 'residual', 92.3 % right" in text
 
@@ -63,17 +68,17 @@ def test_several_seeds_are_mean_and_standard_deviation():
 
 
 def test_one_seed_shows_the_standard_error_where_there_is_one():
-    assert cells(tables(comparison(run("gan"))), "`gan`")[1][4] == "225 (± 2.0)"
+    assert cells(tables(comparison(run("gan"))), "`gan`")[1][6] == "225 (± 2.0)"
 
 
 def test_what_a_system_without_classes_lacks_is_a_dash_and_said():
     text = tables(comparison(run("gan", conditional=False), run("began", conditional=False), run("dcgan")))
-    assert cells(text, "`gan`")[0][4] == "-"
+    assert cells(text, "`gan`")[0][5] == "-"
     assert "-: `gan`, `began` are not told the class" in text
 
 
 def test_cost_is_of_the_run_and_its_file():
-    assert cells(tables(comparison(run("gan"))), "`gan`")[2] == [
+    assert cells(tables(comparison(run("gan"))), "`gan`")[3] == [
         "1,000", "2", "8", "500,000", "4,000,000", "1,500",
     ]  # fmt: skip
 
