@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from service.drawing.sampler import Draw
 from service.errors import BodyTimeout, BodyTooLarge
 from service.keys import Charge
 from service.registry.models import Models
@@ -53,6 +54,8 @@ class Call:
     """When its head came, in time.monotonic() seconds: what it may take, it may take from then on."""
     charge: Charge | None = None
     """Of the API key, where keys are configured."""
+    draw: Draw | None = None
+    """What it asks for, once that is understood."""
 
     def take(self, images: int) -> None:
         """Count the request and so many images against the key's quotas. Raises QuotaExceeded."""
