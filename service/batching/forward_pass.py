@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prometheus_client import Gauge
 
 from service import metrics
-from service.batching.request_queue import Piece, Request, RequestQueue
+from service.batching.request_queue import Piece, Request, RequestQueue, Ride
 from service.errors import ModelBroke
 from service.generator.engine import Engine, Forward
 from service.generator.latents import rows_of
@@ -134,6 +134,9 @@ def compute(line: Line, pieces: list[Piece], forward: Forward) -> NDArray[np.uin
     line.forward_passes.inc()
     line.forward_seconds.observe(ended_at - begun_at)
     line.batch_images.observe(len(images))
+    ride = Ride(begun_at, ended_at, len(images))
+    for piece in pieces:
+        piece.request.timing.ride = ride
     return images
 
 

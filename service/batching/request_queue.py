@@ -4,7 +4,7 @@ from asyncio import AbstractEventLoop
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -16,6 +16,14 @@ Settle = Callable[[Any, BaseException | None], None]
 """Called once, on the event loop, with the answer or with why there is none."""
 
 
+class Ride(NamedTuple):
+    """A forward pass that is over; times of time.monotonic()."""
+
+    began_at: float
+    ended_at: float
+    images: int
+
+
 class Timing(Struct):
     """Where a request's time went, filled in on its way."""
 
@@ -24,6 +32,8 @@ class Timing(Struct):
     forward_seconds: float = 0.0
     """From there to the end of its last."""
     encode_seconds: float = 0.0
+    ride: Ride | None = None
+    """The last of its passes."""
 
 
 @dataclass(eq=False, slots=True)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from service import metrics
+from service.drawing.sampler import Draw
 from service.errors import MethodNotAllowed, QueueFull
 from service.keys import Charge, Keyring
 from service.keys import Scope as KeyScope
@@ -32,6 +33,7 @@ from service.web.http.asgi import (
     send_streamed,
     unless_client_goes,
 )
+from service.web.http.spans import Spans
 from service.web.routes import STATIC, find, scope_of
 
 
@@ -61,7 +63,7 @@ class Front:
         self.draining = False
         self.end: Callable[[], None] | None = None
         """Ends the server as SIGTERM does; None where nobody started one."""
-        self.spans = trace.Spans()
+        self.spans = Spans()
         self.refusals = Refusals()
         self._bento_app = bento_app
         self._native = native
@@ -82,7 +84,7 @@ class Front:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = scope.get(BEGUN) or time.monotonic()
-        route, code, charge = "unknown", 500, None
+        route, code, charge, call, media_type = "unknown", 500, None, None, ""
         id = trace.request_id(header(scope, b"x-request-id"))
         traceparent = header(scope, b"traceparent")
         try:
@@ -95,7 +97,8 @@ class Front:
             if path in self._passed_on:
                 route = path
                 charge = self.enter(scope_of(route), access.credential(scope))
-                code = await self._pass_on(self.call(scope, receive, begun, charge), send, id)
+                call = self.call(scope, receive, begun, charge)
+                code = await self._pass_on(call, send, id)
                 return
             row, parameters = find(scope)
             route, method = row.path, row.method
@@ -105,8 +108,9 @@ class Front:
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
                 raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
             assert row.handler is not None
-            reply = await row.handler(self.call(scope, receive, begun, charge), **parameters)
-            code = reply.status
+            call = self.call(scope, receive, begun, charge)
+            reply = await row.handler(call, **parameters)
+            code, media_type = reply.status, reply.media_type
             if isinstance(reply, Streamed):
                 await unless_client_goes(receive, send_streamed(send, reply, id))
             else:
@@ -118,11 +122,13 @@ class Front:
         except Exception as error:
             if isinstance(error, QueueFull):
                 await self.refusals.wait()
+            traceparent = self.spans.traceparent(traceparent)
             reply = shape_at(scope["path"]).reply(error, trace.who(id, traceparent))
             code = reply.status
             await send_reply(send, reply, id)
         finally:
-            self.count(route, scope["method"], code, begun, charge, traceparent)
+            draw = None if call is None else call.draw
+            self.count(route, scope["method"], code, begun, charge, traceparent, draw, media_type)
 
     def count(
         self,
@@ -132,14 +138,20 @@ class Front:
         begun: float,
         charge: Charge | None,
         traceparent: str | None,
+        draw: Draw | None = None,
+        media_type: str = "",
     ) -> None:
-        """A request that has ended. route: its pattern; code: of HTTP; begun: when its head came, in time.monotonic() seconds."""
+        """A request that has ended.
+
+        route: its pattern; code: of HTTP; begun: when its head came, in time.monotonic() seconds. draw, media_type: what it
+        asked for and got, where it came so far.
+        """
         seconds = time.monotonic() - begun
         metrics.child(metrics.requests, route, code).inc()
         metrics.child(metrics.request_seconds, route).observe(seconds)
         if charge is not None:
             charge.settle(code)
-        self.spans.record(route, method, code, seconds, traceparent)
+        self.spans.record(route, method, code, seconds, traceparent, draw, media_type)
 
     def stop_being_ready(self) -> None:
         self.draining = True

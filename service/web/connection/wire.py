@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from service import metrics
 from service.drawing.formats import preferred
+from service.drawing.sampler import Draw
 from service.errors import BodyTimeout, QueueFull
 from service.keys import Charge
 from service.registry.model import Idle
@@ -69,8 +70,8 @@ class Wire(HalfClosedProtocol):
             self._body_timer.cancel()
         if self._sampling is not None:
             self._sampling.cancel()
+            self._count(CLIENT_GONE, self._sampling.draw)
             self._sampling = None
-            self._count(CLIENT_GONE)
         if self._is_held:
             self._is_held = False
             self._count(CLIENT_GONE)
@@ -147,16 +148,18 @@ class Wire(HalfClosedProtocol):
             self.look_again()
 
     def _who(self) -> dict[str, str]:
+        self._traceparent = self._front.spans.traceparent(self._traceparent)
         return trace.who(self._id, self._traceparent)
 
     def _settle(self, answer: Any, error: BaseException | None) -> None:
         sampling, self._sampling = self._sampling, None
         assert sampling is not None
-        self._send(sampling.reply(answer) if error is None else reply_to(error, self._who()))
+        reply = sampling.reply(answer) if error is None else reply_to(error, self._who())
+        self._send(reply, sampling.draw)
         self.look_again()
 
-    def _send(self, reply: Reply) -> None:
-        self._count(reply.status)
+    def _send(self, reply: Reply, draw: Draw | None = None) -> None:
+        self._count(reply.status, draw, reply.media_type)
         self.server_state.total_requests += 1
         closes = self._closes or reply.headers.get("connection") == "close"
         self.send_reply(reply, self._id, self._closes)
@@ -170,14 +173,14 @@ class Wire(HalfClosedProtocol):
         self._id = trace.request_id(None)
         self._send(reply_to(BodyTimeout(NO_BODY.format(seconds))))
 
-    def _count(self, code: int) -> None:
+    def _count(self, code: int, draw: Draw | None = None, media_type: str = "") -> None:
         metrics.child(metrics.requests, SAMPLES, code).inc()
         seconds = time.monotonic() - self._began_at
         metrics.child(metrics.request_seconds, SAMPLES).observe(seconds)
         if self._charge is not None:
             self._charge.settle(code)
             self._charge = None
-        self._front.spans.record(SAMPLES, "POST", code, seconds, self._traceparent)
+        self._front.spans.record(SAMPLES, "POST", code, seconds, self._traceparent, draw, media_type)
 
 
 class Head(Struct):

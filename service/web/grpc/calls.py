@@ -66,13 +66,15 @@ class Desk:
         except Exception as error:
             if isinstance(error, QueueFull):
                 await self.front.refusals.wait()
+            traceparent = self.front.spans.traceparent(traceparent)
             problem, headers = problem_of(known(error, trace.who(id, traceparent)))
             code = problem.status
             told = [("ganserve-error", problem.code), ("x-request-id", id)]
             told += [(name, value) for name, value in headers.items() if name == "retry-after"]
             return Refused(_STATUS.get(code, grpc.StatusCode.INVALID_ARGUMENT), problem.detail, tuple(told))
         finally:
-            self.front.count(method, "POST", code, begun, charge, traceparent)
+            draw = None if call is None else call.draw
+            self.front.count(method, "POST", code, begun, charge, traceparent, draw, "application/grpc")
 
     async def answer(
         self,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from service.drawing.sampler import Draw
 from service.errors import BodyTimeout, BodyTooLarge
 from service.keys import Charge
 from service.registry.models import Models
@@ -65,6 +66,8 @@ class Call:
     """Of the API key, where keys are configured."""
     is_draining: Callable[[], bool] = bool
     """As `draining`, but now."""
+    draw: Draw | None = None
+    """What it asks for, once that is understood."""
 
     def take(self, images: int) -> None:
         """Count the request and so many images against the key's quotas. Raises QuotaExceeded."""

@@ -51,6 +51,7 @@ class DrawingCall:
 
         Raises QuotaExceeded; ClientGone, with the work cancelled; what the work raises.
         """
+        self.call.draw = draw
         self.call.take(len(draw.z))
         return await unless_client_goes(self.call.receive, work())
 

@@ -1,9 +1,6 @@
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
 import pytest
 
-from service.web.http.trace import Spans, request_id, who
+from service.web.http.trace import request_id, who
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -34,52 +31,3 @@ def test_samples_say_where_their_time_went(site):
     assert list(parts) == ["queue", "forward", "encode"]
     assert float(parts["forward"]) > 0
     assert all(0 <= float(milliseconds) < 60_000 for milliseconds in parts.values())
-
-
-def test_no_spans_without_the_standard_variables():
-    spans = Spans({})
-    spans.record("/v1/samples", "POST", 200, 0.1, PARENT)
-    spans.close()
-    for off in ({"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}):
-        assert Spans({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"} | off)._tracer is None
-
-
-def test_a_collector_gets_a_span_that_is_a_child_of_the_clients(monkeypatch):
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    got: list[bytes] = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format, *args) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Collector) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
-        spans = Spans()
-        spans.record("/v1/samples", "POST", 500, 0.25, PARENT)
-        spans.close()
-        server.shutdown()
-        thread.join()
-    request = ExportTraceServiceRequest.FromString(b"".join(got))
-    (resource,) = request.resource_spans
-    (span,) = resource.scope_spans[0].spans
-    assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == (
-        "POST /v1/samples",
-        PARENT[3:35],
-        PARENT[36:52],
-    )
-    assert span.end_time_unix_nano - span.start_time_unix_nano == 250_000_000
-    assert span.status.code == 2
-    assert any(
-        one.key == "service.name" and one.value.string_value == "ganserve"
-        for one in resource.resource.attributes
-    )
