@@ -18,7 +18,7 @@ from service import metrics
 from service.drawing.fields import Label, ModelName, Seed, Truncation
 from service.drawing.sampler import label_index, picture
 from service.errors import GanserveError, InvalidField, QueueFull, QuotaExceeded, ServiceError
-from service.generator.latents import MAX_SEED, Seeded
+from service.generator.latents import MAX_SEED
 from service.keys import Charge
 from service.registry.model import Model
 
@@ -152,11 +152,15 @@ class Dataset:
     def _start(self, seeds: range, seconds: float) -> asyncio.Task[bytes]:
         """A pass that was reserved."""
         model, labels, begun = self.model, self.labels_of(seeds), time.monotonic()
-        z = Seeded(seeds, model.contract.z_dim, self.asked.truncation)
+        z = model.contract.seeded(seeds, self.asked.truncation, None)
         finish = partial(self._encode, seeds, labels)
         batcher = model.batcher
-        work = batcher.submit(model.line, z, labels, begun + seconds, finish, background=True)
-        task = asyncio.create_task(work)
+
+        async def drawn() -> bytes:
+            model.require_ready()  # it may have been taken away since the turn was given
+            return await batcher.submit(model.line, z, labels, begun + seconds, finish, background=True)
+
+        task = asyncio.create_task(drawn())
         task.add_done_callback(lambda _: batcher.background.release(begun))
         return task
 

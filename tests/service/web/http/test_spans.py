@@ -84,4 +84,5 @@ def test_the_log_names_the_trace_also_where_the_client_named_none(traced, monkey
     site.front.spans.close()
     (span,) = collector.spans
     assert span.parent_span_id == b""
-    assert f"trace {span.trace_id.hex()}" in caplog.text
+    (record,) = caplog.records
+    assert vars(record)["trace"] == span.trace_id.hex()
