@@ -68,8 +68,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.server = Server(url, api_key, timeout, connections, on_wait, transport)
-        self._connections = connections
-        self._max_images: dict[str | None, int] = {}
+        self._connections, self._max_images = connections, dict[str | None, int]()
 
     def __enter__(self) -> Self:
         return self
@@ -101,8 +100,8 @@ class Client:
         tell: called with how many more images have arrived.
         """
         rows = None if z is None else checked_z(z).tolist()
-        told = None if scalars is None else {name: _plain(one) for name, one in scalars.items()}
-        fields = given(model=model, label=_plain(label), seed=_plain(seed), n=n, z=rows, scalars=told)
+        fields = given(model=model, label=_plain(label), seed=_plain(seed), n=n, z=rows)
+        fields |= {} if scalars is None else {"scalars": {key: _plain(one) for key, one in scalars.items()}}
         fields |= {"truncation": truncation, "format": "npy"}
         listed = [len(fields[name]) for name in ("label", "z") if isinstance(fields.get(name), list)]
         count = n if n is not None else next(iter(listed), 1)

@@ -62,7 +62,9 @@ def large() -> bytes:
 def server(tmp_path_factory):
     models = generators.folder(tmp_path_factory.mktemp("models"), {"large": large()})
     home = tmp_path_factory.mktemp("server") / "home"
-    with serving(home, models=models, engine="onnxruntime", threads=1, max_batch=1) as one:
+    with serving(
+        home, models=models, engine="onnxruntime", threads=1, max_batch=1, max_wait_seconds=30
+    ) as one:
         yield one
 
 

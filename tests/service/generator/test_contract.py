@@ -55,7 +55,7 @@ def test_metadata_that_is_not_the_schema_is_refused(document):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"schema": 2}, "schema 2"),
+        ({"schema": 3}, "schema 3"),
         ({"z_dim": 0}, "z_dim"),
         ({"z_dim": 9}, "inputs are"),
         ({"classes": None, "golden": []}, "inputs are"),
