@@ -24,7 +24,7 @@ help:
 	@echo "make chaos   measure what is left of the service at ten times its capacity (CHAOS=--help)"
 	@echo "make soak    20 minutes of every route and client: errors, memory, threads (SOAK=--help, SOAK='--minutes 2')"
 	@echo "make gpu-check  4 minutes of what this machine's GPU gives, without an installation (GPU=--help, GPU=--cpu)"
-	@echo "make image   build the container image ganserve:latest (IMAGE=); make image-cuda: for NVIDIA GPUs"
+	@echo "make image   build the container image ganserve:latest (IMAGE=, OPENVINO=1: with that engine); make image-cuda: for NVIDIA GPUs"
 	@echo "make wheel   build the Python package into dist/: the client, and the service and training as extras"
 	@echo "make image-test   bring up deploy/compose.yaml, kill its parts one at a time, and count what clients lose (FAULTS=--help)"
 	@echo "make clean   remove the environments"
@@ -81,7 +81,8 @@ image-cuda: IMAGE ?= ganserve-cuda:latest
 image image-cuda: .venv/.installed
 	@export BENTOML_HOME=$(CURDIR)/.bentoml/images; mkdir -p $$BENTOML_HOME; \
 		tag=$$(.venv/bin/bentoml build -f $(BENTOFILE) -o tag) || exit 1; \
-		cd $${TMPDIR:-/tmp} && $(CURDIR)/.venv/bin/bentoml containerize $${tag#__tag__:} -t $(IMAGE)
+		cd $${TMPDIR:-/tmp} && $(CURDIR)/.venv/bin/bentoml containerize $${tag#__tag__:} -t $(IMAGE) \
+		$(if $(OPENVINO),--opt build-arg=OPENVINO=1)
 
 wheel: .venv-dev/.installed
 	.venv-dev/bin/uv build --quiet

@@ -19,14 +19,14 @@ import uvicorn.config
 from bentoml._internal.configuration.containers import BentoMLContainer
 from numpy.typing import NDArray
 
-from service import logs
 from service.errors import SettingsError
 from service.keys import keyring
-from service.machine import instance, process
+from service.machine import endings, hardware, instance, logs, process
 from service.registry import footprint
 from service.settings import from_environment, unknown_names
 
-logs.configure()
+ends = endings.heed()
+logs.configure(ends.why)
 try:
     settings = from_environment()
     keys = keyring(settings)
@@ -40,6 +40,7 @@ log = logging.getLogger("bentoml.ganserve")
 _FLUSH_SECONDS = 0.25  # another worker's answer to /metrics, or its order, is at most that old
 _CLOSING_SECONDS = 5  # from the last answer to the end of the process, at most
 _SWITCH_SECONDS = 0.0001
+_FEWEST_CORES = 0.5
 
 
 class FrontedService(bentoml.Service):
@@ -84,6 +85,9 @@ class Ganserve:
             logs.refuse(text)
         if settings.grpc_port and process.is_taken(settings.grpc_port):
             logs.refuse(f"GANSERVE_GRPC_PORT is {settings.grpc_port}: somebody listens there already.")
+        if (cores := hardware.quota()) < _FEWEST_CORES:
+            text = "this container may use %g CPUs: with less than %g it may take minutes to start, and be taken for dead"
+            log.warning(text, cores, _FEWEST_CORES, extra={"event": "few_cpus"})
         try:
             folder = instance.make(Path(BentoMLContainer.bentoml_home.get()))
         except OSError as error:
@@ -168,8 +172,8 @@ class Ganserve:
             metrics.ready.set(int(self.front.models.all_ready and not self.front.draining))
             await asyncio.to_thread(metrics.flush)  # a disk may be slow
             if irreplaceable and not self.front.draining and metrics.a_worker_died():
-                text = "a worker has died, and BentoML replaces none in a container: all of it ends"
-                log.error(text, extra={"event": "worker_died"})
+                text = "a worker has died, and BentoML replaces none in a container: all of it ends. %s"
+                log.error(text, ends.memory(), extra={"event": "worker_died"})
                 process.end_all()
 
     async def _load(self) -> None:

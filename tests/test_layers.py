@@ -29,7 +29,7 @@ LAYERS = {
         "generator.engines keys",
         "generator metrics settings signals",
         "metric_files errors",
-        "machine quiet logs",
+        "machine quiet",
     ],
     "training": [
         "__main__",

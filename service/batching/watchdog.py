@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from math import inf
 
-from service import logs
 from service.batching.forward_pass import Pass
-from service.machine import instance
+from service.machine import instance, logs
 
 log = logging.getLogger("bentoml.ganserve.watchdog")
 

@@ -31,13 +31,20 @@ def lanes(workers: int) -> int:
 def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """Cores by affinity and by cgroup quota. onnxruntime would count the host's (its issue 29510)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota(cgroup))))
+    return max(1, math.ceil(min(cores, quota(cgroup))))
 
 
 def memory_limit_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
     """What the cgroup (v2, else v1) may have; infinite without a limit."""
     text = _read(cgroup / "memory.max") or _read(cgroup / "memory/memory.limit_in_bytes")
     return int(text) if text.strip().isdigit() else math.inf
+
+
+def out_of_memory_kills(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Processes of the cgroup (v2, else v1) that the kernel ended because its memory limit was met."""
+    text = _read(cgroup / "memory.events") or _read(cgroup / "memory/memory.oom_control")
+    found = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def cpu_name() -> str:
@@ -87,14 +94,14 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _quota(cgroup: Path) -> float:
+def quota(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
     """Cores' worth of CPU time that the cgroup (v2, else v1) grants; infinite without a limit."""
     try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
+        granted, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
+            granted = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
             period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
         except OSError:
             return math.inf
-    return math.inf if quota in ("max", "-1") else int(quota) / int(period)
+    return math.inf if granted in ("max", "-1") else int(granted) / int(period)

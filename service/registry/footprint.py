@@ -7,6 +7,7 @@ _TIMES_THE_FILE = 3
 _MB_OF_A_SESSION = 10
 _MB_OF_THE_PARENT = 85
 _MB_OF_A_WORKER = 115
+_MB_OF_OPENVINO = 40  # its libraries, beside those of ONNX Runtime
 
 
 def memory_mb(file_bytes: int) -> float:
@@ -18,14 +19,18 @@ def memory_mb(file_bytes: int) -> float:
 
 
 def least_mb(settings: Settings) -> float:
-    """What the service takes at the very least, once its models are loaded: with ONNX Runtime, and nothing to do."""
+    """What the service takes at the very least, once its models are loaded and with nothing to do.
+
+    With ONNX Runtime, where it is not OpenVINO that was asked for: which one `auto` takes is not known before.
+    """
     files = sorted(file.stat().st_size for file in settings.models.glob("*/generator.onnx"))
     models = 0.0
     for size in files:
         if models and models + memory_mb(size) > settings.max_loaded_mb:
             break
         models += memory_mb(size)
-    return _MB_OF_THE_PARENT + settings.workers * (_MB_OF_A_WORKER + models)
+    engine = _MB_OF_OPENVINO if settings.engine == "openvino" else 0
+    return _MB_OF_THE_PARENT + settings.workers * (_MB_OF_A_WORKER + engine + models)
 
 
 def shortage(settings: Settings) -> str | None:
@@ -38,5 +43,5 @@ def shortage(settings: Settings) -> str | None:
         return None
     return (
         f"memory: this container may have {limit:.0f} MB, and what it is to load takes {least:.0f} at least "
-        f"(GANSERVE_WORKERS: {settings.workers}). Give it more, or lower GANSERVE_WORKERS or GANSERVE_MAX_LOADED_MB."
+        f"(GANSERVE_WORKERS: {settings.workers}, GANSERVE_ENGINE: {settings.engine}). Give it more, or lower GANSERVE_WORKERS or GANSERVE_MAX_LOADED_MB."
     )

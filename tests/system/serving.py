@@ -93,7 +93,7 @@ class Server:
         home.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [str(argument).format(port=self.port) for argument in arguments]
+                [str(argument).replace("{port}", str(self.port)) for argument in arguments]
                 or command(self.port, bento, flags, host),
                 cwd=folder,
                 env=environment(home, settings) | dict(variables),

@@ -8,7 +8,6 @@ import asyncio
 import re
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
 
 from service.web.http.asgi import Reply, Scope, header
 
@@ -67,8 +66,8 @@ def _knows(scope: Scope, etag: str) -> bool:
     )
 
 
-def _with(reply: Reply, body: bytes, headers: Mapping[str, str]) -> Reply:
-    return Reply(reply.status, reply.media_type, body, {**reply.headers, **headers})
+def _with(reply: Reply, body: bytes, headers: dict[str, str]) -> Reply:
+    return Reply(reply.status, reply.media_type, body, reply.headers | headers)
 
 
 # Files by their ETag: the same ones are asked for again and again.

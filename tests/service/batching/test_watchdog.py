@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import asyncio, ctypes, threading, time
-from service import logs
+from service.machine import logs
 from service.batching.forward_pass import Pass
 from service.batching.watchdog import Watchdog
 

@@ -80,3 +80,12 @@ def test_memory_is_what_the_cgroup_grants(tmp_path, file, text, limit):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(text)
     assert memory_limit_bytes(tmp_path) == limit
+
+
+def test_processes_that_met_the_memory_limit_are_counted_in_either_kind_of_cgroup(tmp_path):
+    assert hardware.out_of_memory_kills(tmp_path) == 0
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory/memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
+    assert hardware.out_of_memory_kills(tmp_path) == 2
+    (tmp_path / "memory.events").write_text("low 0\nmax 31\noom 4\noom_kill 3\noom_group_kill 0\n")
+    assert hardware.out_of_memory_kills(tmp_path) == 3

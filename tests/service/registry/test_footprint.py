@@ -40,5 +40,8 @@ def test_each_worker_has_its_own(monkeypatch, settings):
     limited(monkeypatch, 512)
     assert footprint.shortage(settings) is None
     assert footprint.shortage(replace(settings, workers=2)) is not None
+    limited(monkeypatch, 400)
+    assert footprint.shortage(settings) is None
+    assert "openvino" in (footprint.shortage(replace(settings, engine="openvino")) or "")
     limited(monkeypatch, float("inf"))
     assert footprint.shortage(replace(settings, workers=256)) is None

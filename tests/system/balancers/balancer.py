@@ -35,6 +35,11 @@ def server_lines(ports: Sequence[int]) -> str:
     return "".join(f"{line.replace('ganserve:3000', address)};" for line in servers for address in here)
 
 
+def _version(nginx: str) -> tuple[int, ...]:
+    said = subprocess.run([nginx, "-v"], capture_output=True, text=True, timeout=60).stderr
+    return tuple(map(int, said.rpartition("/")[2].split()[0].split(".")))
+
+
 class Balancer:
     """nginx in a folder of its own."""
 
@@ -56,6 +61,8 @@ class Balancer:
         folder.mkdir(parents=True, exist_ok=True)
         # Its container's own folder for all that is written.
         main = (ROOT / "deploy/nginx/nginx.conf").read_text().replace("/tmp/", f"{folder}/")
+        if _version(nginx) < (1, 27, 4):
+            main = main.replace("    keepalive_min_timeout 20s;\n", "")
         (folder / "nginx.conf").write_text(main)
         shipped = Template((ROOT / "deploy/nginx/ganserve.conf").read_text())
         (folder / "ganserve.conf").write_text(shipped.safe_substitute(variables))
@@ -127,7 +134,8 @@ def asked(lines: list[dict[str, Any]]) -> Counter[tuple[int, str]]:
 class Load:
     """Clients that each ask for one image after another, and note what is not the image that they asked for."""
 
-    def __init__(self, balancer: Balancer, clients: int = 8) -> None:
+    def __init__(self, balancer: Any, clients: int = 8) -> None:
+        """balancer: with `client` and `port`, as Balancer has them."""
         self.balancer, self.clients = balancer, clients
         with balancer.client() as client:
             self._right = [client.post("/v1/samples", json={"seed": seed}).content for seed in range(SEEDS)]

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -22,7 +23,7 @@ FIELDS = ("model", "version", "request", "trace", "failure", "threads")
 _CONFIGURATION: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"lines": {"()": "service.logs.handler"}},
+    "handlers": {"lines": {"()": "service.machine.logs.handler"}},
     # Nobody but the root has a handler, or a line would come twice.
     "loggers": {
         "bentoml": {"level": "INFO", "handlers": [], "propagate": True},
@@ -31,13 +32,25 @@ _CONFIGURATION: dict[str, Any] = {
     },
     "root": {"level": "WARNING", "handlers": ["lines"]},
 }
+
+
+def _no_word(error: BaseException) -> str | None:
+    return None
+
+
+_why: Callable[[BaseException], str | None] = _no_word
 _log = logging.getLogger("bentoml.ganserve")
 # What a terminal would obey.
 _STEERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def configure() -> None:
-    """For the parent and each worker, as soon as BentoML imports the service; what it was asked for (--debug, --quiet) stays."""
+def configure(why: Callable[[BaseException], str | None] = _no_word) -> None:
+    """For the parent and each worker, as soon as BentoML imports the service; what it was asked for (--debug, --quiet) stays.
+
+    why: what there is to say, in place of a traceback, of an error that ends the process.
+    """
+    global _why
+    _why = why
     asked = logging.getLogger("bentoml").level
     if asked:
         _CONFIGURATION["loggers"]["bentoml"]["level"] = asked
@@ -129,6 +142,9 @@ def _where(trace: TracebackType | None) -> str:
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
+        return
+    if text := _why(error):
+        _log.critical(text, extra={"event": "process_ends"})
         return
     _log.critical("this process ends", exc_info=(kind, error, trace), extra={"event": "process_ends"})
 

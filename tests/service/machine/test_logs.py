@@ -10,7 +10,7 @@ from tests.system.serving import ROOT
 
 PROGRAM = """
 import logging, sys, threading, warnings
-from service import logs
+from service.machine import logs
 
 logs.configure()
 log = logging.getLogger("bentoml.ganserve.batcher")

@@ -1,0 +1,64 @@
+"""HAProxy and Caddy with the shipped configuration, in front of replicas at fixed ports of this machine."""
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.needs import program
+from tests.system.serving import ROOT, free_port
+from tests.waiting import wait_until
+
+
+def haproxy(folder: Path, ports: Sequence[int]) -> list[str]:
+    """The command. Its replicas come from DNS; here they are a list."""
+    text = (ROOT / "deploy/haproxy/haproxy.cfg").read_text()
+    servers = "\n".join(f"    server replica-{port} 127.0.0.1:{port}" for port in ports)
+    text, found = re.subn(r"(?m)^ *server-template .*", servers, text)
+    assert found == 1
+    (folder / "haproxy.cfg").write_text(text)
+    return [program("haproxy", "haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
+
+
+def caddy(folder: Path, ports: Sequence[int]) -> list[str]:
+    command = [program("caddy", "caddy"), "run", "--adapter", "caddyfile"]
+    return [*command, "--config", str(ROOT / "deploy/caddy/Caddyfile")]
+
+
+class Other:
+    """One of them, with what balancer.Load needs of it."""
+
+    def __init__(self, url: str, port: int) -> None:
+        self.url, self.port = url, port
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=60, **options)
+
+    def answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return client.get("/livez").is_success
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def running(command: Sequence[str], folder: Path, ports: Sequence[int]) -> Iterator[Other]:
+    port = free_port()
+    listen = f"http://:{port}" if "caddy" in command[0] else f"127.0.0.1:{port}"
+    replicas = " ".join(f"127.0.0.1:{port}" for port in ports)
+    environ = {"GANSERVE_LISTEN": listen, "GANSERVE_REPLICAS": replicas, "HOME": str(folder)}
+    with (folder / "said").open("wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=environ)
+    try:
+        one = Other(f"http://127.0.0.1:{port}", port)
+        wait_until(lambda: one.answers() or process.poll() is not None)
+        assert process.poll() is None, (folder / "said").read_text()
+        yield one
+    finally:
+        process.terminate()
+        process.wait(30)
