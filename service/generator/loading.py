@@ -14,6 +14,7 @@ from service.generator.engine import Engine, Forward
 from service.generator.engines.choose import choose
 from service.generator.engines.lone import inputs
 from service.generator.engines.race import Result
+from service.generator.reading import contents
 from service.settings import Settings
 
 FILE = "generator.onnx"
@@ -80,7 +81,7 @@ def read(path: Path, name: str = "", expected: str = "") -> File:
     name = name or path.parent.name
     if not _NAME.fullmatch(name):
         raise ContractError("a model's folder name has lower-case letters, digits and . _ - only, at most 64")
-    content = path.read_bytes()
+    content = contents(path)
     created = int(path.stat().st_mtime)
     if expected not in ("", version(content)):
         raise ContractError(f"the file changed after it was found: it is version {version(content)} now")
