@@ -118,7 +118,7 @@ def _metadata(model: onnx.ModelProto) -> Contract:
         )
     try:
         contract = msgspec.json.decode(document, type=Contract)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(f"metadata '{METADATA_KEY}': {error}") from error
     if contract.schema not in MOST_Z:
         raise ContractError(f"metadata schema {contract.schema}: this version reads schema 1 and 2")
@@ -194,4 +194,5 @@ def _check_outside(graph: onnx.GraphProto, outside: Sequence[onnx.TensorProto], 
 def _signature(value: onnx.ValueInfoProto) -> _Signature:
     tensor = value.type.tensor_type
     axes = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
-    return value.name, onnx.TensorProto.DataType.Name(tensor.elem_type), axes
+    kind = onnx.TensorProto.DataType.DESCRIPTOR.values_by_number.get(tensor.elem_type)
+    return value.name, kind.name if kind else f"type {tensor.elem_type}", axes

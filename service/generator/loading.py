@@ -17,6 +17,7 @@ from service.generator.engines.race import Result
 from service.generator.file import signed
 from service.generator.file.folded import folded
 from service.generator.file.rewired import rewired
+from service.generator.reading import contents
 from service.settings import Settings
 
 FILE = "generator.onnx"
@@ -83,7 +84,7 @@ def read(path: Path, name: str = "", expected: str = "") -> File:
     name = name or path.parent.name
     if not _NAME.fullmatch(name):
         raise ContractError("a model's folder name has lower-case letters, digits and . _ - only, at most 64")
-    content = path.read_bytes()
+    content = contents(path)
     created = int(path.stat().st_mtime)
     if expected not in ("", version(content)):
         raise ContractError(f"the file changed after it was found: it is version {version(content)} now")

@@ -1,5 +1,8 @@
 """The same file by ONNX Runtime on CPU, which raises where others make things up: what a strange file is compared with."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -10,14 +13,20 @@ from service.generator.file.apart import taken_apart
 from service.generator.file.session import session_of
 
 
-def draw(
-    file: bytes, z: NDArray[np.float32], label: NDArray[np.int64] | None
-) -> tuple[NDArray[np.uint8], bool]:
-    """The images, uint8 [N, C, H, W]; and whether all was finite before it became uint8.
+class Drawn(NamedTuple):
+    """images: uint8 [N, C, H, W]; fault: what was wrong with the levels before they became uint8, in words, or None."""
 
-    z: float32 [N, z_dim]; label: int64 [N], or None. Raises ContractError: a label that the graph has no row for,
-    or whatever else makes ONNX Runtime refuse it.
-    """
+    images: NDArray[np.uint8]
+    fault: str | None
+
+
+Draw = Callable[[NDArray[np.float32], NDArray[np.int64] | None], Drawn]
+"""z: float32 [N, z_dim]; label: int64 [N], or None. Raises ContractError: a label that the graph has no row for,
+or whatever else makes ONNX Runtime refuse it."""
+
+
+def reference(file: bytes) -> Draw:
+    """Raises ContractError: ONNX Runtime can't read it."""
     apart = taken_apart(file)
     model = apart.model()
     before = _before_uint8(model.graph)
@@ -29,11 +38,34 @@ def draw(
     options.log_severity_level = 4
     try:
         session = session_of(model.SerializeToString(), apart.weights, options, ["CPUExecutionProvider"])
-        images, *rest = session.run(None, {"z": z} if label is None else {"z": z, "label": label})
     except Exception as error:  # onnxruntime raises a dozen classes of its own
-        raise ContractError(f"ONNX Runtime on CPU, asked to compare, says: {error}") from error
-    assert isinstance(images, np.ndarray)
-    return images, all(bool(np.isfinite(np.asarray(levels)).all()) for levels in rest)
+        raise _said(error) from error
+
+    def draw(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Drawn:
+        try:
+            images, *rest = session.run(None, {"z": z} if label is None else {"z": z, "label": label})
+        except Exception as error:
+            raise _said(error) from error
+        assert isinstance(images, np.ndarray)
+        return Drawn(images, next(filter(None, (_fault(np.asarray(levels)) for levels in rest)), None))
+
+    return draw
+
+
+def _said(error: Exception) -> ContractError:
+    return ContractError(f"ONNX Runtime on CPU, asked to compare, says: {error}")
+
+
+def _fault(levels: NDArray) -> str | None:
+    if not np.isfinite(levels).all():
+        return "the graph computes NaN or infinity, and makes pixels of it"
+    low, high = float(levels.min()), float(levels.max())
+    if low <= -1 or high >= 256:
+        return (
+            f"the graph makes pixels of levels from {low:.4g} to {high:.4g}, of which each engine makes others: "
+            "they must be clipped to 0 to 255 before they become uint8"
+        )
+    return None
 
 
 def _before_uint8(graph: onnx.GraphProto) -> str | None:

@@ -1,5 +1,7 @@
 """What models and workers take in memory, and whether there is that much. Imports no engine."""
 
+from pathlib import Path
+
 from service.machine.hardware import memory_limit_bytes
 from service.settings import Settings
 
@@ -23,7 +25,7 @@ def least_mb(settings: Settings) -> float:
 
     With ONNX Runtime, where it is not OpenVINO that was asked for: which one `auto` takes is not known before.
     """
-    files = sorted(file.stat().st_size for file in settings.models.glob("*/generator.onnx"))
+    files = sorted(filter(None, map(_bytes, settings.models.glob("*/generator.onnx"))))
     models = 0.0
     for size in files:
         if models and models + memory_mb(size) > settings.max_loaded_mb:
@@ -31,6 +33,14 @@ def least_mb(settings: Settings) -> float:
         models += memory_mb(size)
     engine = _MB_OF_OPENVINO if settings.engine == "openvino" else 0
     return _MB_OF_THE_PARENT + settings.workers * (_MB_OF_A_WORKER + engine + models)
+
+
+def _bytes(file: Path) -> int:
+    """0 if it can't be read: then it takes nothing."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def shortage(settings: Settings) -> str | None:

@@ -20,6 +20,10 @@ AROUND_SECONDS = 0.0006
 """What is around a pass."""
 
 
+_MOST_TOLD = 600
+"""Characters of why a file is not served."""
+
+
 class Idle(NotReady):
     """The model is asked for and not in memory: whoever can wait has it loaded, and asks again."""
 
@@ -67,7 +71,8 @@ class Model:
             self._fail(f"{error}")
         except Exception as error:  # an engine may raise anything on a file that it can't run
             self._fail(f"{type(error).__name__}: {error}")
-            log.exception("model %s", self.name, extra={"event": "model_failed", "model": self.name})
+            if not _is_of_an_engine(error):
+                log.exception("model %s", self.name, extra={"event": "model_failed", "model": self.name})
         else:
             if settings.provenance == "on":
                 engine = self._loaded.engine
@@ -185,15 +190,27 @@ class Model:
         ).set(value)
 
     def _fail(self, problem: str) -> None:
-        self.state, self.problem = "failed", problem
+        self.state, self.problem = "failed", _one_line(problem)
         version = f"@{self.version}" if self.version else ""
         log.error(
-            *("model %s%s (%s) is not served: %s", self.name, version, self.path.name, problem),
+            *("model %s%s (%s) is not served: %s", self.name, version, self.path.name, self.problem),
             extra={"event": "model_not_served", "model": self.name},
         )
 
     def _not_ready(self) -> NotReady:
         return NotReady(f"Model {self.name} is {self.state}{': ' if self.problem else ''}{self.problem}.")
+
+
+def _is_of_an_engine(error: Exception) -> bool:
+    """Whether a library says so of the file, which its text tells; else it is our mistake, and it matters where it was made."""
+    libraries = ("onnxruntime", "openvino")
+    return isinstance(error, RuntimeError | MemoryError) or type(error).__module__.startswith(libraries)
+
+
+def _one_line(text: str) -> str:
+    """Of what files and engines say: no line of theirs may pass for one of the log's, and some say a megabyte."""
+    printable = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return printable if len(printable) <= _MOST_TOLD else f"{printable[:_MOST_TOLD]}..."
 
 
 def _shared_piece(loaded: Loaded, most: int) -> int:

@@ -11,6 +11,7 @@ from service import metrics
 from service.batching.batcher import Batcher
 from service.errors import NotReady, UnknownModel
 from service.generator.loading import FILE
+from service.generator.reading import has_text_name, is_there
 from service.machine.cores import Cores
 from service.machine.hardware import available_cpus
 from service.registry import desired_state
@@ -197,8 +198,16 @@ class Models(Mapping[str, Model]):
 
 
 def folders(root: Path) -> list[Path]:
-    """The folders of models under `root`. Raises OSError."""
-    return [folder for folder in root.iterdir() if (folder / FILE).is_file()]
+    """The folders of models under `root`; what keeps one from being read is told when it is. Raises OSError for `root`."""
+    found = []
+    for folder in root.iterdir():
+        if not is_there(folder / FILE):
+            continue
+        if has_text_name(folder):
+            found.append(folder)
+        else:
+            log.error("%r is passed over: its name is no text", folder)
+    return found
 
 
 def _place(version: str, seed: int | None) -> float:

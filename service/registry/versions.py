@@ -15,6 +15,7 @@ from service.errors import ContractError
 from service.generator.contract import files_beside, version
 from service.generator.file.signed import SIGNATURE
 from service.generator.loading import FILE, card_of
+from service.generator.reading import contents, has_text_name
 from service.registry.desired_state import DesiredModel, DesiredState, write
 from service.registry.models import folders
 
@@ -37,8 +38,11 @@ def find(root: Path) -> dict[str, list[Found]]:
     for folder in sorted(folders(root)):
         found: dict[str, Found] = {}
         for path in sorted(folder.glob("*.onnx"), key=lambda path: path.name != FILE):
+            if not has_text_name(path):
+                log.warning("%r is passed over: its name is no text", path)
+                continue
             try:
-                one = Found(path, version(path.read_bytes()), path.stat().st_mtime)
+                one = Found(path, version(contents(path)), path.stat().st_mtime)
             except OSError as error:
                 log.warning("%s is passed over: %s", path, error, extra={"event": "file_passed_over"})
                 continue
@@ -110,7 +114,7 @@ def keep(one: Found, shared: Path) -> None:
         write(folder / card.name, card.read_bytes())
     if (folder / one.path.name).is_file():
         return
-    file = one.path.read_bytes()
+    file = contents(one.path)
     if version(file) != one.version:
         raise ContractError("it changed while it was read: reload again")
     for beside in files_beside(file):

@@ -28,6 +28,7 @@ from service.generator.contract import Contract, parse, version
 from service.generator.engine import Forward
 from service.generator.engines.lone import inputs
 from service.generator.file.rewired import rewired
+from service.generator.reading import contents
 from service.machine.hardware import cpu_flags, cpu_name
 
 log = logging.getLogger("bentoml.ganserve.engines")
@@ -96,7 +97,7 @@ def _run(files: Sequence[Path], folder: Path) -> None:
 
 def _is_known(path: Path, folder: Path) -> bool:
     with suppress(OSError):  # whoever loads the file says what is wrong with it
-        return (folder / _key(version(path.read_bytes()))).exists()
+        return (folder / _key(version(contents(path)))).exists()
     return True
 
 
@@ -184,7 +185,7 @@ def _main(paths: Sequence[str]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two that measure at once would measure each other
         for path in map(Path, paths):
             try:
-                file = path.read_bytes()
+                file = contents(path)
                 entry = folder / _key(version(file))
                 if not entry.exists():
                     new = entry.with_suffix(".new")

@@ -30,6 +30,7 @@ class LimitedProtocol(LingeringProtocol):
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._head_is_read = False
+        self._has_host = False
         self._head_bytes = 0
         self._fields = 0
         self.body_bytes_left = 0
@@ -47,6 +48,7 @@ class LimitedProtocol(LingeringProtocol):
 
     def on_message_begin(self) -> None:
         self._head_is_read = False
+        self._has_host = False
         self._head_bytes = self._fields = self._held_bytes = self.body_bytes_left = 0
         super().on_message_begin()
 
@@ -65,11 +67,20 @@ class LimitedProtocol(LingeringProtocol):
             raise self._refusal
         if not self._head_is_read:  # a trailer would pass for a header
             super().on_header(name, value)
-            if self.headers[-1][0] == b"content-length":
+            kind = self.headers[-1][0]
+            if kind == b"content-length":
                 self.body_bytes_left = int(value)
+            elif kind == b"host":
+                if self._has_host:  # a proxy may have gone by the other (RFC 9112, section 3.2)
+                    raise httptools.HttpParserError("two hosts")
+                self._has_host = True
 
     def on_headers_complete(self) -> None:
         self._head_is_read = True
+        if (
+            self.parser.get_http_version() == "1.0"
+        ):  # which knows of no interim reply (RFC 9110, section 10.1.1)
+            self.expect_100_continue = False
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 

@@ -206,7 +206,6 @@ def test_folders_without_a_generator_are_passed_over(tmp_path):
     generators.folder(tmp_path, {"clothes": FILE})
     (tmp_path / "notes").mkdir()
     (tmp_path / "README.md").write_text("")
-    (tmp_path / "folder" / "generator.onnx").mkdir(parents=True)
     assert list(Models(Settings(models=tmp_path))) == ["clothes"]
 
 

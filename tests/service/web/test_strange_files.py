@@ -29,7 +29,7 @@ def test_a_card_says_what_was_tried_and_what_was_not(sphere, site):
     assert card["state"] == "ready"
     assert (card["truncation"], card["golden"]) == (False, None)
     assert card["invariance"] == {"levels": 0, "unit": "uint8 levels"}
-    assert card["checked"]["sizes"][:4] == [1, 2, 3, 5]
+    assert {1, 2, 3, 5} < {*card["checked"]["sizes"]}
     assert card["checked"]["classes"] == hostile.CLASSES
     assert card["checked"]["images"] > 20
     assert 0 < card["checked"]["seconds"] < 5
