@@ -17,9 +17,9 @@ from ganserve.importing.surgery.nodes import Signature, inputs_of, outputs_of
 from ganserve.importing.surgery.original import Original
 from ganserve.importing.surgery.picture import Picture, choose_output, find_picture
 from ganserve.importing.wishes import Fault, Refused, Wishes
-from service.generator import graph
 from service.generator.classes import ClassNames
 from service.generator.contract import METADATA_KEY, Contract
+from service.generator.file import graph
 
 _LOOKED_AT = 8
 _BATCHES = (1, 3, 8)

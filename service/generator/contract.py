@@ -16,10 +16,10 @@ import onnx
 from google.protobuf.message import Message
 
 from service.errors import ContractError
-from service.generator import graph
 from service.generator.document import Contract
 from service.generator.document import GoldenSample as GoldenSample
 from service.generator.document import ImageShape as ImageShape
+from service.generator.file import graph
 from service.generator.file.apart import taken_apart, was_taken
 from service.generator.file.inputs import ROLES, faults
 

@@ -16,8 +16,8 @@ from service.generator.engines.lone import inputs
 from service.generator.engines.race import Result
 from service.generator.file import signed
 from service.generator.file.folded import folded
+from service.generator.file.reading import contents
 from service.generator.file.rewired import rewired
-from service.generator.reading import contents
 from service.settings import Settings
 
 FILE = "generator.onnx"

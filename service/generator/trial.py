@@ -14,9 +14,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from service.errors import ContractError
-from service.generator import golden, graph, reference
+from service.generator import golden, reference
 from service.generator.contract import Contract
 from service.generator.engine import Engine, Forward
+from service.generator.file import graph
 from service.generator.file.apart import taken_apart
 from service.generator.file.inputs import scalars_of
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from service import metrics
 from service.batching.batcher import Batcher
 from service.errors import NotReady, UnknownModel
+from service.generator.file.reading import has_text_name, is_there
 from service.generator.loading import FILE
-from service.generator.reading import has_text_name, is_there
 from service.machine.cores import Cores
 from service.machine.hardware import available_cpus
 from service.registry import desired_state

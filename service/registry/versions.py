@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from service.errors import ContractError
 from service.generator.contract import files_beside, version
+from service.generator.file.reading import contents, has_text_name
 from service.generator.file.signed import SIGNATURE
 from service.generator.loading import FILE, card_of
-from service.generator.reading import contents, has_text_name
 from service.registry.desired_state import DesiredModel, DesiredState, write
 from service.registry.models import folders
 

@@ -27,8 +27,8 @@ from service.errors import ContractError
 from service.generator.contract import Contract, parse, version
 from service.generator.engine import Forward
 from service.generator.engines.lone import inputs
+from service.generator.file.reading import contents
 from service.generator.file.rewired import rewired
-from service.generator.reading import contents
 from service.machine.hardware import cpu_flags, cpu_name
 
 log = logging.getLogger("bentoml.ganserve.engines")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.generator.reading import MOST_BYTES
+from service.generator.file.reading import MOST_BYTES
 from service.registry import footprint
 from service.settings import Settings
 from tests.generators import Tiny, folder
