@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import helper
 
@@ -60,7 +61,7 @@ def taken_apart(file: bytes) -> Apart:
 
     try:
         return Apart(rewritten(file, take), weights)
-    except (IndexError, ValueError, OverflowError, KeyError, TypeError, RuntimeError):
+    except (DecodeError, IndexError, ValueError, OverflowError, KeyError, TypeError, RuntimeError):
         return Apart(file, {})
 
 

@@ -60,7 +60,7 @@ def _unknown_operator(model):
 BROKEN = {
     "empty": (b"", "not an ONNX file"),
     "truncated": (FILE[: len(FILE) // 2], "not an ONNX file"),
-    "other-schema": (generators.with_contract(schema=2), "schema 2"),
+    "other-schema": (generators.with_contract(schema=3), "schema 3"),
     "no-metadata": (generators.with_metadata(None), "no metadata"),
     "other-weights": (generators.with_other_golden(), "gives other pictures than the trained network"),
     "golden-text": (generators.with_contract(golden=[{"seed": 0, "label": 0, "png": "AAAA"}]), "not a PNG"),
@@ -231,7 +231,7 @@ def test_max_batch_is_what_it_is_set_to(tmp_path):
 def test_each_worker_loads_for_itself(tmp_path, monkeypatch):
     asked = []
 
-    def choose(file, contract, settings, *, name, path, worker):
+    def choose(file, contract, settings, *, worker, **known):
         asked.append(worker)
         return Choice(FakeEngine(contract))
 
