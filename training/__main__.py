@@ -1,5 +1,7 @@
 """The command line: `python -m training prepare | train | sample | evaluate | export | compare | theory | study`."""
 
+import errno
+import re
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +22,7 @@ COMMANDS = {
     "study":    ("research.studies.command", "Run one experiment of docs/studies.md."),
 }
 # fmt: on
+NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 
 
 class Commands(click.Group):
@@ -40,6 +43,17 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # `| head`: click ends without a word
+                raise
+            raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror or error}") from error
+        except (MemoryError, RuntimeError) as error:
+            # Torch has no class for it on a CPU.
+            if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
+                raise
+            raise click.ClickException(
+                "there is not enough memory: --batch and --set width= decide how much is needed"
+            ) from error
 
 
 @click.group(cls=Commands)
