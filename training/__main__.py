@@ -2,6 +2,9 @@
 
 import errno
 import re
+import sys
+import threading
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -25,6 +28,11 @@ COMMANDS = {
 NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 
 
+def in_main(hook: Callable[[Any], object]) -> Callable[[Any], object]:
+    """The hook, but for a file that a thread can't write, TensorBoard's: the next write says so, or the end does."""
+    return lambda args: None if isinstance(args.exc_value, OSError) else hook(args)
+
+
 class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -39,6 +47,7 @@ class Commands(click.Group):
             formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        threading.excepthook, sys.unraisablehook = in_main(threading.excepthook), in_main(sys.unraisablehook)
         try:
             return super().invoke(ctx)
         except UserError as error:
