@@ -1,5 +1,10 @@
 """The command line: `python -m training prepare | train | sample | evaluate | export | compare | theory | study`."""
 
+import errno
+import re
+import sys
+import threading
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +25,12 @@ COMMANDS = {
     "study":    ("research.studies.command", "Run one experiment of docs/studies.md."),
 }
 # fmt: on
+NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
+
+
+def in_main(hook: Callable[[Any], object]) -> Callable[[Any], object]:
+    """The hook, but for a file that a thread can't write, TensorBoard's: the next write says so, or the end does."""
+    return lambda args: None if isinstance(args.exc_value, OSError) else hook(args)
 
 
 class Commands(click.Group):
@@ -36,10 +47,22 @@ class Commands(click.Group):
             formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        threading.excepthook, sys.unraisablehook = in_main(threading.excepthook), in_main(sys.unraisablehook)
         try:
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # `| head`: click ends without a word
+                raise
+            raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror or error}") from error
+        except (MemoryError, RuntimeError) as error:
+            # Torch has no class for it on a CPU.
+            if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
+                raise
+            raise click.ClickException(
+                "there is not enough memory: --batch and --set width= decide how much is needed"
+            ) from error
 
 
 @click.group(cls=Commands)

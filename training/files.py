@@ -2,13 +2,16 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from training.errors import UserError
 
 
-def write_atomically(file: Path, content: bytes) -> None:
-    """Readers and crashes see the whole old file or the whole new one.
+@contextlib.contextmanager
+def written(file: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes its name when all is well; readers and crashes see the old one until then.
 
     Makes the folder if it is not there. Raises UserError (disk full, no permission...).
     """
@@ -16,12 +19,19 @@ def write_atomically(file: Path, content: bytes) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as out:
-            out.write(content)
+            yield out
             out.flush()
             # Without it a power cut can leave the new name on unwritten blocks.
             os.fsync(out.fileno())
         partial.replace(file)
     except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror or error}") from error
+    finally:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise UserError(f"{file} cannot be written: {error.strerror}") from error
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """The same of content that is there already. Raises UserError."""
+    with written(file) as out:
+        out.write(content)

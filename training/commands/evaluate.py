@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from training.commands.options import CACHE, EXISTING, JUDGE_IMAGES, THREADS, data, judges
+from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, judges
+from training.commands.sources import EXISTING, data
 from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.evaluate import evaluate

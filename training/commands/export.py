@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from service.generator.classes import slug
 from service.generator.loading import CARD, FILE
-from training.commands.options import CACHE, EXISTING, FOLDER, JUDGE_IMAGES, THREADS, data, judges
+from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, judges
+from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.evaluate import Evaluation, check_match, evaluate_beside

@@ -1,28 +1,13 @@
 """Options that several commands have."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
+from training.commands.sources import FOLDER, Option
 from training.evaluation.quality.judging import JUDGES
-
-EXISTING = click.Path(exists=True, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
-NEW_FILE = click.Path(dir_okay=False, path_type=Path)
-
-Option = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def data(text: str, required: bool = True) -> Option:
-    return click.option("--data", required=required, type=EXISTING, help=text)
-
-
-SOURCE = data(
-    "An IDX folder (.gz files as of MNIST), a folder of images with one subfolder per class, or an .npz."
-)
 
 
 def judges(default: Sequence[str]) -> Option:

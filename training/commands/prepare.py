@@ -6,11 +6,11 @@ import click
 from rich.console import Console
 
 from service.generator.images import png
-from training.commands.options import NEW_FILE, SOURCE
+from training.commands.sources import NEW_FILE, SOURCE
 from training.data.formats import load
 from training.data.label_check import one_of_each, show
-from training.data.packed import save_npz
-from training.files import write_atomically
+from training.data.layouts import npz
+from training.files import written
 
 
 @click.command("prepare")
@@ -22,7 +22,7 @@ from training.files import write_atomically
 @click.option(
     "--size",
     type=click.Choice(["28", "32", "64", "128"]),
-    help="For a folder of images: crop each to a centred square and scale it to this many pixels a side.",
+    help="Crop each image to a centred square and scale it to this many pixels a side.",
 )
 def command(data: Path, out: Path, name: str | None, size: str | None) -> None:
     """Check a data set and pack it into one .npz.
@@ -34,8 +34,10 @@ def command(data: Path, out: Path, name: str | None, size: str | None) -> None:
         raise click.UsageError(f"--out {out}: the packed form is an .npz file")
     dataset = load(data, name, int(size) if size else None)
     picture = out.with_name(f"{out.stem}_classes.png")
-    save_npz(dataset, out)
-    write_atomically(picture, png(one_of_each(dataset)))
+    # Both or neither.
+    with written(out) as packed, written(picture) as drawn:
+        npz.write(dataset, packed)
+        drawn.write(png(one_of_each(dataset)))
     console = Console()
     show(dataset, console)
     console.print(

@@ -6,7 +6,7 @@ import click
 
 from service.generator.classes import ClassNames, folded
 from service.generator.images import grid, png
-from training.commands.options import EXISTING, NEW_FILE
+from training.commands.sources import EXISTING, NEW_FILE
 from training.files import write_atomically
 from training.run.checkpoint import load_generator
 from training.run.samples import sample
@@ -42,7 +42,7 @@ def command(run: Path, out: Path, label: str | None, seed: int, n: int) -> None:
 def class_index(label: str, class_names: tuple[str, ...]) -> int:
     """A class by its name in any case, its slug or its index, as the service finds it. Raises click.UsageError."""
     index = ClassNames(class_names).label_of.get(folded(label))
-    if index is None and label.isdecimal() and int(label) < len(class_names):
+    if index is None and label.isdecimal() and len(label) < 10 and int(label) < len(class_names):
         index = int(label)
     if index is None:
         raise click.UsageError(

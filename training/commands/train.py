@@ -1,7 +1,7 @@
 """`python -m training train`: a run, begun or gone on with."""
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ import click
 import torch
 from rich.console import Console
 
-from training.commands.options import DEVICE, FOLDER, SOURCE, THREADS
+from training.commands.options import DEVICE, THREADS
+from training.commands.sources import FOLDER, SOURCE
+from training.data.dataset import UNLABELLED
 from training.data.formats import load
 from training.presets import settings_of
 from training.run.loop import Interrupted, train
@@ -85,6 +87,9 @@ def command(
     settings = settings_of(preset, **parsed(changes) | given)
     console = Console()
     dataset = load(data)
+    if dataset.class_names == UNLABELLED and settings.conditional:
+        console.print(f"{data} has no classes: the generator will take none.", soft_wrap=True, markup=False)
+        settings = replace(settings, conditional=False)
     options = Options(run, device, checkpoint_every, samples_every, tensorboard, on_collapse)
     try:
         train(settings, options, dataset, console)

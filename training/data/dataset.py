@@ -1,19 +1,29 @@
 """A data set in memory, and its batches."""
 
+from __future__ import annotations
+
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from training.settings import ImageSpec
 
+# `prepare` does without its 200 MB.
+if TYPE_CHECKING:
+    import torch
+
+SIZES = (28, 32, 64, 128)
+"""Sides of the images that the networks make, in pixels."""
+UNLABELLED = ("image",)
+"""The class of images that have none."""
 # The share of each class where the source has no test split of its own: that of Fashion-MNIST's.
 HELD_OUT = 1 / 6
+A_SIXTH = "a sixth of each class, held out by a fixed seed"
 
 
 @dataclass
@@ -31,6 +41,8 @@ class Dataset:
     test_labels: NDArray[np.int64]
     split: str = "given by the source"
     """How the test images were chosen."""
+    notes: tuple[str, ...] = ()
+    """What was noticed while they were read, a line per kind."""
     _orders: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
     @property
@@ -38,11 +50,11 @@ class Dataset:
         _, channels, height, width = self.images.shape
         return ImageSpec(self.name, channels, height, width, self.class_names)
 
-    def as_one_class(self) -> "Dataset":
+    def as_one_class(self) -> Dataset:
         """The same images without their labels: for systems that are not told the class."""
         nothing = np.zeros_like
         return replace(
-            self, class_names=("image",), labels=nothing(self.labels), test_labels=nothing(self.test_labels)
+            self, class_names=UNLABELLED, labels=nothing(self.labels), test_labels=nothing(self.test_labels)
         )
 
     @cached_property
@@ -70,28 +82,24 @@ class Dataset:
         return self._orders[seed, turn]
 
 
-def hold_out(
-    name: str, class_names: tuple[str, ...], images: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> Dataset:
-    """Hold out a sixth of each class: the same images whenever the same files are read."""
-    held_out = np.zeros(len(labels), bool)
+def held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """A sixth of each class: the same images whenever the same files are read. labels: [N], >= 0."""
+    mask = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         # A class's only image is trained on.
         count = min(max(1, round(len(members) * HELD_OUT)), len(members) - 1)
-        held_out[np.random.default_rng([0, int(label)]).permutation(members)[:count]] = True
-    how = "a sixth of each class, held out by a fixed seed"
-    return Dataset(
-        name, class_names, images[~held_out], labels[~held_out], images[held_out], labels[held_out], how
-    )
+        mask[np.random.default_rng([0, int(label)]).permutation(members)[:count]] = True
+    return mask
 
 
 def real_batches(
     dataset: Dataset, seed: int, size: int, device: torch.device
-) -> Callable[[int], tuple[Tensor, Tensor]]:
+) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
     """k -> batch k: (float32 [size, C, H, W] in [-1, 1], int64 [size]) on the device."""
+    import torch
 
-    def batch(k: int) -> tuple[Tensor, Tensor]:
+    def batch(k: int) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = dataset.batch_indices(seed, k, size)
         images, labels = dataset.images[chosen], dataset.labels[chosen]
         return to_float(images).to(device), torch.from_numpy(labels).to(device)
@@ -99,11 +107,15 @@ def real_batches(
     return batch
 
 
-def to_float(images: NDArray[np.uint8]) -> Tensor:
+def to_float(images: NDArray[np.uint8]) -> torch.Tensor:
     """uint8 0 to 255 -> float32 -1 to 1."""
+    import torch
+
     return torch.from_numpy(images).float().div_(127.5).sub_(1)
 
 
-def to_uint8(images: Tensor) -> NDArray[np.uint8]:
+def to_uint8(images: torch.Tensor) -> NDArray[np.uint8]:
     """float -1 to 1 -> uint8, rounded and clipped, exactly as the exported graph does it."""
+    import torch
+
     return (images.float() + 1).mul(127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -1,44 +1,49 @@
-"""Files -> Dataset, whichever of the three forms they have."""
+"""Files -> Dataset, whichever layout they have."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from service.generator.classes import ClassNames
-from training.data.dataset import Dataset
-from training.data.idx import load_idx
-from training.data.image_folder import load_folder
-from training.data.packed import load_npz
+from training.data.dataset import SIZES, Dataset
+from training.data.layouts import cifar, folders, idx, npz, parquet
+from training.data.request import Request
 from training.errors import UserError
 
-SIZES = (28, 32, 64, 128)
+# The first that holds the path reads it: a folder of pictures is what is none of the others.
+LAYOUTS = (npz, idx, cifar, parquet, folders)
 
 
 def load(path: Path, name: str | None = None, size: int | None = None) -> Dataset:
-    """Read a data set of any form; which one is found out from what is there.
+    """Read a data set of any layout; which one is found out from what is there.
 
     name: the data set's name; the folder's or file's if None.
-    size: for a folder of images, crop each to a centred square and scale it to this side.
+    size: crop each picture to a centred square and scale it to this side.
     Raises UserError, naming the file at fault.
     """
-    name = name or (path.stem if path.suffix == ".npz" else path.resolve().name)
-    if path.suffix == ".npz" and path.is_file():
-        dataset = load_npz(path, name)
-    elif not path.is_dir():
-        what = "is neither a folder nor an .npz file" if path.exists() else "does not exist"
+    asked = Request(path, name or (path.stem if path.is_file() else path.resolve().name), size)
+    layout = next((layout for layout in LAYOUTS if path.exists() and layout.holds(path)), None)
+    if layout is None:
+        what = "is no file that is read" if path.exists() else "does not exist"
         raise UserError(
-            f"{path} {what}: give an IDX folder, a folder of images with one subfolder a class, or an .npz"
+            f"{path} {what}: give a folder of images with one subfolder per class, or of IDX, CIFAR, Parquet or tar "
+            "files, or an .npz, .npy, .zip, .tar or .parquet file"
         )
-    elif any(path.glob("*idx3-ubyte*")):
-        dataset = load_idx(path, name)
-    else:
-        dataset = load_folder(path, name, size)
-    check(dataset, path)
-    return dataset
+    try:
+        dataset = layout.read(asked)
+        check(dataset, path)
+    except UserError as error:
+        # What was left out may be the reason.
+        raise UserError("; ".join([str(error), *asked.notes.left_out_lines()])) from error
+    return replace(dataset, notes=tuple(asked.notes.lines()))
 
 
 def check(dataset: Dataset, path: Path) -> None:
     """Refuse what cannot be trained on. Raises UserError."""
+    if refusal := ClassNames(dataset.class_names).refusal():
+        # Else it would be found out when the trained generator is exported.
+        raise UserError(f"{path}: names of classes: {refusal}")
     if len(dataset.images) == 0:
         raise UserError(f"{path} holds no training images")
     _, _, height, width = dataset.images.shape
@@ -60,13 +65,7 @@ def check(dataset: Dataset, path: Path) -> None:
                 f"{path}: {which} labels from {labels.min()} to {labels.max()}, "
                 f"but {len(dataset.class_names)} classes: they count from 0"
             )
-    if refusal := ClassNames(dataset.class_names).refusal():
-        # Else it would be found out when the trained generator is exported.
-        raise UserError(f"{path}: names of classes: {refusal}")
     counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
     if absent := [name for name, count in zip(dataset.class_names, counts, strict=True) if count == 0]:
-        raise UserError(f"{path}: no training image of class {', '.join(absent)}")
-    if len(dataset.class_names) < 2:
-        raise UserError(
-            f"{path}: only one class, {', '.join(dataset.class_names)}: is it the right folder level?"
-        )
+        more = f", and {len(absent) - 10} more" if len(absent) > 10 else ""
+        raise UserError(f"{path}: no training image of class {', '.join(absent[:10])}{more}")

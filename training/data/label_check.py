@@ -16,6 +16,8 @@ from training.data.dataset import Dataset
 
 # Under so many training images the discriminator begins to memorise them (Zhao et al. 2020, figure 1).
 FEW_IMAGES = 10_000
+# Pictures of another range than 0 to 255, 0 to 1 for one, that say nothing of it.
+DARK = 64
 
 
 class ClassCount(NamedTuple):
@@ -45,6 +47,10 @@ def remarks(dataset: Dataset) -> list[str]:
             f"'{least.name}' has {least.training:,} training images and another class {most:,}: "
             "rare classes come out worst"
         )
+    if (brightest := int(dataset.images.max())) < DARK:
+        found.append(
+            f"no pixel is brighter than {brightest} of 255: was the range of the images another one?"
+        )
     if (total := len(dataset.images)) < FEW_IMAGES:
         found.append(
             f"{total:,} training images are few: train with --augment brightness,translation,cutout "
@@ -65,7 +71,7 @@ def show(dataset: Dataset, console: Console) -> None:
     for row in counts(dataset):
         table.add_row(row.name, f"{row.training:,}", f"{row.test:,}")
     console.print(table, markup=False)
-    for remark in remarks(dataset):
+    for remark in (*dataset.notes, *remarks(dataset)):
         console.print(f"Note: {remark}.", soft_wrap=True, markup=False, highlight=False)
     spec, colour = dataset.spec, "grey" if dataset.spec.channels == 1 else "RGB"
     console.print(

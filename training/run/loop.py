@@ -25,6 +25,7 @@ from training.run.alarms import (
 )
 from training.run.checkpoint import FILE_NAME, read, restore, save_state
 from training.run.guard import only_run_in, stop_signals
+from training.run.memory import check_fits
 from training.run.rollback import MOST_ROLLBACKS, SOUND_FILE, keep_sound, roll_back
 from training.run.run import Means, Options, Run, trainer_of
 from training.run.samples import class_grid, class_rows, settled
@@ -50,6 +51,7 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
         device = choose_device(options.device)
         autocast, arithmetic = choose_precision(settings.precision, device)
         seen = dataset if settings.conditional else dataset.as_one_class()
+        check_fits(settings, seen.spec, device)
         state, resumed = begin(settings, folder, seen, device)
         if state.images_seen >= settings.images:
             say(console, f"{folder} has finished: {state.images_seen:,} images. Nothing to do.")

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from training.commands.options import CACHE, DEVICE, FOLDER, JUDGE_IMAGES, data, judges
+from training.commands.options import CACHE, DEVICE, JUDGE_IMAGES, judges
+from training.commands.sources import FOLDER, data
 from training.data.dataset import Dataset
 from training.data.formats import load
 from training.device import choose_device

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from training.commands.options import CACHE, EXISTING, FOLDER, JUDGE, JUDGE_IMAGES, data
+from training.commands.options import CACHE, JUDGE, JUDGE_IMAGES
+from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.evaluate import check_match

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from training.commands.options import FOLDER
+from training.commands.sources import FOLDER
 from training.files import write_atomically
 from training.research.documents import fill_document, machine, save_json, table
 from training.research.theory import ring

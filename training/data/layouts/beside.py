@@ -1,0 +1,128 @@
+"""Classes that stand in files beside the pictures: StyleGAN's dataset.json, WebDataset's .cls and .json, a table."""
+
+import csv
+import json
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from training.data.labels import label_column, split_of
+from training.data.layouts.trees import TAR, Tree
+from training.data.notes import Notes
+from training.errors import UserError
+
+_LABEL = ("label", "cls", "class", "class_name", "category", "target", "labels", "breed", "species")
+
+
+class Place(NamedTuple):
+    """A picture, its class and its split, neither of which need be known."""
+
+    name: str
+    label: str | int | None
+    split: str
+
+
+def by_files_beside(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list[Place], set[str]] | None:
+    """Where each picture belongs, and the files that say so; None where only folders can say it. Raises UserError."""
+    others = sorted(set(tree.names) - set(pictures), key=lambda name: (name.count("/"), name))
+    if documents := [name for name in others if PurePosixPath(name).name == "dataset.json"]:
+        return by_dataset_json(tree, pictures, documents[0], notes), {documents[0]}
+    if (
+        tree.path.name.lower().endswith(TAR)
+        or any(name.endswith((".cls", *TAR)) for name in others)
+        or tree.shards
+    ):
+        return by_samples(tree, pictures)
+    if pictures and not any("/" in name for name in pictures):
+        for name in others:
+            if name.lower().endswith((".csv", ".tsv")) and (places := by_table(tree, pictures, name, notes)):
+                return places, {name}
+    return None
+
+
+def by_dataset_json(tree: Tree, pictures: list[str], document: str, notes: Notes) -> list[Place]:
+    """{"labels": [["00000/img00000000.png", 6], ...]}, or null where there are no classes."""
+    where = f"{tree.path}: {document}"
+    try:
+        rows = json.loads(tree.read(document))["labels"]
+        if rows is None:
+            return [Place(name, None, "") for name in pictures]
+        folder = document.removesuffix("dataset.json")
+        files = [folder + str(file).replace("\\", "/") for file, _ in rows]
+        labels = label_column(np.array([label for _, label in rows]), len(rows), where)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(f'{where} is not StyleGAN\'s {{"labels": [[file, label], ...]}}: {error}') from error
+    label_of = dict(zip(files, labels, strict=True))
+    there = set(pictures)
+    for name in files:
+        if name not in there:
+            notes.left_out("named in dataset.json and not there", name)
+    return [Place(name, label_of.get(name), "") for name in pictures]
+
+
+def by_samples(tree: Tree, pictures: list[str]) -> tuple[list[Place], set[str]] | None:
+    """WebDataset: what has one name up to the first dot is one sample, `0017.jpg` and `0017.cls`."""
+    labels: dict[str, str | int] = {}
+    used = set()
+    for name in tree.names:
+        kind = ending(name)
+        if kind in ("cls", "json", "txt", "__key__"):
+            used.add(name)
+        label = None
+        if kind == "cls":
+            label = tree.read(name).decode("utf-8", "replace").strip()
+        elif kind == "json":
+            label = label_in(tree.read(name))
+        if label is not None:
+            labels[key(name)] = label
+    if not labels and not tree.shards:
+        return None
+    if all(str(label).lstrip("-").isdecimal() for label in labels.values()):
+        labels = {name: int(label) for name, label in labels.items()}
+    else:
+        labels = {name: str(label) for name, label in labels.items()}
+    return [
+        Place(name, labels.get(key(name)), split_of(name.split("/")[0]) if tree.shards else "")
+        for name in pictures
+    ], used
+
+
+def label_in(document: bytes) -> str | int | None:
+    try:
+        found: Any = json.loads(document)
+    except (ValueError, RecursionError):
+        return None
+    values = [found[name] for name in _LABEL if name in found] if isinstance(found, dict) else []
+    return values[0] if values and isinstance(values[0], str | int) else None
+
+
+def key(name: str) -> str:
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/{file.partition('.')[0]}"
+
+
+def ending(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[2].lower()
+
+
+def by_table(tree: Tree, pictures: list[str], table: str, notes: Notes) -> list[Place] | None:
+    """A .csv with a column of file names, with or without their suffix, and a column of classes."""
+    try:
+        lines = tree.read(table).decode("utf-8-sig").splitlines()
+        rows = list(csv.DictReader(lines, delimiter="\t" if table.lower().endswith(".tsv") else ","))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return None
+    columns = [column for column in (rows[0] if rows else []) if isinstance(column, str)]
+    known = {name for picture in pictures for name in (picture, PurePosixPath(picture).stem)}
+    files = next((c for c in columns if any(row[c] in known for row in rows)), None)
+    others = [c for c in columns if c != files]
+    classes = next((c for c in others if c.lower() in _LABEL), others[0] if len(others) == 1 else None)
+    if files is None or classes is None:
+        return None
+    label_of = {row[files]: row[classes] for row in rows}
+    notes.noted(f"classes from column '{classes}'", table)
+    return [
+        Place(name, label_of.get(name) or label_of.get(PurePosixPath(name).stem) or None, "")
+        for name in pictures
+    ]

@@ -1,0 +1,148 @@
+"""Pictures as files, in a folder, a zip or a tar: class folders, train/ and test/ with them, or one heap."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from training.data.dataset import UNLABELLED, Dataset
+from training.data.encoded import collect
+from training.data.labels import TEST, TRAIN, VALIDATION, chosen, numbered
+from training.data.layouts import trees
+from training.data.layouts.beside import Place, by_files_beside
+from training.data.layouts.trees import Tree
+from training.data.notes import Notes, printable
+from training.data.picture import SUFFIXES
+from training.data.request import Listing, Request, Row
+from training.errors import UserError
+
+_SPLITS = (
+    dict.fromkeys(TRAIN, "train") | dict.fromkeys(TEST, "test") | dict.fromkeys(VALIDATION, "val") | {"": ""}
+)
+
+
+def holds(path: Path) -> bool:
+    return path.is_dir() or path.name.lower().endswith((*trees.ZIP, *trees.TAR))
+
+
+def read(asked: Request) -> Dataset:
+    """Raises UserError."""
+    with ExitStack() as until:
+        return read_tree(tree_of(asked.path, until), asked)
+
+
+def tree_of(path: Path, until: ExitStack) -> Tree:
+    if not path.is_dir():
+        is_zip = path.name.lower().endswith(trees.ZIP)
+        return trees.zipped(path, until) if is_zip else trees.tarred([path], until)
+    shards = sorted(file for file in path.rglob("*") if file.name.lower().endswith(trees.TAR))
+    return trees.tarred(shards, until) if shards else trees.folder(path)
+
+
+def read_tree(tree: Tree, asked: Request) -> Dataset:
+    notes = asked.notes
+    pictures = [name for name in tree.names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    places, used = by_files_beside(tree, pictures, notes) or (None, set())
+    for name in sorted({*tree.names} - {*pictures} - used):
+        notes.left_out(f"{PurePosixPath(name).suffix or 'no suffix'}, which is no picture's", name)
+    if not pictures:
+        raise UserError(f"{tree.path} holds no images: give a folder with one subfolder per class")
+    return collect(listing_of(tree, places or by_folders(tree, pictures, notes), notes), asked)
+
+
+def listing_of(tree: Tree, places: list[Place], notes: Notes) -> Listing:
+    """What is read: of places that are in the splits that are used and have a class, where any has. Raises UserError."""
+    test, unused = chosen({place.split for place in places})
+    labelled = any(place.label is not None for place in places)
+    kept = []
+    for place in places:
+        if unused and place.split == unused:
+            notes.left_out(f"of {unused}, since test is held out", place.name)
+        elif labelled and place.label is None:
+            notes.left_out("of no class", place.name)
+        else:
+            kept.append(place)
+    class_names, labels = UNLABELLED, np.zeros(len(kept), np.int64)
+    if labelled:
+        class_names, labels = numbered([place.label for place in kept], tree.path)  # pyright: ignore[reportArgumentType]
+    rows = [
+        Row(place.name, int(label), bool(test) and place.split == test)
+        for place, label in zip(kept, labels, strict=True)
+    ]
+
+    def contents() -> Iterator[bytes]:
+        for row in rows:
+            try:
+                yield tree.read(row.name)
+            # Encrypted, cut short, not to be read: as damaged as an empty one.
+            except Exception:
+                yield b""
+
+    return Listing(rows, class_names, contents)
+
+
+def by_folders(tree: Tree, pictures: list[str], notes: Notes) -> list[Place]:
+    """The class of a picture is the folder that it lies in, or the one above that. Raises UserError."""
+    top = wrapping(pictures)
+    inside = {name: name.removeprefix(top).split("/")[:-1] for name in pictures}
+    loose = [name for name, folders in inside.items() if not folders]
+    first = {folders[0] for folders in inside.values() if folders}
+    splits = {folder: _SPLITS[folder.lower()] for folder in first if folder.lower() in _SPLITS}
+    if first and set(splits) == first and "train" not in splits.values():
+        raise UserError(f"{tree.path} holds no training images, only {', '.join(sorted(first))}")
+    if "train" not in splits.values() or (len(splits) == 1 and len(first) > 1):
+        # "train" alone among others is a class: of locomotives.
+        splits = {}
+    if not first:
+        return [Place(name, None, "") for name in loose]
+    if loose and not splits:
+        raise UserError(
+            f"{tree.path} holds images beside the class folders ({printable(loose[0])}): of which class?"
+        )
+    places = []
+    depths: dict[str, set[int]] = defaultdict(set)
+    for name, folders in inside.items():
+        split = splits.get(folders[0], "") if folders else ""
+        if splits and not split:
+            notes.left_out("beside the folders of the splits", name)
+            continue
+        classes = folders[1:] if splits else folders
+        if len(classes) > 1:
+            notes.noted("in a folder within a class's, read as of that class", name)
+        if classes:
+            depths[classes[0]].add(len(classes))
+        places.append(Place(name, classes[0] if classes else None, split))
+    if depths and all(min(deep) > 1 for deep in depths.values()):
+        upper = printable(next(iter(depths)))
+        raise UserError(
+            f"{tree.path} is one level too high: its subfolder '{upper}' holds the class folders; give that one"
+        )
+    refuse_empty(
+        tree, [top + f"{folder}/" for folder, split in splits.items() if split == "train"] or [top], pictures
+    )
+    return places
+
+
+def wrapping(pictures: list[str]) -> str:
+    """The one folder, or folder in a folder, in which all class folders lie, as archives are packed: `set/`."""
+    top = ""
+    while True:
+        below = [name.removeprefix(top).split("/") for name in pictures]
+        folder = below[0][0]
+        if folder.lower() in _SPLITS or any(len(parts) < 3 or parts[0] != folder for parts in below):
+            return top
+        top += f"{folder}/"
+
+
+def refuse_empty(tree: Tree, tops: list[str], pictures: list[str]) -> None:
+    filled = {name[: name.index("/", len(top))] for top in tops for name in pictures
+              if name.startswith(top) and "/" in name[len(top) :]}  # fmt: skip
+    empty = sorted(
+        folder for folder in tree.folders - filled
+        for top in tops if folder.startswith(top) and "/" not in folder[len(top) :]
+    )  # fmt: skip
+    if empty and filled:
+        names = ", ".join(printable(str(tree.path / folder)) for folder in empty)
+        raise UserError(f"{names} holds no images: every subfolder is a class, so remove it or fill it")

@@ -1,0 +1,88 @@
+"""Arrays in an .npz or .npy, by the names that people give them; and the packed form that `prepare` writes."""
+
+import zipfile
+import zlib
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.arrays import Labels, dataset_of
+from training.data.dataset import Dataset
+from training.data.labels import label_column, text
+from training.data.request import Request
+from training.errors import UserError
+
+# Ours, Keras', MedMNIST's, and what others are seen to write; the first that is there counts.
+_IMAGES = ("images", "x_train", "train_images", "train_x", "x", "data", "image", "imgs", "samples", "arr_0")
+_LABELS = ("labels", "y_train", "train_labels", "train_y", "y", "targets", "label", "arr_1")
+_HELD_OUT = (
+    (("test_images", "x_test", "test_x"), ("test_labels", "y_test", "test_y")),
+    (("val_images", "x_val", "x_valid", "valid_images"), ("val_labels", "y_val", "y_valid", "valid_labels")),
+)
+_NAMES = ("class_names", "classes", "label_names")
+
+
+def holds(path: Path) -> bool:
+    return path.suffix.lower() in (".npz", ".npy")
+
+
+def read(asked: Request) -> Dataset:
+    """Raises UserError."""
+    path = asked.path
+    try:
+        with ExitStack() as stack:
+            loaded = np.load(path, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return dataset_of(asked, (loaded, None))
+            file = stack.enter_context(loaded)
+            return arrays_of({str(name).lower(): str(name) for name in file.files}, file, asked)
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, SyntaxError) as error:
+        raise UserError(f"{path} cannot be read as an {path.suffix} without pickles: {error}") from error
+
+
+def arrays_of(names: dict[str, str], file: np.lib.npyio.NpzFile, asked: Request) -> Dataset:
+    def first(wanted: tuple[str, ...]) -> NDArray | None:
+        return next((file[names[name]] for name in wanted if name in names), None)
+
+    def split(images: tuple[str, ...], labels: tuple[str, ...]) -> tuple[NDArray, Labels | None] | None:
+        if (pixels := first(images)) is None:
+            return None
+        column = first(labels)
+        return pixels, None if column is None else label_column(column, len(pixels), asked.path)
+
+    train = split(_IMAGES, _LABELS)
+    if train is None:
+        raise UserError(
+            f"{asked.path} holds {', '.join(sorted(names)) or 'nothing'}; it must hold `images` and `labels`"
+        )
+    held_out = [keys for keys in _HELD_OUT if any(name in names for name in keys[0])]
+    for images, _ in held_out[1:]:
+        asked.notes.left_out(
+            "since the test images are held out", next(name for name in images if name in names)
+        )
+    given = first(_NAMES)
+    class_names = (
+        None if given is None else tuple(text(name, asked.path) for name in np.ravel(given).tolist())
+    )
+    dataset = dataset_of(asked, train, split(*held_out[0]) if held_out else None, class_names)
+    if "dataset" in names:
+        dataset = replace(dataset, name=text(file["dataset"].item(), asked.path))
+    return replace(dataset, split=str(file["split"])) if "split" in names and held_out else dataset
+
+
+def write(dataset: Dataset, file: BinaryIO) -> None:
+    """The packed form, as it goes: no second copy of the images."""
+    np.savez(
+        file,
+        images=dataset.images,
+        labels=dataset.labels,
+        test_images=dataset.test_images,
+        test_labels=dataset.test_labels,
+        class_names=np.array(dataset.class_names),
+        dataset=np.array(dataset.name),
+        split=np.array(dataset.split),
+    )

@@ -1,0 +1,101 @@
+"""Folders, zip archives and tar archives as one thing: files by name, each read when it is asked for."""
+
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from training.errors import UserError
+
+_JUNK = {"thumbs.db", "desktop.ini", "__macosx", "icon\r", "@eadir", "$recycle.bin"}
+ZIP, TAR = (".zip",), (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+
+
+class Tree(NamedTuple):
+    """names: of all files, with `/`, as they are best read one after the other. folders: those that hold nothing too.
+
+    shards: whether a name begins with the archive that it is in.
+    """
+
+    path: Path
+    names: list[str]
+    folders: set[str]
+    read: Callable[[str], bytes]
+    shards: bool = False
+
+
+def folder(path: Path) -> Tree:
+    """Links are followed, but for one that leads back up. What hides itself, and what systems leave behind, is not seen."""
+    names: list[str] = []
+    folders: set[str] = set()
+    for entry in below(path, frozenset({path.resolve()})):
+        name = entry.relative_to(path).as_posix()
+        if entry.is_dir():
+            folders.add(name)
+        else:
+            names.append(name)
+    return Tree(path, names, folders, lambda name: whole(path / name))
+
+
+def below(path: Path, above: frozenset[Path]) -> Iterator[Path]:
+    for entry in sorted(path.iterdir()):
+        if hidden(entry.name):
+            continue
+        if not entry.is_dir():
+            yield entry
+        elif (real := entry.resolve()) not in above:
+            yield entry
+            yield from below(entry, above | {real})
+
+
+def whole(file: Path) -> bytes:
+    # A pipe would be waited for.
+    if not file.is_file():
+        raise OSError("no file" if not file.is_symlink() else "a link to nothing")
+    return file.read_bytes()
+
+
+def zipped(path: Path, until: ExitStack) -> Tree:
+    """Raises UserError."""
+    try:
+        archive = until.enter_context(zipfile.ZipFile(path))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} cannot be read as a zip archive: {error}") from error
+    names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    return Tree(path, [name for name in names if seen(name)], set(), archive.read)
+
+
+def tarred(paths: list[Path], until: ExitStack) -> Tree:
+    """One tar archive, or the shards of a data set, open for as long. Raises UserError."""
+    places: dict[str, tuple[tarfile.TarFile, tarfile.TarInfo]] = {}
+    for path in paths:
+        try:
+            archive = until.enter_context(tarfile.open(path))  # noqa: SIM115
+            for member in archive:
+                if member.isfile() and seen(member.name):
+                    name = member.name.removeprefix("./")
+                    places[name if len(paths) == 1 else f"{path.name}/{name}"] = archive, member
+        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+            # It says in several lines what it is not.
+            raise UserError(
+                f"{path} cannot be read as a tar archive: {str(error).splitlines()[0]}"
+            ) from error
+
+    def read(name: str) -> bytes:
+        archive, member = places[name]
+        return (archive.extractfile(member) or io.BytesIO()).read()
+
+    many = len(paths) > 1
+    return Tree(paths[0].parent if many else paths[0], list(places), set(), read, shards=many)
+
+
+def hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _JUNK
+
+
+def seen(name: str) -> bool:
+    return not any(hidden(part) for part in name.removeprefix("./").split("/"))

@@ -1,0 +1,126 @@
+"""One encoded picture -> bytes of grey or RGB; what that changes is noted, and nothing is lost without a word."""
+
+import io
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from training.data.levels import span, to_bytes
+from training.data.notes import Notes
+
+# Those that Pillow decodes by itself: no program is started, as for EPS, and none is only known by name.
+FORMATS = (
+    "PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "AVIF", "JPEG2000", "QOI", "PCX", "ICO",
+)  # fmt: skip
+SUFFIXES = {suffix for suffix, form in Image.registered_extensions().items() if form in FORMATS}
+DEEP = {"I": "integer grey", "F": "floating-point grey", "I;16": "16-bit grey", "I;16B": "16-bit grey"}
+DEEP |= {"I;16L": "16-bit grey", "I;16N": "16-bit grey"}
+DEEP_COLOUR = "16-bit colour"
+_ORIENTATION = 0x0112
+
+
+class Reader:
+    """size: crop to a centred square of this side, if given. again: the contents of all pictures, once more."""
+
+    def __init__(self, size: int | None, notes: Notes, again: Iterable[bytes]) -> None:
+        self.size, self.notes, self._again = size, notes, again
+        self._spans: dict[str, tuple[float, float]] | None = None
+
+    def read(self, name: str, content: bytes) -> NDArray[np.uint8]:
+        """uint8 [1, H, W] for a grey picture, [3, H, W] for any other. Raises whatever Pillow does on damaged files."""
+        # What is noted of a picture that then turns out to be damaged is not said.
+        found = Notes()
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if getattr(opened, "is_animated", False):
+                found.noted("with several frames, of which the first is read", name)
+            kind, colour = depth(opened), opened.mode not in ("L", "LA")
+            if opened.getexif().get(_ORIENTATION, 1) != 1:
+                # Telephones store pictures lying down, with a note which way is up.
+                found.noted("turned upright, as their EXIF says", name)
+            picture = ImageOps.exif_transpose(opened)
+            if kind:
+                picture = self._shallow(picture, kind, name, found)
+            picture = flattened(picture, name, found)
+        if self.size is not None:
+            picture = fitted(picture, self.size, name, found)
+        pixels = np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1)
+        if len(pixels) == 3 and (pixels == pixels[:1]).all():
+            # An "L" got its colours from us, to lie on white.
+            if colour:
+                found.noted("grey, though stored as colour", name)
+            pixels = pixels[:1]
+        self.notes.join(found)
+        return pixels
+
+    def _shallow(self, picture: Image.Image, kind: str, name: str, found: Notes) -> Image.Image:
+        """A picture of more than 8 bits in 8, by the range that all pictures of its kind have together."""
+        if self._spans is None:
+            self._spans = spans(self._again)
+        black, white = self._spans.get(kind, (0.0, 0.0))
+        if kind == DEEP_COLOUR:
+            # Pillow keeps the upper byte only.
+            if white < 128:
+                raise ValueError(f"16-bit colour that ends at {white:.0f} of 255 levels: store it in 8 bits")
+            found.noted("16-bit colour, read in 8 bits", name)
+            return picture
+        pixels = np.asarray(picture)
+        if not np.isfinite(pixels).all():
+            raise ValueError("NaN or infinite pixels")
+        found.noted(f"{kind}, of which {black:,.10g} is black and {white:,.10g} white", name)
+        return Image.fromarray(to_bytes(pixels, black, white))
+
+
+def depth(opened: Image.Image) -> str:
+    """The kind of a picture of more than 8 bits; empty for others."""
+    tile = opened.tile[0].args if opened.tile else ""
+    raw = tile if isinstance(tile, str) else str(tile[0]) if tile else ""
+    return DEEP.get(opened.mode) or (DEEP_COLOUR if ";16" in raw else "")
+
+
+def spans(contents: Iterable[bytes]) -> dict[str, tuple[float, float]]:
+    """What is black and what is white in pictures of each deep kind, over all of them."""
+    found: dict[str, tuple[float, float]] = {}
+    for content in contents:
+        try:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+                if (kind := depth(opened)) and np.isfinite(pixels := np.asarray(opened)).all():
+                    low, high = found.get(kind, (np.inf, -np.inf))
+                    found[kind] = min(low, float(pixels.min())), max(high, float(pixels.max()))
+        except Exception:  # damaged: it is noted where it is read
+            continue
+    return {
+        kind: ends if kind == DEEP_COLOUR else span(*ends, whole="floating" not in kind)
+        for kind, ends in found.items()
+    }
+
+
+def flattened(picture: Image.Image, name: str, found: Notes) -> Image.Image:
+    """Mode L for grey, RGB for anything else; what is transparent lies on white."""
+    if picture.mode == "1":
+        found.noted("of black and white alone", name)
+    elif picture.mode in ("P", "PA"):
+        found.noted("with a palette, turned to colour", name)
+    elif picture.mode not in ("L", "LA", "RGB", "RGBA"):
+        found.noted(f"{picture.mode}, turned to RGB", name)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        if picture.getchannel("A").getextrema() != (255, 255):
+            found.noted("with transparency, laid on white", name)
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+
+
+def fitted(picture: Image.Image, size: int, name: str, found: Notes) -> Image.Image:
+    """The centred square, size pixels a side."""
+    if picture.size == (size, size):
+        return picture
+    side = min(picture.size)
+    if picture.width != picture.height:
+        found.noted("cropped to their centred square", name)
+    if side < size:
+        found.noted(f"smaller than {size}x{size}, enlarged", name)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    # Lanczos averages as it shrinks; sampling instead would alias, and G would learn the aliases.
+    return picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
