@@ -129,7 +129,8 @@ def verdict(bench: Bench, samples: Sequence[Sample], classes: Sequence[str]) -> 
     real, judge = bench.held_out, bench.judge
     looks = [look(judge, sample) for sample in samples]
     drawn = [measured(real, seen, classes) for seen in looks]
-    error, figures = frechet_error(real.features, looks[0].features, RESAMPLES), drawn[0].figures
+    figures, first = drawn[0].figures, looks[0]
+    error = frechet_error(real.features, first.features, RESAMPLES, first.labels)
     figures["frechet_distance"] = figures["frechet_distance"]._replace(standard_error=error)
     parts = zip(zip(*drawn, strict=True), zip(*bench.floors, strict=True), strict=True)
     found = [beside(values, floors) for values, floors in parts]

@@ -220,12 +220,12 @@ def _limits(contract: Contract) -> str:
             f"Judge '{verdict['judge']['architecture']}' recognises {name} least: "
             f"{figure['value']:.3f} of the generated images, {figure['floor']:.3f} of the real ones."
         )
-        variety = verdict["class_diversities"]
-        least = min(variety, key=lambda name: variety[name]["value"])
-        limits.append(
-            f"It sees the least variety in {least}: images are {variety[least]['value']:.2f} times as far apart as real ones "
-            f"(other real ones: {variety[least]['floor']:.2f})."
-        )
+        if variety := verdict["class_diversities"]:
+            least = min(variety, key=lambda name: variety[name]["value"])
+            limits.append(
+                f"It sees the least variety in {least}: images are {variety[least]['value']:.2f} times as far apart as real "
+                f"ones (other real ones: {variety[least]['floor']:.2f})."
+            )
         gap = {name: figure["floor"] - figure["value"] for name, figure in accuracy.items()}
         worst = max(gap, key=lambda name: gap[name])
         if worst != name and gap[worst] > 0.01:

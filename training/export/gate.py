@@ -15,8 +15,8 @@ def require(evaluation: Evaluation, max_fid: float | None, min_class_accuracy: f
         # Comparisons are false for NaN too.
         if max_fid is not None and not distance.value <= max_fid * distance.floor:
             raise UserError(
-                f"not exported: the Fréchet distance {by} is {distance.value:.4g}, {distance.value / distance.floor:.3g} "
-                f"times its floor, more than --max-fid {max_fid:g}"
+                f"not exported: the Fréchet distance {by} is {distance.value:.4g}, with a floor of {distance.floor:.4g}, "
+                f"and so more than --max-fid {max_fid:g} times it"
             )
         if min_class_accuracy is not None and not (accuracy and accuracy.value >= min_class_accuracy):
             found = (

@@ -43,7 +43,7 @@ def precisions(sources: Sequence[Source], real: Reference, progress: Progress) -
 
 
 def _figures(real: Seen, made: Seen) -> dict[str, dict[str, float]]:
-    error = frechet_error(real.features, made.features, RESAMPLES)
+    error = frechet_error(real.features, made.features, RESAMPLES, made.labels)
     found = {"frechet_distance": {"value": frechet_distance(real.features, made.features), "error": error}}
     if made.labels is not None:
         share = float(made.recognised.mean())

@@ -32,7 +32,7 @@ def measured(place: Path, *options: object):
 @pytest.mark.parametrize(
     ("bound", "words"),
     [
-        (("--max-fid", 1.5), "times its floor, more than --max-fid 1.5"),
+        (("--max-fid", 1.5), "so more than --max-fid 1.5 times it"),
         (("--min-class-accuracy", 0.99), "less than --min-class-accuracy 0.99"),
     ],
 )

@@ -134,7 +134,7 @@ def class_diversities(real: Seen, other: Seen) -> dict[int, float]:
     # The judge's features have no unit: real images give them one.
     unit = in_class_distances(real.features, real.labels)
     found = in_class_distances(other.features, other.labels)
-    return {label: found[label] / unit[label] for label in unit if label in found}
+    return {label: found[label] / unit[label] for label in unit if label in found and unit[label] > 0}
 
 
 class Measured(NamedTuple):

@@ -42,13 +42,18 @@ def frechet_infinity(real: Features, fake: Features, sizes: int = 9) -> float:
     return float(np.polyfit(1 / counts, distances, 1, w=counts)[-1]) if len(counts) > 1 else float("nan")
 
 
-def frechet_error(real: Features, fake: Features, resamples: int) -> float:
+def frechet_error(
+    real: Features, fake: Features, resamples: int, labels: NDArray[np.int64] | None = None
+) -> float:
     """One standard error of the distance over draws of the fake set, the real one being fixed: by the bootstrap, Efron 1979.
 
-    The resamples depend on M alone, so paired sets get the same ones.
+    labels: of the fake set, int64 [M]; each class is resampled by itself, as its count is the same in every draw. (Counts
+    that vary make the error some times as large where little differs.) The resamples depend on these and M alone, so paired sets
+    get the same ones.
     """
-    rng = np.random.default_rng(0)
-    rows = (rng.integers(len(fake), size=len(fake)) for _ in range(resamples))
+    rng, classes = np.random.default_rng(0), np.zeros(len(fake), int) if labels is None else labels
+    groups = [np.flatnonzero(classes == label) for label in np.unique(classes)]
+    rows = (np.concatenate([rng.choice(group, len(group)) for group in groups]) for _ in range(resamples))
     return float(np.std([frechet_distance(real, fake[drawn]) for drawn in rows], ddof=1))
 
 

@@ -47,6 +47,23 @@ def test_the_error_is_the_spread_that_other_draws_show():
     assert np.mean(errors) == pytest.approx(spread, rel=0.15)
 
 
+def test_the_error_of_draws_with_equal_classes_keeps_the_classes_equal():
+    rng, labels = np.random.default_rng(6), np.arange(300) % 2
+
+    def draw():
+        return rng.normal(size=(300, 4)) + 8 * labels[:, None]
+
+    real = draw()
+    draws = [draw() for _ in range(60)]
+    spread = np.std([frechet_distance(real, fake) for fake in draws])
+    errors = [
+        np.mean([frechet_error(real, fake, 60, classes) for fake in draws[:6]]) for classes in (labels, None)
+    ]
+    # Near 0 a resample is further off than a draw, having its own noise and that of what it was drawn from.
+    assert spread < errors[0] < 3 * spread
+    assert errors[1] > 2 * errors[0]
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.1])
 def test_the_distance_of_endlessly_many_images_has_no_bias(shift):
     rng, found, biased = np.random.default_rng(5), [], []
