@@ -26,6 +26,7 @@ from service.web.http.asgi import (
     Scope,
     Send,
     header,
+    send_events,
     send_reply,
 )
 from service.web.http.spans import Spans
@@ -101,6 +102,11 @@ class Front:
             call = self.call(scope, receive, begun, charge)
             reply = await row.handler(call, **parameters)
             code, media_type = reply.status, reply.media_type
+            if reply.events is not None and scope["method"] != "HEAD":
+                before = time.monotonic() - begun
+                await send_events(send, receive, reply, id, lambda: self.draining)
+                begun = time.monotonic() - before  # how long somebody looks says nothing of the service
+                return
             await send_reply(send, reply, id)
         except ClientGone:
             code = CLIENT_GONE

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,12 +32,13 @@ _WATCH_AFTER_SECONDS = 0.25
 
 
 class Reply(Struct):
-    """One whole HTTP reply; content-length is added when it is sent."""
+    """One HTTP reply, whole; content-length is added when it is sent. Or one that goes on: events."""
 
     status: int
     media_type: str
     body: bytes = b""
     headers: dict[str, str] = {}
+    events: AsyncGenerator[bytes, None] | None = None
 
 
 @dataclass(slots=True)
@@ -107,6 +108,31 @@ async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
     headers.append((b"x-request-id", request_id.encode("latin-1")))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+async def send_events(
+    send: Send, receive: Receive, reply: Reply, request_id: str, ends: Callable[[], bool]
+) -> None:
+    """Send what comes, until the client goes or `ends` says so."""
+    assert reply.events is not None
+    headers = {"content-type": reply.media_type, **reply.headers, "x-request-id": request_id}
+    pairs = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    watching = asyncio.ensure_future(gone())
+    try:
+        async for event in reply.events:
+            if watching.done() or ends():
+                break
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        watching.cancel()
+        await reply.events.aclose()
 
 
 async def unless_client_goes(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
