@@ -29,6 +29,7 @@ from service.web.http.asgi import (
     Send,
     Streamed,
     header,
+    send_events,
     send_reply,
     send_streamed,
     unless_client_goes,
@@ -113,6 +114,10 @@ class Front:
             code, media_type = reply.status, reply.media_type
             if isinstance(reply, Streamed):
                 await unless_client_goes(receive, send_streamed(send, reply, id))
+            elif reply.events is not None and scope["method"] != "HEAD":
+                before = time.monotonic() - begun
+                await send_events(send, receive, reply, id, lambda: self.draining)
+                begun = time.monotonic() - before  # how long somebody looks says nothing of the service
             else:
                 reply = await compression.encoded(scope, reply)
                 code = reply.status

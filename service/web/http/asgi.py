@@ -33,12 +33,13 @@ _WATCH_AFTER_SECONDS = 0.25
 
 
 class Reply(Struct):
-    """One whole HTTP reply; content-length is added when it is sent."""
+    """One HTTP reply, whole; content-length is added when it is sent. Or one that goes on: events."""
 
     status: int
     media_type: str
     body: bytes = b""
     headers: dict[str, str] = {}
+    events: AsyncGenerator[bytes, None] | None = None
 
 
 class Streamed(Struct):
@@ -131,6 +132,31 @@ async def send_streamed(send: Send, reply: Streamed, request_id: str) -> None:
         async for part in parts:
             await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def send_events(
+    send: Send, receive: Receive, reply: Reply, request_id: str, ends: Callable[[], bool]
+) -> None:
+    """Send what comes, until the client goes or `ends` says so."""
+    assert reply.events is not None
+    headers = {"content-type": reply.media_type, **reply.headers, "x-request-id": request_id}
+    pairs = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    watching = asyncio.ensure_future(gone())
+    try:
+        async for event in reply.events:
+            if watching.done() or ends():
+                break
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        watching.cancel()
+        await reply.events.aclose()
 
 
 async def unless_client_goes(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

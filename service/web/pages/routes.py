@@ -9,6 +9,7 @@ from pathlib import Path
 from service.errors import UnknownRoute
 from service.web.http.asgi import Call, Reply
 from service.web.http.route import Answer, Parameter, Route
+from service.web.pages import pulse, readme
 
 _FOLDER = Path(__file__).parent / "playground"
 _HTML = "text/html; charset=utf-8"
@@ -80,6 +81,7 @@ def _answers(*kinds: str) -> dict[int, Answer]:
 
 
 ROUTES = [
+    *(*pulse.ROUTES, *readme.ROUTES),
     Route(*("GET", "/", home, None), "The playground, to look at what is served", _answers("text/html")),
     Route(
         *("GET", "/playground/{file}", get_file, None),

@@ -1,20 +1,22 @@
-// The same seeds, drawn by every model that is ready: one row each.
+// The same seeds, drawn by every model of the same data that is ready: one row each, with its figures.
 
+import { shortFigures } from "./card.js";
 import { fill, find, make, milliseconds, plainCell, roving, source, words } from "./parts.js";
 import { inspect } from "./inspect.js";
 import { ask, imageAddress, newestWins } from "./service.js";
-import { cards, view } from "./view.js";
+import { card, cards, view } from "./view.js";
 
 const IMAGES = 10;
 
 export const drawComparison = newestWins(async (signal) => {
-  const ready = cards.filter((one) => one.state === "ready");
+  const data = card()?.training?.dataset;
+  const ready = cards.filter((one) => one.state === "ready" && one.training?.dataset === data);
   const alone = ready.length < 2;
   words(
     find("compare-words"),
     alone && {
-      title: "Only one model is ready.",
-      message: "Put another generator.onnx into a folder of its own under models/, start the service again, and it stands here beside this one.",
+      title: data ? `Only one model of ${data} is ready.` : "No other model is ready that names no data either.",
+      message: "Models are compared that drew from the same data. Put another generator.onnx into a folder of its own under models/, start the service again, and it stands here beside this one.",
     },
   );
   const known = new Map([...find("rows").children].map((row) => [row.dataset.model, row]));
@@ -36,18 +38,19 @@ function newRow({ id }) {
   return row;
 }
 
-async function drawRow(row, card, signal) {
+async function drawRow(row, own, signal) {
   const [box, told, list] = [".words", "output", "ul"].map((part) => row.querySelector(part));
-  const has = card.slugs?.includes(view.class);
+  const has = own.slugs?.includes(view.class);
   const { seed } = view;
-  const truncation = card.truncation === false ? 1 : view.truncation; // where it changes nothing it is refused
-  const wish = { model: card.id, seed, n: IMAGES, truncation, format: "json", ...(has && { label: view.class }) };
+  const truncation = own.truncation === false ? 1 : view.truncation; // where it changes nothing it is refused
+  const wish = { model: own.id, seed, n: IMAGES, truncation, format: "json", ...(has && { label: view.class }) };
   try {
     const { answer, ms } = await ask("v1/samples", wish, signal);
     words(box, null);
     const lacks = view.class && !has ? `has no class '${view.class}' · ` : "";
-    told.textContent = `${lacks}${milliseconds(ms)} · ${card.engine.name} ${card.engine.precision}`;
-    fill(list, answer.images.map((image) => described(image, card, truncation)), plainCell);
+    const figures = shortFigures(own);
+    told.textContent = `${lacks}${figures && `${figures} · `}${milliseconds(ms)} · ${own.engine.name} ${own.engine.precision}`;
+    fill(list, answer.images.map((image) => described(image, own, truncation)), plainCell);
     row.settle();
   } catch (error) {
     if (error.name === "AbortError") throw error;

@@ -14,7 +14,12 @@ let frames = [];
 let playing = !still.matches;
 
 export function drawInterpolation() {
-  for (const end of ["a", "b"]) find(`slot-${end}`).querySelector("p").textContent = nameOf(readSpot(view[end]));
+  const [a, b] = ["a", "b"].map((end) => readSpot(view[end]));
+  find("slot-a").querySelector("p").textContent = nameOf(a);
+  find("slot-b").querySelector("p").textContent = nameOf(b);
+  // The file takes one class, and no part of two.
+  find("switch").hidden = a.slug === b.slug;
+  find("switch").textContent = "This model draws one class at a time: half way, the class changes at once.";
   draw();
 }
 

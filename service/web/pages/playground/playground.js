@@ -1,7 +1,9 @@
 // The playground: its controls. Whatever they change is drawn by the gallery and the panel that is open.
 
 import { drawArithmetic, add } from "./arithmetic.js";
+import { drawCard } from "./card.js";
 import { drawComparison } from "./compare.js";
+import "./download.js";
 import { drawGallery, useAs } from "./gallery.js";
 import { inspect } from "./inspect.js";
 import { drawInterpolation } from "./interpolate.js";
@@ -10,7 +12,7 @@ import { pulse } from "./pulse.js";
 import { Refusal, ask, setKey } from "./service.js";
 import { card, cards, defaultEnds, keep, readSpot, setCards, shared, spot, view } from "./view.js";
 
-const PANELS = { interpolate: drawInterpolation, arithmetic: drawArithmetic, compare: drawComparison };
+const PANELS = { interpolate: drawInterpolation, arithmetic: drawArithmetic, compare: drawComparison, card: drawCard };
 // Which panels show something else when this moves.
 const TOUCHES = { seed: ["compare"], n: [], truncation: Object.keys(PANELS) };
 const EVERY = "Every class in turn";

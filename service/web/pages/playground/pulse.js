@@ -1,6 +1,6 @@
-// The live strip: what the service does, from its own metrics, once a second while somebody looks.
+// The live strip: what the service does, by its own stream of a few numbers a second, while somebody looks.
 
-import { askText, key, total } from "./service.js";
+import { key, listen } from "./service.js";
 
 const SECONDS = 60;
 const gauges = [...document.querySelectorAll("[data-gauge]")].map((number) => ({
@@ -9,41 +9,17 @@ const gauges = [...document.querySelectorAll("[data-gauge]")].map((number) => ({
   canvas: number.parentElement.querySelector("canvas"),
   past: [],
 }));
-let last = null;
+const AGAIN_MS = 2000;
 let refused = null; // the API key that is not for metrics
+let listening = null;
 
-async function beat() {
-  if (document.hidden || refused === key()) return;
-  const now = await measure().catch((error) => {
-    if (error.status === 401 || error.status === 403) refused = key();
-    return null;
-  });
-  const since = now && last ? difference(now, last) : {};
-  last = now;
+function beat(now) {
   for (const gauge of gauges) {
-    const value = since[gauge.name] ?? null;
+    const value = now[gauge.name] ?? null;
     gauge.past = [...gauge.past, value].slice(-SECONDS);
     gauge.number.textContent = value == null ? "–" : short(value);
     draw(gauge);
   }
-}
-
-async function measure() {
-  const text = await askText("metrics");
-  return {
-    at: performance.now(),
-    images: total(text, "ganserve_images_total"),
-    passes: total(text, "ganserve_forward_passes_total"),
-    queue: total(text, "ganserve_queue_images"),
-  };
-}
-
-function difference(now, before) {
-  // A worker that was started again counts from nought.
-  const images = Math.max(0, now.images - before.images);
-  const passes = Math.max(0, now.passes - before.passes);
-  const seconds = (now.at - before.at) / 1000;
-  return { rate: images / seconds, batch: passes ? images / passes : null, queue: now.queue };
 }
 
 function short(value) {
@@ -65,6 +41,14 @@ function draw({ canvas, past }) {
 }
 
 export async function pulse() {
-  await beat();
-  setTimeout(pulse, 1000);
+  if (!document.hidden && refused !== key()) {
+    listening = new AbortController();
+    await listen("playground/pulse", beat, listening.signal).catch((error) => {
+      if (error.status === 401 || error.status === 403) refused = key();
+    });
+    if (!document.hidden) beat({});
+  }
+  setTimeout(pulse, AGAIN_MS);
 }
+
+document.addEventListener("visibilitychange", () => document.hidden && listening?.abort());

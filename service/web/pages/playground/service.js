@@ -25,24 +25,41 @@ export function setKey(text) {
   } catch {}
 }
 
+const posted = (body) => ({ method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+
 /** GET, or POST of `body`. Returns {answer, ms, parts}; throws Refusal, or AbortError. */
 export async function ask(path, body, signal) {
-  const options = body && {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  };
   const begun = performance.now();
-  const reply = await reach(path, { ...options, signal });
+  const reply = await reach(path, { ...(body && posted(body)), signal });
   if (!reply.ok) throw await refusal(reply);
   const answer = await reply.json();
   return { answer, ms: performance.now() - begun, parts: reply.headers.get("server-timing") };
 }
 
-export async function askText(path) {
-  const reply = await reach(path, {});
+export async function askText(path, signal) {
+  const reply = await reach(path, { signal });
   if (!reply.ok) throw await refusal(reply);
   return reply.text();
+}
+
+/** POST of `body`; whatever comes, as a Blob. */
+export async function askFile(path, body) {
+  const reply = await reach(path, posted(body));
+  if (!reply.ok) throw await refusal(reply);
+  return reply.blob();
+}
+
+/** Calls `taken` with each event of a stream; returns when it ends. EventSource would send no API key. */
+export async function listen(path, taken, signal) {
+  const reply = await reach(path, { signal });
+  if (!reply.ok) throw await refusal(reply);
+  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const events = (text + part.value).split("\n\n");
+    text = events.pop();
+    for (const event of events) taken(JSON.parse(event.replace("data: ", "")));
+  }
 }
 
 async function reach(path, options) {
@@ -106,13 +123,4 @@ export function imageAddress(card, { slug, seed }, truncation) {
 export function readAddress(text) {
   const match = /\/v1\/models\/([^/@?#]+)(?:@\w+)?\/images\/(?:([^/?#]+)\/)?(\d+)\.(?:png|webp)/.exec(text);
   return match && { model: decodeURIComponent(match[1]), slug: match[2] && decodeURIComponent(match[2]), seed: Number(match[3]) };
-}
-
-/** The sum of a metric over all its labels, from Prometheus' text format. */
-export function total(text, name) {
-  let sum = 0;
-  for (const line of text.split("\n")) {
-    if (line.startsWith(name) && " {".includes(line[name.length])) sum += Number(line.slice(line.lastIndexOf(" ") + 1));
-  }
-  return sum;
 }
