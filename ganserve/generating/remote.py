@@ -17,7 +17,7 @@ from ganserve.generating.formats import Drawn, decoded
 from ganserve.generating.plan import Block, Origin, Plan
 
 DATASETS = "/v1/datasets"
-_MOST_OF_A_STREAM = 100_000
+_MOST_OF_A_STREAM = 10_000
 _PAUSE_SECONDS = 1.0
 _BATCH = 64
 
