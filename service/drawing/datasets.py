@@ -155,8 +155,12 @@ class Dataset:
         z = Seeded(seeds, model.contract.z_dim, self.asked.truncation)
         finish = partial(self._encode, seeds, labels)
         batcher = model.batcher
-        work = batcher.submit(model.line, z, labels, begun + seconds, finish, background=True)
-        task = asyncio.create_task(work)
+
+        async def work() -> bytes:
+            model.require_ready()  # it may have been taken away since its turn was waited for
+            return await batcher.submit(model.line, z, labels, begun + seconds, finish, background=True)
+
+        task = asyncio.create_task(work())
         task.add_done_callback(lambda _: batcher.background.release(begun))
         return task
 
