@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The service sees to it itself (service/quiet.py); `bentoml containerize` does not import it.
 export BENTOML_DO_NOT_TRACK = true
 
-.PHONY: help serve test quick check format dev bench chaos soak gpu-check image image-cuda image-test wheel constraints clean
+.PHONY: help serve test quick check format dev bench chaos soak gpu-check image image-cuda image-test wheel sbom constraints clean
 
 help:
 	@echo "make serve   serve models/ on port $(PORT) (PORT=, HOST=, SSL_CERTFILE=, SSL_KEYFILE=, GANSERVE_*)"
@@ -26,6 +26,7 @@ help:
 	@echo "make gpu-check  4 minutes of what this machine's GPU gives, without an installation (GPU=--help, GPU=--cpu)"
 	@echo "make image   build the container image ganserve:latest (IMAGE=, OPENVINO=1: with that engine); make image-cuda: for NVIDIA GPUs"
 	@echo "make wheel   build the Python package into dist/: the client, and the service and training as extras"
+	@echo "make sbom    what the images hold, as CycloneDX: dist/ganserve.cdx.json, dist/ganserve-cuda.cdx.json"
 	@echo "make image-test   bring up deploy/compose.yaml, kill its parts one at a time, and count what clients lose (FAULTS=--help)"
 	@echo "make clean   remove the environments"
 
@@ -86,6 +87,13 @@ image image-cuda: .venv/.installed
 
 wheel: .venv-dev/.installed
 	.venv-dev/bin/uv build --quiet
+
+# The images install these files and nothing else in Python; what their base has, the base's own maker says.
+sbom: .venv-dev/.installed
+	@mkdir -p dist
+	@for name in ganserve:requirements.lock ganserve-cuda:requirements.cuda.lock; do \
+		.venv-dev/bin/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements $${name#*:} --pyproject pyproject.toml --output-reproducible \
+			--of JSON -o dist/$${name%%:*}.cdx.json || exit 1; done
 
 # IMAGE, as GANSERVE_IMAGE, is what `make image` made.
 image-test: .venv/.installed

@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -75,7 +76,7 @@ def main(model: str, rounds: int, seconds: float, suffixes: tuple[str, ...]) -> 
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     origin = source.origin
-    facts = {
+    facts: dict[str, Any] = {
         "model": f"{origin.model}@{origin.version}",
         "engine": origin.engine,
         "precision": origin.precision,

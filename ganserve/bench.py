@@ -9,6 +9,7 @@ were due in it (Tene's "coordinated omission"). Up to a millisecond of it is the
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -18,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from ganserve.connection import Answer, Broken, Connection, NotHttp
-from ganserve.errors import refusal
+from ganserve.errors import GanserveError, refusal
 from ganserve.server import Server
 
 PATH = "/v1/samples"
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
+_CPU_SECONDS = re.compile(r"^ganserve_cpu_seconds_total (\S+)$", re.MULTILINE)
 _TELL_SECONDS = 0.5
 _AFTER_BROKEN_SECONDS = 0.1  # a server that is gone is not asked thousands of times a second
 
@@ -44,12 +46,17 @@ class Load:
     """Seconds, of the requests that were answered with images."""
     errors: Counter[str] = field(default_factory=Counter)
     """The server's code, `unreachable`, `timeout` or `unexpected_answer` -> how often."""
+    core_seconds: float | None = None
+    """CPU time of the server's workers meanwhile; None where it does not say."""
     lasted_seconds: float = 0.0
     """From the first request that was due to the last answer, and `seconds` at least."""
 
     def run(self, tell: Callable[[float], None]) -> None:
         """tell: called now and then with the seconds since the start."""
+        before = _cpu_seconds(self.server)
         asyncio.run(self._run(tell))
+        after = None if before is None else _cpu_seconds(self.server)
+        self.core_seconds = None if before is None or after is None else after - before
 
     @property
     def images(self) -> int:
@@ -71,6 +78,7 @@ class Load:
             "images": self.images,
             "requests_per_second": answered / lasted if lasted else 0.0,
             "images_per_second": self.images / lasted if lasted else 0.0,
+            "images_per_core_second": self.images / self.core_seconds if self.core_seconds else None,
             "latency_ms": self.quantiles(),
             "errors": dict(self.errors.most_common()),
         }
@@ -155,6 +163,16 @@ class Load:
         else:
             self.errors[code] += 1
         return code not in ("unreachable", "unexpected_answer")
+
+
+def _cpu_seconds(server: Server) -> float | None:
+    """What the server's workers have used; None where this key may not know, or the server does not say."""
+    try:
+        text = server.ask("GET", "/metrics").text
+    except GanserveError:
+        return None
+    found = _CPU_SECONDS.search(text)
+    return float(found[1]) if found else None
 
 
 def _code(answer: Answer) -> str | None:

@@ -62,6 +62,8 @@ def show_load(facts: dict[str, Any]) -> None:
     click.echo(one_line(f"{facts['model']} at {facts['url']}: {load}"))
     show(("latency", "ms"), [(name, f"{ms:,.2f}") for name, ms in facts["latency_ms"].items()])
     speed = f"{facts['requests_per_second']:,.1f} requests/s, {facts['images_per_second']:,.1f} images/s"
+    if facts["images_per_core_second"]:
+        speed += f", {facts['images_per_core_second']:,.0f} images per core-second"
     click.echo(f"{facts['answered']:,} answered in {facts['seconds']:.1f} s: {speed}")
     if facts["errors"]:
         click.echo(f"errors: {named(facts['errors'])}")

@@ -9,6 +9,7 @@ client.
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -50,6 +51,7 @@ images = Counter("ganserve_images_total", "Images answered.", ["model"])
 key_requests = Counter(
     "ganserve_key_requests_total", "Requests made with an API key, by its name and status.", ["key", "code"]
 )
+cpu_seconds = Counter("ganserve_cpu_seconds_total", "CPU time of the workers.")
 key_images = Counter("ganserve_key_images_total", "Images answered, by API key.", ["key"])
 forward_passes = Counter("ganserve_forward_passes_total", "Forward passes of the generator.", ["model"])
 refused = Counter("ganserve_refused_total", "Requests refused before they were queued.", ["reason"])
@@ -148,7 +150,10 @@ def child(metric: Metric, *labels: object) -> Metric:
 
 def flush() -> bool:
     """Make what was counted visible to all workers. False, and logged once, where it can't be written."""
-    global _is_written
+    global _is_written, _cpu_seconds
+    used = time.process_time()
+    cpu_seconds.inc(used - _cpu_seconds)
+    _cpu_seconds = used
     was_written = _is_written
     try:
         metric_files.flush()
@@ -162,6 +167,8 @@ def flush() -> bool:
 
 
 _is_written = True
+_cpu_seconds = 0.0
+"""Of this process, as it was counted last."""
 
 
 def exposition() -> bytes:

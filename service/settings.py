@@ -104,7 +104,7 @@ class Settings:
         high=100_000,
     )
     max_dataset_images: int = _setting(
-        1_000_000, "Largest `n` of one request to `/v1/datasets`; 0: none is answered.", low=0, high=2**53
+        100_000, "Largest `n` of one request to `/v1/datasets`; 0: none is answered.", low=0, high=2**53
     )
     provenance: str = _setting(
         "off",

@@ -123,7 +123,7 @@ def _generate(
         )
     made = plan(origin, n, per_class, seed, indexes, truncation, shard_images, source.most_batch)
     command = shlex.join(["ganserve", "generate", *sys.argv[1:]])
-    begun = time.monotonic()
+    begun, used = time.monotonic(), time.process_time()
     with bar(len(made.seeds), "images") as show:
         progress = Progress(len(made.seeds), show)
         manifest = make(source, made, out, metadata, command, progress)
@@ -131,6 +131,8 @@ def _generate(
     facts = {name: manifest[name] for name in ("model", "version", "engine", "precision", "images", "seeds")}
     facts |= {"out": str(out), "shards": len(manifest["shards"]), "drawn": progress.drawn}
     facts |= {"seconds": seconds, "images_per_second": progress.drawn / seconds}
+    if url is None:
+        facts["images_per_core_second"] = progress.drawn / (time.process_time() - used)
     if not as_json:
         speed = f", {progress.drawn / seconds:,.0f} images/s" if progress.drawn else ": all were there"
         click.echo(

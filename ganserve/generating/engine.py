@@ -1,7 +1,7 @@
 """Pictures straight from a model's file: the engine, the checks and the bits of the service, without HTTP."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +94,7 @@ class LocalModel:
 
     def encoded(
         self, plan: Plan, blocks: Iterable[Block], metadata: bool, encode: Callable[[Drawn], Any]
-    ) -> Iterator[tuple[Block, Any]]:
+    ) -> Generator[tuple[Block, Any], None, None]:
         """Each block with what `encode` makes of its pictures, in order; both on every core."""
         free: SimpleQueue[Forward] = SimpleQueue()
         for lane in self.engine.lanes:

@@ -23,7 +23,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # ZIP's own
 class Drawn(Protocol):
     """The pictures of a block; whoever needs pixels or PNGs asks for them, and only then are they made."""
 
-    block: Block
+    @property
+    def block(self) -> Block: ...
 
     def pixels(self) -> NDArray[np.uint8]:
         """uint8 [N, H, W, C]."""

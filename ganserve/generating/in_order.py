@@ -1,7 +1,7 @@
 """Work of several threads at once, taken in the order of what was worked on, and never far ahead of who takes it."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 from ganserve.together import NAME
@@ -10,7 +10,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], threads: int, ahead: int) -> Iterator[tuple[T, R]]:
+def in_order(
+    work: Callable[[T], R], items: Iterable[T], threads: int, ahead: int
+) -> Generator[tuple[T, R], None, None]:
     """Each item with its result. ahead: most items that are worked on or done, and not taken yet.
 
     The first failure is raised in its place. Threads end once the iterator is closed, each after what it is at.

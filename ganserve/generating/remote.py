@@ -17,7 +17,7 @@ from ganserve.generating.formats import Drawn, decoded
 from ganserve.generating.plan import Block, Origin, Plan
 
 DATASETS = "/v1/datasets"
-_MOST_OF_A_STREAM = 100_000
+_MOST_OF_A_STREAM = 10_000
 _PAUSE_SECONDS = 1.0
 _BATCH = 64
 
@@ -47,8 +47,8 @@ class RemoteModel:
         self._client = Client(url, api_key=api_key, timeout=timeout)
         self._timeout = timeout
         cards = {card.get("id"): card for card in self._client.models()}
-        names = [name for name, card in cards.items() if card.get("default")]
-        card = self._client.model(model or (names[0] if names else ""))
+        default = next((f"{name}" for name, card in cards.items() if card.get("default")), "")
+        card = self._client.model(model or default)
         try:
             image, engine = card["image"], card["engine"]
             self.origin = Origin(
@@ -74,7 +74,7 @@ class RemoteModel:
 
     def encoded(
         self, plan: Plan, blocks: Iterable[Block], metadata: bool, encode: Callable[[Drawn], Any]
-    ) -> Iterator[tuple[Block, Any]]:
+    ) -> Generator[tuple[Block, Any], None, None]:
         """Each block with what `encode` makes of its pictures, in order. metadata: not for the client to say."""
         for run in _runs(blocks):
             with closing(self._pictures(plan, run[0].seeds[0], run[-1].seeds[-1])) as pictures:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +30,7 @@ class Source(Protocol):
 
     def encoded(
         self, plan: Plan, blocks: Iterable[Block], metadata: bool, encode: Encode
-    ) -> Iterator[tuple[Block, Any]]:
+    ) -> Generator[tuple[Block, Any], None, None]:
         """Each block with what `encode` makes of its pictures, in order. metadata: whether a picture says what it is."""
         ...
 
@@ -174,7 +174,12 @@ def described(manifest: dict[str, Any]) -> tuple[Origin, Plan]:
     try:
         image = manifest["image"]
         origin = Origin(
-            *(manifest[name] for name in ("model", "version", "engine", "precision", "classes", "slugs")),
+            manifest["model"],
+            manifest["version"],
+            manifest["engine"],
+            manifest["precision"],
+            manifest["classes"],
+            manifest["slugs"],
             (image["channels"], image["height"], image["width"]),
         )
         first, last = manifest["seeds"]

@@ -10,6 +10,7 @@ from service.batching.forward_pass import Line
 LATELY_SECONDS = 0.5
 """How long after a request another is expected."""
 _SHORT_SECONDS = 0.001  # of a pass, while requests come: who comes during it waits for it
+_RESTS = 3  # passes' lengths from one to the next, while requests come
 _MOST_WAIT_SECONDS = (
     1.0  # where requests always wait, a short pass now and then still keeps a client's connection alive
 )
@@ -65,8 +66,8 @@ class Background:
         self._running += 1
 
     def release(self, begun: float) -> None:
-        """It is over, or never began. Rests for as long as it took, as far as requests come meanwhile."""
+        """It is over, or never began. The next one comes after a rest, as far as requests come meanwhile."""
         self._running -= 1
         now = time.monotonic()
-        self._rests_until = now + (now - begun)
+        self._rests_until = now + _RESTS * (now - begun)
         self.wake()

@@ -156,11 +156,11 @@ class Dataset:
         finish = partial(self._encode, seeds, labels)
         batcher = model.batcher
 
-        async def drawn() -> bytes:
-            model.require_ready()  # it may have been taken away since the turn was given
+        async def work() -> bytes:
+            model.require_ready()  # it may have been taken away since its turn was waited for
             return await batcher.submit(model.line, z, labels, begun + seconds, finish, background=True)
 
-        task = asyncio.create_task(drawn())
+        task = asyncio.create_task(work())
         task.add_done_callback(lambda _: batcher.background.release(begun))
         return task
 

@@ -13,6 +13,7 @@ from service.machine import instance
 NAMES = {
     "ganserve_requests_total": ("route", "code"),
     "ganserve_images_total": ("model",),
+    "ganserve_cpu_seconds_total": (),
     "ganserve_key_requests_total": ("key", "code"),
     "ganserve_key_images_total": ("key",),
     "ganserve_forward_passes_total": ("model",),

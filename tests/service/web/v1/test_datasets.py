@@ -144,7 +144,7 @@ def test_a_client_that_goes_ends_its_stream(tmp_path):
     with loaded(tmp_path, {"tiny": Tiny().file()}, on=drawn_by(images), max_batch=8, engine="fake") as models:
 
         async def ask() -> None:
-            reading = Reading(Site(models), 1_000_000)
+            reading = Reading(Site(models), 100_000)
             await until(lambda: reading.body)
             reading.gone.set()
             await asyncio.wait_for(reading.task, 20)
@@ -160,7 +160,7 @@ def test_a_drain_ends_a_stream_with_the_seed_to_go_on_with(tmp_path):
 
         async def ask() -> None:
             site = Site(models)
-            reading = Reading(site, 1_000_000)
+            reading = Reading(site, 100_000)
             reading.takes.set()
             await until(lambda: len(reading.body) > 10_000)
             site.front.stop_being_ready()
@@ -183,7 +183,7 @@ def test_requests_come_before_a_stream(tmp_path):
             async with site.client() as client:
                 await client.post("/v1/samples", json={"n": 1})
                 images.clear()
-                reading = Reading(site, 1_000_000)
+                reading = Reading(site, 100_000)
                 reading.takes.set()
                 for seed in range(20):
                     assert (await client.post("/v1/samples", json={"seed": seed})).status_code == 200
@@ -201,7 +201,7 @@ def test_a_model_that_is_taken_away_ends_the_stream(tmp_path):
     with loaded(tmp_path, {"tiny": Tiny().file()}, on=drawn_by([]), max_batch=8, engine="fake") as models:
 
         async def ask() -> None:
-            reading = Reading(Site(models), 1_000_000)
+            reading = Reading(Site(models), 100_000)
             reading.takes.set()
             await until(lambda: len(reading.body) > 10_000)
             models["tiny"].end()
