@@ -87,7 +87,7 @@ class Client:
         *,
         z: ArrayLike | None = None,
         truncation: float = 1.0,
-        scalars: Mapping[str, float | Sequence[float]] | None = None,
+        scalars: Mapping[str, ArrayLike] | None = None,
         model: str | None = None,
         tell: Callable[[int], None] | None = None,
     ) -> Samples:

@@ -267,3 +267,25 @@ def test_a_card_says_where_truncation_changes_nothing_and_how_a_fixed_batch_is_d
     card = (tmp_path / "b" / "README.md").read_text("utf-8")
     assert "takes a batch of 3 only, so every pass has 3, padded where fewer are asked for" in card
     assert "Truncation changes nothing" not in card
+
+
+def test_what_all_images_of_a_pass_share_may_be_chosen_for_each(tmp_path):
+    """So every pass has one image. BigGAN's truncation is such an input, and has a name of its own beside z's."""
+    model = foreign.biggan()
+    path = save(model, tmp_path / "theirs.onnx")
+    result = run(path, "--out", tmp_path / "mine", "--scalar", "truncation=0..1:0.5")
+    assert result.exit_code == 0, result.output
+    chosen = np.array([0.5, 1, 0.2, 0.9, 0.5], np.float32)
+    got, contract = served(tmp_path / "mine", model_truncation=chosen)
+    assert contract.batch == 1
+    alone = [
+        original(
+            model,
+            range(1),
+            z=z(16)[i : i + 1],
+            class_vector=_one_hot(7)[i : i + 1],
+            truncation=chosen[i : i + 1],
+        )
+        for i in range(len(SEEDS))
+    ]
+    assert_same(got, levels(np.concatenate(alone)))

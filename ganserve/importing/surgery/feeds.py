@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper
 
 from ganserve.importing.surgery.nodes import Nodes, Signature
-from service.generator.file.inputs import Input, Law, space_of
+from service.generator.file.inputs import TAKEN, Input, Law, space_of
 from service.generator.latents import latents
 
 LAWS = {
@@ -216,6 +216,6 @@ def _inner(scalar: Scalar) -> tuple[int, ...] | None:
 
 
 def _plain_name(name: str) -> str:
-    """As requests write it."""
+    """As requests write it; what they call something else is the model's own."""
     plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "scalar"
-    return plain if not plain[0].isdigit() else f"scalar_{plain}"
+    return f"model_{plain}" if plain[0].isdigit() or plain in TAKEN else plain

@@ -19,7 +19,7 @@ from service.generator.latents import Part, Space
 Law = Literal["normal", "truncated", "uniform", "uniform01"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 # What requests, addresses and tensors call something else.
-_TAKEN = {"z", "seed", "label", "truncation", "quality", "format", "image", "n", "model"}
+TAKEN = {"z", "seed", "label", "truncation", "quality", "format", "image", "n", "model"}
 
 
 class Role(NamedTuple):
@@ -94,7 +94,7 @@ def faults(inputs: Sequence[Input], z_dim: int, classes: bool) -> list[str]:
                 found.append(f"input {one.name}: only a scalar has low, high and default")
         elif len(given) < 3 or not -1e9 <= one.bounds[0] <= one.bounds[2] <= one.bounds[1] <= 1e9:
             found.append(f"input {one.name}: a scalar has low <= default <= high")
-        elif one.name in _TAKEN:
+        elif one.name in TAKEN:
             found.append(
                 f"input {one.name}: a scalar can't be called that, which requests call something else"
             )

@@ -17,7 +17,10 @@ def verify(folder: Path, key: Path) -> None:
     key: of the elliptic curve's public key, PEM.
     """
     try:
-        from model_signing import hashing, verifying
+        from model_signing import (  # pyright: ignore[reportMissingImports]
+            hashing,
+            verifying,
+        )
     except ImportError as error:
         raise ContractError(
             f"GANSERVE_SIGNING_KEY is set, and signatures can't be read: pip install 'ganserve[signing]' ({error})"

@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto as T
+from onnx import external_data_helper, numpy_helper
 from onnx import helper as h
-from onnx import numpy_helper
 
 from service.errors import ContractError, InvalidField
 from service.generator import contract, golden, loading
@@ -245,9 +245,9 @@ def test_a_scalar_that_changes_nothing_is_refused(tmp_path):
 def outside(folder: Path, styled: Styled) -> bytes:
     """The file whose weights lie beside it, as `generator.onnx.data`."""
     model = styled.model()
-    onnx.external_data_helper.convert_model_to_external_data(model, location="generator.onnx.data")
+    external_data_helper.convert_model_to_external_data(model, location="generator.onnx.data")
     (folder / "styled").mkdir(exist_ok=True)
-    onnx.external_data_helper.write_external_data_tensors(model, str(folder / "styled"))
+    external_data_helper.write_external_data_tensors(model, str(folder / "styled"))
     digest = hashlib.sha256((folder / "styled" / "generator.onnx.data").read_bytes()).hexdigest()
     return contract.write(model, styled.contract(weights=[Weights("generator.onnx.data", digest)]))
 
@@ -276,7 +276,7 @@ def test_nan_is_found_in_weights_beside_the_file(tmp_path):
 
 def test_external_data_in_a_file_that_is_not_named_is_refused(tmp_path):
     model = Styled().model()
-    onnx.external_data_helper.convert_model_to_external_data(model, location="../secret")
+    external_data_helper.convert_model_to_external_data(model, location="../secret")
     for tensor in model.graph.initializer:
         tensor.ClearField("raw_data")
     for weights in ([], [Weights("generator.onnx.data", "0" * 64)]):

@@ -29,7 +29,7 @@ def keys(tmp_path):
 @pytest.fixture
 def signed(tmp_path, keys):
     """A model's folder with its signature."""
-    from model_signing import hashing, signing
+    from model_signing import hashing, signing  # pyright: ignore[reportMissingImports]
 
     models = tmp_path / "models"
     folder(models, {"tiny": Tiny().file()})
