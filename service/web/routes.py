@@ -49,7 +49,7 @@ ROUTES = [
 ]
 
 STATIC = "/static_content/"
-"""Files that BentoML answers with, which /docs shows."""
+"""Files that BentoML answers with."""
 _SCOPES: dict[str, keys.Scope | None] = {STATIC: None, **{route.path: route.scope for route in ROUTES}}
 _FIXED: dict[str, dict[str, Route]] = {}
 """By path and method."""

@@ -124,9 +124,9 @@ def test_bytes_that_are_no_http_end_their_own_connection_only(server, request_):
 
 def test_docs_and_their_files_come_from_here(server):
     page = server.get("/docs").text
-    for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
-        assert f'="static_content/{name}"' in page  # relative: behind a balancer there may be a path before
-        assert server.get(f"/static_content/{name}").status_code == 200
+    for name in ("playground.css", "docs.js"):
+        assert f'="playground/{name}"' in page  # relative: behind a balancer there may be a path before
+        assert server.get(f"/playground/{name}").status_code == 200
     assert server.get("/openapi.json").json()["paths"]
 
 

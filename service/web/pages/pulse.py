@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from service import metrics
+from service.metrics import Totals
 from service.web.http.asgi import Call, Reply
 from service.web.http.route import Answer, Route
 
@@ -43,19 +44,24 @@ class Pulse:
             self._listeners.discard(mine)
 
     async def _look(self) -> None:
-        last, at = await asyncio.to_thread(metrics.totals), time.monotonic()
-        while self._listeners:
-            await asyncio.sleep(self._beat_seconds)
-            now, seconds = await asyncio.to_thread(metrics.totals), time.monotonic() - at
-            # A worker that was started again counts from nought.
-            images, passes = max(0.0, now.images - last.images), max(0.0, now.passes - last.passes)
-            beat = Beat(round(images / seconds, 1), round(images / passes, 2) if passes else None, now.queue)
-            event = b"data: %b\n\n" % msgspec.json.encode(beat)
-            for listener in self._listeners:
-                if not listener.full():  # else its page is asleep
-                    listener.put_nowait(event)
-            last, at = now, at + seconds
-        self._looking = None
+        try:
+            last, at = await asyncio.to_thread(metrics.totals), time.monotonic()
+            while self._listeners:
+                await asyncio.sleep(self._beat_seconds)
+                now, seconds = await asyncio.to_thread(metrics.totals), time.monotonic() - at
+                event = b"data: %b\n\n" % msgspec.json.encode(_between(last, now, seconds))
+                for listener in self._listeners:
+                    if not listener.full():  # else its page is asleep
+                        listener.put_nowait(event)
+                last, at = now, at + seconds
+        finally:
+            self._looking = None
+
+
+def _between(last: Totals, now: Totals, seconds: float) -> Beat:
+    # A worker that was started again counts from nought.
+    images, passes = max(0.0, now.images - last.images), max(0.0, now.passes - last.passes)
+    return Beat(round(images / seconds, 1), round(images / passes, 2) if passes else None, now.queue)
 
 
 _pulse = Pulse()

@@ -19,14 +19,11 @@ _FILES = {path.name: path.read_bytes() for path in sorted(_FOLDER.iterdir()) if 
 _CONTENT = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _SECURITY = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 _PLAYGROUND = _SECURITY | {"content-security-policy": _CONTENT}
-# Swagger UI writes styles into its markup, sends what is tried out from forms, and shows the images of the
-# answers from memory.
+# What is tried out shows the images of its answers from memory.
 _REFERENCE = _SECURITY | {
-    "content-security-policy": _CONTENT.replace("form-action 'none'", "form-action 'self'").replace(
-        "img-src 'self' data:", "img-src 'self' data: blob:"
-    )
-    + "; style-src 'self' 'unsafe-inline'"
+    "content-security-policy": _CONTENT.replace("img-src 'self' data:", "img-src 'self' data: blob:")
 }
+_PAGES = {"index.html": _PLAYGROUND, "docs.html": _REFERENCE}
 
 
 async def home(call: Call) -> Reply:
@@ -36,38 +33,21 @@ async def home(call: Call) -> Reply:
 
 async def get_file(call: Call, file: str) -> Reply:
     """GET /playground/{file}: its scripts and styles."""
-    if file not in _FILES or file == "index.html":
+    if file not in _FILES or file in _PAGES:
         raise UnknownRoute(f"There is no /playground/{file[:64]}; the playground is at /.")
     return _file(file)
 
 
 async def docs(call: Call) -> Reply:
-    """GET /docs: Swagger UI, from the files that BentoML ships."""
-    return Reply(200, _HTML, _DOCS, _REFERENCE)
+    """GET /docs: the API reference."""
+    return _file("docs.html")
 
 
 def _file(name: str) -> Reply:
     body, kind = _FILES[name], _MEDIA_TYPES[Path(name).suffix]
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     # Asked for again each time, at the cost of a 304 (compression.py): an upgrade is seen at once, and the files fit each other.
-    return Reply(200, kind, body, _PLAYGROUND | {"etag": etag, "cache-control": "no-cache"})
-
-
-_DOCS = b"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>ganserve API</title>
-<link rel="stylesheet" href="static_content/swagger-ui.css">
-<link rel="icon" href="data:,">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="static_content/swagger-ui-bundle.js"></script>
-<script src="playground/docs.js"></script>
-</body>
-</html>
-"""
+    return Reply(200, kind, body, _PAGES.get(name, _PLAYGROUND) | {"etag": etag, "cache-control": "no-cache"})
 
 
 _CACHING = {"etag": "Of these bytes.", "cache-control": "To be asked for again each time."}
@@ -90,7 +70,5 @@ ROUTES = [
         (UnknownRoute,),
         parameters=(Parameter("file", "Name of a script or style sheet."),),
     ),
-    Route(
-        *("GET", "/docs", docs, None), "This document, to read", {200: Answer("A page.", {"text/html": str})}
-    ),
+    Route(*("GET", "/docs", docs, None), "This document, to read", _answers("text/html")),
 ]

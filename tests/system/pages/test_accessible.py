@@ -67,6 +67,19 @@ def test_axe_finds_nothing_on_the_playground(page):
     assert faults(page) == []
 
 
+def test_axe_finds_nothing_on_the_api_reference(page, served):
+    page.goto(f"{served.url}/docs")
+    expect(page.locator("#count")).to_contain_text("operations")
+    page.locator("summary", has_text="/v1/samples").first.click()
+    page.locator("details[open]").get_by_role("button", name="Send").click()
+    expect(page.locator("details[open] .answer img")).to_be_visible()
+    assert faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator("#operations").bounding_box()["y"] < 300, "operations come first"  # pyright: ignore[reportOptionalSubscript]
+    page.get_by_label("Search routes and fields").fill("truncation webp")
+    assert page.locator("details:visible").count() < page.locator("details").count()
+
+
 @pytest.fixture
 def desk(browser, served):
     with browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True) as context:

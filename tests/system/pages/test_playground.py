@@ -443,12 +443,12 @@ def test_the_live_strip_counts_what_the_service_does(visit):
 def test_the_reference_is_read_and_tried_out_under_its_own_rules(visit, served):
     page = visit("/docs#queue_full")  # the type of a problem
     expect(page.get_by_role("row", name="queue_full")).to_be_in_viewport()
-    samples = page.locator(".opblock", has=page.locator("[data-path='/v1/samples']"))
-    samples.locator(".opblock-summary-control").click()
-    samples.get_by_role("button", name="Try it out").click()
-    asked = json.loads(samples.locator("textarea").input_value())
-    samples.get_by_role("button", name="Execute").click()
-    picture = samples.locator(".response-col_description img")
+    page.get_by_label("Search routes and fields").fill("conditional samples")
+    samples = page.locator("details:visible", has=page.locator("code", has_text="/v1/samples")).first
+    samples.locator("summary").click()
+    asked = json.loads(samples.get_by_label("Body", exact=True).and_(page.locator("textarea")).input_value())
+    samples.get_by_role("button", name="Send").click()
+    picture = samples.locator(".answer img")
     expect(picture).to_have_js_property("complete", True)
     with Image.open(io.BytesIO(served.samples(**asked).content)) as grid:
         assert picture.evaluate("one => [one.naturalWidth, one.naturalHeight]") == list(grid.size)

@@ -28,8 +28,7 @@ def test_all_pages_hear_one_source_and_nobody_looks_when_none_is_open(site, monk
             events = await waiting
         for page in pages:
             await page.aclose()
-        assert pulse._looking is not None
-        await pulse._looking
+        await until(lambda: pulse._looking is None)
         return [json.loads(event.removeprefix(b"data: ")) for event in events]
 
     first, *others = asyncio.run(play())
