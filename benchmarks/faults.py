@@ -167,7 +167,7 @@ def _roll_out(one: Deployment) -> None:
 
     def models(replica: str) -> list[str]:
         said = json.loads(one.inside(replica, f"{_ADMIN} models"))
-        return list(said["models"][_MODEL]["versions"])
+        return list(said["wanted"]["models"][_MODEL]["versions"])
 
     (old,) = models(replicas[0])
     file = one.models / _MODEL / "generator.onnx"

@@ -38,14 +38,14 @@ class Podman:
             '[network]\nnetwork_backend = "netavark"\n'
             '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
         )
-        self._environment = os.environ | {"CONTAINERS_CONF": str(folder / "containers.conf")}
+        self.environment = os.environ | {"CONTAINERS_CONF": str(folder / "containers.conf")}
 
     def run(
         self, *arguments: object, seconds: float = 60, **options: Any
     ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [self._program, *map(str, arguments)],
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=seconds,
