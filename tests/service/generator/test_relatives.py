@@ -87,6 +87,27 @@ def _noise_by(name: str) -> bytes:
     return file([drawn, h.make_node("Add", ["noise", "conditioned"], ["noisy"])], hidden="noisy")
 
 
+def _noise_in_loop() -> bytes:
+    """Drawn by the body of a loop that a function of the file holds."""
+    body = h.make_graph(
+        [
+            h.make_node("RandomNormalLike", ["state"], ["drawn"], name="in the loop"),
+            h.make_node("Identity", ["go_on"], ["goes_on"]),
+        ],
+        "body",
+        [
+            h.make_tensor_value_info("turn", T.INT64, []),
+            h.make_tensor_value_info("go_on", T.BOOL, []),
+            h.make_tensor_value_info("state", T.FLOAT, None),
+        ],
+        [h.make_tensor_value_info("goes_on", T.BOOL, []), h.make_tensor_value_info("drawn", T.FLOAT, None)],
+    )
+    loop = h.make_node("Loop", ["times", "", "x"], ["y"], body=body)
+    function = h.make_function("", "Jitter", ["x", "times"], ["y"], [loop], [h.make_opsetid("", 18)])
+    jitter = h.make_node("Jitter", ["conditioned", "times"], ["noisy"])
+    return file([jitter], functions=[function], hidden="noisy", times=np.array(1))
+
+
 def _changed(change: Callable[[Any], object]) -> Callable[[], bytes]:
     return lambda: with_graph(change)
 
@@ -122,6 +143,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: _noise_by("x\n2026-01-01 [CRITICAL] all is lost \x1b[31m" + "A" * 100_000),
         r"RandomNormalLike 'x 2026-01-01 \[CRITICAL\] all is lost \[31mA",
     ),
+    "noise in a loop in a function": (_noise_in_loop, "draws random numbers, by RandomNormalLike 'in the loop'"),
     "free height and width": (
         _changed(lambda model: [one.ClearField("dim_value") for one in model.graph.output[0].type.tensor_type.shape.dim]),
         "outputs are",

@@ -12,6 +12,7 @@ import pytest
 
 from service.quiet import VARIABLES
 from tests import watched
+from tests.importing import foreign
 from tests.system.serving import ROOT, command, free_port, serving
 from tests.training.tiny import TINY, write_folder
 
@@ -103,6 +104,28 @@ def test_training_speaks_to_nobody(tmp_path, home):
 def test_the_client_speaks_to_its_server_only(server, tmp_path, home, words, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     run(tmp_path / "calls", "-m", "ganserve", *words, "--url", server.url, folder=tmp_path)
+    assert_kept_to_itself(tmp_path / "calls", home)
+
+
+def test_orders_go_to_their_server_only(server, tmp_path, home):
+    assert '"change"' in run(tmp_path / "calls", "-m", "service.admin", "--url", server.url, "models")
+    assert_kept_to_itself(tmp_path / "calls", home)
+
+
+def test_who_looks_at_a_file_from_elsewhere_speaks_to_nobody(tmp_path, home, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    file = foreign.save(foreign.dcgan(), tmp_path / "theirs.onnx")
+    run(
+        tmp_path / "calls",
+        "-m",
+        "ganserve",
+        "import",
+        file,
+        "--out",
+        tmp_path / "models/faces",
+        folder=tmp_path,
+    )
+    assert (tmp_path / "models/faces/generator.onnx").is_file()
     assert_kept_to_itself(tmp_path / "calls", home)
 
 
