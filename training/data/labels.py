@@ -41,7 +41,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def numbered(
-    labels: Sequence[str] | Sequence[int], where: object
+    labels: Sequence[str] | Sequence[int] | NDArray[np.int64], where: object
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Names of classes, and which of them each label is. Integers are labels already. Raises UserError."""
     if len(labels) and isinstance(labels[0], str):

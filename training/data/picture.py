@@ -74,7 +74,8 @@ class Reader:
 
 def depth(opened: Image.Image) -> str:
     """The kind of a picture of more than 8 bits; empty for others."""
-    tile = opened.tile[0].args if opened.tile else ""
+    tiles = getattr(opened, "tile", ())
+    tile = tiles[0].args if tiles else ""
     raw = tile if isinstance(tile, str) else str(tile[0]) if tile else ""
     return DEEP.get(opened.mode) or (DEEP_COLOUR if ";16" in raw else "")
 

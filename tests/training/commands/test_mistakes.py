@@ -98,7 +98,7 @@ IMAGES, LABELS = stripes(24, 28, 1, 3)
     ],
 )  # fmt: skip
 def test_arrays_that_can_not_be_used_are_refused_in_one_line(tmp_path: Path, arrays: dict, says: str) -> None:
-    np.savez(tmp_path / "mine.npz", **{"images": IMAGES, "labels": LABELS} | arrays)
+    np.savez(tmp_path / "mine.npz", allow_pickle=True, **({"images": IMAGES, "labels": LABELS} | arrays))  # pyright: ignore[reportArgumentType]
     result = command("prepare", "--data", tmp_path / "mine.npz", "--out", tmp_path / "out.npz")
     assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
     assert says in result.output

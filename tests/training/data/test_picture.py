@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ RAMP = np.linspace(0, 1, 28 * 28).reshape(28, 28)
 GREYS = np.rint(RAMP * 255).astype(np.uint8)
 
 
-def folder_of(path: Path, *pictures: Image.Image, suffix: str = ".png", **options: object) -> Path:
+def folder_of(path: Path, *pictures: Image.Image, suffix: str = ".png", **options: Any) -> Path:
     """All in one class folder of two: a class of the same beside it."""
     for name in ("a", "b"):
         (path / name).mkdir(parents=True)

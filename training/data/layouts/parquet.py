@@ -38,7 +38,7 @@ def files_of(path: Path) -> list[Path]:
 def read(asked: Request) -> Dataset:
     """Raises UserError."""
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import ArrowException, parquet  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(f"{asked.path} is Parquet, to read which: pip install 'ganserve[parquet]'") from error
     try:
