@@ -46,8 +46,9 @@ class Spans:
             log.warning("no spans are sent: pip install opentelemetry-exporter-otlp-proto-http")
             return
         from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import RandomIdGenerator, TracerProvider
+        from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
         class Ids(RandomIdGenerator):
             """Of traces that begin here: the one that the log has named already, if it has."""
