@@ -156,7 +156,7 @@ class Front:
         metrics.child(metrics.request_seconds, route).observe(seconds)
         if charge is not None:
             charge.settle(code)
-        self.spans.record(route, method, code, seconds, traceparent, draw, media_type)
+        self.spans.record(route, method, code, begun, traceparent, draw, media_type)
 
     def stop_being_ready(self) -> None:
         self.draining = True

@@ -180,7 +180,7 @@ class Wire(HalfClosedProtocol):
         if self._charge is not None:
             self._charge.settle(code)
             self._charge = None
-        self._front.spans.record(SAMPLES, "POST", code, seconds, self._traceparent, draw, media_type)
+        self._front.spans.record(SAMPLES, "POST", code, self._began_at, self._traceparent, draw, media_type)
 
 
 class Head(Struct):

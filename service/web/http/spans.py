@@ -81,19 +81,19 @@ class Spans:
         route: str,
         method: str,
         code: int,
-        seconds: float,
+        begun: float,
         traceparent: str | None,
         draw: Draw | None = None,
         media_type: str = "",
     ) -> None:
         """One finished request; a child of the client's span, if it sent one.
 
-        draw: what it asked for, if that was understood. media_type: of what it got.
+        begun: when its head came, in time.monotonic() seconds. draw: what it asked for, if that was understood. media_type: of what it got.
         """
         if self._tracer is None or _UNTRACED.fullmatch(route):
             return
         # Spans are in wall time, requests in time.monotonic().
-        ended, shift = time.time_ns(), time.time() - time.monotonic()
+        ended, shift = time.monotonic(), time.time() - time.monotonic()
         from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -111,14 +111,14 @@ class Spans:
             f"{method} {route}",
             context=parent,
             kind=SpanKind.SERVER,
-            start_time=ended - int(seconds * 1e9),
+            start_time=int((begun + shift) * 1e9),
             attributes=attributes,
         )
         if code >= 500 and code != 503:  # which is no fault: it starts, or it ends
             span.set_status(StatusCode.ERROR)
         if draw is not None and draw.timing.ride is not None and span.is_recording():
             self._stations(draw, draw.timing.ride, set_span_in_context(span), shift)
-        span.end(end_time=ended)
+        span.end(end_time=int((ended + shift) * 1e9))
 
     def _stations(self, draw: Draw, ride: Ride, inside: Any, shift: float) -> None:
         from opentelemetry.trace import Link
