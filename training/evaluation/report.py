@@ -48,7 +48,7 @@ def tables(evaluation: dict[str, Any]) -> list[Table]:
             title += f", {100 * known:.1f} % on those it was trained on"
         found.append(Table(title, HEADINGS, _rows(verdict["figures"])))
         if variety := verdict.get("class_diversities"):
-            rows = [
+            rows: list[Sequence[str]] = [
                 [name, _share(verdict["class_accuracies"][name]), _share(variety[name])] for name in variety
             ]
             head = ["class", "class accuracy (real)", "distance within the class over real (floor)"]

@@ -11,8 +11,8 @@ import tritonclient.grpc as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from tests.system.clients.test_triton import samples
 from tests.system.serving import Server, free_port, serving
-from tests.system.test_triton import samples
 from tests.waiting import wait_until
 
 KEY = "client-key-0123456789abcdef"

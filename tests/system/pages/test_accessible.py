@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.needs import needs
-from tests.system.chromium import chromium, where
+from tests.system.pages.chromium import chromium, where
 from tests.system.serving import ROOT, serving
 
 TABS = ("interpolate", "arithmetic", "compare", "card")

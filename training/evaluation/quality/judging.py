@@ -169,11 +169,13 @@ def _read(path: Path, dataset: Dataset, settings: JudgeSettings) -> Judge | None
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             network.load_state_dict({name: file.get_tensor(name) for name in names})
-            accuracies = [float(file.metadata()[name]) for name in ("train_accuracy", "test_accuracy")]
+            told = file.metadata()
+            train_accuracy, test_accuracy = float(told["train_accuracy"]), float(told["test_accuracy"])
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError):
         return None
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return Judge(settings.architecture, settings.seed, *accuracies, network.eval().requires_grad_(False))
+    network.eval().requires_grad_(False)
+    return Judge(settings.architecture, settings.seed, train_accuracy, test_accuracy, network)
 
 
 def _write(path: Path, judge: Judge) -> None:

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from training.commands.options import CACHE, EXISTING, FOLDER, JUDGE_IMAGES, data, judges
+from training.commands.options import CACHE, JUDGE_IMAGES, judges
+from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.evaluation.evaluate import Evaluation, evaluate_beside
 from training.evaluation.generated import Source

@@ -8,9 +8,9 @@ import pytest
 
 from tests import generators
 from tests.generators import Tiny
-from tests.system import other_balancers
-from tests.system.balancer import Load
-from tests.system.test_nginx import Replica
+from tests.system.balancers import others as other_balancers
+from tests.system.balancers.balancer import Load
+from tests.system.balancers.test_nginx import Replica
 from tests.waiting import wait_until
 
 
