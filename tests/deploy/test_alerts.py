@@ -4,7 +4,7 @@ alerts.yml has by hand when each begins, and the two alerts that go by Kubernete
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_requests_that_wait_are_told_before_any_is_refused(replicas, tmp_path):
 def test_deadlines_that_pass_are_told(replicas, tmp_path):
     replicas.faults.write_text("0.3")
     found = recorded.between(
-        [replicas.one], lambda: replicas.flood(replicas.one, ["m0"], requests=4, timeout=0.1)
+        [replicas.one], lambda: replicas.flood(replicas.one, ["m0"], requests=2, timeout=0.1)
     )
     recorded.fire(found, {"GanserveDeadlinesMissed": ""}, tmp_path)
 
@@ -115,10 +115,10 @@ def test_passes_that_fail_page(replicas, tmp_path):
 
 
 def test_clients_that_leave_are_told(replicas, tmp_path):
-    replicas.faults.write_text("0.3")
+    replicas.faults.write_text("0.15")
 
     def leave() -> None:
-        replicas.flood(replicas.one, ["m0"], requests=4, leave_after=0.1)
+        replicas.flood(replicas.one, ["m0"], requests=4, leave_after=0.05)
         wait_until(lambda: replicas.one.metric("ganserve_dropped_total", reason="disconnect") > 0)
 
     recorded.fire(recorded.between([replicas.one], leave), {"GanserveClientsLeave": ""}, tmp_path)
@@ -143,9 +143,8 @@ def test_a_rollout_that_fails_changes_nothing_and_alerts_nobody(replicas, tmp_pa
 
     def roll_out() -> None:
         for server in (replicas.one, replicas.other):
-            replicas.order(server, "reload")
             with pytest.raises(OSError, match="version_refused"):
-                replicas.order(server, "models/m0", version=contract.version(broken.read_bytes()))
+                replicas.order(server, "reload")
             assert server.samples(seed=1).headers["ganserve-version"] == V_OLD
 
     recorded.fire(recorded.between((replicas.one, replicas.other), roll_out), {}, tmp_path)
@@ -196,19 +195,19 @@ def test_another_engine_is_a_difference_and_one_that_hangs_pages_until_the_watch
             watchdog_seconds=10,
             default_model="m0",
         ) as server,
-        ThreadPoolExecutor(2) as pool,
+        ThreadPoolExecutor(100) as pool,
     ):
         pair = recorded.between((replicas.other, server), lambda: server.samples(seed=1))
         recorded.fire(pair, {"GanserveReplicasDiffer": "model=m1"}, tmp_path)
         faults.write_text("hang")
-        asked = [pool.submit(server.samples, seed=0, n=8)]
-        wait_until(lambda: server.metric("ganserve_queue_seconds_count", model="m0") > 1)
+        asked: list[Future[httpx.Response]] = []
 
-        def wait() -> None:
-            asked.append(pool.submit(server.samples, seed=1, n=8))
-            wait_until(lambda: server.metric("ganserve_queue_images", model="m0") > 0)
+        def nine_wait() -> bool:
+            """Behind those that the pass has that hangs, however many came in time for it."""
+            asked.append(pool.submit(server.samples, seed=1))
+            return server.metric("ganserve_queue_images", model="m0") > 8
 
-        found = recorded.between([server], wait)
+        found = recorded.between([server], lambda: wait_until(nine_wait))
         recorded.fire(found, {"GanserveEngineStuck": "instance=replica-0"}, tmp_path)
         wait_until(lambda: server.process.poll() is not None, seconds=40)
         assert "this process ends" in server.log

@@ -19,7 +19,7 @@ SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "
 
 def promtool(*arguments: object) -> str:
     done = subprocess.run(
-        [program("promtool", "prometheus"), *map(str, arguments)], capture_output=True, text=True, timeout=60
+        [program("promtool", "prometheus"), *map(str, arguments)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
