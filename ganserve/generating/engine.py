@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganserve.generating.formats import Drawn
 from ganserve.generating.in_order import in_order
 from ganserve.generating.plan import Block, Origin, Plan, Refused
+from ganserve.generating.writing.formats import Drawn
 from ganserve.programs import APP
 from service.errors import GanserveError
 from service.generator import images, provenance
