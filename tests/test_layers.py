@@ -53,7 +53,7 @@ HOMES = {
     "openvino": "service.generator.engines",
     "onnx": "service.generator training.export ganserve.importing",
     "torch": "training ganserve.importing.torch_module",
-    "pyarrow": "ganserve.generating.parquet training.data",
+    "pyarrow": "ganserve.generating.writing.parquet training.data",
     "click": "ganserve training.__main__ training.commands training.research",
 }
 # `generator`: export and import end by loading their file with the code that will serve it. `quiet`: before any library.

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganserve.generating.formats import Drawn
 from ganserve.generating.in_order import in_order
 from ganserve.generating.plan import Block, Origin, Plan, Refused
+from ganserve.generating.writing.formats import Drawn
 from ganserve.programs import APP
 from service.errors import GanserveError
 from service.generator import images, provenance
 from service.generator.engine import Forward
+from service.generator.latents import rows_of
 from service.generator.loading import FILE, load, read
 from service.settings import from_environment
 
@@ -119,7 +120,7 @@ class LocalModel:
         drawn = np.empty((len(block.seeds), *self.origin.image), np.uint8)
         for begin in range(0, len(drawn), self.most_batch):
             part = slice(begin, begin + self.most_batch)
-            z = self.contract.seeded(block.seeds[part], truncation, None).rows()
+            z = rows_of([self.contract.seeded(block.seeds[part], truncation, None)])
             label = None if block.labels is None else np.array(block.labels[part], np.int64)
             drawn[part] = forward(z, label)
         return drawn

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ganserve.client import DEFAULT_TIMEOUT_SECONDS, Client
 from ganserve.errors import GanserveError
 from ganserve.files import grid
-from ganserve.generating.formats import decoded
 from ganserve.generating.likeness import is_same, levels
 from ganserve.generating.plan import Block, Plan, Refused, Shard
+from ganserve.generating.writing.formats import decoded
 from ganserve.options import MAX_SEED, json_option
 
 _MOST_IMAGES = 1024

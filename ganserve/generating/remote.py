@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ganserve.client import Client, given
 from ganserve.errors import Refused, UnexpectedAnswer, Unreachable, one_line
-from ganserve.generating.formats import Drawn, decoded
 from ganserve.generating.plan import Block, Origin, Plan
+from ganserve.generating.writing.formats import Drawn, decoded
 
 DATASETS = "/v1/datasets"
 _MOST_OF_A_STREAM = 10_000

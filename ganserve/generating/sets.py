@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
-from ganserve.generating import card
-from ganserve.generating.folder import Folder
-from ganserve.generating.formats import Drawn, Format, Npz, Tar, Writer
 from ganserve.generating.manifest import Journal
 from ganserve.generating.plan import Block, Origin, Plan, Refused, Shard
+from ganserve.generating.writing import card
+from ganserve.generating.writing.folder import Folder
+from ganserve.generating.writing.formats import Drawn, Format, Npz, Tar, Writer
 
 MANIFEST = "manifest.json"
 SUFFIXES = (".tar", ".parquet", ".npz")
@@ -47,7 +47,7 @@ def format_of(out: Path, origin: Origin, plan: Plan) -> Format:
     if out.suffix == ".npz":
         return Npz(out, shards, origin)
     if out.suffix == ".parquet":
-        from ganserve.generating.parquet import Parquet
+        from ganserve.generating.writing.parquet import Parquet
 
         return Parquet(out, shards, origin)
     return Folder(out, origin, plan)

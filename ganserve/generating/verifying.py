@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ganserve.generating import manifest as manifests
-from ganserve.generating.folder import Folder
-from ganserve.generating.formats import Format
 from ganserve.generating.likeness import is_same, levels, worst
 from ganserve.generating.plan import Block, Plan, Refused, Shard
 from ganserve.generating.sets import MANIFEST, SUFFIXES, Source, described, find_manifest, format_of
+from ganserve.generating.writing.folder import Folder
+from ganserve.generating.writing.formats import Format
 
 _MOST_SHARDS = 4
 """That pictures are taken from: a shard is read to its end for them."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganserve.generating.formats import Drawn, HashedFile, decoded, shard_path
 from ganserve.generating.plan import Origin, Refused, Shard
+from ganserve.generating.writing.formats import Drawn, HashedFile, decoded, shard_path
 
 try:
     import pyarrow as pa

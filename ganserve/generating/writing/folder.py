@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganserve.generating.formats import Drawn, decoded, entry_of
 from ganserve.generating.plan import Origin, Plan, Shard
+from ganserve.generating.writing.formats import Drawn, decoded, entry_of
 
 UNCONDITIONAL = "images"
 """The one folder of a model without classes: such loaders want one."""
