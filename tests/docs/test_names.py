@@ -130,7 +130,7 @@ def test_an_option_that_a_page_names_is_one_of_our_programs():
         for folder in ("service", "training", "ganserve", "benchmarks", "tests/docs", "examples")
         for file in (ROOT / folder).rglob("*.py")
     )
-    # Of docker, kubectl, podman, uvicorn, tf2onnx and the like.
+    # Of docker, kubectl, podman, uvicorn, tf2onnx, model_signing, Caddy and the like.
     others = {
         "--init",
         "--wait",
@@ -144,6 +144,7 @@ def test_an_option_that_a_page_names_is_one_of_our_programs():
         "--no-recreate",
     }
     others |= {"--force-recreate", "--ssl-certfile", "--ssl-keyfile", "--format", "--help", "--no-cache"}
+    others |= {"--no-log-prefix", "--timestamp", "--private-key", "--signature"}
     named = {
         (page, option)
         for page, text in TODAY.items()
