@@ -86,6 +86,18 @@ def ends(found: list[dict[str, str]], instance: str) -> list[dict[str, str]]:
     ]
 
 
+def then(before: list[dict[str, str]], after: list[dict[str, str]]) -> list[dict[str, str]]:
+    """One situation for half of the time, and another for the rest of it."""
+    half = f"x{_STEPS // 2}"
+    old, new = ({one["series"]: one["values"].rpartition("x")[0] for one in seen} for seen in (before, after))
+    return [
+        {"series": name, "values": f"{old[name] + half if name in old else '_' + half} {new[name]}{half}"}
+        if name in new
+        else {"series": name, "values": f"{old[name]}{half} stale"}
+        for name in {**old, **new}
+    ]
+
+
 def starts_again(found: list[dict[str, str]], route: str) -> list[dict[str, str]]:
     """The same, with requests to that route that are counted from 1 again every four minutes."""
     again = f'ganserve_requests_total{{code="200", instance="replica-0", job="ganserve", route="{route}"}}'

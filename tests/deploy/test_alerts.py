@@ -183,17 +183,18 @@ def test_another_engine_is_a_difference_and_one_that_hangs_pages_until_the_watch
     """In a container, where nobody starts a worker anew."""
     faults = tmp_path / "faults"
     faults.write_text(PACE)
+    settings = {"models": replicas.folder / "models", "default_model": "m0", "engine": "fake"}
+    settings |= {
+        "engines": "m1=onnxruntime/fp32",
+        "threads": 1,
+        "fake_faults": faults,
+        "watchdog_seconds": 10,
+    }
     with (
         serving(
             tmp_path / "home",
             variables={"BENTOML_CONTAINERIZED": "true"},
-            models=replicas.folder / "models",
-            engine="fake",
-            engines="m1=onnxruntime/fp32",
-            threads=1,
-            fake_faults=faults,
-            watchdog_seconds=10,
-            default_model="m0",
+            **settings,
         ) as server,
         ThreadPoolExecutor(100) as pool,
     ):
@@ -214,3 +215,7 @@ def test_another_engine_is_a_difference_and_one_that_hangs_pages_until_the_watch
         for one in asked:
             with pytest.raises(httpx.TransportError):
                 one.result()
+    faults.write_text(PACE)
+    with serving(tmp_path / "again", port=server.port, **settings) as again:
+        after = recorded.between([again], lambda: again.samples(seed=1))
+    recorded.fire(recorded.then(found, after), {"GanserveWatchdogEnds": "instance=replica-0"}, tmp_path)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.docs.blocks import PROGRAMS, ROOT, Block
 from tests.needs import needs
-from tests.system.balancer import Balancer
+from tests.system.balancers.balancer import Balancer
 from tests.system.serving import Server
 
 # `knows COMMAND... --options`: the command's own --help has every one of these options.
