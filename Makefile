@@ -37,8 +37,8 @@ serve: .venv/.installed
 		exec .venv/bin/bentoml serve --host $(HOST) --port $(PORT) \
 		$(if $(SSL_CERTFILE),--ssl-certfile '$(SSL_CERTFILE)') $(if $(SSL_KEYFILE),--ssl-keyfile '$(SSL_KEYFILE)')
 
-# Files of tests at once; 0: one after another, which those that measure time want. A file's tests stay together.
-AT_ONCE ?= 0
+# Files of tests at once; 0: one after another. A file's tests stay together.
+AT_ONCE ?= 2
 
 test: .venv-dev/.installed
 	.venv-dev/bin/python -m pytest -n $(AT_ONCE) --dist loadfile

@@ -2,7 +2,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,9 +17,10 @@ Answer = Callable[[BaseHTTPRequestHandler, int], None]
 def load(url: str, *, timeout: float = 20, **options: Any) -> Load:
     """A load that has run."""
     options = {"fields": {"n": 1, "format": "png"}, "connections": 1, "seconds": 0.3, **options}
-    one = Load(Server(url, None, timeout, 1, None, None), **options)
     told = []
-    one.run(told.append)
+    with closing(Server(url, None, timeout, 1, None, None)) as server:
+        one = Load(server, **options)
+        one.run(told.append)
     assert told
     assert told == sorted(told)
     return one

@@ -48,8 +48,8 @@ def test_every_field_is_described_with_the_limits_of_this_server():
     assert fields["n"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 99}
     ns = [
         schema["properties"]["n"]
-        for schema in DOCUMENT["components"]["schemas"].values()
-        if "n" in schema.get("properties", {})
+        for name, schema in DOCUMENT["components"]["schemas"].items()
+        if "n" in schema.get("properties", {}) and name != "DatasetRequest"
     ]
     assert len(ns) == 3
     assert all('"maximum": 99' in json.dumps(n) for n in ns)

@@ -2,7 +2,6 @@
 
 import zipfile
 import zlib
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -34,12 +33,13 @@ def read(asked: Request) -> Dataset:
     """Raises UserError."""
     path = asked.path
     try:
-        with ExitStack() as stack:
-            loaded = np.load(path, allow_pickle=False)
+        # np.load leaves a file that it opened itself open where it turns out to be no archive.
+        with path.open("rb") as opened:
+            loaded = np.load(opened, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return dataset_of(asked, (loaded, None))
-            file = stack.enter_context(loaded)
-            return arrays_of({str(name).lower(): str(name) for name in file.files}, file, asked)
+            with loaded as file:
+                return arrays_of({str(name).lower(): str(name) for name in file.files}, file, asked)
     except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, SyntaxError) as error:
         raise UserError(f"{path} cannot be read as an {path.suffix} without pickles: {error}") from error
 
