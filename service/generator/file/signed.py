@@ -1,6 +1,6 @@
 """OpenSSF Model Signing: whether a model's folder is as whoever holds the private key signed it.
 
-`model_signing sign key --private-key KEY --signature models/NAME/model.sig models/NAME` signs one
+`model_signing sign key --private_key KEY --signature models/NAME/model.sig models/NAME` signs one
 (github.com/sigstore/model-transparency). The library is an extra, imported where a key is configured.
 """
 
