@@ -147,8 +147,13 @@ def _path(name: str) -> Path:
 
 def flush() -> None:
     """Write what has changed. Raises OSError, and then tries again the next time."""
-    while _unwritten:
-        value = _unwritten.pop()
+    while True:
+        try:
+            value = _unwritten.pop()
+        except (
+            KeyError
+        ):  # a visit to /metrics and the clock's thread both flush: the other one may have the last
+            break
         value.write(value.get())
     for file in list(_files.values()):
         file.flush()

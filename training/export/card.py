@@ -159,7 +159,7 @@ def _training(contract: Contract) -> str:
     settings = "\n".join(f"{name} = {value}" for name, value in training["settings"].items())
     return (
         f"## Training\n\nNetwork `{training['network']}`, loss `{training['loss']}`, torch {training['torch']}:\n\n"
-        f"```\n{training['command']}\n```\n\nEvery setting (their meaning is in `training/settings.py`):\n\n"
+        f"```\n{training['command']}\n```\n\nIts settings (`training/settings.py` says what each means; one that is not here came later, and is at its default):\n\n"
         f"```\n{settings}\n```"
     )
 

@@ -1,0 +1,73 @@
+"""Figures of the documents are those of the results that they come from."""
+
+import re
+
+import msgspec
+import pytest
+
+from benchmarks import summary
+from benchmarks.report import Run
+from tests.docs import figures
+from tests.docs.blocks import PAGES, ROOT
+
+PERFORMANCE = (ROOT / "docs/performance.md").read_text()
+MODELS = (ROOT / "docs/models.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_speeds_are_those_that_were_measured():
+    (result,) = re.findall(r"\]\(\.\./(benchmarks/results/serving-shipped\S+)\.md\)", PERFORMANCE)
+    run = msgspec.json.decode((ROOT / f"{result}.json").read_bytes(), type=Run)
+    table = summary.table(run, "fashion-mnist")
+    assert table in PERFORMANCE
+    ours, peer = (
+        re.findall(
+            rf"^\| {name} 2 workers \|.*\| ([\d.]+) \(([\d.]+)\), ([\d.]+) \|[^|]*\|$", table, re.MULTILINE
+        )[0]
+        for name in ("ganserve", "mosec")
+    )
+    said = README.partition("## Speed")[2].partition("##")[0].replace(",", "")
+    assert {*ours, peer[0], peer[2]} <= set(re.findall(r"\d+(?:\.\d+)?", said))
+
+
+def test_the_figures_are_those_of_the_model_card():
+    card = (ROOT / "models/fashion-mnist/README.md").read_text()
+    rows = [line for line in MODELS.partition("## Figures")[2].splitlines() if line.startswith("| ")]
+    assert len(rows) > 5
+    assert [row for row in rows if row not in card] == []
+
+
+def test_every_model_that_is_shipped_is_named():
+    cards = re.findall(r"\]\(\.\./models/([\w-]+)/README\.md\)", MODELS.partition("## Figures")[0])
+    assert sorted(cards) == sorted(card.parent.name for card in ROOT.glob("models/*/README.md"))
+
+
+HELD = ("README.md", "docs/models.md", "docs/performance.md", "docs/studies.md", "docs/systems.md")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(figures.claims(page))])
+def test_a_figure_that_names_its_source_is_what_stands_there(page):
+    for claim in figures.claims(page):
+        assert claim.figure in claim.before, f"{page}: no {claim.figure} stands before its source"
+        if claim.address:
+            number = figures.of(claim.source, claim.address)
+            assert figures.is_rounded(claim.figure, number), (
+                f"{page}: {claim.figure} is {number} in {claim.address}"
+            )
+
+
+@pytest.mark.parametrize("page", HELD)
+def test_every_measured_figure_of_the_prose_names_its_source(page):
+    claimed = {claim.figure for claim in figures.claims(page)}
+    assert [figure for figure in figures.measured(figures.prose(page)) if figure not in claimed] == []
+
+
+def test_a_figure_is_found_by_row_and_column_and_rounded_as_the_prose_has_it():
+    page = "docs/systems.md"
+    assert figures.of(page, "cgan, 3 seeds | Fréchet distance #2") == 0.246
+    assert figures.of(page, "lsgan | Fréchet distance over dcgan | Fréchet distance") == 2.249 / 1.042
+    with pytest.raises(LookupError):
+        figures.of(page, "nobody | Fréchet distance")
+    assert figures.is_rounded("2.16", 2.249 / 1.042)
+    assert not figures.is_rounded("2.3", 2.249)
+    assert figures.measured("at 3,139, of 3.11 or v1.2.3, in 10 of 4.") == ["3,139", "3.11"]
