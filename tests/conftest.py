@@ -1,4 +1,4 @@
-"""For all tests: Ctrl-C is heard, and what a run took is told by folder."""
+"""For all tests: signals are heard, and what a run took is told by folder."""
 
 import signal
 from collections import defaultdict
@@ -8,8 +8,9 @@ import pytest
 
 
 def pytest_configure() -> None:
-    # A background job of a shell ignores it, and so would every process that a test starts.
+    # A background job of a shell ignores the one, nohup the other, and so would every process that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -106,7 +106,7 @@ def test_systems_with_and_without_classes_stand_side_by_side(tmp_path: Path, tin
     assert runs["blind"]["figures"]["precision"]["floor"] == runs["tiny"]["figures"]["precision"]["floor"]
     table = (out / "table.md").read_text()
     (row,) = [line for line in table.splitlines() if line.startswith("| `blind` |") and line.count("|") == 12]
-    assert row.split("|")[3].strip() == "-"
+    assert row.split("|")[4].strip() == "-"
     assert "-: `blind` is not told the class" in table
     with Image.open(out / "samples.png") as samples, Image.open(out / "nearest.png") as nearest:
         # Two systems under the real images; under each row of the second its neighbours.
