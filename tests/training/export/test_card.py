@@ -1,4 +1,5 @@
 import shlex
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -44,7 +45,7 @@ def test_the_command_trains_with_the_same_settings(monkeypatch, tmp_path, change
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "mine").mkdir(parents=True)
     seen = []
-    monkeypatch.setattr("training.commands.train.load", lambda path: None)
+    monkeypatch.setattr("training.commands.train.load", lambda *_: SimpleNamespace(class_names=("a", "b")))
     monkeypatch.setattr("training.commands.train.train", lambda given, *others: seen.append(given))
     result = CliRunner().invoke(main, shlex.split(train_command(settings, "mine"))[3:])
     assert result.exit_code == 0, result.output
