@@ -65,6 +65,7 @@ def _between(last: Totals, now: Totals, seconds: float) -> Beat:
 
 
 _pulse = Pulse()
+PULSE = "/playground/pulse"
 
 
 async def get_pulse(call: Call) -> Reply:
@@ -74,7 +75,7 @@ async def get_pulse(call: Call) -> Reply:
 
 ROUTES = [
     Route(
-        *("GET", "/playground/pulse", get_pulse, "metrics"),
+        *("GET", PULSE, get_pulse, "metrics"),
         "What the service does, once a second",
         {
             200: Answer(

@@ -14,6 +14,7 @@ from service.drawing.sampler import SampleRequest
 from service.web.clients.bento import BentoRequest
 from service.web.clients.openai import GenerationRequest
 from service.web.kserve.messages import InferRequest
+from service.web.pages.pulse import PULSE
 from service.web.routes import ROUTES
 
 MARK = "ganserve-outside"
@@ -80,6 +81,8 @@ def test_nothing_that_a_url_or_a_header_names_is_touched(site):
     with listening() as heard:
         for route, name in itertools.product(ROUTES, NAMES):
             method, path = route.method, route.path
+            if path == PULSE:  # a stream without end
+                method = "HEAD"
             quoted = name.replace("/", "%2f")
             for part in ("model", "label", "file", "version"):
                 if f"{{{part}}}" in path:
