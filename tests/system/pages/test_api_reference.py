@@ -24,8 +24,9 @@ examples = settings(
 def no_failure(ctx: Any, response: Any, case: Any) -> None:
     """A 504 is none where the request itself gave no time."""
     body = case.body if isinstance(case.body, dict) else {}
-    given = body.get("parameters") if isinstance(body.get("parameters"), dict) else body  # of KServe V1
-    impatient = isinstance(given.get("timeout"), float | int) and given["timeout"] < 1
+    parameters = body.get("parameters")  # of KServe V1
+    timeout = (parameters if isinstance(parameters, dict) else body).get("timeout")
+    impatient = isinstance(timeout, float | int) and timeout < 1
     if not (response.status_code == 504 and impatient):
         checks.not_a_server_error(ctx, response, case)
 
