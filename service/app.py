@@ -159,6 +159,7 @@ class Ganserve:
 
             self.grpc = GrpcServer(self.front, settings.grpc_port, process.listening_hosts())
             await self.grpc.start()
+        self.watching: asyncio.Task[None] | None = None
         self.loading = asyncio.create_task(self._load())
         self.flushing = asyncio.create_task(self._flush())
 
@@ -189,6 +190,11 @@ class Ganserve:
         metrics.ready.set(int(models.all_ready and not self.front.draining))
         if models.all_ready:
             log.info("ready: %s", ", ".join(models), extra={"event": "ready"})
+        if settings.watch_share:
+            from service.drawing.watch import Watch
+
+            watch = Watch(models, settings.watch_share, settings.timeout_seconds)
+            self.watching = asyncio.create_task(watch.run())
 
     def _watch(self) -> None:
         from service.batching.watchdog import Watchdog
@@ -237,7 +243,9 @@ class Ganserve:
         if self.grpc is not None:
             await self.grpc.stop(settings.timeout_seconds)
         await self.loading
-        self.flushing.cancel()
+        for task in (self.flushing, self.watching):
+            if task is not None:
+                task.cancel()
         await self.front.rollout.stop()
         if batcher := self.front.models.batcher:
             await asyncio.to_thread(batcher.close)

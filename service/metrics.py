@@ -137,6 +137,36 @@ invariance_levels = Gauge(
     ["model", "version"],
     multiprocess_mode="livemax",
 )
+# The quality watch: of several workers the worst. A version that is not served any more has NaN.
+quality_distance = Gauge(
+    "ganserve_quality_distance",
+    "Frechet distance of the last images to real ones, in the judge's features; the lower the better.",
+    ["model", "version", "figure"],
+    multiprocess_mode="livemax",
+)
+quality_ratio = Gauge(
+    "ganserve_quality_ratio",
+    "Class accuracy and in-class diversity of the last images, and the least of a class; the higher the better.",
+    ["model", "version", "figure"],
+    multiprocess_mode="livemin",
+)
+quality_floor = Gauge(
+    "ganserve_quality_floor",
+    "What as many real images reach in the generated ones' place.",
+    ["model", "version", "figure"],
+    multiprocess_mode="livemax",
+)
+quality_limit = Gauge(
+    "ganserve_quality_limit",
+    "What the model was never worse than when it was exported.",
+    ["model", "version", "figure"],
+    multiprocess_mode="livemax",
+)
+quality_seconds = Counter(
+    "ganserve_quality_seconds_total",
+    "Seconds of lanes, and of judges, that the quality watch took.",
+    ["model"],
+)
 
 
 Metric = TypeVar("Metric", bound=MetricWrapperBase)

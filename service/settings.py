@@ -111,6 +111,12 @@ class Settings:
         "Whether PNG, WebP and JPEG say what made them, as XMP: model, version, engine, seeds, labels, truncation. `on` changes the bytes and tags of pictures, not their pixels.",
         choices=("off", "on"),
     )
+    watch_share: float = _setting(
+        0.0,
+        "Part of one lane's time, per worker, that goes to watching what the models draw, where a model has `generator.watch` beside it ([how](operations.md#watching-quality)); 0: none. `0.02` sees a model that draws worse within minutes.",
+        low=0,
+        high=0.5,
+    )
     max_body_bytes: int = _setting(
         4 * 2**20, "Largest request body; a larger one gets 413.", low=1024, high=2**30
     )

@@ -16,6 +16,7 @@ from service.generator.contract import files_beside, version
 from service.generator.file.reading import contents, has_text_name
 from service.generator.file.signed import SIGNATURE
 from service.generator.loading import FILE, card_of
+from service.generator.quality.reference import watch_of
 from service.registry.desired_state import DesiredModel, DesiredState, write
 from service.registry.models import folders
 
@@ -103,15 +104,15 @@ def _source(one: Found, known: str | None, shared: Path | None) -> str:
 
 
 def keep(one: Found, shared: Path) -> None:
-    """A copy of the file, those of its weights and its card, for workers that start after the file was replaced.
+    """A copy of the file, those of its weights, its card and its judge, for workers that start after the file was replaced.
 
     Raises OSError, and ContractError if the file is another by now.
     """
     folder = kept(shared, one.path.parent.name, one.version)
     folder.mkdir(parents=True, exist_ok=True)
-    card = card_of(one.path)
-    if card.is_file():
-        write(folder / card.name, card.read_bytes())
+    for beside in (card_of(one.path), watch_of(one.path)):
+        if beside.is_file():
+            write(folder / beside.name, beside.read_bytes())
     if (folder / one.path.name).is_file():
         return
     file = contents(one.path)

@@ -17,6 +17,7 @@ from service.generator import contract
 from tests import generators
 from tests.deploy import recorded
 from tests.generators import Tiny
+from tests.service import watched
 from tests.system.serving import Server, serving
 from tests.waiting import wait_until
 
@@ -176,6 +177,17 @@ def test_a_model_that_is_not_what_it_says_keeps_its_replica_from_being_ready(tmp
         found = recorded.between([server], lambda: server.samples(seed=1))
     told = {"GanserveNoReplicaReady": "", "GanserveReplicaNotReady": "instance=replica-0"}
     recorded.fire(found, told, tmp_path)
+
+
+def test_a_watched_model_that_draws_worse_is_told(tmp_path):
+    models = generators.folder(tmp_path / "models", {"tiny": watched.permuted()})
+    (models / "tiny/generator.watch").write_bytes(watched.watch())
+    settings = {"models": models, "engine": "onnxruntime", "watch_share": 0.5}
+    with serving(tmp_path / "home", **settings) as server:
+        found = recorded.between(
+            [server], lambda: wait_until(lambda: "ganserve_quality_ratio{" in server.get("/metrics").text)
+        )
+    recorded.fire(found, {"GanserveQualityLow": "instance=replica-0 model=tiny"}, tmp_path)
 
 
 def test_another_engine_is_a_difference_and_one_that_hangs_pages_until_the_watchdog_ends_it(

@@ -23,6 +23,7 @@ from training.export.card import SAMPLES
 from training.export.export import add_figures, add_precisions, export
 from training.export.gate import require
 from training.export.precisions import open_precisions
+from training.export.watch import write_watch
 from training.run.checkpoint import load_generator
 
 # Of seeds, in file and card.
@@ -89,6 +90,7 @@ def command(
 
     Nothing is written unless the file draws the trained network's pictures, alone and in batches,
     and loads with the code that will serve it. A model of that name stays as it was until then.
+    With --data a judge and its reference go beside it as generator.watch, by which the service can watch what it draws.
     Evaluated where OpenVINO has bf16, the file also says whether bf16 is as good as fp32 (--precisions adds it later).
     """
     if threads:
@@ -114,6 +116,7 @@ def command(
         if only_figures:
             with threadpool_limits(threads), Progress(console=console) as progress:
                 add_figures(model, measure, threads or 0)
+                write_watch(model, references[0], threads or 0)
             return
         sources = open_precisions(model, threads or 0)
         check_match(sources[0], dataset)
@@ -140,4 +143,6 @@ def command(
         else:
             for real in references:
                 add_precisions(model, sources, real, progress, threads or 0)
+        for real in references:
+            write_watch(model, real, threads or 0)
     console.print(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}", highlight=False)

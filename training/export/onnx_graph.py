@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import onnx
@@ -43,16 +44,27 @@ def to_graph(trained: TrainedGenerator) -> onnx.ModelProto:
     inputs = {"z": torch.zeros(2, trained.settings.z_dim), "label": torch.zeros(2, dtype=torch.int64)}
     free = {"z": {0: torch.export.Dim("N")}, "label": {0: torch.export.Dim.AUTO}}
     names = ["z"] if trained.class_names is None else ["z", "label"]
+    # Fold leaves it no conditional batch norm, and check_parity is never skipped.
+    return traced(
+        Served(fold(trained.generator)), {name: inputs[name] for name in names}, free, "generator", ["image"]
+    )
+
+
+def traced(
+    module: nn.Module, inputs: dict[str, Tensor], free: dict[str, Any], name: str, outputs: list[str]
+) -> onnx.ModelProto:
+    """A module as a plain graph. free: the axes that are, by input.
+
+    Whoever asks compares what it gives: the exporter has written wrong graphs of convolution and batch norm (pytorch issues
+    166797 and 169178). The one before it is deprecated, and wrote 249 nodes where this one writes 71.
+    """
     with _quiet():
-        # The TorchScript exporter is deprecated, and wrote 249 nodes where this one writes 71. This one
-        # has written wrong graphs of convolution and batch norm (pytorch issues 166797 and 169178): fold
-        # leaves it no conditional batch norm, and check_parity is never skipped.
         program = torch.onnx.export(
-            Served(fold(trained.generator)).eval(),
-            tuple(inputs[name] for name in names),
-            input_names=names,
-            output_names=["image"],
-            dynamic_shapes=tuple(free[name] for name in names),
+            module.eval(),
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=tuple(free[name] for name in inputs),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -64,6 +76,7 @@ def to_graph(trained: TrainedGenerator) -> onnx.ModelProto:
     model.CopyFrom(program.model_proto)
     model.ir_version = IR_VERSION
     _strip(model)
+    model.graph.name = name
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -113,7 +126,6 @@ def _strip(model: onnx.ModelProto) -> None:
         part.ClearField("metadata_props")
     model.ClearField("metadata_props")
     model.graph.ClearField("value_info")
-    model.graph.name = "generator"
 
 
 @contextmanager

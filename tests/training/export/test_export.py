@@ -11,6 +11,8 @@ from service.errors import EngineUnavailable
 from service.generator import golden, loading
 from service.generator.contract import IR_VERSION, OPSET, parse
 from service.generator.images import decode
+from service.generator.quality.reference import read, watch_of
+from service.generator.quality.statistics import DISTANCE, figures
 from service.settings import Settings
 from tests.training.tiny import TINY, command, write_npz
 from training.evaluation.generated import images_of, open_model, open_run
@@ -47,7 +49,12 @@ def export(folder: Path, *options: object, name: str = "stripes"):
 
 
 def test_the_folder_holds_a_file_a_card_and_a_picture_and_nothing_else(place):
-    assert sorted(file.name for file in (place / "models" / "stripes").iterdir()) == FILES
+    assert sorted(file.name for file in (place / "models" / "stripes").iterdir()) == [
+        "README.md",
+        "generator.onnx",
+        "generator.watch",
+        "samples.png",
+    ]
     assert [folder.name for folder in (place / "models").iterdir()] == ["stripes"]
 
 
@@ -89,6 +96,18 @@ def test_the_service_loads_it_and_finds_it_named_by_its_card(place):
     loaded = loading.load(file, Settings(engine="onnxruntime", threads=1))
     assert loaded.golden
     assert loaded.golden.max <= 1
+
+
+def test_a_judge_is_beside_it_that_sees_what_torch_sees_and_the_model_within_its_limits(place):
+    model = place / "models" / "stripes" / "generator.onnx"
+    judge, reference = read(watch_of(model).read_bytes(), parse(model.read_bytes()))
+    source = open_model(model)
+    images, labels = images_of(source, reference.images, lambda done: None)
+    found = figures(reference.real, reference.unit, judge(images, labels))
+    for name, value in found.items():
+        limit = reference.figures[name].limit
+        assert value <= limit if name == DISTANCE else value >= limit
+    assert found.keys() == reference.figures.keys()
 
 
 def test_the_card_tells_command_figures_and_limits(place):
