@@ -20,6 +20,7 @@ from training.evaluation.quality.comparison import (
     measured,
     memorisation,
 )
+from training.evaluation.quality.frechet import in_shares
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import (
     STUDENT_IMAGES,
@@ -129,12 +130,7 @@ def draws(images: NDArray[np.uint8], labels: NDArray[np.int64], size: int, most:
     order, because blocks in which every class comes equally often bias the kernel distance downwards.
     """
     rng = np.random.default_rng(0)
-    rows = rng.permutation(len(labels))
-    place = np.empty(len(rows))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels[rows] == label)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    rows = rows[np.argsort(place, kind="stable")]
+    rows = in_shares(rng, len(labels), labels)
     chosen = [rng.permutation(rows[i * size : (i + 1) * size]) for i in range(min(most, len(rows) // size))]
     return [Sample(images[one], labels[one]) for one in chosen]
 

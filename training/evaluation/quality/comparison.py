@@ -105,7 +105,7 @@ def judged(real: Seen, other: Seen) -> dict[str, Value]:
     """
     found = {
         "frechet_distance": frechet_distance(real.features, other.features),
-        "frechet_infinity": frechet_infinity(real.features, other.features),
+        "frechet_infinity": frechet_infinity(real.features, other.features, real.labels, other.labels),
         "kernel_distance": kernel_distance(real.features, other.features),
         **asdict(coverage(real.features, other.features, NEIGHBOURS, real.radius)),
     }
