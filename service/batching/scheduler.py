@@ -47,7 +47,11 @@ class Scheduler:
 
     @property
     def has_work(self) -> bool:
-        return any(line.queue for line in self._lines)
+        # No generator: this is asked for some times for each request.
+        for line in self._lines:
+            if line.queue:
+                return True
+        return False
 
     def waiting(self) -> list[Line]:
         """The lines that have work."""
