@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service.settings import from_environment, unknown_names
+from service.environment import from_environment, unknown_names
 from service.web.routes import ROUTES
 from tests.system.serving import ROOT
 
