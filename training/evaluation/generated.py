@@ -16,6 +16,7 @@ from service.errors import ContractError, EngineUnavailable
 from service.generator.contract import ImageShape, parse, version
 from service.generator.engine import Forward
 from service.generator.engines.choose import choose
+from service.generator.file.rewired import rewired
 from service.generator.latents import latents
 from service.generator.loading import FILE as MODEL_FILE
 from service.settings import Settings as ServiceSettings
@@ -61,11 +62,11 @@ def open_model(path: Path, engine: str = "auto", precision: str = "auto", thread
     try:
         file = path.read_bytes()
         contract = parse(file)
-        runner = choose(file, contract, settings, path=path).engine
+        runner = choose(rewired(file, contract), contract, settings, path=path).engine
     except (OSError, ContractError, EngineUnavailable) as error:
         raise UserError(f"{path}: {error}") from error
     return Source(
-        forward=runner.wide,
+        forward=lambda z, label: runner.wide(contract.with_scalars(z, None), label),
         z_dim=contract.z_dim,
         classes=None if contract.classes is None else tuple(contract.classes),
         image=contract.image,
