@@ -63,6 +63,11 @@ DRAWS = 3
 @JUDGE_IMAGES
 @THREADS
 @CACHE
+@click.option(
+    "--mix-classes",
+    is_flag=True,
+    help="The file takes weights over classes, so that there is a way between two.",
+)
 @click.option("--about-data", help="For the card: what the images are, whose, and under which licence.")
 def command(
     run: Path | None,
@@ -77,6 +82,7 @@ def command(
     judge_images: int | None,
     threads: int | None,
     cache: Path,
+    mix_classes: bool,
     about_data: str | None,
 ) -> None:
     """Write a run's averaged generator as an ONNX file, with a card and sample pictures.
@@ -126,7 +132,7 @@ def command(
     )
 
     with threadpool_limits(threads), Progress(console=console) as progress:
-        size = export(trained, model, measure if dataset else None, threads or 0, about_data)
+        size = export(trained, model, measure if dataset else None, threads or 0, about_data, mix_classes)
         try:
             sources = open_precisions(model, threads or 0) if references else []
         except UserError as error:

@@ -16,6 +16,7 @@ from service.errors import ContractError, EngineUnavailable
 from service.generator.contract import ImageShape, parse, version
 from service.generator.engine import Forward
 from service.generator.engines.choose import choose
+from service.generator.file.rewired import rewired
 from service.generator.latents import latents
 from service.generator.loading import FILE as MODEL_FILE
 from service.settings import Settings as ServiceSettings
@@ -58,13 +59,17 @@ def open_model(path: Path, engine: str = "auto", precision: str = "auto", thread
     try:
         file = path.read_bytes()
         contract = parse(file)
-        runner = choose(file, contract, settings, path=path).engine
+        runner = choose(rewired(file, contract), contract, settings, path=path).engine
     except (OSError, ContractError, EngineUnavailable) as error:
         raise UserError(f"{path}: {error}") from error
     classes = None if contract.classes is None else tuple(contract.classes)
     origin = {"engine": runner.name, "precision": runner.precision, "provider": runner.provider}
     origin["version"] = version(file)
-    return Source(runner.wide, contract.z_dim, classes, contract.image, origin, runner.max_batch)
+
+    def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        return runner.wide(contract.with_scalars(z, None), label)
+
+    return Source(forward, contract.z_dim, classes, contract.image, origin, runner.max_batch)
 
 
 def open_url(url: str, name: str | None) -> Source:

@@ -8,7 +8,8 @@ from msgspec import Meta, Struct
 
 from service.drawing.encoders import encoded
 from service.drawing.fields import Label, Timeout, Truncation
-from service.drawing.sampler import Draw, explicit_z, label_index
+from service.drawing.mixing import label_index
+from service.drawing.sampler import Draw, explicit_z
 from service.errors import InvalidField
 from service.generator.latents import MAX_SEED, Seeded, truncate
 from service.registry.model import Model

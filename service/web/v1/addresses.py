@@ -23,7 +23,8 @@ from service.drawing.formats import (
     preferred,
     suffix,
 )
-from service.drawing.sampler import Encoding, SampleRequest, encoding_of, label_index, sample
+from service.drawing.mixing import label_index
+from service.drawing.sampler import Encoding, SampleRequest, encoding_of, sample
 from service.drawing.sizes import Size
 from service.errors import InvalidField, UnknownRoute
 from service.generator import images
