@@ -19,11 +19,11 @@ import uvicorn.config
 from bentoml._internal.configuration.containers import BentoMLContainer
 from numpy.typing import NDArray
 
+from service.environment import from_environment, unknown_names
 from service.errors import SettingsError
 from service.keys import keyring
 from service.machine import endings, hardware, instance, logs, process
 from service.registry import footprint
-from service.settings import from_environment, unknown_names
 
 ends = endings.heed()
 logs.configure(ends.why)

@@ -217,7 +217,7 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
     from ganserve.importing.folder import about, describe, write_folder
     from ganserve.importing.hub_folder import HubFolder, look_into
     from ganserve.importing.inspecting import inspect
-    from ganserve.importing.wishes import Refused, Wishes
+    from ganserve.importing.surgery.wishes import Refused, Wishes
 
     factory, weights = options["factory"], options["weights"]
     wishes = Wishes(**{field.name: options[field.name] for field in fields(Wishes)})

@@ -10,7 +10,7 @@ import onnx
 
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.surgery.feeds import LAWS
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator import loading
 from service.generator.contract import Contract, card_row, write
 from service.generator.file.front_matter import front_matter

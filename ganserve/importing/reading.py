@@ -6,7 +6,8 @@ from pathlib import Path
 import onnx
 from onnx import external_data_helper, inliner, version_converter
 
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.nodes import graphs_of
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator.contract import IR_VERSION, OPSET
 
 MOST_MIB = 1900
@@ -123,6 +124,4 @@ def _keep_plain_operators(foreign: Foreign) -> None:
 
 
 def _nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    from ganserve.importing.surgery.nodes import graphs_of
-
     return [node for one in graphs_of(graph) for node in one.node]

@@ -105,18 +105,13 @@ def multiply_adds(model: onnx.ModelProto) -> int:
 
 def _strip(model: onnx.ModelProto) -> None:
     """Removes what only the exporter can use: above all the source paths of whoever exported."""
-    for part in (
-        model.graph,
-        *model.graph.node,
-        *model.graph.initializer,
-        *model.graph.input,
-        *model.graph.output,
-    ):
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
     model.ClearField("metadata_props")
-    model.graph.ClearField("value_info")
-    model.graph.name = "generator"
+    graph.ClearField("value_info")
+    graph.name = "generator"
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from service.generator.file.inputs import Input, scalars_of
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
 from service.web.http.drawing_call import DrawingCall, address_headers
-from service.web.http.route import LABELS_HEADER, MODEL_HEADERS, SAMPLING_ERRORS, Answer, Parameter, Route
+from service.web.http.route import IMAGE_HEADERS, SAMPLING_ERRORS, Answer, Parameter, Route
 
 _IMAGE_FILE = re.compile(rf"(\d{{1,16}})(?:\.({'|'.join(BY_SUFFIX)}))?", re.ASCII)
 
@@ -177,7 +177,7 @@ _ANSWERS = {
     200: Answer(
         "The image; only under {model}@{version}.",
         _IMAGES,
-        MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER | _CACHING,
+        IMAGE_HEADERS | _SEEDS_HEADER | _CACHING,
     ),
     304: Answer("The client's copy is good.", headers=_CACHING),
     307: Answer(
