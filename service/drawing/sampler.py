@@ -34,7 +34,7 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
     label: Annotated[
         Label | Weights | list[Label | Weights] | None,
         Meta(
-            description='Class name in any case, its slug, or its index; weights of several, as {{"Sneaker": 0.3, "Ankle boot": 0.7}}, where the model\'s card says `mixes_classes`; or a list of n of these. Absent: image i has class (seed + i) mod K.'
+            description="Class name in any case, its slug, or its index; an object of weights by class, where the model's card says `mixes_classes`; or a list of n of these. Absent: image i has class (seed + i) mod K."
         ),
     ] = None
     n: Annotated[
