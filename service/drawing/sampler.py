@@ -34,7 +34,7 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
     label: Annotated[
         Label | Weights | list[Label | Weights] | None,
         Meta(
-            description='Class name in any case, its slug, or its index; weights of several, as {{"Sneaker": 0.3, "Ankle boot": 0.7}}, where the model\'s card says `mixes_classes`; or a list of n of these. Absent: image i has class (seed + i) mod K.'
+            description="Class name in any case, its slug, or its index; an object of weights by class, where the model's card says `mixes_classes`; or a list of n of these. Absent: image i has class (seed + i) mod K."
         ),
     ] = None
     n: Annotated[
@@ -115,7 +115,7 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
     model.require_truncation(request.truncation)
     n = _count(request, max_images)
     asked, weights = request.label, None
-    if mixing.is_mixed(asked):
+    if isinstance(asked, (dict, list)) and mixing.is_mixed(asked):
         each = asked if isinstance(asked, list) else [cast(Weights, asked)] * n
         weights = mixing.rows_of(each, contract)
     if request.z is None:
@@ -132,7 +132,7 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
         z = contract.with_scalars(z, request.scalars, weights)
     if weights is not None:
         return Draw(model, seeds, mixing.heaviest(weights), z, weights=weights)
-    return Draw(model, seeds, _labels(cast(Plain, asked), n, first, contract), z)
+    return Draw(model, seeds, _labels(asked, n, first, contract), z)  # pyright: ignore[reportArgumentType]
 
 
 def encoding_of(request: SampleRequest, draw: Draw, accepted: str | None) -> Encoding:
@@ -218,9 +218,9 @@ def _encode(draw: Draw, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
         return _encode_json(draw, pixels, encoding.include_z)
     image = pixels[0] if len(pixels) == 1 else images.grid(pixels)
     truncation = draw.z.truncation if isinstance(draw.z, Seeded) else 1.0
-    # No seed stands for an image of several classes.
-    seeds, label = (draw.seeds, draw.label) if draw.weights is None else (None, None)
-    return picture(draw.model, encoding.format, image, seeds, label, truncation, encoding.quality)
+    if draw.weights is not None:  # no address stands for an image of several classes
+        return formats.picture(image, encoding.format, encoding.quality)
+    return picture(draw.model, encoding.format, image, draw.seeds, draw.label, truncation, encoding.quality)
 
 
 def picture(
