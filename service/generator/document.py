@@ -111,7 +111,7 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         """z, or rows, with what truncation scales scaled by it."""
         return truncate(z, truncation) if self.space is None else self.space.truncated(z, truncation)
 
-    @property
+    @cached_property
     def class_count(self) -> int:
         """K; 0 for an unconditional generator."""
         return len(self.classes or ())
