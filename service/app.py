@@ -128,7 +128,9 @@ class Ganserve:
     def before_workers() -> None:
         """In the parent process."""
         from service import signals
+        from service.machine import clock
 
+        clock.steady()
         signals.heed()
 
     @bentoml.on_startup

@@ -46,6 +46,7 @@ LAYERS = {
 HOMES = {
     "bentoml": "service.app",
     "circus": "service.signals",
+    "tornado": "service.machine.clock",
     "uvicorn": "service.app service.web.connection",
     "httptools": "service.web.connection ganserve.connection",
     "grpc": "service.web.grpc",
