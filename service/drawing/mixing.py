@@ -75,7 +75,7 @@ def heaviest(rows: NDArray[np.float32]) -> list[int]:
     return rows.argmax(axis=1).tolist()
 
 
-def named(row: NDArray[np.float32], classes: Sequence[str]) -> str | dict[str, float]:
+def named(row: NDArray[np.float32], classes: list[str]) -> str | dict[str, float]:
     """As a request has it: the class, or the weights of several. row: float32 [K]."""
-    some = np.flatnonzero(row)
+    some = np.flatnonzero(row).tolist()
     return classes[some[0]] if len(some) == 1 else {classes[i]: float(row[i]) for i in some}
