@@ -107,7 +107,7 @@ class Ganserve:
         truncation: float = 1.0,
         timeout: float | None = None,
     ) -> NDArray[np.uint8]:
-        """n images as an array uint8 [n, height, width, channels], channels 1 (grey) or 3 (RGB).
+        """n images as an array uint8 [n, height, width, channels], channels 1 (grey), 3 (RGB) or 4 (RGBA).
 
         The fields are those of POST /v1/samples. Without a label, image i has class (seed + i) mod K; without
         a seed one is drawn, which the reply's ganserve-seeds header names.

@@ -31,11 +31,11 @@ def adapt(plan: Plan, name: str) -> tuple[onnx.ModelProto, Contract]:
     seeds = range(max(10, min(count, 16)))
     labels = None if plan.classes is None else [seed % count for seed in seeds]
     contract = Contract(
-        schema=SCHEMA if feeds.is_plain else SCHEMA_OF_ROLES,
+        schema=SCHEMA if feeds.is_plain and shape.channels < 4 else SCHEMA_OF_ROLES,
         name=name,
         z_dim=feeds.z_dim,
         classes=plan.classes,
-        image=ImageShape(shape.shown_channels, shape.height, shape.width),
+        image=ImageShape(shape.channels, shape.height, shape.width),
         inputs=None if feeds.is_plain else feeds.declared,
         golden=golden.make(plan.forward, feeds.z_dim, seeds, labels, feeds.rows(seeds)),
     )
@@ -94,7 +94,7 @@ def _around(plan: Plan, model: onnx.ModelProto, size: int | None) -> onnx.ModelP
     nodes.tensors.extend(inner.initializer)
     plan.picture.add_to(nodes, f"original/{plan.picture.output.name}")
     shape = plan.picture
-    axes = [size or "N", shape.shown_channels, shape.height, shape.width]
+    axes = [size or "N", shape.channels, shape.height, shape.width]
     image = helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, axes)
     whole = helper.make_graph(nodes.nodes, "generator", plan.feeds.infos(size), [image], nodes.tensors)
     whole.sparse_initializer.extend(inner.sparse_initializer)

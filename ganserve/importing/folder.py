@@ -23,6 +23,7 @@ SAMPLES = "samples.png"
 COLUMNS = 10
 MAX_ROWS = 20
 _SHOWN_PIXELS = 56
+COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _samples(served: Loaded, contract: Contract) -> bytes:
 def _card(plan: Plan, contract: Contract, file: bytes, served: Loaded, origin: About) -> str:
     image, classes = contract.image, contract.classes
     kind = "A class-conditional" if classes else "An unconditional"
-    colour = "grey" if image.channels == 1 else "RGB"
+    colour = COLOURS[image.channels]
     what = (
         f"One class a row, in the order below{f', the first {MAX_ROWS}' if len(classes) > MAX_ROWS else ''}; a column is one z: seeds 0 to 9"
         if classes
@@ -171,10 +172,9 @@ def describe(plan: Plan) -> list[str]:
         lines.append(
             f"input {constant.input} is always {shown}" if value.size else f"input {constant.input} is empty"
         )
-    colours = {1: "grey", 3: "RGB", 4: "RGBA, laid on white"}[picture.channels]
     shown = "x".join(map(str, picture.shape))
     lines.append(
-        f"output '{picture.output.name}', {picture.output.dtype} {shown}, is {colours} {picture.width}x{picture.height}, "
+        f"output '{picture.output.name}', {picture.output.dtype} {shown}, is {COLOURS[picture.channels]} {picture.width}x{picture.height}, "
         f"{picture.layout.upper()}, in {picture.range.replace('..', ' to ')}"
     )
     return lines

@@ -82,7 +82,7 @@ def check(format: str, quality: int | None, count: int, height: int, width: int,
 
 
 def picture(image: NDArray[np.uint8], format: str, quality: int | None = None) -> bytes:
-    """image: uint8 [C, H, W], C 1 or 3. Returns the file of a format that `check` passes."""
+    """image: uint8 [C, H, W], C 1, 3 or 4. Returns the file of a format that `check` passes."""
     encode: Callable[[NDArray[np.uint8]], bytes] = {
         "png": images.png,
         "webp": images.webp,

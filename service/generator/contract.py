@@ -1,7 +1,8 @@
 """The contract: one ONNX file that describes itself.
 
 Schema 1: inputs `z` float32 [N, z_dim] and, in a conditional generator, `label` int64 [N]; output `image`
-uint8 [N, C, H, W]; N free. Schema 2: inputs by role (inputs.py), N free or one number, weights in the file or beside it.
+uint8 [N, C, H, W]; N free. Schema 2: inputs by role (inputs.py), C also 4 (RGBA), N free or one number,
+weights in the file or beside it.
 `metadata_props["ganserve"]` holds one JSON document, `Contract`.
 The reader judges files that it did not write, so the schema lives here, and export imports it.
 """
@@ -131,7 +132,9 @@ def _metadata(model: onnx.ModelProto) -> Contract:
     if wrong := faults(contract.declared, contract.z_dim, contract.classes is not None):
         raise ContractError(f"metadata '{METADATA_KEY}': {'; '.join(wrong)}")
     if contract.image.channels == 2:
-        raise ContractError("image.channels is 2: allowed are 1 (grey) and 3 (RGB)")
+        raise ContractError("image.channels is 2: allowed are 1 (grey), 3 (RGB) and 4 (RGBA)")
+    if contract.schema == SCHEMA and contract.image.channels == 4:
+        raise ContractError("image.channels is 4: RGBA is of schema 2")
     classes = contract.classes
     if classes is not None:
         if not classes:

@@ -49,7 +49,7 @@ again at any time.
 | engine | {manifest["engine"]} in {manifest["precision"]} |
 | seeds | {seeds[0]} to {seeds[1]} |
 | truncation | {manifest["truncation"]} |
-| image | {image["height"]}x{image["width"]}, {"grey" if image["channels"] == 1 else "RGB"} |
+| image | {image["height"]}x{image["width"]}, {colours} |
 | made by | {asked} |
 
 {named} The licence is that of the model and of the data that it was trained on: its own card says which.

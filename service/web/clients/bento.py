@@ -108,7 +108,7 @@ def lists(images: NDArray[np.uint8]) -> bytes:
 
 
 _Level = Annotated[int, Meta(ge=0, le=255)]
-_Pixel = Annotated[list[_Level], Meta(description="channels: 1 (grey) or 3 (RGB)")]
+_Pixel = Annotated[list[_Level], Meta(description="channels: 1 (grey), 3 (RGB) or 4 (RGBA)")]
 _Row = Annotated[list[_Pixel], Meta(description="width")]
 _Image = Annotated[list[_Row], Meta(description="height")]
 _Images = Annotated[list[_Image], Meta(description="n")]
