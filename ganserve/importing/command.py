@@ -232,16 +232,15 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
         elif path is None:
             raise click.UsageError(f"{source} holds no ONNX file: --torch package.module:factory makes one.")
         plan = inspect(path, wishes)
-        model, contract = adapt(plan, name)
+        adapted = adapt(plan, name)
         notes = [*describe(plan), *plan.notes, *plan.foreign.notes]
         click.echo("\n".join(f"- {line}" for line in notes))
         if out is None:
             click.echo("Nothing is open: `--out models/NAME` writes it.")
             return
-        write_folder(
+        names = write_folder(
             plan,
-            model,
-            contract,
+            adapted,
             out,
             about(
                 factory,
@@ -254,7 +253,7 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
         lines = [f"{source or factory} can't be served as it is:"]
         lines += [f"{i}. {fault.what}\n   {fault.mend}" for i, fault in enumerate(refused.faults, 1)]
         raise click.ClickException("\n".join(lines)) from refused
-    click.echo(f"{out}: generator.onnx, README.md, samples.png")
+    click.echo(f"{out}: {', '.join(names)}")
 
 
 if __name__ == "__main__":

@@ -9,19 +9,20 @@ The reader judges files that it did not write, so the schema lives here, and exp
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import onnx
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from service.errors import ContractError
 from service.generator.document import Contract
 from service.generator.document import GoldenSample as GoldenSample
 from service.generator.document import ImageShape as ImageShape
 from service.generator.file import graph
-from service.generator.file.apart import taken_apart, was_taken
+from service.generator.file.apart import put_together, taken_apart, was_taken
 from service.generator.file.inputs import ROLES, faults
 
 METADATA_KEY = "ganserve"
@@ -102,11 +103,16 @@ def files_beside(file: bytes) -> list[str]:
         return []
 
 
-def write(model: onnx.ModelProto, contract: Contract) -> bytes:
-    """The ONNX file of `model` with `contract` as its metadata, parsed back before it is returned."""
+def write(model: onnx.ModelProto, contract: Contract, weights: Mapping[str, NDArray] | None = None) -> bytes:
+    """The ONNX file of `model` with `contract` as its metadata, parsed back before it is returned.
+
+    weights: those that were taken out of the model (file/apart.py).
+    """
     document = msgspec.json.encode(contract).decode()
     onnx.helper.set_model_props(model, {METADATA_KEY: document})
     file = model.SerializeToString()
+    if weights:
+        file = put_together(file, weights)
     parse(file)
     return file
 

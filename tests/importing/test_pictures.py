@@ -204,17 +204,6 @@ def test_what_is_imported_is_served_by_every_engine_with_its_golden_samples(tmp_
             assert loading.load(read, Settings(engine=engine, threads=1)).golden is not None
 
 
-def test_weights_beside_the_file_are_folded_in(tmp_path):
-    model = foreign.dcgan()
-    path = tmp_path / "theirs.onnx"
-    onnx.save(model, path, save_as_external_data=True, location="theirs.data", size_threshold=0)
-    assert (tmp_path / "theirs.data").stat().st_size > 10_000
-    result = run(path, "--out", tmp_path / "mine")
-    assert result.exit_code == 0, result.output
-    got, _ = served(tmp_path / "mine")
-    assert_same(got, _dcgan(foreign.dcgan()))
-
-
 @pytest.mark.parametrize(
     ("operator", "numbers", "scale", "shift"),
     [("RandomNormalLike", 128, 2.0, 0.5), ("RandomUniform", 16, 4.0, -3.0)],

@@ -24,6 +24,7 @@ def write(folder: Path, manifest: dict[str, Any]) -> None:
     files = "\n".join(f"      - {shard['file']}" for shard in manifest["shards"])
     asked = f"`{manifest['command']}`"
     named = f"Classes: {', '.join(classes)}." if classes else "The model has no classes."
+    colours = {1: "grey", 3: "RGB", 4: "RGBA"}[image["channels"]]
     text = f"""---
 tags:
 - synthetic
