@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from service import metrics
 from service.batching.request_queue import Request, Settle, Timing
 from service.drawing import formats
-from service.drawing.fields import SCALARS, FirstSeed, Label, ModelName, Timeout, Truncation
+from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout, Truncation
 from service.drawing.formats import Format, Quality
 from service.errors import InvalidField
 from service.generator import images, provenance
 from service.generator.contract import Contract
+from service.generator.file.inputs import scalar_rows
 from service.generator.latents import MAX_SEED, Seeded, rows_of
 from service.registry.model import Model
 
@@ -44,10 +45,7 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
         list[list[float]] | None, Meta(description="n rows of z_dim numbers, instead of a seed.")
     ] = None
     truncation: Truncation = 1.0
-    scalars: Annotated[
-        dict[str, float | list[float]] | None,
-        Meta(description=f"{SCALARS[:-1]}; a list has one per image."),
-    ] = None
+    scalars: ScalarsPerImage = None
     format: Annotated[
         Format | None,
         Meta(
@@ -221,7 +219,15 @@ def _encode(draw: Draw, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
         return _encode_json(draw, pixels, encoding.include_z)
     image = pixels[0] if len(pixels) == 1 else images.grid(pixels)
     truncation = draw.z.truncation if isinstance(draw.z, Seeded) else 1.0
-    return picture(draw.model, encoding.format, image, draw.seeds, draw.label, truncation, encoding.quality)
+    seeds = draw.seeds if _has_usual_scalars(draw) else None
+    return picture(draw.model, encoding.format, image, seeds, draw.label, truncation, encoding.quality)
+
+
+def _has_usual_scalars(draw: Draw) -> bool:
+    """Whether the seeds alone say what was drawn: XMP has no scalars."""
+    chosen = draw.z.scalars if isinstance(draw.z, Seeded) else None
+    usual = scalar_rows(draw.model.contract.declared, None, 1)
+    return chosen is None or usual is None or bool((chosen == usual).all())
 
 
 def picture(
@@ -243,6 +249,7 @@ def picture(
 def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> bytes:
     contract = draw.model.contract
     z = rows_of([draw.z]) if include_z else None
+    is_told = draw.seeds is not None and _has_usual_scalars(draw)
     reply: list[Any] = [
         JsonImage(
             label=None if draw.label is None or contract.classes is None else contract.classes[draw.label[i]],
@@ -251,7 +258,7 @@ def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> byte
                 draw.model,
                 "png",
                 pixels[i],
-                None if draw.seeds is None else draw.seeds[i : i + 1],
+                draw.seeds[i : i + 1] if is_told and draw.seeds is not None else None,
                 None if draw.label is None else draw.label[i : i + 1],
                 draw.z.truncation if isinstance(draw.z, Seeded) else 1.0,
             ),

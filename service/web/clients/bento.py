@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing.encoders import encoded
-from service.drawing.fields import FirstSeed, Label, ModelName, Timeout, Truncation
+from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout, Truncation
 from service.drawing.sampler import SampleRequest
 from service.web.http.asgi import CLIENT_GONE, Call, ClientGone, Message, Receive, Reply
 from service.web.http.bodies import read_request
@@ -51,6 +51,7 @@ class BentoRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     ] = 1
     seed: FirstSeed = None
     truncation: Truncation = 1.0
+    scalars: ScalarsPerImage = None
     timeout: Timeout = None
 
 
