@@ -34,7 +34,9 @@ def measure(file: bytes, engine: str) -> str:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Another generator than ours."
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Another generator than ours.",
 )
 @click.option("--repeats", default=3, show_default=True, help="Starts of each.")
 def main(file: Path | None, repeats: int) -> None:

@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from service.generator.contract import Contract
 
-
 _HEAD = re.compile(r"---\n.*?^---\n+", re.MULTILINE | re.DOTALL)
 _LICENCE = re.compile(r"^license: \W?([\w.-]+)\W?$", re.MULTILINE)
 
