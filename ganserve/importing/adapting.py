@@ -12,7 +12,7 @@ from ganserve.importing.inspecting import Plan
 from ganserve.importing.reading import converted
 from ganserve.importing.surgery import batch
 from ganserve.importing.surgery.nodes import Nodes, graphs_of, rename
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator import golden
 from service.generator.contract import (
     IR_VERSION,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ganserve.importing.adapting import Adapted
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.surgery.feeds import LAWS
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator import loading
 from service.generator.contract import SCHEMA_OF_ROLES, Contract, card_row, write
 from service.generator.file.folded import laid_beside

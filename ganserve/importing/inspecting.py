@@ -16,7 +16,7 @@ from ganserve.importing.surgery.feeds import Feeds
 from ganserve.importing.surgery.nodes import Signature, inputs_of, outputs_of
 from ganserve.importing.surgery.original import Original
 from ganserve.importing.surgery.picture import Picture, choose_output, find_picture
-from ganserve.importing.wishes import Fault, Refused, Wishes
+from ganserve.importing.surgery.wishes import Fault, Refused, Wishes
 from service.generator.classes import ClassNames
 from service.generator.contract import METADATA_KEY, Contract
 from service.generator.file import graph

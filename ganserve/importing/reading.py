@@ -10,7 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import external_data_helper, inliner, version_converter
 
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.nodes import graphs_of
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator.contract import IR_VERSION, OPSET
 from service.generator.file.apart import take_out, taken_apart, was_taken
 from service.generator.file.reading import contents
@@ -134,6 +135,4 @@ def _keep_plain_operators(foreign: Foreign) -> None:
 
 
 def _nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    from ganserve.importing.surgery.nodes import graphs_of
-
     return [node for one in graphs_of(graph) for node in one.node]

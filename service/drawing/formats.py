@@ -1,8 +1,8 @@
 """What images leave as: names, media types, quality, what a client's Accept header likes best, and how large one may be."""
 
 import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
@@ -38,6 +38,9 @@ QUALITIES = {"jpeg": 90, "avif": 75}
 QUALITY = "Of `jpeg` (by default 90) and `avif` (75): 0 to 100, larger is nearer to the pixels. The others are lossless."
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Quality = Annotated[Percent | None, Meta(description=QUALITY)]
+
+_LOSSLESS = {"png": images.png, "webp": images.webp}
+_LOSSY = {"jpeg": images.jpeg, "avif": images.avif}
 
 _MOST_SIDE = {"webp": 16383, "jpeg": 65500, "avif": 32768, "gif": 65535}
 """Pixels, as the formats, libjpeg and libavif have it."""
@@ -83,13 +86,9 @@ def check(format: str, quality: int | None, count: int, height: int, width: int,
 
 def picture(image: NDArray[np.uint8], format: str, quality: int | None = None) -> bytes:
     """image: uint8 [C, H, W], C 1, 3 or 4. Returns the file of a format that `check` passes."""
-    encode: Callable[[NDArray[np.uint8]], bytes] = {
-        "png": images.png,
-        "webp": images.webp,
-        "jpeg": partial(images.jpeg, quality=QUALITIES["jpeg"] if quality is None else quality),
-        "avif": partial(images.avif, quality=QUALITIES["avif"] if quality is None else quality),
-    }[format]
-    return encode(image)
+    if format in _LOSSLESS:
+        return _LOSSLESS[format](image)
+    return _LOSSY[format](image, QUALITIES[format] if quality is None else quality)
 
 
 @lru_cache

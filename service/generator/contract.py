@@ -135,7 +135,9 @@ def _metadata(model: onnx.ModelProto) -> Contract:
         )
     if contract.schema == SCHEMA and (contract.inputs or contract.batch or contract.weights):
         raise ContractError("inputs, batch and weights are of schema 2")
-    if wrong := faults(contract.declared, contract.z_dim, contract.classes is not None):
+    if wrong := faults(
+        contract.declared, contract.z_dim, None if contract.classes is None else contract.class_count
+    ):
         raise ContractError(f"metadata '{METADATA_KEY}': {'; '.join(wrong)}")
     if contract.image.channels == 2:
         raise ContractError("image.channels is 2: allowed are 1 (grey), 3 (RGB) and 4 (RGBA)")

@@ -171,7 +171,7 @@ def test_bench_shows_percentiles_and_speed(run):
         (["sample", "-o", "x.png", "--label", "shoe"], "'shoe' is no class of this model"),
         (
             ["sample", "-o", "x.png", "--model", "none"],
-            "There is no model 'none'; there are: bare, colour, tiny.",
+            "There is no model 'none'; there are: bare, colour, tiny. `ganserve models` says how each stands.",
         ),
         (["sample", "-o", "x/", "--label", "1", "--label", "2", "-n", "3"], "they must agree"),
         (["interpolate", "1", "2", "-o", "x.gif", "--steps", "60"], "allowed are 16"),
@@ -241,7 +241,10 @@ def test_z_and_seed_exclude_each_other(run, tmp_path):
 def test_a_server_that_is_not_there_is_exit_code_3(run, tmp_path, words):
     url = f"http://127.0.0.1:{free_port()}"
     result = run(*words, code=3, url=url)
-    assert result.stderr == f"Error: {url} can't be reached: Connection refused.\n"
+    what, _, step = result.stderr.partition(" `ganserve serve` starts a server")
+    assert what == f"Error: {url} can't be reached: Connection refused."
+    assert "--url" in step
+    assert step.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

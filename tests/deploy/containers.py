@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
 from tests.deploy import images
-from tests.needs import needs, program
+from tests.needs import allowed, needs, program
 from tests.system.serving import ROOT, free_port
 from tests.waiting import wait_until
 
@@ -66,15 +65,13 @@ class Podman:
 
 
 def podman(folder: Path) -> Podman:
-    """Skips, with the reason, where nobody may start a container."""
-    if os.getuid() != 0:
-        pytest.skip("containers are started by root here, as .ci/run is in CI")
+    """Skips on a laptop where nobody may start a container, with the reason."""
+    allowed(os.getuid() == 0, "containers are started by root here, as .ci/run is in CI")
     program("runc", "runc")
     needs(Path("/usr/lib/podman/netavark").exists(), "netavark")
     engine = Podman(folder)
     tried = engine.run("run", "--rm", "--network", "none", _base(engine, folder), "true", seconds=300)
-    if tried.returncode != 0:
-        pytest.skip(f"no container can be started here: {tried.stderr.strip()[-300:]}")
+    allowed(tried.returncode == 0, f"no container can be started here: {tried.stderr.strip()[-300:]}")
     return engine
 
 

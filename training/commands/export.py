@@ -13,7 +13,7 @@ from service.errors import ContractError
 from service.generator.classes import slug
 from service.generator.contract import parse
 from service.generator.loading import CARD, FILE
-from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, judges
+from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, judges, whole
 from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
@@ -35,8 +35,7 @@ DRAWS = 3
 @click.command("export")
 @click.option("--run", type=EXISTING, help="A run folder, or a checkpoint file.")
 @click.option(
-    "--precisions",
-    "only_precisions",
+    *("--precisions", "only_precisions"),
     is_flag=True,
     help="Instead of a run: judge the --model that is there in OpenVINO's fp32 and bf16, and add the figures to file and card.",
 )
@@ -52,19 +51,14 @@ DRAWS = 3
     is_flag=True,
     help="Instead of a run: write the head of the --model's card anew, from what its file says.",
 )
-@data(
-    "The data set: with it the served file is evaluated, and the figures go into file and card.",
-    required=False,
-)
+@data("The data set: with it the served file is evaluated, and the figures go into file and card.", False)
 @click.option(
     "--model",
     type=FOLDER,
     help="The model's folder, whose name is the model's; models/ and the data set's name if not given.",
 )
 @judges(default=list(JUDGES))
-@click.option(
-    "--images", "count", type=click.IntRange(1), default=10_000, show_default=True, help="Images evaluated."
-)
+@whole("--images", "Images evaluated.", 10_000)
 @click.option(
     "--max-fid",
     type=click.FloatRange(0, min_open=True),
@@ -78,6 +72,11 @@ DRAWS = 3
 @JUDGE_IMAGES
 @THREADS
 @CACHE
+@click.option(
+    "--mix-classes",
+    is_flag=True,
+    help="The file takes weights over classes, so that there is a way between two.",
+)
 @click.option("--about-data", help="For the card: what the images are, whose, and under which licence.")
 def command(
     run: Path | None,
@@ -87,12 +86,13 @@ def command(
     data: Path | None,
     model: Path | None,
     judges: tuple[str, ...],
-    count: int,
+    images: int,
     max_fid: float | None,
     min_class_accuracy: float | None,
     judge_images: int | None,
     threads: int | None,
     cache: Path,
+    mix_classes: bool,
     about_data: str | None,
 ) -> None:
     """Write a run's averaged generator as an ONNX file, with a card and sample pictures.
@@ -122,8 +122,8 @@ def command(
     def measure(source: Source) -> Evaluation:
         assert dataset is not None
         check_match(source, dataset)
-        references.append(reference(dataset, chosen, cache, progress, count))
-        evaluation = evaluate_beside(references[0], source, progress, count, DRAWS)
+        references.append(reference(dataset, chosen, cache, progress, images))
+        evaluation = evaluate_beside(references[0], source, progress, images, DRAWS)
         require(evaluation, max_fid, min_class_accuracy)
         return evaluation
 
@@ -137,7 +137,7 @@ def command(
         sources = open_precisions(model, threads or 0)
         check_match(sources[0], dataset)
         with threadpool_limits(threads), Progress(console=console) as progress:
-            real = reference(dataset, chosen, cache, progress, count)
+            real = reference(dataset, chosen, cache, progress, images)
             add_precisions(model, sources, real, progress, threads or 0)
         return
     trained = load_generator(run)
@@ -151,7 +151,7 @@ def command(
     )
 
     with threadpool_limits(threads), Progress(console=console) as progress:
-        size = export(trained, model, measure if dataset else None, threads or 0, about_data)
+        size = export(trained, model, measure if dataset else None, threads or 0, about_data, mix_classes)
         try:
             sources = open_precisions(model, threads or 0) if references else []
         except UserError as error:

@@ -8,7 +8,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ganserve.importing.surgery.feeds import Feeds
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator.file.session import session_of
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64)

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from ganserve.importing.surgery.nodes import Nodes, Signature, constants_of
-from ganserve.importing.wishes import Fault, Wishes
+from ganserve.importing.surgery.wishes import Fault, Wishes
 
 RANGES = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
 LAYOUTS = ("nchw", "nhwc")

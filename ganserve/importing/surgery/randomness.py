@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from ganserve.importing.surgery.feeds import Feeds, Noise
 from ganserve.importing.surgery.nodes import Signature
 from ganserve.importing.surgery.original import Original
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator.contract import MOST_Z, SCHEMA_OF_ROLES
 from service.generator.file.inputs import Law
 

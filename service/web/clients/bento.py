@@ -18,16 +18,7 @@ from service.web.http.asgi import CLIENT_GONE, Call, ClientGone, Message, Receiv
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall
 from service.web.http.problems import reply_to
-from service.web.http.route import (
-    BODY_ERRORS,
-    JSON,
-    LABELS_HEADER,
-    MODEL_HEADERS,
-    SAMPLING_ERRORS,
-    Answer,
-    Body,
-    Route,
-)
+from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Route
 
 SCHEMA = "/schema.json"
 """Where BentoML's clients read which methods there are."""
@@ -122,10 +113,10 @@ ROUTES = [
             200: Answer(
                 "uint8 [n, height, width, channels].",
                 {JSON: _Images},
-                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER,
+                IMAGE_HEADERS | _SEEDS_HEADER,
             )
         },
-        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        DRAWING_ERRORS,
         "`bentoml.SyncHTTPClient(url).sample(label='Sneaker', n=4)` is an ndarray uint8 [n, height, width, channels]. As "
         "nested lists, the only form those clients read: for many images /v1/samples with format npy is quicker.",
         Body(BentoRequest, {"four sneakers": {"label": "Sneaker", "n": 4, "seed": 1}}),

@@ -23,16 +23,7 @@ from service.web.clients.openai import SIZE_HEADER
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall
-from service.web.http.route import (
-    BODY_ERRORS,
-    LABELS_HEADER,
-    MODEL_HEADERS,
-    SAMPLING_ERRORS,
-    Answer,
-    Body,
-    Parameter,
-    Route,
-)
+from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, Answer, Body, Parameter, Route
 
 _PNG = "image/png"
 _Side = Annotated[int, Meta(ge=1, le=9999)]
@@ -114,8 +105,7 @@ _ANSWERS = {
     200: Answer(
         "The image.",
         {_PNG: str},
-        MODEL_HEADERS
-        | LABELS_HEADER
+        IMAGE_HEADERS
         | {
             "ganserve-seeds": "Seed of the image.",
             SIZE_HEADER: "The size of the image, where another was asked for.",
@@ -129,7 +119,7 @@ ROUTES = [
         *("POST", path, text_to_image, "sample"),
         "Hugging Face's text to image",
         _ANSWERS,
-        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        DRAWING_ERRORS,
         _TEXT,
         Body(
             TextToImageRequest, {"a sneaker": {"inputs": "a photo of a sneaker", "parameters": {"seed": 1}}}

@@ -28,16 +28,7 @@ from service.web.clients.openai_messages import (
 from service.web.http.asgi import Call, Reply, header
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall, address_headers
-from service.web.http.route import (
-    BODY_ERRORS,
-    JSON,
-    LABELS_HEADER,
-    MODEL_HEADERS,
-    SAMPLING_ERRORS,
-    Answer,
-    Body,
-    Route,
-)
+from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Route
 
 GENERATIONS = "/v1/images/generations"
 EVENTS = "text/event-stream"
@@ -216,10 +207,10 @@ ROUTES = [
             200: Answer(
                 "The images, or their addresses.",
                 {JSON: Generations, EVENTS: str},
-                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER | _SIZE_HEADER,
+                IMAGE_HEADERS | _SEEDS_HEADER | _SIZE_HEADER,
             )
         },
-        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        DRAWING_ERRORS,
         "For OpenAI's clients, with this server's /v1 as their `base_url`, and any key where none is configured. The prompt "
         "names a class; each image of the reply has its `seed`, and the class as `revised_prompt`.",
         Body(

@@ -8,7 +8,8 @@ from msgspec import Meta, Struct
 
 from service.drawing.encoders import encoded
 from service.drawing.fields import Label, Scalars, Timeout, Truncation
-from service.drawing.sampler import Draw, explicit_z, label_index
+from service.drawing.mixing import label_index
+from service.drawing.sampler import Draw, explicit_z
 from service.errors import InvalidField
 from service.generator.contract import Contract
 from service.generator.file.inputs import scalars_of
@@ -18,17 +19,7 @@ from service.web.clients.bento import lists
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall, address_headers, timing_of
-from service.web.http.route import (
-    BODY_ERRORS,
-    JSON,
-    LABELS_HEADER,
-    MODEL_HEADERS,
-    SAMPLING_ERRORS,
-    Answer,
-    Body,
-    Parameter,
-    Route,
-)
+from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Parameter, Route
 
 _Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
 
@@ -126,12 +117,8 @@ ROUTES = [
     Route(
         *("POST", "/v1/models/{model}:predict", predict, "sample"),
         "KServe V1",
-        {
-            200: Answer(
-                "uint8 [n, height, width, channels].", {JSON: Predictions}, MODEL_HEADERS | LABELS_HEADER
-            )
-        },
-        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        {200: Answer("uint8 [n, height, width, channels].", {JSON: Predictions}, IMAGE_HEADERS)},
+        DRAWING_ERRORS,
         "What TensorFlow Serving's REST clients and KServe's first protocol send. GET /v1/models/{model} says `ready`. As "
         "nested lists: for many images /v2 in binary, or /v1/samples with format npy, is quicker.",
         Body(

@@ -23,7 +23,8 @@ from service.drawing.formats import (
     preferred,
     suffix,
 )
-from service.drawing.sampler import Encoding, SampleRequest, encoding_of, label_index, sample
+from service.drawing.mixing import label_index
+from service.drawing.sampler import Encoding, SampleRequest, encoding_of, sample
 from service.drawing.sizes import Size
 from service.errors import InvalidField, UnknownRoute
 from service.generator import images
@@ -32,7 +33,7 @@ from service.generator.file.inputs import scalars_of, written
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
 from service.web.http.drawing_call import DrawingCall, address_headers
-from service.web.http.route import LABELS_HEADER, MODEL_HEADERS, SAMPLING_ERRORS, Answer, Parameter, Route
+from service.web.http.route import IMAGE_HEADERS, SAMPLING_ERRORS, Answer, Parameter, Route
 
 _IMAGE_FILE = re.compile(rf"(\d{{1,16}})(?:\.({'|'.join(BY_SUFFIX)}))?", re.ASCII)
 
@@ -174,7 +175,7 @@ _ANSWERS = {
     200: Answer(
         "The image; only under {model}@{version}.",
         _IMAGES,
-        MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER | _CACHING,
+        IMAGE_HEADERS | _SEEDS_HEADER | _CACHING,
     ),
     304: Answer("The client's copy is good.", headers=_CACHING),
     307: Answer(
