@@ -106,8 +106,9 @@ class Ganserve:
         seed: int | None = None,
         truncation: float = 1.0,
         timeout: float | None = None,
+        scalars: dict[str, float | list[float]] | None = None,
     ) -> NDArray[np.uint8]:
-        """n images as an array uint8 [n, height, width, channels], channels 1 (grey) or 3 (RGB).
+        """n images as an array uint8 [n, height, width, channels], channels 1 (grey), 3 (RGB) or 4 (RGBA).
 
         The fields are those of POST /v1/samples. Without a label, image i has class (seed + i) mod K; without
         a seed one is drawn, which the reply's ganserve-seeds header names.
@@ -117,7 +118,7 @@ class Ganserve:
         from service.drawing.sampler import SampleRequest
         from service.web.clients import bento
 
-        asked = SampleRequest(model, label, n, seed, truncation=truncation, timeout=timeout)
+        asked = SampleRequest(model, label, n, seed, truncation=truncation, scalars=scalars, timeout=timeout)
         reply = await bento.sample(ctx.request.scope[bento.CALL], asked)
         ctx.response.status_code = reply.status  # or it would be 200
         # The array's JSON, made off the event loop; BentoML would make it on it.

@@ -237,7 +237,7 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
         with step(f"Looking into {path.name}"):
             plan = inspect(path, wishes)
         with step("Comparing what the adapted file draws with what the original does"):
-            model, contract = adapt(plan, name)
+            adapted = adapt(plan, name)
         notes = [*describe(plan), *plan.notes, *plan.foreign.notes]
         click.echo("\n".join(f"- {line}" for line in notes))
         if out is None:
@@ -250,14 +250,12 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
             options["licence"] or found.licence,
         )
         with step(f"Loading it as the service will, and writing {out}"):
-            write_folder(plan, model, contract, out, text)
+            names = write_folder(plan, adapted, out, text)
     except Refused as refused:
         lines = [f"{source or factory} can't be served as it is:"]
         lines += [f"{i}. {fault.what}\n   {fault.mend}" for i, fault in enumerate(refused.faults, 1)]
         raise click.ClickException("\n".join(lines)) from refused
-    click.echo(
-        f"{out}: generator.onnx, README.md, samples.png. Next: look at samples.png, then `ganserve serve {out.parent}`"
-    )
+    click.echo(f"{out}: {', '.join(names)}. Next: look at samples.png, then `ganserve serve {out.parent}`")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def check(format: str, quality: int | None, count: int, height: int, width: int,
 
 
 def picture(image: NDArray[np.uint8], format: str, quality: int | None = None) -> bytes:
-    """image: uint8 [C, H, W], C 1 or 3. Returns the file of a format that `check` passes."""
+    """image: uint8 [C, H, W], C 1, 3 or 4. Returns the file of a format that `check` passes."""
     if format in _LOSSLESS:
         return _LOSSLESS[format](image)
     return _LOSSY[format](image, QUALITIES[format] if quality is None else quality)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from service import metrics
 from service.batching.request_queue import Request, Settle, Timing
 from service.drawing import formats, mixing
-from service.drawing.fields import SCALARS, FirstSeed, Label, ModelName, Timeout, Truncation
+from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout, Truncation
 from service.drawing.formats import Format, Quality
 from service.drawing.mixing import Weights, label_index
 from service.errors import InvalidField
 from service.generator import images, provenance
 from service.generator.contract import Contract
+from service.generator.file.inputs import scalar_rows
 from service.generator.latents import MAX_SEED, Seeded, rows_of
 from service.registry.model import Model
 
@@ -46,10 +47,7 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
         list[list[float]] | None, Meta(description="n rows of z_dim numbers, instead of a seed.")
     ] = None
     truncation: Truncation = 1.0
-    scalars: Annotated[
-        dict[str, float | list[float]] | None,
-        Meta(description=f"{SCALARS[:-1]}; a list has one per image."),
-    ] = None
+    scalars: ScalarsPerImage = None
     format: Annotated[
         Format | None,
         Meta(
@@ -218,9 +216,17 @@ def _encode(draw: Draw, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
         return _encode_json(draw, pixels, encoding.include_z)
     image = pixels[0] if len(pixels) == 1 else images.grid(pixels)
     truncation = draw.z.truncation if isinstance(draw.z, Seeded) else 1.0
-    if draw.weights is not None:  # no address stands for an image of several classes
-        return formats.picture(image, encoding.format, encoding.quality)
-    return picture(draw.model, encoding.format, image, draw.seeds, draw.label, truncation, encoding.quality)
+    seeds, label = (draw.seeds, draw.label) if _is_of_seeds(draw) else (None, None)
+    return picture(draw.model, encoding.format, image, seeds, label, truncation, encoding.quality)
+
+
+def _is_of_seeds(draw: Draw) -> bool:
+    """Whether seeds and labels alone say what was drawn: XMP has neither scalars nor weights of classes."""
+    chosen = draw.z.scalars if isinstance(draw.z, Seeded) else None
+    if draw.weights is not None or chosen is None:
+        return draw.weights is None
+    usual = scalar_rows(draw.model.contract.declared, None, 1)
+    return usual is None or bool((chosen == usual).all())
 
 
 def picture(
@@ -242,6 +248,7 @@ def picture(
 def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> bytes:
     contract = draw.model.contract
     z = rows_of([draw.z]) if include_z else None
+    is_told = _is_of_seeds(draw)
     reply: list[Any] = [
         JsonImage(
             label=draw.class_of(i),
@@ -250,8 +257,8 @@ def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> byte
                 draw.model,
                 "png",
                 pixels[i],
-                None if draw.seeds is None or draw.weights is not None else draw.seeds[i : i + 1],
-                None if draw.label is None or draw.weights is not None else draw.label[i : i + 1],
+                draw.seeds[i : i + 1] if is_told and draw.seeds is not None else None,
+                draw.label[i : i + 1] if is_told and draw.label is not None else None,
                 draw.z.truncation if isinstance(draw.z, Seeded) else 1.0,
             ),
             z=None if z is None else z[i, : contract.z_dim].tolist(),

@@ -17,9 +17,9 @@ COUNTED_PIXELS = 2**15
 
 
 class ImageShape(Struct, frozen=True):
-    """Shape of one image: channels (1 grey, 3 RGB), height and width in pixels."""
+    """Shape of one image: channels (1 grey, 3 RGB, 4 RGBA, in schema 2), height and width in pixels."""
 
-    channels: Annotated[int, Meta(ge=1, le=3)]
+    channels: Annotated[int, Meta(ge=1, le=4)]
     height: Annotated[int, Meta(ge=1, le=4096)]
     width: Annotated[int, Meta(ge=1, le=4096)]
 

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
+from service.errors import ContractError
 from service.generator.classes import slug
+from service.generator.contract import parse
 from service.generator.loading import CARD, FILE
 from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, judges, whole
 from training.commands.sources import EXISTING, FOLDER, data
@@ -19,10 +21,11 @@ from training.evaluation.evaluate import Evaluation, check_match, evaluate_besid
 from training.evaluation.generated import Source
 from training.evaluation.quality.judging import JUDGES, judges_of
 from training.evaluation.reference import Reference, reference
-from training.export.card import SAMPLES
+from training.export.card import SAMPLES, with_head
 from training.export.export import add_figures, add_precisions, export
 from training.export.gate import require
 from training.export.precisions import open_precisions
+from training.files import write_atomically
 from training.run.checkpoint import load_generator
 
 # Of seeds, in file and card.
@@ -41,6 +44,12 @@ DRAWS = 3
     "only_figures",
     is_flag=True,
     help="Instead of a run: evaluate the --model that is there, and put the figures into file and card.",
+)
+@click.option(
+    "--head",
+    "only_head",
+    is_flag=True,
+    help="Instead of a run: write the head of the --model's card anew, from what its file says.",
 )
 @data("The data set: with it the served file is evaluated, and the figures go into file and card.", False)
 @click.option(
@@ -73,6 +82,7 @@ def command(
     run: Path | None,
     only_precisions: bool,
     only_figures: bool,
+    only_head: bool,
     data: Path | None,
     model: Path | None,
     judges: tuple[str, ...],
@@ -93,6 +103,15 @@ def command(
     """
     if threads:
         torch.set_num_threads(threads)
+    if only_head:
+        if model is None or run is not None or only_precisions or only_figures:
+            raise UserError("--head needs --model, and no --run")
+        try:
+            text = with_head((model / CARD).read_text("utf-8"), parse((model / FILE).read_bytes()))
+        except ContractError as error:
+            raise UserError(f"{model / FILE}: {error}") from error
+        write_atomically(model / CARD, text.encode())
+        return
     console, dataset = Console(stderr=True), None if data is None else load(data)
     chosen = judges_of(judges, judge_images)
     if dataset is None and (max_fid, min_class_accuracy) != (None, None):

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.generator.contract import Contract, card_row
 from service.generator.engines.choose import bf16_is_as_good
-from service.generator.file.front_matter import front_matter
+from service.generator.file.front_matter import front_matter, with_front_matter
 from service.generator.images import grid, png
 from service.generator.latents import latents
 from training.evaluation.generated import Source
@@ -80,11 +80,16 @@ def with_precisions(text: str, contract: Contract, before: bytes, file: bytes) -
 
 
 def with_figures(text: str, contract: Contract, before: bytes, file: bytes) -> str:
-    """The same of a file that was measured anew: SHA-256, figures and limits are new."""
+    """The same of a file that was measured anew: SHA-256, head, figures and limits are new."""
     text = text.replace(card_row(before), card_row(file))
     for title, section in (("Figures", _quality(contract)), ("Limits", _limits(contract))):
         text = _section(title).sub(lambda _, section=section: section + "\n\n", text)
-    return text.rstrip() + "\n"
+    return with_head(text, contract).rstrip() + "\n"
+
+
+def with_head(text: str, contract: Contract) -> str:
+    """The card with the head that Hugging Face's Hub reads, of what the file says now."""
+    return with_front_matter(text, contract, LICENCES.get(contract.training.get("dataset", "")))
 
 
 def train_command(settings: Settings, dataset: str) -> str:

@@ -173,6 +173,17 @@ def scalar_rows(
     return rows.astype(np.float32)
 
 
+def written(inputs: Sequence[Input], given: dict[str, float | list[float]] | None, image: int) -> list[str]:
+    """As the query of that image's address has them: `psi=0.5`, in their order, without those that are the default anyway."""
+    fields = []
+    for one in scalars_of(inputs):
+        value = (given or {}).get(one.name, one.bounds[2])
+        value = float(value[image] if isinstance(value, list) else value)
+        if value != one.default:
+            fields.append(f"{one.name}={value!r}")
+    return fields
+
+
 def with_range(scalar: Input) -> str:
     low, high, default = scalar.bounds
     return f"{scalar.name} ({low:g} to {high:g}, by default {default:g})"

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing.encoders import encoded
-from service.drawing.fields import FirstSeed, Label, ModelName, Timeout, Truncation
+from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout, Truncation
 from service.drawing.sampler import SampleRequest
 from service.web.http.asgi import CLIENT_GONE, Call, ClientGone, Message, Receive, Reply
 from service.web.http.bodies import read_request
@@ -42,6 +42,7 @@ class BentoRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     ] = 1
     seed: FirstSeed = None
     truncation: Truncation = 1.0
+    scalars: ScalarsPerImage = None
     timeout: Timeout = None
 
 
@@ -99,7 +100,7 @@ def lists(images: NDArray[np.uint8]) -> bytes:
 
 
 _Level = Annotated[int, Meta(ge=0, le=255)]
-_Pixel = Annotated[list[_Level], Meta(description="channels: 1 (grey) or 3 (RGB)")]
+_Pixel = Annotated[list[_Level], Meta(description="channels: 1 (grey), 3 (RGB) or 4 (RGBA)")]
 _Row = Annotated[list[_Pixel], Meta(description="width")]
 _Image = Annotated[list[_Row], Meta(description="height")]
 _Images = Annotated[list[_Image], Meta(description="n")]

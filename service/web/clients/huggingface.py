@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.drawing import sizes
 from service.drawing.encoders import encoded
-from service.drawing.fields import SEED, TIMEOUT, TRUNCATION, Fraction, Seconds, Seed
+from service.drawing.fields import SCALARS, SEED, TIMEOUT, TRUNCATION, Fraction, Seconds, Seed, as_numbers
 from service.drawing.sampler import SampleRequest
 from service.drawing.sizes import Size
 from service.generator import images
@@ -33,7 +33,7 @@ _Ignored = Annotated[
 
 
 class TextToImage(Struct, forbid_unknown_fields=True):
-    """Hugging Face's, and truncation and timeout. null is as good as absent."""
+    """Hugging Face's, and truncation, scalars and timeout. null is as good as absent."""
 
     height: Annotated[
         _Side | None,
@@ -44,6 +44,7 @@ class TextToImage(Struct, forbid_unknown_fields=True):
     width: Annotated[_Side | None, Meta(description="By default as height has it.")] = None
     seed: Annotated[Seed | None, Meta(description=SEED)] = None
     truncation: Annotated[Fraction | None, Meta(description=f"Ours. {TRUNCATION}")] = None
+    scalars: Annotated[dict[str, float] | None, Meta(description=f"Ours. {SCALARS}")] = None
     timeout: Annotated[Seconds | None, Meta(description=f"Ours. {TIMEOUT}")] = None
     negative_prompt: _Ignored = None
     num_inference_steps: _Ignored = None
@@ -72,7 +73,10 @@ async def text_to_image(call: Call, model: str | None = None) -> Reply:
     contract = drawing.model.contract
     label = None if contract.classes is None else prompts.match(request.inputs, contract)
     truncation = 1.0 if asked.truncation is None else asked.truncation
-    draw = drawing.resolve(SampleRequest(label=label, seed=asked.seed, truncation=truncation))
+    scalars = as_numbers(asked.scalars)
+    draw = drawing.resolve(
+        SampleRequest(label=label, seed=asked.seed, truncation=truncation, scalars=scalars)
+    )
     size, wanted = _size(asked, contract.image)
     work = partial(encoded, draw, drawing.deadline, "png", size.height * size.width, partial(_png, size))
     reply = await drawing.reply(draw, _PNG, work)
