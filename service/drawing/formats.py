@@ -39,9 +39,6 @@ QUALITY = "Of `jpeg` (by default 90) and `avif` (75): 0 to 100, larger is nearer
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Quality = Annotated[Percent | None, Meta(description=QUALITY)]
 
-_LOSSLESS = {"png": images.png, "webp": images.webp}
-_LOSSY = {"jpeg": images.jpeg, "avif": images.avif}
-
 _MOST_SIDE = {"webp": 16383, "jpeg": 65500, "avif": 32768, "gif": 65535}
 """Pixels, as the formats, libjpeg and libavif have it."""
 _EFFORT = {"npy": 0, "webp": 5, "avif": 5, "gif": 2}
@@ -86,9 +83,12 @@ def check(format: str, quality: int | None, count: int, height: int, width: int,
 
 def picture(image: NDArray[np.uint8], format: str, quality: int | None = None) -> bytes:
     """image: uint8 [C, H, W], C 1, 3 or 4. Returns the file of a format that `check` passes."""
-    if format in _LOSSLESS:
-        return _LOSSLESS[format](image)
-    return _LOSSY[format](image, QUALITIES[format] if quality is None else quality)
+    if format == "png":
+        return images.png(image)
+    if format == "webp":
+        return images.webp(image)
+    lossy = images.jpeg if format == "jpeg" else images.avif
+    return lossy(image, QUALITIES[format] if quality is None else quality)
 
 
 @lru_cache
