@@ -1,4 +1,4 @@
-"""The Frechet distance between two sets of features."""
+"""The Fréchet distance between two sets of features: plain, without its bias, within each class."""
 
 import numpy as np
 import scipy.linalg
@@ -8,10 +8,9 @@ Features = NDArray[np.float32] | NDArray[np.float64]
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
-    """Frechet distance of the Gaussians fitted to two sets, the FID when the features are Inception's.
+    """Fréchet distance of the Gaussians fitted to two sets, the FID when the features are Inception's.
 
-    Heusel et al. 2017 (arXiv 1706.08500), Eq. 6:
-    |m - m_w|^2 + Tr(C + C_w - 2 (C C_w)^(1/2)).
+    Heusel et al. 2017 (arXiv 1706.08500), Eq. 6: |m - m_w|^2 + Tr(C + C_w - 2 (C C_w)^(1/2)).
 
     real, fake: [N, F] and [M, F], finite, N and M >= 2. Returns the squared distance, >= 0, in
     squared feature units; it is biased upwards by about F / min(N, M), so compare equal sizes.
@@ -52,6 +51,26 @@ def frechet_infinity(
     ]
     # Weighted by n: so falls the scatter of a distance.
     return float(np.polyfit(1 / counts, distances, 1, w=counts)[-1]) if len(counts) > 1 else float("nan")
+
+
+def intra_class_frechet_distance(
+    real: Features, real_labels: NDArray[np.int64], fake: Features, fake_labels: NDArray[np.int64]
+) -> float:
+    """The mean over classes of the Fréchet distance between a class's real and generated images.
+
+    Miyato and Koyama 2018 (arXiv 1802.05637): "intra FID". It sees what the distance over all
+    classes is nearly blind to: classes that are mixed up, or each shrunk to a few images.
+
+    real, fake: [N, F] and [M, F]; labels: [N] and [M], what each should be. Only classes with two images or
+    more on both sides count; nan where there is none. Its bias upwards, about F over a class's images, is
+    that of as many real images: read it beside their floor.
+    """
+    distances = [
+        frechet_distance(real[real_labels == label], fake[fake_labels == label])
+        for label in np.unique(real_labels)
+        if min((real_labels == label).sum(), (fake_labels == label).sum()) >= 2
+    ]
+    return float(np.mean(distances)) if distances else float("nan")
 
 
 def frechet_error(
