@@ -27,7 +27,7 @@ help:
 	@echo "make image   build the container image ganserve:latest (IMAGE=, OPENVINO=1: with that engine); make image-cuda: for NVIDIA GPUs"
 	@echo "make wheel   build the Python package into dist/: the client, and the service and training as extras"
 	@echo "make sbom    what the images hold, as CycloneDX: dist/ganserve.cdx.json, dist/ganserve-cuda.cdx.json"
-	@echo "make image-test   bring up deploy/compose.yaml, kill its parts one at a time, and count what clients lose (FAULTS=--help)"
+	@echo "make image-test   how soon the image is ready; then bring up deploy/compose.yaml, break its parts one at a time, and count what clients lose (FAULTS=--help)"
 	@echo "make clean   remove the environments"
 
 # What BentoML writes stays in this folder. No balancer stands in front here, so Ctrl-C need not wait for one to notice.

@@ -1,6 +1,6 @@
 """python -m benchmarks.faults: deploy/compose.yaml is brought up, and broken one part at a time under load: what do clients see?
 
-`make image` comes first. Clients ask for one image after another through nginx and compare it with the first answer for its
+`make image` comes first. What it weighs and how soon it is ready is told before that. Clients ask for one image after another through nginx and compare it with the first answer for its
 seed. Refused: 429, or 503 with Retry-After. Lost: no answer, or another one. Nothing may be lost or wrong at any fault, and
 nothing refused but where all replicas are gone at once.
 """
@@ -21,6 +21,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import image
 from benchmarks.asking import Load, Seen
 
 ROOT = Path(__file__).parents[1]
@@ -270,6 +271,8 @@ def main(engine: str, compose: str, files: tuple[str, ...], port: int, only: tup
         "fault", *("sent", "200", "refused", "lost", "wrong", "longest gap", "longest 200", "healed after")
     )
     failed: list[str] = []
+    if not only:
+        image.report(engine, os.environ.get("GANSERVE_IMAGE", "ganserve:latest"))
     with deployed(engine, shlex.split(compose), files) as one:
         load = Load(port)
         for name in FAULTS:

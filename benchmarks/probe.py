@@ -13,7 +13,7 @@ LOST_MS = 10_000.0
 
 
 class LivezProbe:
-    """Asks from entry to exit, on a thread of its own and one connection."""
+    """Asks from entry to exit, on a thread of its own and one connection. What comes before the first answer is no server yet."""
 
     def __init__(self, port: int) -> None:
         self.times_ms: list[float] = []
@@ -35,6 +35,10 @@ class LivezProbe:
             return LOST_MS
         return statistics.quantiles(self.times_ms, n=100, method="inclusive")[98]
 
+    @property
+    def longest_ms(self) -> float:
+        return max(self.times_ms, default=LOST_MS)
+
     def _run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=LOST_MS / 1000)
         while not self._stop.is_set():
@@ -47,6 +51,7 @@ class LivezProbe:
             except (OSError, http.client.HTTPException):
                 connection.close()
                 alive = False
-            self.times_ms.append(1000 * (time.perf_counter() - begun) if alive else LOST_MS)
+            if alive or self.times_ms:
+                self.times_ms.append(1000 * (time.perf_counter() - begun) if alive else LOST_MS)
             self._stop.wait(PERIOD_SECONDS)
         connection.close()

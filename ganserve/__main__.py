@@ -27,7 +27,7 @@ from ganserve.options import (
     z_file,
 )
 from ganserve.programs import PROGRAMS
-from ganserve.terminal import bar, named, say, show_load, show_models
+from ganserve.terminal import bar, named, say, show_load, show_models, with_next_step
 
 UNREACHABLE, INTERRUPTED = 3, 130
 FORMATS = {"jpg": "jpeg"}
@@ -46,9 +46,9 @@ class Commands(click.Group):
             with heeded():
                 return super().invoke(ctx)
         except Unreachable as error:
-            raise NotReached(str(error)) from error
+            raise NotReached(with_next_step(error)) from error
         except GanserveError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(with_next_step(error)) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # `| head`: click ends without a word
                 raise

@@ -27,7 +27,7 @@ class Samples:
     """Images, and where each can be asked for again."""
 
     images: NDArray[np.uint8]
-    """uint8 [N, H, W, C], C 1 (grey) or 3 (RGB)."""
+    """uint8 [N, H, W, C], C 1 (grey), 3 (RGB) or 4 (RGBA)."""
     labels: NDArray[np.int64] | None
     """int64 [N], indexes into the `classes` of the model's card; None for an unconditional model."""
     seeds: NDArray[np.int64] | None

@@ -110,8 +110,8 @@ def image_names(client: Client, drawn: Samples) -> list[str]:
 
 
 def encode(images: NDArray[np.uint8], format: str, quality: int | None = None) -> bytes:
-    """images: uint8 [N, H, W, C], N >= 1, C 1 or 3; a grid of them as `png`, lossless `webp`, `jpg` or `avif`, or all as
-    `npy`. quality: of the last two pictures, 0 to 100; by default the server's.
+    """images: uint8 [N, H, W, C], N >= 1, C 1, 3 or 4; a grid of them as `png`, lossless `webp`, `jpg` (on
+    white) or `avif`, or all as `npy`. quality: of the last two pictures, 0 to 100; by default the server's.
 
     Raises UsageError: this Pillow was built without avif.
     """
@@ -123,11 +123,20 @@ def encode(images: NDArray[np.uint8], format: str, quality: int | None = None) -
         picture = Image.fromarray(whole[..., 0] if whole.shape[-1] == 1 else whole)
         if format == "avif" and not features.check("avif"):
             raise click.UsageError(".avif: this Pillow was built without it; pip install 'pillow>=11.3'.")
-        options: dict[str, Any] = {"lossless": True} if format == "webp" else {}
+        if format == "jpg":
+            picture = on_white(picture)
+        options: dict[str, Any] = {"lossless": True, "exact": True} if format == "webp" else {}
         if format in QUALITIES:
             options["quality"] = QUALITIES[format] if quality is None else quality
         picture.save(buffer, "JPEG" if format == "jpg" else format.upper(), **options)
     return buffer.getvalue()
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """A picture with alpha without it; any other as it is."""
+    if picture.mode != "RGBA":
+        return picture
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 
 
 def grid(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,7 +9,33 @@ from typing import Any
 
 import click
 
-from ganserve.errors import Refused, one_line
+from ganserve.errors import GanserveError, Refused, UnexpectedAnswer, Unreachable, one_line
+
+_KEY = "A key is given by --api-key or GANSERVE_API_KEY."
+_LONGER = "--timeout waits longer."
+_STATES = "`ganserve models` says how each stands."
+_NEXT_STEPS = {
+    "invalid_api_key": _KEY,
+    "missing_scope": _KEY,
+    "unknown_model": _STATES,
+    "not_ready": _STATES,
+    "queue_full": _LONGER,
+    "deadline_passed": _LONGER,
+}
+"""By the server's code."""
+
+
+def with_next_step(error: GanserveError) -> str:
+    """What went wrong and, where a command or an option may mend it, which."""
+    if isinstance(error, Refused):
+        step = _NEXT_STEPS.get(error.code, "")
+    elif isinstance(error, Unreachable):
+        step = f"`ganserve serve` starts a server, --url or GANSERVE_URL names another, {_LONGER}"
+    elif isinstance(error, UnexpectedAnswer):
+        step = "--url or GANSERVE_URL names another server."
+    else:
+        step = ""
+    return f"{error} {step}".rstrip()
 
 
 @contextmanager
@@ -31,6 +57,19 @@ def bar(length: int, counted: str = "") -> Iterator[Callable[..., None]]:
         item_show_func=lambda text: None if text is None else str(text),
     ) as shown:
         yield shown.update
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """On a terminal's stderr: what is done at the moment; gone when that is over."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    click.secho(f"{what} ...", dim=True, nl=False, err=True)
+    try:
+        yield
+    finally:
+        click.echo("\r\033[K", nl=False, err=True)
 
 
 def tell_wait(seconds: float, reason: Refused) -> None:

@@ -19,11 +19,11 @@ import uvicorn.config
 from bentoml._internal.configuration.containers import BentoMLContainer
 from numpy.typing import NDArray
 
+from service.environment import from_environment, unknown_names
 from service.errors import SettingsError
 from service.keys import keyring
 from service.machine import endings, hardware, instance, logs, process
 from service.registry import footprint
-from service.settings import from_environment, unknown_names
 
 ends = endings.heed()
 logs.configure(ends.why)
@@ -106,8 +106,9 @@ class Ganserve:
         seed: int | None = None,
         truncation: float = 1.0,
         timeout: float | None = None,
+        scalars: dict[str, float | list[float]] | None = None,
     ) -> NDArray[np.uint8]:
-        """n images as an array uint8 [n, height, width, channels], channels 1 (grey) or 3 (RGB).
+        """n images as an array uint8 [n, height, width, channels], channels 1 (grey), 3 (RGB) or 4 (RGBA).
 
         The fields are those of POST /v1/samples. Without a label, image i has class (seed + i) mod K; without
         a seed one is drawn, which the reply's ganserve-seeds header names.
@@ -117,7 +118,7 @@ class Ganserve:
         from service.drawing.sampler import SampleRequest
         from service.web.clients import bento
 
-        asked = SampleRequest(model, label, n, seed, truncation=truncation, timeout=timeout)
+        asked = SampleRequest(model, label, n, seed, truncation=truncation, scalars=scalars, timeout=timeout)
         reply = await bento.sample(ctx.request.scope[bento.CALL], asked)
         ctx.response.status_code = reply.status  # or it would be 200
         # The array's JSON, made off the event loop; BentoML would make it on it.
@@ -128,7 +129,9 @@ class Ganserve:
     def before_workers() -> None:
         """In the parent process."""
         from service import signals
+        from service.machine import clock
 
+        clock.steady()
         signals.heed()
 
     @bentoml.on_startup
@@ -137,7 +140,8 @@ class Ganserve:
         from service import metrics
 
         self.front = cast(FrontedService, Ganserve).front
-        if bentoml.server_context.worker_index in (None, 1):
+        is_first = bentoml.server_context.worker_index in (None, 1)
+        if is_first:
             for warning in unknown_names():
                 log.warning(warning, extra={"event": "unknown_setting"})
             log.info(
@@ -151,13 +155,18 @@ class Ganserve:
         process.allow_many_connections()
         self._watch()
         self._drain_on_signals()
+        if is_first:
+            where = " and ".join(process.urls(self.https, settings.grpc_port))
+            text = "listening on %s: / is the page, /docs the API, /metrics for Prometheus"
+            log.info(text, where, extra={"event": "listening"})
         metrics.ready.set(0)
         metrics.watchdog_ends.set(instance.ends())
         self.grpc = None
         if settings.grpc_port:
             from service.web.grpc.server import GrpcServer
 
-            self.grpc = GrpcServer(self.front, settings.grpc_port, process.listening_hosts())
+            hosts = sorted({host for host, _ in process.listening()})
+            self.grpc = GrpcServer(self.front, settings.grpc_port, hosts)
             await self.grpc.start()
         self.watching: asyncio.Task[None] | None = None
         self.loading = asyncio.create_task(self._load())
@@ -215,6 +224,7 @@ class Ganserve:
         loop = asyncio.get_running_loop()
         grace, longest = settings.drain_seconds, settings.timeout_seconds
         server = getattr(stop, "__self__", None)
+        self.https = isinstance(server, uvicorn.Server) and server.config.is_ssl
         # BentoML has this as an option of its command line only. By default uvicorn waits for every client.
         if isinstance(server, uvicorn.Server) and server.config.timeout_graceful_shutdown is None:
             server.config.timeout_graceful_shutdown = ceil(longest) + 1

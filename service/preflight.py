@@ -6,10 +6,10 @@ import ssl
 import sys
 from pathlib import Path
 
+from service.environment import from_environment
 from service.errors import SettingsError
 from service.keys import keyring
 from service.machine import instance
-from service.settings import from_environment
 
 
 def problem(host: str, port: str, certfile: str = "", keyfile: str = "") -> str | None:

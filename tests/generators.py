@@ -69,7 +69,7 @@ class Tiny:
         seeds = range(self.golden_samples)
         labels = None if self.classes is None else [seed % len(self.classes) for seed in seeds]
         return Contract(
-            schema=contract.SCHEMA,
+            schema=contract.SCHEMA if self.image[0] < 4 else contract.SCHEMA_OF_ROLES,
             name=self.name,
             z_dim=self.z_dim,
             classes=None if self.classes is None else list(self.classes),

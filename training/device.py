@@ -23,9 +23,7 @@ def choose_precision(
 ) -> tuple[Callable[[], AbstractContextManager], str]:
     """The arithmetic to train in, as a context, and its name.
 
-    bf16 autocast pays where the hardware multiplies bf16: on CUDA, and on CPUs with AMX or
-    avx512_bf16 (a fifth of fp32's time, with AMX). Elsewhere it is emulated: 15 times fp32's time
-    on an AVX2 machine.
+    bf16 autocast pays where the hardware multiplies bf16: with AMX a fifth of fp32's time; emulated, on AVX2, 15 times.
     """
     if precision == "bf16" or (precision == "auto" and multiplies_bf16(device)):
         return lambda: torch.autocast(device.type, torch.bfloat16), "bf16 autocast"

@@ -59,6 +59,7 @@ AT_LEAST = {
     "r1_gamma": 0, "r1_gamma_end": 0, "gp_weight": 0, "weight_clip": 0, "balance_gamma": 0, "balance_rate": 0,
     "lr_g": 0, "lr_d": 0, "ema_half_life": 0, "ema_ramp": 0,
 }  # fmt: skip
+PRECISIONS = ("auto", "fp32", "bf16")
 SHARES = ("beta1", "beta2", "lr_constant", "lr_end")
 
 
@@ -69,7 +70,7 @@ def settings_of(preset: str, **changes: Any) -> Settings:
     known(settings.network, "network", NETWORKS)
     known(settings.loss, "loss", LOSSES)
     known(settings.optimiser, "optimiser", OPTIMISERS)
-    known(settings.precision, "precision", {"auto": None, "fp32": None, "bf16": None})
+    known(settings.precision, "precision", dict.fromkeys(PRECISIONS))
     check_together(settings)
     try:
         parse(settings.augment)

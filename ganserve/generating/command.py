@@ -16,7 +16,7 @@ from ganserve.generating.plan import Refused, plan
 from ganserve.generating.sets import Progress, Source, make
 from ganserve.generating.verifying import verify
 from ganserve.options import MAX_SEED, json_option, truncation_option
-from ganserve.terminal import bar
+from ganserve.terminal import bar, step, with_next_step
 
 INTERRUPTED = 130
 
@@ -80,7 +80,9 @@ def generate(ctx: click.Context, place: Path | None, as_json: bool, **options: A
     try:
         with heeded():
             facts = _verify(place, as_json, **options) if place else _generate(as_json, **options)
-    except (Refused, GanserveError, ValueError) as error:
+    except GanserveError as error:
+        raise click.ClickException(with_next_step(error)) from error
+    except (Refused, ValueError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or options['out']}: {error.strerror}.") from error
@@ -114,7 +116,8 @@ def _generate(
         raise click.UsageError("How many? --n, or --per-class.")
     if model is None and url is None:
         raise click.UsageError("Of which model? --model.")
-    source = _source(model, url, api_key)
+    with step(f"Loading {model or url}"):
+        source = _source(model, url, api_key)
     origin = source.origin
     indexes = [_label(source, name) for name in labels]
     if truncation != 1 and not source.has_truncation:

@@ -15,12 +15,12 @@ from ganserve.generating.in_order import in_order
 from ganserve.generating.plan import Block, Origin, Plan, Refused
 from ganserve.generating.writing.formats import Drawn
 from ganserve.programs import APP
+from service.environment import from_environment
 from service.errors import GanserveError
 from service.generator import images, provenance
 from service.generator.engine import Forward
 from service.generator.latents import rows_of
 from service.generator.loading import FILE, load, read
-from service.settings import from_environment
 
 _AHEAD_PER_THREAD = 2
 

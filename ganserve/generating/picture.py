@@ -8,10 +8,11 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ganserve.client import DEFAULT_TIMEOUT_SECONDS, Client
 from ganserve.errors import GanserveError
-from ganserve.files import grid
+from ganserve.files import grid, on_white
 from ganserve.generating.likeness import is_same, levels
 from ganserve.generating.plan import Block, Plan, Refused, Shard
 from ganserve.generating.writing.formats import decoded
@@ -78,6 +79,8 @@ def verify(picture: Path, model: str | None, url: str | None, api_key: str | Non
             want = _drawn_there(url, api_key, address, facts)
         if got.shape[-1] == 3 and want.shape[-1] == 1:  # WebP has no grey
             want = np.repeat(want, 3, axis=-1)
+        if got.shape[-1] == 3 and want.shape[-1] == 4:  # JPEG has no alpha, and WebP none where all is opaque
+            want = np.asarray(on_white(Image.fromarray(want)))
         apart = levels(got, want)
     except (Refused, GanserveError, ValueError) as error:
         raise click.ClickException(f"{picture}: {error}") from error

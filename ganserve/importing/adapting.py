@@ -1,15 +1,18 @@
 """A foreign file and what is wished -> a graph of the contract that draws the same pictures."""
 
+from typing import NamedTuple
+
 import numpy as np
 import onnx
 from msgspec.structs import replace
+from numpy.typing import NDArray
 from onnx import helper
 
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.reading import converted
 from ganserve.importing.surgery import batch
 from ganserve.importing.surgery.nodes import Nodes, graphs_of, rename
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator import golden
 from service.generator.contract import (
     IR_VERSION,
@@ -23,19 +26,28 @@ from service.generator.engine import Forward
 from service.generator.file.rewired import rewired
 
 _BATCHES = (1, 3, 8)
+_ORIGINAL = "original/"
 
 
-def adapt(plan: Plan, name: str) -> tuple[onnx.ModelProto, Contract]:
-    """The graph of the contract, and what the file will say of itself. Raises Refused unless both draw the same."""
+class Adapted(NamedTuple):
+    """The graph of the contract, the weights that were taken out of it, and what the file will say of itself."""
+
+    model: onnx.ModelProto
+    weights: dict[str, NDArray]
+    contract: Contract
+
+
+def adapt(plan: Plan, name: str) -> Adapted:
+    """Raises Refused unless it draws what the original does."""
     feeds, shape, count = plan.feeds, plan.picture, len(plan.classes or ())
     seeds = range(max(10, min(count, 16)))
     labels = None if plan.classes is None else [seed % count for seed in seeds]
     contract = Contract(
-        schema=SCHEMA if feeds.is_plain else SCHEMA_OF_ROLES,
+        schema=SCHEMA if feeds.is_plain and shape.channels < 4 else SCHEMA_OF_ROLES,
         name=name,
         z_dim=feeds.z_dim,
         classes=plan.classes,
-        image=ImageShape(shape.shown_channels, shape.height, shape.width),
+        image=ImageShape(shape.channels, shape.height, shape.width),
         inputs=None if feeds.is_plain else feeds.declared,
         golden=golden.make(plan.forward, feeds.z_dim, seeds, labels, feeds.rows(seeds)),
     )
@@ -45,7 +57,7 @@ def adapt(plan: Plan, name: str) -> tuple[onnx.ModelProto, Contract]:
         free = _compared(plan, batch.freed(model, set(feeds.shapes), size), contract)
         if isinstance(free, onnx.ModelProto):
             plan.notes.append(f"the batch, fixed to {size}, was made free")
-            return free, contract
+            return Adapted(free, _weights(plan), contract)
     if size is not None:
         # StyleGAN2's modulated convolutions, for one, take the images of a batch as groups.
         why = "all images of a pass share what a request may choose" if feeds.shares else f"the graph takes a batch of {size} only"  # fmt: skip
@@ -54,14 +66,14 @@ def adapt(plan: Plan, name: str) -> tuple[onnx.ModelProto, Contract]:
     adapted = _compared(plan, model, contract)
     if isinstance(adapted, Fault):
         raise Refused([adapted])
-    return adapted, contract
+    return Adapted(adapted, _weights(plan), contract)
 
 
 def _compared(plan: Plan, model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto | Fault:
     """The adapted graph, if it draws the original's pictures in batches of several sizes."""
     try:
         adapted = _around(plan, model, contract.batch)
-        forward = _forward(write(adapted, contract), contract)
+        forward = _forward(write(adapted, contract, _weights(plan)), contract)
         for count in _BATCHES:
             z, label = plan.original.inputs(count)
             for place, one in enumerate(plan.feeds.scalars, plan.feeds.z_dim):
@@ -78,6 +90,10 @@ def _compared(plan: Plan, model: onnx.ModelProto, contract: Contract) -> onnx.Mo
     return adapted
 
 
+def _weights(plan: Plan) -> dict[str, NDArray]:
+    return {f"{_ORIGINAL}{name}": one for name, one in plan.foreign.weights.items()}
+
+
 def _forward(file: bytes, contract: Contract) -> Forward:
     from service.generator.engines.ort import OrtEngine
 
@@ -89,18 +105,17 @@ def _around(plan: Plan, model: onnx.ModelProto, size: int | None) -> onnx.ModelP
     nodes, inner = Nodes(), onnx.GraphProto()
     inner.CopyFrom(model.graph)
     fed = plan.feeds.add_to(nodes)
-    rename(inner, lambda name: fed.get(name) or f"original/{name}")
+    rename(inner, lambda name: fed.get(name) or f"{_ORIGINAL}{name}")
     nodes.nodes.extend(inner.node)
     nodes.tensors.extend(inner.initializer)
-    plan.picture.add_to(nodes, f"original/{plan.picture.output.name}")
+    plan.picture.add_to(nodes, f"{_ORIGINAL}{plan.picture.output.name}")
     shape = plan.picture
-    axes = [size or "N", shape.shown_channels, shape.height, shape.width]
+    axes = [size or "N", shape.channels, shape.height, shape.width]
     image = helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, axes)
     whole = helper.make_graph(nodes.nodes, "generator", plan.feeds.infos(size), [image], nodes.tensors)
     whole.sparse_initializer.extend(inner.sparse_initializer)
     adapted = helper.make_model(whole, opset_imports=list(model.opset_import), ir_version=IR_VERSION)
     _strip(adapted.graph)
-    onnx.checker.check_model(adapted)
     return adapted
 
 

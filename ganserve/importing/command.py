@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ganserve.terminal import step
+
 _TYPES = ("float32", "int64", "int32")
 _SCALAR = re.compile(r"(.+)=([-+.\deE]+?)\.\.([-+.\deE]+):([-+.\deE]+)", re.ASCII)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -215,7 +217,7 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
     from ganserve.importing.folder import about, describe, write_folder
     from ganserve.importing.hub_folder import HubFolder, look_into
     from ganserve.importing.inspecting import inspect
-    from ganserve.importing.wishes import Refused, Wishes
+    from ganserve.importing.surgery.wishes import Refused, Wishes
 
     factory, weights = options["factory"], options["weights"]
     wishes = Wishes(**{field.name: options[field.name] for field in fields(Wishes)})
@@ -228,33 +230,32 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
             from ganserve.importing.torch_module import to_onnx
 
             path = scratch / "module.onnx"
-            to_onnx(factory, weights or found.weights, found.config, options["shapes"], path)
+            with step(f"Exporting {factory}"):
+                to_onnx(factory, weights or found.weights, found.config, options["shapes"], path)
         elif path is None:
             raise click.UsageError(f"{source} holds no ONNX file: --torch package.module:factory makes one.")
-        plan = inspect(path, wishes)
-        model, contract = adapt(plan, name)
+        with step(f"Looking into {path.name}"):
+            plan = inspect(path, wishes)
+        with step("Comparing what the adapted file draws with what the original does"):
+            adapted = adapt(plan, name)
         notes = [*describe(plan), *plan.notes, *plan.foreign.notes]
         click.echo("\n".join(f"- {line}" for line in notes))
         if out is None:
             click.echo("Nothing is open: `--out models/NAME` writes it.")
             return
-        write_folder(
-            plan,
-            model,
-            contract,
-            out,
-            about(
-                factory,
-                origin or path,
-                options["about"] or found.about,
-                options["licence"] or found.licence,
-            ),
+        text = about(
+            factory,
+            origin or path,
+            options["about"] or found.about,
+            options["licence"] or found.licence,
         )
+        with step(f"Loading it as the service will, and writing {out}"):
+            names = write_folder(plan, adapted, out, text)
     except Refused as refused:
         lines = [f"{source or factory} can't be served as it is:"]
         lines += [f"{i}. {fault.what}\n   {fault.mend}" for i, fault in enumerate(refused.faults, 1)]
         raise click.ClickException("\n".join(lines)) from refused
-    click.echo(f"{out}: generator.onnx, README.md, samples.png")
+    click.echo(f"{out}: {', '.join(names)}. Next: look at samples.png, then `ganserve serve {out.parent}`")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
+from msgspec.structs import replace
 
+from ganserve.importing.adapting import Adapted
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.surgery.feeds import LAWS
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator import loading
-from service.generator.contract import Contract, card_row, write
+from service.generator.contract import SCHEMA_OF_ROLES, Contract, card_row, write
+from service.generator.file.folded import laid_beside
 from service.generator.file.front_matter import front_matter
 from service.generator.file.inputs import with_range
 from service.generator.images import grid, png
@@ -20,9 +22,13 @@ from service.generator.loading import CARD, FILE, Loaded
 from service.settings import Settings
 
 SAMPLES = "samples.png"
+WEIGHTS = f"{FILE}.data"
+MOST_INSIDE_MIB = 1900
+"""Of weights; more lie beside the graph, since other readers of ONNX read no file of 2 GiB."""
 COLUMNS = 10
 MAX_ROWS = 20
 _SHOWN_PIXELS = 56
+COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -48,33 +54,43 @@ def about(factory: str | None, source: Path, text: str | None, licence: str | No
     )
 
 
-def write_folder(
-    plan: Plan, model: onnx.ModelProto, contract: Contract, out: Path, origin: About, threads: int = 0
-) -> Loaded:
+def write_folder(plan: Plan, adapted: Adapted, out: Path, origin: About) -> list[str]:
     """Loads the file as the service will, and only then moves it into place with its card, each file atomically.
 
-    Raises Refused if the service would not serve it; OSError. A model of that name then stays as it was.
+    Returns the names of the files. Raises Refused if the service would not serve it; OSError. A model of that name then stays as it was.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".partial-") as partial:
-        folder = Path(partial) / contract.name  # the service reads the model's name off its folder
+        folder = Path(partial) / adapted.contract.name  # the service reads the model's name off its folder
         folder.mkdir()
-        file = write(model, contract)
-        (folder / FILE).write_bytes(file)
+        file, contract = _write_file(adapted, folder)
         try:
             # Which engine is faster is for the service to measure, on the machine that serves; it compares the pictures again.
-            served = loading.load(
-                loading.read(folder / FILE), Settings(engine="onnxruntime", threads=threads)
-            )
+            served = loading.load(loading.read(folder / FILE), Settings(engine="onnxruntime"))
         except Exception as error:  # an engine may raise anything on a file that it can't run
             what = f"The service would not serve it: {error}"
             raise Refused([Fault(what, "See docs/your-generator.md.")]) from error
         (folder / SAMPLES).write_bytes(_samples(served, contract))
         (folder / CARD).write_text(_card(plan, contract, file, served, origin), "utf-8")
         out.mkdir(exist_ok=True)
-        for name in (FILE, SAMPLES, CARD):
+        names = [*[WEIGHTS] * bool(contract.weights), FILE, SAMPLES, CARD]
+        for name in names:
             (folder / name).replace(out / name)
-    return served
+        if not contract.weights:  # of a model that was there before
+            (out / WEIGHTS).unlink(missing_ok=True)
+    return names
+
+
+def _write_file(adapted: Adapted, folder: Path) -> tuple[bytes, Contract]:
+    """The graph's file as it was written, with its weights inside or beside it; and what it says of itself."""
+    model, weights, contract = adapted
+    if sum(one.nbytes for one in weights.values()) > MOST_INSIDE_MIB * 2**20:
+        beside = laid_beside(model, weights, folder / WEIGHTS)
+        contract = replace(contract, schema=SCHEMA_OF_ROLES, weights=[beside])
+        weights = {}
+    file = write(model, contract, weights)
+    (folder / FILE).write_bytes(file)
+    return file, contract
 
 
 def _samples(served: Loaded, contract: Contract) -> bytes:
@@ -96,7 +112,7 @@ def _samples(served: Loaded, contract: Contract) -> bytes:
 def _card(plan: Plan, contract: Contract, file: bytes, served: Loaded, origin: About) -> str:
     image, classes = contract.image, contract.classes
     kind = "A class-conditional" if classes else "An unconditional"
-    colour = "grey" if image.channels == 1 else "RGB"
+    colour = COLOURS[image.channels]
     what = (
         f"One class a row, in the order below{f', the first {MAX_ROWS}' if len(classes) > MAX_ROWS else ''}; a column is one z: seeds 0 to 9"
         if classes
@@ -171,10 +187,9 @@ def describe(plan: Plan) -> list[str]:
         lines.append(
             f"input {constant.input} is always {shown}" if value.size else f"input {constant.input} is empty"
         )
-    colours = {1: "grey", 3: "RGB", 4: "RGBA, laid on white"}[picture.channels]
     shown = "x".join(map(str, picture.shape))
     lines.append(
-        f"output '{picture.output.name}', {picture.output.dtype} {shown}, is {colours} {picture.width}x{picture.height}, "
+        f"output '{picture.output.name}', {picture.output.dtype} {shown}, is {COLOURS[picture.channels]} {picture.width}x{picture.height}, "
         f"{picture.layout.upper()}, in {picture.range.replace('..', ' to ')}"
     )
     return lines

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused
 
 _WEIGHTS = ("*.safetensors", "*.pt", "*.pth", "*.bin", "*.ckpt")
 

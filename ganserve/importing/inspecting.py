@@ -16,7 +16,7 @@ from ganserve.importing.surgery.feeds import Feeds
 from ganserve.importing.surgery.nodes import Signature, inputs_of, outputs_of
 from ganserve.importing.surgery.original import Original
 from ganserve.importing.surgery.picture import Picture, choose_output, find_picture
-from ganserve.importing.wishes import Fault, Refused, Wishes
+from ganserve.importing.surgery.wishes import Fault, Refused, Wishes
 from service.generator.classes import ClassNames
 from service.generator.contract import METADATA_KEY, Contract
 from service.generator.file import graph
@@ -49,7 +49,7 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
         wishes = replace(wishes, classes=known.classes)
     faults = list(foreign.faults)
     # Weights that are not there are not NaN.
-    faults += [] if foreign.faults else _graph_faults(foreign.model, wishes)
+    faults += [] if foreign.faults else _graph_faults(foreign, wishes)
     feeds, unknown = find_roles(inputs_of(foreign.model.graph), wishes)
     faults += unknown
     output = choose_output(outputs_of(foreign.model.graph), wishes)
@@ -65,7 +65,7 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
             if wishes.noise and randomness.random_nodes(foreign.model.graph):
                 feeds = _without_draws(foreign, feeds, wishes.noise, notes)
             # Draws that are asked about do not keep anything else from being seen.
-            original = Original(randomness.silenced(foreign.model), feeds, [output.name])
+            original = Original(randomness.silenced(foreign.model), foreign.weights, feeds, [output.name])
             raw = original.raw(*original.inputs(_LOOKED_AT))
         except Refused as refused:
             found += refused.faults
@@ -85,10 +85,10 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
     return Plan(foreign, feeds, picture, original, classes, notes)
 
 
-def _graph_faults(model: onnx.ModelProto, wishes: Wishes) -> list[Fault]:
-    simple = {node.output[0] for node in randomness.random_nodes(model.graph)}
+def _graph_faults(foreign: Foreign, wishes: Wishes) -> list[Fault]:
+    simple = {node.output[0] for node in randomness.random_nodes(foreign.model.graph)}
     alike: dict[tuple[str, str], list[graph.Fault]] = {}
-    for fault in graph.faults(model):
+    for fault in graph.faults(foreign.model, foreign.weights):
         mend = _MENDS[fault.kind]
         if fault.kind == "random" and fault.output in simple:
             if wishes.noise is not None:
@@ -109,7 +109,7 @@ def _without_draws(foreign: Foreign, feeds: Feeds, noise: str, notes: list[str])
         foreign.model = randomness.silenced(foreign.model)
         notes.append(f"{drawn} random operators give the mean of what they drew")
         return feeds
-    grown = randomness.become_inputs(foreign.model, feeds)
+    grown = randomness.become_inputs(foreign.model, foreign.weights, feeds)
     notes.append(
         f"what {drawn} random operators drew are the last {grown.z_dim - feeds.z_dim:,} numbers of z"
     )

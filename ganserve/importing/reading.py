@@ -1,16 +1,21 @@
-"""A foreign file -> a graph in one piece, of plain operators, in an opset that the service reads."""
+"""A foreign file -> a graph of plain operators, in an opset that the service reads, and its weights.
+
+Weights stay out of protobuf, which has no message of 2 GiB: of the graph, they are only the names.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
+from numpy.typing import NDArray
 from onnx import external_data_helper, inliner, version_converter
 
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.nodes import graphs_of
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator.contract import IR_VERSION, OPSET
+from service.generator.file.apart import take_out, taken_apart, was_taken
+from service.generator.file.reading import contents
 
-MOST_MIB = 1900
-"""What protobuf can hold in one file is 2 GiB."""
 _PLAIN = {"", "ai.onnx"}
 _TORCH = {".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".pkl"}
 _KERAS = {".h5", ".hdf5", ".keras", ".tflite", ".pb"}
@@ -18,9 +23,10 @@ _KERAS = {".h5", ".hdf5", ".keras", ".tflite", ".pb"}
 
 @dataclass
 class Foreign:
-    """model: as it was written, but in one piece. notes: what was done to it, for the card."""
+    """model: as it was written. weights: those that were taken out of it, wherever they lay. notes: what was done, for the card."""
 
     model: onnx.ModelProto
+    weights: dict[str, NDArray]
     notes: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -30,7 +36,7 @@ class Foreign:
 
 
 def read(path: Path) -> Foreign:
-    """Weights beside the file are folded in, functions are inlined.
+    """Functions are inlined.
 
     Raises Refused where it is no ONNX file at all; all else is among `faults`.
     """
@@ -42,15 +48,16 @@ def read(path: Path) -> Foreign:
         mend = f"python -m tf2onnx.convert --keras {path} --output {path.with_suffix('.onnx')} (pip install tf2onnx)"
         raise Refused([Fault(f"{path.name} is not ONNX.", mend)])
     try:
-        model = onnx.load_model_from_string(path.read_bytes())
+        apart = taken_apart(contents(path))
+        model = apart.model()
     except OSError as error:
         raise Refused([Fault(f"{path} can't be read: {error.strerror}.", "Is it the right path?")]) from error
     except Exception as error:  # protobuf raises its own DecodeError, and others on hostile input
         raise Refused([Fault(f"{path.name} is not an ONNX file: {error}.", "Give a .onnx file.")]) from error
     if not model.graph.output:
         raise Refused([Fault(f"{path.name} is not an ONNX file: it has no output.", "Give a .onnx file.")])
-    foreign = Foreign(model)
-    _fold_in(foreign, path)
+    foreign = Foreign(model, apart.weights)
+    _read_outside(foreign, path)
     _keep_plain_operators(foreign)
     return foreign
 
@@ -70,31 +77,36 @@ def converted(foreign: Foreign) -> onnx.ModelProto:
     return model
 
 
-def _fold_in(foreign: Foreign, path: Path) -> None:
-    model = foreign.model
-    outside = [one for one in _tensors(model) if one.data_location == onnx.TensorProto.EXTERNAL]
+def _read_outside(foreign: Foreign, path: Path) -> None:
+    """The weights that lie in other files."""
+    model, weights = foreign.model, foreign.weights
+    outside = [
+        one
+        for one in _tensors(model)
+        if one.data_location == onnx.TensorProto.EXTERNAL and not (was_taken(one) and one.name in weights)
+    ]
     if not outside:
         return
-    size, missing = 0, set()
-    for tensor in outside:
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        file = path.parent / entries.get("location", "")
-        if not file.is_file():
-            missing.add(str(file))
-        size += int(entries.get("length", 0)) or (file.stat().st_size if file.is_file() else 0)
-    if missing:
-        what = f"The weights lie in other files, and {', '.join(sorted(missing))} is not there."
+    places = [{entry.key: entry.value for entry in tensor.external_data} for tensor in outside]
+    files = {path.parent / place.get("location", "") for place in places}
+    if missing := sorted(str(file) for file in files if not file.is_file()):
+        what = f"The weights lie in other files, and {', '.join(missing)} is not there."
         foreign.faults.append(Fault(what, f"Put what the exporter wrote beside {path.name} there too."))
-    elif size > MOST_MIB * 2**20:
-        what = f"The weights have {size / 2**20:,.0f} MiB; one file holds up to {MOST_MIB:,}."
-        foreign.faults.append(Fault(what, "Export it in half precision."))
-    else:
-        try:
-            external_data_helper.load_external_data_for_model(model, str(path.parent))
-        except Exception as error:  # of a path that leads out of the folder, a short file, and more
-            foreign.faults.append(Fault(f"The weights can't be read: {error}.", "Copy the files again."))
-            return
-        foreign.notes.append(f"weights of {size / 2**20:.2f} MiB beside the file were folded in")
+        return
+    initializers = {id(one) for one in model.graph.initializer}
+    size = 0
+    try:
+        for tensor in outside:
+            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.ClearField("data_location")
+            tensor.ClearField("external_data")
+            size += len(tensor.raw_data)
+            if id(tensor) in initializers:
+                take_out(tensor, memoryview(tensor.raw_data), weights)
+    except Exception as error:  # of a path that leads out of the folder, a short file, and more
+        foreign.faults.append(Fault(f"The weights can't be read: {error}.", "Copy the files again."))
+        return
+    foreign.notes.append(f"weights of {size / 2**20:.2f} MiB lay beside the file")
 
 
 def _tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
@@ -123,6 +135,4 @@ def _keep_plain_operators(foreign: Foreign) -> None:
 
 
 def _nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    from ganserve.importing.surgery.nodes import graphs_of
-
     return [node for one in graphs_of(graph) for node in one.node]

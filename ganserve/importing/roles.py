@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ganserve.importing.surgery.feeds import Constant, Feeds, Label, Noise, Scalar
 from ganserve.importing.surgery.nodes import Signature
-from ganserve.importing.wishes import Fault, Wishes
+from ganserve.importing.surgery.wishes import Fault, Wishes
 from service.generator.contract import MOST_Z, SCHEMA_OF_ROLES
 
 _Z = re.compile(

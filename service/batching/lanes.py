@@ -126,7 +126,7 @@ class Lanes:
 
     def _go_on_here(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run what waits, where that is for the event loop to do."""
-        if self._scheduler.loop_is_lane and self._scheduler.has_work and not self._pass_is_due:
+        if not self._pass_is_due and self._scheduler.loop_is_lane and self._scheduler.has_work:
             self._pass_is_due = True
             loop.call_soon(self._run_here, loop)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil, inf
+from operator import attrgetter
 
 from service.batching.forward_pass import Line
 from service.batching.request_queue import Request
@@ -10,6 +11,8 @@ QUICK_SECONDS = 0.015  # a pass that takes no longer may hold up the event loop
 BACKLOG_PASSES = 2  # as large as the event loop's may be; where more wait, threads run them all
 LEAST_SHARE = 4  # images; fewer are not worth a second lane
 WAKING_SECONDS = 0.001  # a pass that takes less is over before another thread, woken for it, has begun
+
+_QUEUE = attrgetter("queue")  # without a generator: this is looked at some times for each request
 
 
 class Scheduler:
@@ -47,7 +50,7 @@ class Scheduler:
 
     @property
     def has_work(self) -> bool:
-        return any(line.queue for line in self._lines)
+        return any(map(_QUEUE, self._lines))
 
     def waiting(self) -> list[Line]:
         """The lines that have work."""

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from service.drawing.fields import Fraction, Label, ModelName, Scalars, Seed, Timeout, as_numbers
 from service.drawing.formats import Format, Quality
-from service.drawing.sampler import Draw, label_index
+from service.drawing.mixing import label_index
+from service.drawing.sampler import Draw
 from service.drawing.series import Series
 from service.errors import InvalidField
 from service.generator.contract import Contract

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.drawing.fields import Label, ModelName, Seed, Truncation
-from service.drawing.sampler import label_index, picture
+from service.drawing.mixing import label_index
+from service.drawing.sampler import picture
 from service.errors import GanserveError, InvalidField, QueueFull, QuotaExceeded, ServiceError
 from service.generator.latents import MAX_SEED
 from service.keys import Charge

@@ -24,6 +24,9 @@ ModelName = Annotated[str | None, Meta(description=MODEL)]
 FirstSeed = Annotated[Seed | None, Meta(description=SEED)]
 Truncation = Annotated[Fraction, Meta(description=TRUNCATION)]
 Scalars = Annotated[dict[str, float] | None, Meta(description=SCALARS)]
+ScalarsPerImage = Annotated[
+    dict[str, float | list[float]] | None, Meta(description=f"{SCALARS[:-1]}; a list has one per image.")
+]
 Timeout = Annotated[Seconds | None, Meta(description=TIMEOUT)]
 
 

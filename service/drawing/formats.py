@@ -1,8 +1,8 @@
 """What images leave as: names, media types, quality, what a client's Accept header likes best, and how large one may be."""
 
 import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
@@ -82,14 +82,13 @@ def check(format: str, quality: int | None, count: int, height: int, width: int,
 
 
 def picture(image: NDArray[np.uint8], format: str, quality: int | None = None) -> bytes:
-    """image: uint8 [C, H, W], C 1 or 3. Returns the file of a format that `check` passes."""
-    encode: Callable[[NDArray[np.uint8]], bytes] = {
-        "png": images.png,
-        "webp": images.webp,
-        "jpeg": partial(images.jpeg, quality=QUALITIES["jpeg"] if quality is None else quality),
-        "avif": partial(images.avif, quality=QUALITIES["avif"] if quality is None else quality),
-    }[format]
-    return encode(image)
+    """image: uint8 [C, H, W], C 1, 3 or 4. Returns the file of a format that `check` passes."""
+    if format == "png":
+        return images.png(image)
+    if format == "webp":
+        return images.webp(image)
+    lossy = images.jpeg if format == "jpeg" else images.avif
+    return lossy(image, QUALITIES[format] if quality is None else quality)
 
 
 @lru_cache

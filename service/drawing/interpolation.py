@@ -8,9 +8,11 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from service.drawing import mixing
 from service.drawing.fields import Label, ModelName, Scalars, Seed, Timeout, Truncation, as_numbers
 from service.drawing.formats import Quality, SeriesFormat
-from service.drawing.sampler import Draw, explicit_z, label_index
+from service.drawing.mixing import Weights
+from service.drawing.sampler import Draw, explicit_z
 from service.drawing.series import Series
 from service.errors import InvalidField
 from service.generator.contract import Contract
@@ -38,9 +40,9 @@ class InterpolationRequest(Struct, forbid_unknown_fields=True):
         Meta(description="The points, as rows of z_dim numbers, instead of seeds."),
     ] = None
     label: Annotated[
-        Label | list[Label] | None,
+        Label | Weights | list[Label | Weights] | None,
         Meta(
-            description="Class of all points, or a list of one a point: name in any case, slug or index. A generator takes whole classes only, so where two points differ the class changes half way between them. Absent: a seed's own class, seed mod K; for z, class 0. A list without seeds and z: the same z through these classes."
+            description="Class of all points, or a list of one a point: name in any case, slug or index, or weights of several. Where the model's card says `mixes_classes`, one class goes over into the next as z does; any other generator takes whole classes only, and where two points differ the class changes half way between them. Absent: a seed's own class, seed mod K; for z, class 0. A list without seeds and z: the same z through these classes."
         ),
     ] = None
     seed: Annotated[
@@ -103,7 +105,7 @@ def interpolate(request: InterpolationRequest, model: Model, max_images: int) ->
             "steps",
             f"{stretches} stretches of {request.steps} steps make {n} images; allowed are {max_images}.",
         )
-    label = _labels(request, points, contract)
+    classes = _classes(request, points, contract)
     seeds, z = _points(request, points, contract)
     t = np.arange(between) / between
     rows = [_BETWEEN[request.path](z[i], z[(i + 1) % points], t) for i in range(stretches)]
@@ -114,8 +116,17 @@ def interpolate(request: InterpolationRequest, model: Model, max_images: int) ->
     way = contract.truncated(np.concatenate(rows), request.truncation)
     if not np.isfinite(way).all():  # nearly opposite points of very different lengths
         raise InvalidField("z", "Between these points z is not finite in float32; path linear would be.")
-    way = contract.with_scalars(way, as_numbers(request.scalars))
-    draw = Draw(model, None, label and [label[a] if t < 0.5 else label[b] for a, b, t in stations], way)
+    label = weights = None
+    if classes is not None:
+        first, second, share = (np.array(column) for column in zip(*stations, strict=True))
+        if not contract.mixes_classes:
+            share = share >= 0.5
+        share = share[:, None]
+        weights = ((1 - share) * classes[first] + share * classes[second]).astype(np.float32)
+        label = mixing.heaviest(weights)
+    mixed = weights if contract.mixes_classes else None
+    way = contract.with_scalars(way, as_numbers(request.scalars), mixed)
+    draw = Draw(model, None, label, way, weights=mixed)
     return Series(draw, [seeds[a] if t == 0 or seeds[a] == seeds[b] else None for a, b, t in stations])
 
 
@@ -152,12 +163,12 @@ def _points(
     return [seed] * points, contract.drawn([seed]).repeat(points, axis=0)
 
 
-def _labels(request: InterpolationRequest, points: int, contract: Contract) -> list[int] | None:
-    """The class of each point: without a label a seed's own, and 0 for z."""
+def _classes(request: InterpolationRequest, points: int, contract: Contract) -> NDArray[np.float32] | None:
+    """Of each point, as weights float32 [points, K]: without a label a seed's own class, and class 0 for z."""
     if isinstance(request.label, list):
-        return [label_index(label, contract) for label in request.label]
+        return mixing.rows_of(request.label, contract)
     if request.label is not None:
-        return [label_index(request.label, contract)] * points
+        return mixing.rows_of([request.label] * points, contract)
     if contract.classes is None:
         return None
-    return [seed % contract.class_count for seed in request.seeds or [0] * points]
+    return mixing.rows_of([seed % contract.class_count for seed in request.seeds or [0] * points], contract)

@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.batching.request_queue import Request, Settle, Timing
-from service.drawing import formats
-from service.drawing.fields import SCALARS, FirstSeed, Label, ModelName, Timeout, Truncation
+from service.drawing import formats, mixing
+from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout, Truncation
 from service.drawing.formats import Format, Quality
+from service.drawing.mixing import Weights, label_index
 from service.errors import InvalidField
 from service.generator import images, provenance
 from service.generator.contract import Contract
+from service.generator.file.inputs import scalar_rows
 from service.generator.latents import MAX_SEED, Seeded, rows_of
 from service.registry.model import Model
 
 _UNBOUNDED = ("png", "npy", "json")
+Plain = Label | Sequence[Label] | None
 
 
 class SampleRequest(Struct, forbid_unknown_fields=True):
@@ -30,9 +33,9 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
 
     model: ModelName = None
     label: Annotated[
-        Label | list[Label] | None,
+        Label | Weights | list[Label | Weights] | None,
         Meta(
-            description="Class name in any case, its slug, or its index; or a list of n of them. Absent: image i has class (seed + i) mod K."
+            description="Class name in any case, its slug, or its index; an object of weights by class, where the model's card says `mixes_classes`; or a list of n of these. Absent: image i has class (seed + i) mod K."
         ),
     ] = None
     n: Annotated[
@@ -44,10 +47,7 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
         list[list[float]] | None, Meta(description="n rows of z_dim numbers, instead of a seed.")
     ] = None
     truncation: Truncation = 1.0
-    scalars: Annotated[
-        dict[str, float | list[float]] | None,
-        Meta(description=f"{SCALARS[:-1]}; a list has one per image."),
-    ] = None
+    scalars: ScalarsPerImage = None
     format: Annotated[
         Format | None,
         Meta(
@@ -65,7 +65,8 @@ class Draw(Struct):
     """What is drawn, with nothing left to decide.
 
     seeds: one an image, or None where z was given. label: n classes, or None for an unconditional model.
-    z: float32 [n, row_dim], as the generator takes it, or the seeds of it.
+    z: float32 [n, row_dim], as the generator takes it, or the seeds of it. weights: float32 [n, K], where images are of
+    several classes; label has the heaviest then.
     """
 
     model: Model
@@ -73,6 +74,14 @@ class Draw(Struct):
     label: list[int] | None
     z: NDArray[np.float32] | Seeded
     timing: Timing = msgspec.field(default_factory=Timing)
+    weights: NDArray[np.float32] | None = None
+
+    def class_of(self, i: int) -> str | dict[str, float] | None:
+        """Of image i, as a request has it."""
+        classes = self.model.contract.classes
+        if classes is None or self.label is None:
+            return None
+        return classes[self.label[i]] if self.weights is None else mixing.named(self.weights[i], classes)
 
 
 class Encoding(Struct, frozen=True):
@@ -84,7 +93,9 @@ class Encoding(Struct, frozen=True):
 
 
 class JsonImage(Struct, omit_defaults=True):
-    label: str | None
+    """label: weights where it is of several classes."""
+
+    label: str | dict[str, float] | None
     seed: int | None
     image: bytes
     z: list[float] | None = None
@@ -101,6 +112,10 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
     contract = model.contract
     model.require_truncation(request.truncation)
     n = _count(request, max_images)
+    asked, weights = request.label, None
+    if isinstance(asked, (dict, list)) and mixing.is_mixed(asked):
+        each = asked if isinstance(asked, list) else [cast(Weights, asked)] * n
+        weights = mixing.rows_of(each, contract)
     if request.z is None:
         first = secrets.randbits(32) if request.seed is None else request.seed
         if first + n - 1 > MAX_SEED:
@@ -108,12 +123,14 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
         if request.seed is None:
             first = min(first, 2**32 - n)
         seeds = range(first, first + n)
-        z = contract.seeded(seeds, request.truncation, request.scalars)
+        z = contract.seeded(seeds, request.truncation, request.scalars, weights)
     else:
         seeds, first = None, 0
         z = contract.truncated(explicit_z(request.z, contract), request.truncation)
-        z = contract.with_scalars(z, request.scalars)
-    return Draw(model, seeds, _labels(request.label, n, first, contract), z)
+        z = contract.with_scalars(z, request.scalars, weights)
+    if weights is not None:
+        return Draw(model, seeds, mixing.heaviest(weights), z, weights=weights)
+    return Draw(model, seeds, _labels(asked, n, first, contract), z)  # pyright: ignore[reportArgumentType]
 
 
 def encoding_of(request: SampleRequest, draw: Draw, accepted: str | None) -> Encoding:
@@ -139,26 +156,6 @@ def begin(draw: Draw, encoding: Encoding, deadline: float, settle: Settle) -> Re
     return model.batcher.enqueue(
         model.line, draw.z, draw.label, deadline, finish, settle, draw.timing, effort
     )
-
-
-def label_index(label: Label, contract: Contract) -> int:
-    """The class of a name (any case), a slug or an index. Raises InvalidField, listing the classes."""
-    if contract.classes is None:
-        raise InvalidField("label", "This model is unconditional: it takes no label.")
-    if isinstance(label, str):
-        index = contract.label_of(label)
-        if index is None and label.isascii() and label.isdigit() and len(label) < 10:
-            index = int(label)
-    else:
-        index = label
-    if index is None or not 0 <= index < contract.class_count:
-        shown = ", ".join(contract.classes[:50]) + (", ..." if contract.class_count > 50 else "")
-        raise InvalidField(
-            "label",
-            f"'{str(label)[:64]}' is no class of this model; allowed are the indexes 0 to "
-            f"{contract.class_count - 1} and the names {shown}.",
-        )
-    return index
 
 
 def _count(request: SampleRequest, max_images: int) -> int:
@@ -194,9 +191,7 @@ def explicit_z(rows: list[list[float]], contract: Contract) -> NDArray[np.float3
     return z
 
 
-def _labels(
-    label: Label | Sequence[Label] | None, n: int, first_seed: int, contract: Contract
-) -> list[int] | None:
+def _labels(label: Plain, n: int, first_seed: int, contract: Contract) -> list[int] | None:
     if label is None:
         if contract.classes is None:
             return None
@@ -221,7 +216,17 @@ def _encode(draw: Draw, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
         return _encode_json(draw, pixels, encoding.include_z)
     image = pixels[0] if len(pixels) == 1 else images.grid(pixels)
     truncation = draw.z.truncation if isinstance(draw.z, Seeded) else 1.0
-    return picture(draw.model, encoding.format, image, draw.seeds, draw.label, truncation, encoding.quality)
+    seeds, label = (draw.seeds, draw.label) if _is_of_seeds(draw) else (None, None)
+    return picture(draw.model, encoding.format, image, seeds, label, truncation, encoding.quality)
+
+
+def _is_of_seeds(draw: Draw) -> bool:
+    """Whether seeds and labels alone say what was drawn: XMP has neither scalars nor weights of classes."""
+    chosen = draw.z.scalars if isinstance(draw.z, Seeded) else None
+    if draw.weights is not None or chosen is None:
+        return draw.weights is None
+    usual = scalar_rows(draw.model.contract.declared, None, 1)
+    return usual is None or bool((chosen == usual).all())
 
 
 def picture(
@@ -243,16 +248,17 @@ def picture(
 def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> bytes:
     contract = draw.model.contract
     z = rows_of([draw.z]) if include_z else None
+    is_told = _is_of_seeds(draw)
     reply: list[Any] = [
         JsonImage(
-            label=None if draw.label is None or contract.classes is None else contract.classes[draw.label[i]],
+            label=draw.class_of(i),
             seed=None if draw.seeds is None else draw.seeds[i],
             image=picture(
                 draw.model,
                 "png",
                 pixels[i],
-                None if draw.seeds is None else draw.seeds[i : i + 1],
-                None if draw.label is None else draw.label[i : i + 1],
+                draw.seeds[i : i + 1] if is_told and draw.seeds is not None else None,
+                draw.label[i : i + 1] if is_told and draw.label is not None else None,
                 draw.z.truncation if isinstance(draw.z, Seeded) else 1.0,
             ),
             z=None if z is None else z[i, : contract.z_dim].tolist(),

@@ -60,12 +60,11 @@ def _encode(
 
 def _encode_json(series: Series, pixels: NDArray[np.uint8]) -> bytes:
     """Each image with its z, so that it can be asked for again."""
-    model, label = series.draw.model, series.draw.label
-    z, classes = series.draw.z, model.contract.classes
+    model, z = series.draw.model, series.draw.z
     assert isinstance(z, np.ndarray)
     reply = [
         JsonImage(
-            label=None if label is None or classes is None else classes[label[i]],
+            label=series.draw.class_of(i),
             seed=series.seeds[i],
             image=images.png(pixels[i]),
             z=z[i, : model.contract.z_dim].tolist(),

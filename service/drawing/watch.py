@@ -162,5 +162,8 @@ def _window(model: Model) -> Window | None:
 def _joined(parts: list[Seen], most: int) -> Seen:
     """The last `most` images of them."""
     labels = [part.labels for part in parts if part.labels is not None]
-    features, found = (np.concatenate([part[i] for part in parts])[-most:] for i in (0, 1))
-    return Seen(features, found, np.concatenate(labels)[-most:] if labels else None)
+    return Seen(
+        np.concatenate([part.features for part in parts])[-most:],
+        np.concatenate([part.found for part in parts])[-most:],
+        np.concatenate(labels)[-most:] if labels else None,
+    )

@@ -1,26 +1,28 @@
 """The contract: one ONNX file that describes itself.
 
 Schema 1: inputs `z` float32 [N, z_dim] and, in a conditional generator, `label` int64 [N]; output `image`
-uint8 [N, C, H, W]; N free. Schema 2: inputs by role (inputs.py), N free or one number, weights in the file or beside it.
+uint8 [N, C, H, W]; N free. Schema 2: inputs by role (inputs.py), C also 4 (RGBA), N free or one number,
+weights in the file or beside it.
 `metadata_props["ganserve"]` holds one JSON document, `Contract`.
 The reader judges files that it did not write, so the schema lives here, and export imports it.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import onnx
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from service.errors import ContractError
 from service.generator.document import Contract
 from service.generator.document import GoldenSample as GoldenSample
 from service.generator.document import ImageShape as ImageShape
 from service.generator.file import graph
-from service.generator.file.apart import taken_apart, was_taken
+from service.generator.file.apart import put_together, taken_apart, was_taken
 from service.generator.file.inputs import ROLES, faults
 
 METADATA_KEY = "ganserve"
@@ -101,11 +103,16 @@ def files_beside(file: bytes) -> list[str]:
         return []
 
 
-def write(model: onnx.ModelProto, contract: Contract) -> bytes:
-    """The ONNX file of `model` with `contract` as its metadata, parsed back before it is returned."""
+def write(model: onnx.ModelProto, contract: Contract, weights: Mapping[str, NDArray] | None = None) -> bytes:
+    """The ONNX file of `model` with `contract` as its metadata, parsed back before it is returned.
+
+    weights: those that were taken out of the model (file/apart.py).
+    """
     document = msgspec.json.encode(contract).decode()
     onnx.helper.set_model_props(model, {METADATA_KEY: document})
     file = model.SerializeToString()
+    if weights:
+        file = put_together(file, weights)
     parse(file)
     return file
 
@@ -128,10 +135,14 @@ def _metadata(model: onnx.ModelProto) -> Contract:
         )
     if contract.schema == SCHEMA and (contract.inputs or contract.batch or contract.weights):
         raise ContractError("inputs, batch and weights are of schema 2")
-    if wrong := faults(contract.declared, contract.z_dim, contract.classes is not None):
+    if wrong := faults(
+        contract.declared, contract.z_dim, None if contract.classes is None else contract.class_count
+    ):
         raise ContractError(f"metadata '{METADATA_KEY}': {'; '.join(wrong)}")
     if contract.image.channels == 2:
-        raise ContractError("image.channels is 2: allowed are 1 (grey) and 3 (RGB)")
+        raise ContractError("image.channels is 2: allowed are 1 (grey), 3 (RGB) and 4 (RGBA)")
+    if contract.schema == SCHEMA and contract.image.channels == 4:
+        raise ContractError("image.channels is 4: RGBA is of schema 2")
     classes = contract.classes
     if classes is not None:
         if not classes:

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from service.generator.classes import ClassNames, folded
 from service.generator.file.folded import Weights
-from service.generator.file.inputs import Input, plain, scalar_rows, scalars_of, space_of
+from service.generator.file.inputs import Input, plain, rows_behind, scalars_of, space_of, weights_of
 from service.generator.latents import Seeded, Space, latents, truncate
 
 COUNTED_PIXELS = 2**15
 
 
 class ImageShape(Struct, frozen=True):
-    """Shape of one image: channels (1 grey, 3 RGB), height and width in pixels."""
+    """Shape of one image: channels (1 grey, 3 RGB, 4 RGBA, in schema 2), height and width in pixels."""
 
-    channels: Annotated[int, Meta(ge=1, le=3)]
+    channels: Annotated[int, Meta(ge=1, le=4)]
     height: Annotated[int, Meta(ge=1, le=4096)]
     width: Annotated[int, Meta(ge=1, le=4096)]
 
@@ -80,8 +80,13 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
 
     @cached_property
     def row_dim(self) -> int:
-        """Numbers of an image's row: z_dim, and a scalar each."""
-        return self.z_dim + len(scalars_of(self.declared))
+        """Numbers of an image's row: z_dim, a scalar each, and a weight for each class where the file takes them."""
+        return self.z_dim + len(scalars_of(self.declared)) + weights_of(self.declared)
+
+    @cached_property
+    def mixes_classes(self) -> bool:
+        """Whether an image may be of several classes at once."""
+        return weights_of(self.declared) > 0
 
     def drawn(self, seeds: Sequence[int]) -> NDArray[np.float32]:
         """z of these seeds, float32 [N, z_dim]."""
@@ -92,26 +97,36 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         return self.with_scalars(self.drawn(seeds), None)
 
     def seeded(
-        self, seeds: Sequence[int], truncation: float, scalars: dict[str, float | list[float]] | None
+        self,
+        seeds: Sequence[int],
+        truncation: float,
+        scalars: dict[str, float | list[float]] | None,
+        weights: NDArray[np.float32] | None = None,
     ) -> Seeded:
-        """Rows that are not computed yet. Raises InvalidField for scalars that there are not, or out of range."""
+        """Rows that are not computed yet. weights: float32 [N, K], of classes, where the file takes them.
+
+        Raises InvalidField for scalars that there are not, or out of range.
+        """
         if self.space is None and not scalars:
             return Seeded(seeds, self.z_dim, truncation)
-        rows = scalar_rows(self.declared, scalars, len(seeds))
+        rows = rows_behind(self.declared, scalars, len(seeds), weights)
         return Seeded(seeds, self.z_dim, truncation, self.space, rows)
 
     def with_scalars(
-        self, z: NDArray[np.float32], scalars: dict[str, float | list[float]] | None
+        self,
+        z: NDArray[np.float32],
+        scalars: dict[str, float | list[float]] | None,
+        weights: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        """z: float32 [N, z_dim]. Returns the rows, float32 [N, row_dim]. Raises InvalidField."""
-        rows = scalar_rows(self.declared, scalars, len(z))
+        """z: float32 [N, z_dim]; weights: as above. Returns the rows, float32 [N, row_dim]. Raises InvalidField."""
+        rows = rows_behind(self.declared, scalars, len(z), weights)
         return z if rows is None else np.concatenate([z, rows], axis=1)
 
     def truncated(self, z: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:
         """z, or rows, with what truncation scales scaled by it."""
         return truncate(z, truncation) if self.space is None else self.space.truncated(z, truncation)
 
-    @property
+    @cached_property
     def class_count(self) -> int:
         """K; 0 for an unconditional generator."""
         return len(self.classes or ())

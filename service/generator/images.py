@@ -15,7 +15,7 @@ _PACKET_BYTES = 1100  # of pixels; the heads of PNG, HTTP and TCP fill up the us
 
 
 def png(image: NDArray[np.uint8]) -> bytes:
-    """image: uint8 [C, H, W], C 1 (grey) or 3 (RGB). Returns a PNG.
+    """image: uint8 [C, H, W], C 1 (grey), 3 (RGB) or 4 (RGBA). Returns a PNG.
 
     Written here because it is on the way of every sample: Pillow takes more than twice as long for 28x28.
     An image that fits one network packet as it is is stored: deflating it would save no packet, and
@@ -38,16 +38,20 @@ def png(image: NDArray[np.uint8]) -> bytes:
 
 
 def webp(image: NDArray[np.uint8]) -> bytes:
-    """image: uint8 [C, H, W], C 1 or 3. Returns a lossless WebP (RGB: the format has no grey)."""
+    """image: uint8 [C, H, W], C 1, 3 or 4. Returns a lossless WebP (RGB or RGBA: the format has no grey)."""
     buffer = io.BytesIO()
-    _pillow(image).save(buffer, "WEBP", lossless=True, method=0)
+    # Exact: also colours that nobody sees stay.
+    _pillow(image).save(buffer, "WEBP", lossless=True, method=0, exact=image.shape[0] == 4)
     return buffer.getvalue()
 
 
 def jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
-    """image: uint8 [C, H, W], C 1 or 3; quality: 0 to 100, as libjpeg has it. Returns a JPEG of full colour resolution."""
+    """image: uint8 [C, H, W], C 1, 3, or 4, which is laid on white; quality: 0 to 100, as libjpeg has it.
+
+    Returns a JPEG of full colour resolution.
+    """
     buffer = io.BytesIO()
-    _pillow(image).save(buffer, "JPEG", quality=quality, subsampling=0)
+    _pillow(without_alpha(image)).save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
 
 
@@ -58,7 +62,7 @@ def has_avif() -> bool:
 
 
 def avif(image: NDArray[np.uint8], quality: int) -> bytes:
-    """image: uint8 [C, H, W], C 1 or 3; quality: 0 to 100, as libavif has it. Returns an AVIF of full colour resolution.
+    """image: uint8 [C, H, W], C 1, 3 or 4; quality: 0 to 100, as libavif has it. Returns an AVIF of full colour resolution.
 
     At its highest speed, and on one thread: 34 ms for a photograph of 512x512, where the default took 261 and was 7 %
     smaller.
@@ -104,11 +108,11 @@ def strip(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def gif(images: NDArray[np.uint8], frame_milliseconds: int) -> bytes:
     """The images one after another, over and over, as an animated GIF.
 
-    Grey keeps every level; RGB gets the 256 colours that suit each frame best. A frame like the one before it
+    Grey keeps every level; RGB gets the 256 colours that suit each frame best, RGBA laid on white. A frame like the one before it
     is not written: that one stays for longer.
     images: uint8 [N, C, H, W], N >= 1. frame_milliseconds: rounded to GIF's hundredths of a second.
     """
-    first, *rest = [_pillow(image) for image in images]
+    first, *rest = [_pillow(without_alpha(image)) for image in images]
     buffer = io.BytesIO()
     duration = 10 * round(frame_milliseconds / 10)
     first.save(buffer, "GIF", save_all=True, append_images=rest, duration=duration, loop=0)
@@ -118,7 +122,7 @@ def gif(images: NDArray[np.uint8], frame_milliseconds: int) -> bytes:
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """The image in another size: by nearest neighbour where both sides grow by whole factors, else by Lanczos (a = 3).
 
-    image: uint8 [C, H, W], C 1 or 3; height, width >= 1. Returns uint8 [C, height, width].
+    image: uint8 [C, H, W], C 1, 3 or 4; height, width >= 1. Returns uint8 [C, height, width].
     """
     _, old_height, old_width = image.shape
     if height % old_height == 0 and width % old_width == 0:
@@ -128,13 +132,21 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 
 
 def decode(file: bytes) -> NDArray[np.uint8]:
-    """A PNG of one grey or RGB image -> uint8 [C, H, W]. Raises ContractError for anything else."""
+    """A PNG of one grey, RGB or RGBA image -> uint8 [C, H, W]. Raises ContractError for anything else."""
     try:
         with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
-            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+            pixels = np.asarray(image if image.mode in ("L", "RGBA") else image.convert("RGB"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ContractError(f"a golden sample is not a PNG: {error}") from error
     return np.atleast_3d(pixels).transpose(2, 0, 1)
+
+
+def without_alpha(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """image: uint8 [C, H, W]. RGBA is laid on white, and is RGB then; what has no alpha is as it was."""
+    if len(image) != 4:
+        return image
+    colour, alpha = image[:3].astype(np.uint32), image[3:].astype(np.uint32)
+    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def _pillow(image: NDArray[np.uint8]) -> Image.Image:
@@ -145,7 +157,7 @@ def _pillow(image: NDArray[np.uint8]) -> Image.Image:
 
 @lru_cache
 def _png_head(channels: int, height: int, width: int) -> bytes:
-    colour_type = 0 if channels == 1 else 2
+    colour_type = {1: 0, 3: 2, 4: 6}[channels]
     size = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", size)
 

@@ -93,7 +93,10 @@ class Part(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What an image's row of numbers holds, where that is more than a standard normal z: z in parts, and then scalars."""
+    """What an image's row of numbers holds, where that is more than a standard normal z: z in parts, and then scalars.
+
+    scalars: how many numbers come behind z, weights of classes included.
+    """
 
     parts: tuple[Part, ...]
     scalars: int

@@ -33,10 +33,16 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
-def listening_hosts() -> list[str]:
-    """The IP addresses that this process listens on."""
+def listening() -> list[tuple[str, int]]:
+    """The IP addresses and ports that this process listens on."""
     connections = psutil.Process().net_connections("inet")
-    return sorted({one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN})
+    return sorted({(one.laddr.ip, one.laddr.port) for one in connections if one.status == psutil.CONN_LISTEN})
+
+
+def urls(https: bool, other_port: int) -> list[str]:
+    """Where this process answers HTTP. other_port: where it listens for something else."""
+    hosts = [(f"[{ip}]" if ":" in ip else ip, port) for ip, port in listening() if port != other_port]
+    return [f"http{'s' * https}://{host}:{port}" for host, port in hosts]
 
 
 def is_taken(port: int) -> bool:

@@ -122,11 +122,15 @@ class Model:
 
     @property
     def contract(self) -> Contract:
-        return self.loaded.contract
+        if self._loaded is None:
+            raise self._not_ready()
+        return self._loaded.contract
 
     @property
     def engine(self) -> Engine:
-        return self.loaded.engine
+        if self._loaded is None:
+            raise self._not_ready()
+        return self._loaded.engine
 
     @property
     def batcher(self) -> Batcher:

@@ -84,14 +84,17 @@ class Models(Mapping[str, Model]):
                 ),
             )
         model.serve(self.batcher)
-        unchecked = model.loaded.unchecked
+        unchecked, contract = model.loaded.unchecked, model.contract
+        image = contract.image
         log.info(
-            "model %s@%s ready in %.2f s; %s; %s; %s%s",
+            "model %s@%s ready in %.2f s: %s, %dx%dx%d, %.1f MB; %s; %s; %s%s",
             model.name,
             model.version,
             model.load_seconds,
+            "no classes" if contract.classes is None else f"{contract.class_count} classes",
+            *(image.height, image.width, image.channels, model.file_bytes / 1e6),
             "its card names this file" if model.verified else "unverified, no card names its SHA-256",
-            model.loaded.engine.reason,
+            model.loaded.engine.reason.rstrip("."),
             model.loaded.findings,
             f"; not checked: {unchecked}" if unchecked else "",
             extra={"event": "model_ready", "model": model.name, "version": model.version},

@@ -29,10 +29,8 @@ from service.web.http.asgi import (
     Send,
     Streamed,
     header,
-    send_events,
     send_reply,
     send_streamed,
-    unless_client_goes,
 )
 from service.web.http.spans import Spans
 from service.web.routes import STATIC, find, scope_of
@@ -112,12 +110,13 @@ class Front:
             call = self.call(scope, receive, begun, charge)
             reply = await row.handler(call, **parameters)
             code, media_type = reply.status, reply.media_type
-            if isinstance(reply, Streamed):
-                await unless_client_goes(receive, send_streamed(send, reply, id))
-            elif reply.events is not None and scope["method"] != "HEAD":
+            if isinstance(reply, Streamed) and scope["method"] == "HEAD":
+                await send_reply(send, Reply(code, media_type, headers=reply.headers), id)
+            elif isinstance(reply, Streamed):
                 before = time.monotonic() - begun
-                await send_events(send, receive, reply, id, lambda: self.draining)
-                begun = time.monotonic() - before  # how long somebody looks says nothing of the service
+                await send_streamed(send, receive, reply, id)
+                if reply.endless:  # how long somebody looks says nothing of the service
+                    begun = time.monotonic() - before
             else:
                 reply = await compression.encoded(scope, reply)
                 code = reply.status

@@ -4,8 +4,8 @@ from benchmarks.__main__ import MODELS, select
 from benchmarks.environments import PEERS
 from benchmarks.models import MODELS as DESCRIBED
 from benchmarks.servers import ONNXRUNTIME, ROOT, SERVERS, environment
+from service.environment import from_environment
 from service.machine.hardware import default_workers
-from service.settings import from_environment
 
 
 def test_every_peer_has_its_requirements_and_its_program():

@@ -1,5 +1,7 @@
 import pytest
+from click.testing import CliRunner, Result
 
+from ganserve.__main__ import main
 from tests import generators
 from tests.generators import Tiny
 from tests.system.serving import serving
@@ -28,3 +30,17 @@ def server(tmp_path_factory):
 def no_settings_of_the_caller(monkeypatch):
     for name in ("GANSERVE_URL", "GANSERVE_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def run(server, tmp_path, monkeypatch):
+    """The command line in an empty folder, of the server unless told otherwise."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object, code: int = 0, url: str = server.url) -> Result:
+        result = CliRunner().invoke(main, [str(word) for word in words], env={"GANSERVE_URL": url})
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.output
+        return result
+
+    return run

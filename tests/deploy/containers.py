@@ -1,5 +1,6 @@
 """Real containers of the image, where podman can start them: with what compose.yaml allows them, and no more."""
 
+import hashlib
 import json
 import os
 import re
@@ -7,16 +8,15 @@ import resource
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
 from tests.deploy import images
-from tests.needs import needs, program
+from tests.needs import allowed, needs, program
 from tests.system.serving import ROOT, free_port
 from tests.waiting import wait_until
 
@@ -66,15 +66,13 @@ class Podman:
 
 
 def podman(folder: Path) -> Podman:
-    """Skips, with the reason, where nobody may start a container."""
-    if os.getuid() != 0:
-        pytest.skip("containers are started by root here, as .ci/run is in CI")
+    """Skips on a laptop where nobody may start a container, with the reason."""
+    allowed(os.getuid() == 0, "containers are started by root here, as .ci/run is in CI")
     program("runc", "runc")
     needs(Path("/usr/lib/podman/netavark").exists(), "netavark")
     engine = Podman(folder)
     tried = engine.run("run", "--rm", "--network", "none", _base(engine, folder), "true", seconds=300)
-    if tried.returncode != 0:
-        pytest.skip(f"no container can be started here: {tried.stderr.strip()[-300:]}")
+    allowed(tried.returncode == 0, f"no container can be started here: {tried.stderr.strip()[-300:]}")
     return engine
 
 
@@ -108,27 +106,49 @@ def _make_stand_in(engine: Podman, folder: Path) -> None:
     engine.check("import", "--change", f"ENV SSL_CERT_FILE={PACKAGES[0]}", archive, STAND_IN, seconds=300)
 
 
-def build(engine: Podman, folder: Path) -> None:
+def build(engine: Podman, folder: Path, tag: str = IMAGE) -> None:
     """The image, by the repository's own bentofile and Dockerfile. Podman keeps its layers for the next time."""
     context = images.containerize(folder, images.build(folder, images.BENTOFILES["cpu"]))
     dockerfile = context / "env/docker/Dockerfile"
     text, found = re.subn(images.PINNED, _base(engine, folder), dockerfile.read_text())
     assert found
     dockerfile.write_text(text)
-    options = ("--format", "docker", "--network", "host", "--tag", IMAGE, "--file", dockerfile)
+    options = ("--format", "docker", "--network", "host", "--tag", tag, "--file", dockerfile)
     engine.check("build", *options, context, seconds=900)
 
 
-def as_composed(**limits: object) -> list[str]:
-    """Options of `podman run`: what compose.yaml gives a replica. limits: others in their place."""
+def contents(engine: Podman, image: str, folder: str) -> dict[str, tuple[int, int, int, str]]:
+    """Mode, owner, group, and what it holds (its SHA-256) or where it leads, of all that the image has in that folder."""
+    root = Path(engine.check("image", "mount", image)) / folder
+    try:
+        return {
+            str(path.relative_to(root)): (status.st_mode, status.st_uid, status.st_gid, _held(path))
+            for path in root.rglob("*")
+            for status in [path.lstat()]
+        }
+    finally:
+        engine.check("image", "unmount", image)
+
+
+def _held(path: Path) -> str:
+    if path.is_symlink():
+        return str(path.readlink())
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def as_composed(tmp: Sequence[str] | None = None, **limits: object) -> list[str]:
+    """Options of `podman run`: what compose.yaml gives a replica. tmp, limits: others in the place of its tmpfs and limits."""
     service = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]["ganserve"]
     given = {"memory": service["deploy"]["resources"]["limits"]["memory"], "cpus": 2} | limits
+    tmpfs = service["tmpfs"] if tmp is None else tmp
     assert service["read_only"]
     return [
         "--read-only",
+        # Podman's own over /tmp, /run and /var/tmp, which Docker has not.
+        "--read-only-tmpfs=false",
         *(f"--cap-drop={one}" for one in service["cap_drop"]),
         *(f"--security-opt={one.removesuffix(':true')}" for one in service["security_opt"]),
-        *(f"--tmpfs={one}" for one in service["tmpfs"]),
+        *(f"--tmpfs={one}" for one in tmpfs),
         *(f"--{name}={value}" for name, value in given.items()),
     ]
 
@@ -142,8 +162,8 @@ class Container:
         published = ("--detach", "--no-healthcheck", f"--publish=127.0.0.1:{self.port}:3000")
         self.name = engine.check("run", *published, *options, IMAGE)
 
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=30)
+    def get(self, path: str, seconds: float = 30) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=seconds)
 
     def post(self, path: str, **fields: Any) -> httpx.Response:
         return httpx.post(f"http://127.0.0.1:{self.port}{path}", json=fields, trust_env=False, timeout=60)
@@ -163,9 +183,16 @@ class Container:
         return time.monotonic() - begun
 
 
+def running(
+    engine: Podman, *options: str, tmp: Sequence[str] | None = None, **limits: object
+) -> AbstractContextManager[Container]:
+    """As Compose starts it, with more options, and others in the place of its tmpfs and limits."""
+    return started(engine, [*as_composed(tmp, **limits), *options])
+
+
 @contextmanager
-def running(engine: Podman, *options: str, **limits: object) -> Iterator[Container]:
-    one = Container(engine, [*as_composed(**limits), *options])
+def started(engine: Podman, options: Sequence[str]) -> Iterator[Container]:
+    one = Container(engine, options)
     try:
         yield one
     finally:
@@ -173,7 +200,9 @@ def running(engine: Podman, *options: str, **limits: object) -> Iterator[Contain
 
 
 @contextmanager
-def ready(engine: Podman, *options: str, **limits: object) -> Iterator[Container]:
-    with running(engine, *options, **limits) as one:
+def ready(
+    engine: Podman, *options: str, tmp: Sequence[str] | None = None, **limits: object
+) -> Iterator[Container]:
+    with running(engine, *options, tmp=tmp, **limits) as one:
         wait_until(one.is_ready, seconds=300)
         yield one

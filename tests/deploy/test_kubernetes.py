@@ -1,6 +1,5 @@
 """deploy/kubernetes, against Kubernetes' own schemas, and whether its parts fit each other and the service."""
 
-import shutil
 import subprocess
 from typing import Any
 
@@ -8,8 +7,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service.settings import from_environment, unknown_names
+from service.environment import from_environment, unknown_names
 from service.web.routes import ROUTES
+from tests.needs import program
 from tests.system.serving import ROOT
 
 FOLDER = ROOT / "deploy/kubernetes"
@@ -30,11 +30,12 @@ PREDICTOR = read("kserve/inferenceservice.yaml")["spec"]["predictor"]
 
 def rendered(folder: str) -> list[dict[str, Any]]:
     """What `kubectl apply -k` would send."""
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("kubectl is not installed")
     done = subprocess.run(
-        [kubectl, "kustomize", FOLDER / folder], capture_output=True, text=True, timeout=60, check=True
+        [program("kubectl", "kubectl"), "kustomize", FOLDER / folder],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     return list(yaml.safe_load_all(done.stdout))
 

@@ -57,14 +57,18 @@ def upsampling_weights(channels: int) -> dict[str, NDArray]:
 
 
 def dcgan(
-    batch: int | str = "batch_size", opset: int = 11, sides: Sequence[int | str] = (16, 16)
+    batch: int | str = "batch_size", opset: int = 11, sides: Sequence[int | str] = (16, 16), channels: int = 3
 ) -> onnx.ModelProto:
     """As PyTorch's example has it: z of [N, 100, 1, 1]."""
     nodes = [("first", "", ("ConvTranspose", ["input", "w0"], {})), ("first_", "", ("Relu", ["first"], {}))]
-    tensors = {"w0": weights(100, 8, 4, 4), **upsampling_weights(3)}
-    output = ("image", T.FLOAT, [batch, 3, *sides])
+    tensors = {"w0": weights(100, 8, 4, 4), **upsampling_weights(channels)}
+    output = ("image", T.FLOAT, [batch, channels, *sides])
     return model(
-        {"input": (T.FLOAT, [batch, 100, 1, 1])}, [*nodes, *upsampling("first_", 3)], output, tensors, opset
+        {"input": (T.FLOAT, [batch, 100, 1, 1])},
+        [*nodes, *upsampling("first_", channels)],
+        output,
+        tensors,
+        opset,
     )
 
 
@@ -166,9 +170,9 @@ def keras() -> onnx.ModelProto:
     return model(inputs, nodes, ("conv2d", T.FLOAT, ["unk__1", 16, 16, 1]), tensors)
 
 
-def as_uint8() -> onnx.ModelProto:
+def as_uint8(channels: int = 3) -> onnx.ModelProto:
     """Whole levels, as pixels."""
-    one = dcgan()
+    one = dcgan(channels=channels)
     tail = [
         ("Add", ["image", "one"], {}),
         ("Mul", ["grown", "half"], {}),
@@ -184,7 +188,7 @@ def as_uint8() -> onnx.ModelProto:
         for name, value in (("one", 1), ("half", 127.5))
     )
     del one.graph.output[:]
-    one.graph.output.append(h.make_tensor_value_info("bytes", T.UINT8, ["N", 16, 16, 3]))
+    one.graph.output.append(h.make_tensor_value_info("bytes", T.UINT8, ["N", 16, 16, channels]))
     return one
 
 

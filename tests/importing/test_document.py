@@ -80,10 +80,10 @@ def test_the_readme_has_the_three_commands_that_are_run_here():
 
 def test_what_the_document_says_of_options_is_true():
     from ganserve.importing.command import import_command
-    from ganserve.importing.reading import MOST_MIB
+    from ganserve.importing.folder import MOST_INSIDE_MIB
     from service.generator.contract import OPSET
 
     known = {name for option in import_command.params for name in option.opts}
     assert set(re.findall(r"`(--[a-z]+)", TEXT)) - {"--keras"} <= known
-    assert f"up to {MOST_MIB:,} MiB" in TEXT
+    assert f"beyond {MOST_INSIDE_MIB:,} MiB" in TEXT
     assert f"opsets before {OPSET}" in TEXT

@@ -12,7 +12,6 @@ import onnxruntime as ort
 import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
-from PIL import Image
 
 from ganserve.importing.command import import_command
 from service.generator import golden, loading
@@ -81,17 +80,6 @@ def _dcgan(model: onnx.ModelProto, batch: int | None = None) -> NDArray[np.uint8
 
 def _one_hot(count: int) -> NDArray[np.float32]:
     return np.eye(count, dtype=np.float32)[np.array(SEEDS) % count]
-
-
-def _on_white(images: NDArray) -> NDArray[np.uint8]:
-    """images: [N, 4, H, W] in -1 to 1, alpha last, as Pillow lays them on white."""
-    pixels = levels(images).transpose(0, 2, 3, 1)
-    white = Image.new("RGBA", pixels.shape[2:0:-1], "white")
-    flat = [
-        Image.alpha_composite(white, Image.fromarray(np.ascontiguousarray(one))).convert("RGB")
-        for one in pixels
-    ]
-    return np.stack([np.asarray(one) for one in flat]).transpose(0, 3, 1, 2)
 
 
 def _open_inputs() -> onnx.ModelProto:
@@ -167,7 +155,12 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], Callable[[onnx.ModelProto]
     ),
     "RGBA, rows of no labels, and a second output": (
         foreign.stylegan,
-        lambda model: _on_white(original(model, output=1, z=z(16), c=np.zeros((len(SEEDS), 0), np.float32))),
+        lambda model: levels(original(model, output=1, z=z(16), c=np.zeros((len(SEEDS), 0), np.float32))),
+        [],
+    ),
+    "RGBA in uint8, channels last": (
+        lambda: foreign.as_uint8(4),
+        lambda model: original(model, input=z(100).reshape(-1, 100, 1, 1)).transpose(0, 3, 1, 2),
         [],
     ),
     "truncated z": (
@@ -209,17 +202,6 @@ def test_what_is_imported_is_served_by_every_engine_with_its_golden_samples(tmp_
             read = loading.read(tmp_path / name / "generator.onnx")
             assert read.verified
             assert loading.load(read, Settings(engine=engine, threads=1)).golden is not None
-
-
-def test_weights_beside_the_file_are_folded_in(tmp_path):
-    model = foreign.dcgan()
-    path = tmp_path / "theirs.onnx"
-    onnx.save(model, path, save_as_external_data=True, location="theirs.data", size_threshold=0)
-    assert (tmp_path / "theirs.data").stat().st_size > 10_000
-    result = run(path, "--out", tmp_path / "mine")
-    assert result.exit_code == 0, result.output
-    got, _ = served(tmp_path / "mine")
-    assert_same(got, _dcgan(foreign.dcgan()))
 
 
 @pytest.mark.parametrize(

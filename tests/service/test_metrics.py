@@ -55,14 +55,14 @@ def test_the_exposition_is_what_prometheus_reads():
 
 
 def test_a_histogram_in_which_nothing_was_counted_is_left_out():
-    for model in ("busy", "idle"):
+    for model in ("counted-once", "never-counted"):
         metrics.queue_seconds.labels(model)
         metrics.forward_passes.labels(model)
-    metrics.queue_seconds.labels("busy").observe(0.2)
+    metrics.queue_seconds.labels("counted-once").observe(0.2)
     text = metrics.exposition().decode()
-    assert 'ganserve_queue_seconds_bucket{le="0.2",model="busy"} 1.0' in text
-    assert 'ganserve_queue_seconds_bucket{le="0.1",model="busy"} 0.0' in text
-    assert [line.split("{")[0] for line in text.splitlines() if 'model="idle"' in line] == [
+    assert 'ganserve_queue_seconds_bucket{le="0.2",model="counted-once"} 1.0' in text
+    assert 'ganserve_queue_seconds_bucket{le="0.1",model="counted-once"} 0.0' in text
+    assert [line.split("{")[0] for line in text.splitlines() if 'model="never-counted"' in line] == [
         "ganserve_forward_passes_total",
         "ganserve_forward_passes_created",
     ]

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from service import settings
+from service.environment import from_environment, unknown_names
 from service.errors import SettingsError
 from service.machine.hardware import default_workers
-from service.settings import Settings, from_environment, unknown_names
+from service.settings import Settings
 
 DEFAULT = Settings(workers=default_workers())
 

@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
+from service.errors import ContractError
 from service.generator.classes import slug
+from service.generator.contract import parse
 from service.generator.loading import CARD, FILE
-from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, judges
+from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, judges, whole
 from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
@@ -19,11 +21,12 @@ from training.evaluation.evaluate import Evaluation, check_match, evaluate_besid
 from training.evaluation.generated import Source
 from training.evaluation.quality.judging import JUDGES, judges_of
 from training.evaluation.reference import Reference, reference
-from training.export.card import SAMPLES
+from training.export.card import SAMPLES, with_head
 from training.export.export import add_figures, add_precisions, export
 from training.export.gate import require
 from training.export.precisions import open_precisions
 from training.export.watch import write_watch
+from training.files import write_atomically
 from training.run.checkpoint import load_generator
 
 # Of seeds, in file and card.
@@ -33,8 +36,7 @@ DRAWS = 3
 @click.command("export")
 @click.option("--run", type=EXISTING, help="A run folder, or a checkpoint file.")
 @click.option(
-    "--precisions",
-    "only_precisions",
+    *("--precisions", "only_precisions"),
     is_flag=True,
     help="Instead of a run: judge the --model that is there in OpenVINO's fp32 and bf16, and add the figures to file and card.",
 )
@@ -44,19 +46,20 @@ DRAWS = 3
     is_flag=True,
     help="Instead of a run: evaluate the --model that is there, and put the figures into file and card.",
 )
-@data(
-    "The data set: with it the served file is evaluated, and the figures go into file and card.",
-    required=False,
+@click.option(
+    "--head",
+    "only_head",
+    is_flag=True,
+    help="Instead of a run: write the head of the --model's card anew, from what its file says.",
 )
+@data("The data set: with it the served file is evaluated, and the figures go into file and card.", False)
 @click.option(
     "--model",
     type=FOLDER,
     help="The model's folder, whose name is the model's; models/ and the data set's name if not given.",
 )
 @judges(default=list(JUDGES))
-@click.option(
-    "--images", "count", type=click.IntRange(1), default=10_000, show_default=True, help="Images evaluated."
-)
+@whole("--images", "Images evaluated.", 10_000)
 @click.option(
     "--max-fid",
     type=click.FloatRange(0, min_open=True),
@@ -70,20 +73,27 @@ DRAWS = 3
 @JUDGE_IMAGES
 @THREADS
 @CACHE
+@click.option(
+    "--mix-classes",
+    is_flag=True,
+    help="The file takes weights over classes, so that there is a way between two.",
+)
 @click.option("--about-data", help="For the card: what the images are, whose, and under which licence.")
 def command(
     run: Path | None,
     only_precisions: bool,
     only_figures: bool,
+    only_head: bool,
     data: Path | None,
     model: Path | None,
     judges: tuple[str, ...],
-    count: int,
+    images: int,
     max_fid: float | None,
     min_class_accuracy: float | None,
     judge_images: int | None,
     threads: int | None,
     cache: Path,
+    mix_classes: bool,
     about_data: str | None,
 ) -> None:
     """Write a run's averaged generator as an ONNX file, with a card and sample pictures.
@@ -95,6 +105,15 @@ def command(
     """
     if threads:
         torch.set_num_threads(threads)
+    if only_head:
+        if model is None or run is not None or only_precisions or only_figures:
+            raise UserError("--head needs --model, and no --run")
+        try:
+            text = with_head((model / CARD).read_text("utf-8"), parse((model / FILE).read_bytes()))
+        except ContractError as error:
+            raise UserError(f"{model / FILE}: {error}") from error
+        write_atomically(model / CARD, text.encode())
+        return
     console, dataset = Console(stderr=True), None if data is None else load(data)
     chosen = judges_of(judges, judge_images)
     if dataset is None and (max_fid, min_class_accuracy) != (None, None):
@@ -105,8 +124,8 @@ def command(
     def measure(source: Source) -> Evaluation:
         assert dataset is not None
         check_match(source, dataset)
-        references.append(reference(dataset, chosen, cache, progress, count))
-        evaluation = evaluate_beside(references[0], source, progress, count, DRAWS)
+        references.append(reference(dataset, chosen, cache, progress, images))
+        evaluation = evaluate_beside(references[0], source, progress, images, DRAWS)
         require(evaluation, max_fid, min_class_accuracy)
         return evaluation
 
@@ -121,7 +140,7 @@ def command(
         sources = open_precisions(model, threads or 0)
         check_match(sources[0], dataset)
         with threadpool_limits(threads), Progress(console=console) as progress:
-            real = reference(dataset, chosen, cache, progress, count)
+            real = reference(dataset, chosen, cache, progress, images)
             add_precisions(model, sources, real, progress, threads or 0)
         return
     trained = load_generator(run)
@@ -135,7 +154,7 @@ def command(
     )
 
     with threadpool_limits(threads), Progress(console=console) as progress:
-        size = export(trained, model, measure if dataset else None, threads or 0, about_data)
+        size = export(trained, model, measure if dataset else None, threads or 0, about_data, mix_classes)
         try:
             sources = open_precisions(model, threads or 0) if references else []
         except UserError as error:

@@ -22,13 +22,19 @@ def judges(default: Sequence[str]) -> Option:
     )
 
 
-JUDGE = click.option(
-    "--judge",
-    type=click.Choice(list(JUDGES)),
-    default="residual",
-    show_default=True,
-    help="Classifier in whose features images are compared.",
-)
+def choice(name: str, names: Sequence[str], text: str = "", default: str | None = None) -> Option:
+    """One of these names, by default the first."""
+    return click.option(
+        name, type=click.Choice(names), default=default or names[0], show_default=True, help=text or None
+    )
+
+
+def whole(name: str, text: str, default: int, least: int = 1, most: int | None = None) -> Option:
+    """A whole number."""
+    return click.option(name, type=click.IntRange(least, most), default=default, show_default=True, help=text)
+
+
+JUDGE = choice("--judge", list(JUDGES), "Classifier in whose features images are compared.", "residual")
 JUDGE_IMAGES = click.option(
     "--judge-images", type=click.IntRange(1), help="Another length of a judge's training, in images."
 )
@@ -45,7 +51,5 @@ CACHE = click.option(
     default=judges_folder,
     help="Folder of trained judges; by default in the user's cache.",
 )
-DEVICE = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
-)
+DEVICE = choice("--device", ["auto", "cpu", "cuda"])
 THREADS = click.option("--threads", type=click.IntRange(1), help="CPU threads; all if not given.")

@@ -6,6 +6,7 @@ import click
 
 from service.generator.classes import ClassNames, folded
 from service.generator.images import grid, png
+from training.commands.options import whole
 from training.commands.sources import EXISTING, NEW_FILE
 from training.files import write_atomically
 from training.run.checkpoint import load_generator
@@ -16,12 +17,8 @@ from training.run.samples import sample
 @click.option("--run", required=True, type=EXISTING, help="A run folder, or a checkpoint file.")
 @click.option("--out", required=True, type=NEW_FILE, help="The .png to write.")
 @click.option("--label", help="A class name or index. All classes, one per row, if not given.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**53 - 1001), default=0, show_default=True, help="Of the first image."
-)
-@click.option(
-    "--n", type=click.IntRange(1, 1000), default=10, show_default=True, help="Images of each class."
-)
+@whole("--seed", "Of the first image.", 0, 0, 2**53 - 1001)
+@whole("--n", "Images of each class.", 10, 1, 1000)
 def command(run: Path, out: Path, label: str | None, seed: int, n: int) -> None:
     """Draw pictures from a run's averaged generator.
 

@@ -9,11 +9,11 @@ import click
 import torch
 from rich.console import Console
 
-from training.commands.options import DEVICE, THREADS
+from training.commands.options import DEVICE, THREADS, choice, whole
 from training.commands.sources import FOLDER, SOURCE
 from training.data.dataset import UNLABELLED
 from training.data.formats import load
-from training.presets import settings_of
+from training.presets import PRECISIONS, settings_of
 from training.run.loop import Interrupted, train
 from training.run.run import Options
 from training.settings import Settings
@@ -37,30 +37,23 @@ from training.settings import Settings
     "brightness, saturation, contrast, translation, cutout.",
 )
 @click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    help="auto: bf16 where the hardware is fast at it.",
+    "--precision", type=click.Choice(PRECISIONS), help="auto: bf16 where the hardware is fast at it."
 )
 @click.option(
-    "--set",
-    "changes",
+    *("--set", "changes"),
     multiple=True,
     metavar="NAME=VALUE",
     help="Any other setting of settings.py; may be repeated.",
 )
 @DEVICE
 @THREADS
-@click.option(
-    "--checkpoint-every", type=click.IntRange(1), default=20_000, show_default=True, help="In images."
-)
-@click.option("--samples-every", type=click.IntRange(1), default=50_000, show_default=True, help="In images.")
+@whole("--checkpoint-every", "In images.", 20_000)
+@whole("--samples-every", "In images.", 50_000)
 @click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
-@click.option(
+@choice(
     "--on-collapse",
-    type=click.Choice(["stop", "rollback", "warn"]),
-    default="stop",
-    show_default=True,
-    help="At mode collapse or NaN: stop and say what to try; go back to the last state whose pictures were "
+    ["stop", "rollback", "warn"],
+    "At mode collapse or NaN: stop and say what to try; go back to the last state whose pictures were "
     "sound, with other draws and half the learning rates, three times at most; or warn and go on (NaN still stops).",
 )
 def command(

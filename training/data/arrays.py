@@ -73,27 +73,22 @@ def channels_first(images: NDArray, asked: Request) -> NDArray:
 
 def in_bytes(parts: list[NDArray], notes: Notes, where: str) -> list[NDArray[np.uint8]]:
     """uint8 [N, 1 or 3, H, W], scaled by the range that all parts have together. Raises UserError for NaN."""
+    count = sum(map(len, parts))
     if any(part.dtype != np.uint8 for part in parts):
-        filled = [part for part in parts if part.size]
-        low, high = (
-            (min(float(part.min()) for part in filled), max(float(part.max()) for part in filled))
-            if filled
-            else (0, 1)
-        )
-        if not math.isfinite(low) or not math.isfinite(high):
+        ends = [float(end) for part in parts if part.size for end in (part.min(), part.max())] or [0.0, 1.0]
+        low, high = min(ends), max(ends)
+        if not all(map(math.isfinite, ends)):
             raise UserError(f"{where}: images hold NaN or infinity")
         black, white = span(low, high, whole=all(part.dtype.kind in "iu" for part in parts))
         kind = " and ".join(sorted({str(part.dtype) for part in parts}))
-        notes.noted(
-            f"{kind}, of which {black:,.10g} is black and {white:,.10g} white", where, sum(map(len, parts))
-        )
+        notes.noted(f"{kind}, of which {black:,.10g} is black and {white:,.10g} white", where, count)
         parts = [to_bytes(part, black, white) for part in parts]
     if all(part.shape[1] == 4 for part in parts):
         if not everywhere(parts, lambda piece: piece[:, 3] == 255):
-            notes.noted("with transparency, laid on white", where, sum(map(len, parts)))
+            notes.noted("with transparency, laid on white", where, count)
         parts = [on_white(part[:, :3], part[:, 3:]) for part in parts]
     if all(part.shape[1] == 3 for part in parts) and everywhere(parts, lambda piece: piece == piece[:, :1]):
-        notes.noted("grey, though stored as colour", where, sum(map(len, parts)))
+        notes.noted("grey, though stored as colour", where, count)
         parts = [part[:, :1] for part in parts]
     return parts
 

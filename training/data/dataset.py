@@ -52,10 +52,8 @@ class Dataset:
 
     def as_one_class(self) -> Dataset:
         """The same images without their labels: for systems that are not told the class."""
-        nothing = np.zeros_like
-        return replace(
-            self, class_names=UNLABELLED, labels=nothing(self.labels), test_labels=nothing(self.test_labels)
-        )
+        labels, test_labels = map(np.zeros_like, (self.labels, self.test_labels))
+        return replace(self, class_names=UNLABELLED, labels=labels, test_labels=test_labels)
 
     @cached_property
     def fingerprint(self) -> int:

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,24 +22,22 @@ class Stack:
 
     def __init__(self, most: int) -> None:
         self.most, self.count = most, 0
-        self._images = np.empty((0, 1, 0, 0), np.uint8)
+        self._images: NDArray[np.uint8] = np.empty((0, 1, 0, 0), np.uint8)
         self._labels = np.empty(most, np.int64)
 
     def add(self, pixels: NDArray[np.uint8], label: int) -> None:
-        channels, height, width = pixels.shape
         if self.count == 0:
             # Takes no memory before it is written to.
-            self._images = np.empty((self.most, channels, height, width), np.uint8)
-        self.widen(channels)
-        self._images[self.count] = pixels
-        self._labels[self.count] = label
+            self._images = np.empty((self.most, *pixels.shape), np.uint8)
+        self.widen(len(pixels))
+        self._images[self.count], self._labels[self.count] = pixels, label
         self.count += 1
 
     def widen(self, channels: int) -> None:
         if channels > self._images.shape[1]:
-            grey = self._images
+            grey = self.images
             self._images = np.empty((self.most, channels, *grey.shape[2:]), np.uint8)
-            self._images[: self.count] = grey[: self.count]
+            self._images[: self.count] = grey
 
     @property
     def images(self) -> NDArray[np.uint8]:
@@ -60,15 +59,12 @@ def collect(listing: Listing, asked: Request) -> Dataset:
     sizes: Counter[tuple[int, ...]] = Counter()
     example: dict[tuple[int, ...], str] = {}
     reader = Reader(asked.size, asked.notes, listing.contents())
-    console = Console(stderr=True)
-    contents = track(
-        listing.contents(),
-        "Reading pictures",
-        len(rows),
-        console=console,
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
+    bar: dict[str, Any] = {
+        "console": Console(stderr=True),
+        "transient": True,
+        "disable": not sys.stderr.isatty(),
+    }
+    contents = track(listing.contents(), "Reading pictures", len(rows), **bar)
     with warnings.catch_warnings():
         # Of Pillow's, on oddities that it copes with, and on pictures of more than 90 megapixels.
         warnings.simplefilter("ignore")
@@ -87,13 +83,10 @@ def collect(listing: Listing, asked: Request) -> Dataset:
         raise UserError(f"{asked.path} {unfit(sizes, example)}")
     train, test = stacks[False], stacks[True]
     # One picture in colour makes it a data set in colour.
-    channels = max(train.images.shape[1], test.images.shape[1])
     for stack in (train, test):
-        stack.widen(channels)
-    test_images = test.images if test.count else train.images[:0]
-    return Dataset(
-        asked.name, listing.class_names, train.images, train.labels, test_images, test.labels, split
-    )
+        stack.widen(max(train.images.shape[1], test.images.shape[1]))
+    arrays = train.images, train.labels, test.images if test.count else train.images[:0], test.labels
+    return Dataset(asked.name, listing.class_names, *arrays, split)
 
 
 def why(error: Exception, content: bytes) -> str:

@@ -54,10 +54,8 @@ def check(dataset: Dataset, path: Path) -> None:
         )
     if dataset.test_images.shape[1:] != dataset.images.shape[1:]:
         raise UserError(f"{path}: test images of another shape than the training images")
-    for labels, images, which in (
-        (dataset.labels, dataset.images, "training"),
-        (dataset.test_labels, dataset.test_images, "test"),
-    ):
+    test = (dataset.test_labels, dataset.test_images, "test")
+    for labels, images, which in ((dataset.labels, dataset.images, "training"), test):
         if len(labels) != len(images):
             raise UserError(f"{path}: {len(images)} {which} images but {len(labels)} labels")
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(dataset.class_names):

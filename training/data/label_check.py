@@ -1,8 +1,4 @@
-"""What to look at before training: counts, and one picture per class.
-
-A folder level too high, shuffled labels, or a class that is nearly empty show here in a second,
-and after hours of training otherwise.
-"""
+"""What to look at before training: counts, and one picture per class. Wrong labels show here in a second."""
 
 from typing import NamedTuple
 
@@ -28,11 +24,9 @@ class ClassCount(NamedTuple):
 
 def counts(dataset: Dataset) -> list[ClassCount]:
     """Images of each class."""
-    training = np.bincount(dataset.labels, minlength=len(dataset.class_names))
-    test = np.bincount(dataset.test_labels, minlength=len(dataset.class_names))
-    return [
-        ClassCount(*row) for row in zip(dataset.class_names, training.tolist(), test.tolist(), strict=True)
-    ]
+    names, parts = dataset.class_names, (dataset.labels, dataset.test_labels)
+    training, test = (np.bincount(labels, minlength=len(names)).tolist() for labels in parts)
+    return [ClassCount(*row) for row in zip(names, training, test, strict=True)]
 
 
 def remarks(dataset: Dataset) -> list[str]:
@@ -47,10 +41,8 @@ def remarks(dataset: Dataset) -> list[str]:
             f"'{least.name}' has {least.training:,} training images and another class {most:,}: "
             "rare classes come out worst"
         )
-    if (brightest := int(dataset.images.max())) < DARK:
-        found.append(
-            f"no pixel is brighter than {brightest} of 255: was the range of the images another one?"
-        )
+    if (top := int(dataset.images.max())) < DARK:
+        found.append(f"no pixel is brighter than {top} of 255: was the range of the images another one?")
     if (total := len(dataset.images)) < FEW_IMAGES:
         found.append(
             f"{total:,} training images are few: train with --augment brightness,translation,cutout "
@@ -71,13 +63,10 @@ def show(dataset: Dataset, console: Console) -> None:
     for row in counts(dataset):
         table.add_row(row.name, f"{row.training:,}", f"{row.test:,}")
     console.print(table, markup=False)
-    for remark in (*dataset.notes, *remarks(dataset)):
-        console.print(f"Note: {remark}.", soft_wrap=True, markup=False, highlight=False)
     spec, colour = dataset.spec, "grey" if dataset.spec.channels == 1 else "RGB"
-    console.print(
+    what = (
         f"{len(dataset.images):,} training images and {len(dataset.test_images):,} test images ({dataset.split}), "
-        f"{spec.width}x{spec.height}, {colour}",
-        soft_wrap=True,
-        markup=False,
-        highlight=False,
+        f"{spec.width}x{spec.height}, {colour}"
     )
+    for line in (*(f"Note: {remark}." for remark in (*dataset.notes, *remarks(dataset))), what):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -25,11 +25,8 @@ def chosen(splits: Iterable[str]) -> tuple[str, str]:
     With neither test nor validation pictures a sixth is held out later; with both, those of test are.
     """
     there = set(splits)
-    return (
-        ("test", "val" if "val" in there else "")
-        if "test" in there
-        else ("val" if "val" in there else "", "")
-    )
+    validation = "val" if "val" in there else ""
+    return ("test", validation) if "test" in there else (validation, "")
 
 
 def in_order(names: Iterable[str]) -> list[str]:

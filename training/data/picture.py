@@ -15,8 +15,8 @@ FORMATS = (
     "PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "AVIF", "JPEG2000", "QOI", "PCX", "ICO",
 )  # fmt: skip
 SUFFIXES = {suffix for suffix, form in Image.registered_extensions().items() if form in FORMATS}
-DEEP = {"I": "integer grey", "F": "floating-point grey", "I;16": "16-bit grey", "I;16B": "16-bit grey"}
-DEEP |= {"I;16L": "16-bit grey", "I;16N": "16-bit grey"}
+DEEP = {"I": "integer grey", "F": "floating-point grey"}
+DEEP |= dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), "16-bit grey")
 DEEP_COLOUR = "16-bit colour"
 _ORIENTATION = 0x0112
 

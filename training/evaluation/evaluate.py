@@ -11,16 +11,8 @@ from rich.progress import Progress
 from training.data.dataset import Dataset
 from training.errors import UserError
 from training.evaluation.generated import Source, images_of
-from training.evaluation.quality.comparison import (
-    Figure,
-    Sample,
-    Value,
-    beside,
-    in_pixels,
-    look,
-    measured,
-    memorisation,
-)
+from training.evaluation.quality import comparison
+from training.evaluation.quality.comparison import Figure, Sample, Value, beside, look, measured
 from training.evaluation.quality.frechet import frechet_error
 from training.evaluation.quality.judging import REMEMBERED, JudgeSettings, usefulness
 from training.evaluation.reference import Bench, Reference, bar, reference
@@ -75,7 +67,6 @@ def evaluate(
     """Compares `count` generated images, or as many as the data set has real ones, with held-out real images.
 
     several: draws of so many each, from other seeds, whose spread says what the choice of seeds makes.
-
     Raises UserError: the data set is another than the generator's, or too small.
     """
     check_match(source, dataset)
@@ -96,25 +87,16 @@ def evaluate_beside(
         verdicts.append(verdict(bench, samples, source.classes or ()))
         done(1)
     sample = samples[0]
-    values = in_pixels(real.held_out, sample)
+    values = comparison.in_pixels(real.held_out, sample)
     if sample.labels is not None:
         training = bar(progress, "student", real.student_images)
         learnt = usefulness(dataset, sample.images, sample.labels, real.student_images, training)
         values["usefulness"] = Value(learnt, real.size)
     pixels = beside([values], [real.pixel_floors])
-    memory = beside([memorisation(sample.images, dataset.images)], [real.memory_floors])
+    memory = beside([comparison.memorisation(sample.images, dataset.images)], [real.memory_floors])
     done(1)
-    return Evaluation(
-        dataset.name,
-        dataset.split,
-        real.size,
-        several,
-        source.origin,
-        verdicts,
-        pixels,
-        memory,
-        _notes(source, real, count),
-    )
+    about = (dataset.name, dataset.split, real.size, several, source.origin)
+    return Evaluation(*about, verdicts, pixels, memory, _notes(source, real, count))
 
 
 def generated(source: Source, size: int, several: int, advance: Callable[[int], None]) -> list[Sample]:

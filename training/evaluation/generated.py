@@ -16,6 +16,7 @@ from service.errors import ContractError, EngineUnavailable
 from service.generator.contract import ImageShape, parse, version
 from service.generator.engine import Forward
 from service.generator.engines.choose import choose
+from service.generator.file.rewired import rewired
 from service.generator.latents import latents
 from service.generator.loading import FILE as MODEL_FILE
 from service.settings import Settings as ServiceSettings
@@ -44,13 +45,10 @@ def open_run(path: Path) -> Source:
     """The averaged generator of a run folder or a checkpoint file, in torch. Raises UserError."""
     trained = load_generator(path)
     spec = trained.spec
+    image = ImageShape(spec.channels, spec.height, spec.width)
+    origin = {"engine": "torch", "precision": "fp32", "images_seen": trained.images_seen}
     return Source(
-        forward=torch_forward(trained),
-        z_dim=trained.settings.z_dim,
-        classes=trained.class_names,
-        image=ImageShape(spec.channels, spec.height, spec.width),
-        origin={"engine": "torch", "precision": "fp32", "images_seen": trained.images_seen},
-        batch=100,
+        torch_forward(trained), trained.settings.z_dim, trained.class_names, image, origin, batch=100
     )
 
 
@@ -61,22 +59,17 @@ def open_model(path: Path, engine: str = "auto", precision: str = "auto", thread
     try:
         file = path.read_bytes()
         contract = parse(file)
-        runner = choose(file, contract, settings, path=path).engine
+        runner = choose(rewired(file, contract), contract, settings, path=path).engine
     except (OSError, ContractError, EngineUnavailable) as error:
         raise UserError(f"{path}: {error}") from error
-    return Source(
-        forward=runner.wide,
-        z_dim=contract.z_dim,
-        classes=None if contract.classes is None else tuple(contract.classes),
-        image=contract.image,
-        origin={
-            "engine": runner.name,
-            "precision": runner.precision,
-            "provider": runner.provider,
-            "version": version(file),
-        },
-        batch=runner.max_batch,
-    )
+    classes = None if contract.classes is None else tuple(contract.classes)
+    origin = {"engine": runner.name, "precision": runner.precision, "provider": runner.provider}
+    origin["version"] = version(file)
+
+    def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        return runner.wide(contract.with_scalars(z, None), label)
+
+    return Source(forward, contract.z_dim, classes, contract.image, origin, runner.max_batch)
 
 
 def open_url(url: str, name: str | None) -> Source:
@@ -93,20 +86,11 @@ def open_url(url: str, name: str | None) -> Source:
             drawn = client.sample(None if label is None else label.tolist(), z=z, model=address)
         return np.ascontiguousarray(drawn.images.transpose(0, 3, 1, 2))
 
-    return Source(
-        forward,
-        z_dim=card["z_dim"],
-        classes=None if card["classes"] is None else tuple(card["classes"]),
-        image=ImageShape(**card["image"]),
-        origin={
-            "engine": card["engine"]["name"],
-            "precision": card["engine"]["precision"],
-            "url": url,
-            "model": address,
-        },
-        # The client cuts it into requests, some of them at a time.
-        batch=2000,
-    )
+    classes = None if card["classes"] is None else tuple(card["classes"])
+    engine = card["engine"]
+    origin = {"engine": engine["name"], "precision": engine["precision"], "url": url, "model": address}
+    # The client cuts a batch into requests, some of them at a time.
+    return Source(forward, card["z_dim"], classes, ImageShape(**card["image"]), origin, batch=2000)
 
 
 @contextmanager

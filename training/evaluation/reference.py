@@ -10,16 +10,9 @@ from rich.progress import Progress
 
 from training.data.dataset import Dataset
 from training.errors import UserError
-from training.evaluation.quality.comparison import (
-    Measured,
-    Sample,
-    Seen,
-    Value,
-    in_pixels,
-    look,
-    measured,
-    memorisation,
-)
+from training.evaluation.quality import comparison
+from training.evaluation.quality.comparison import Measured, Sample, Seen, Value, look, measured
+from training.evaluation.quality.frechet import in_shares
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import (
     STUDENT_IMAGES,
@@ -72,15 +65,8 @@ def reference(
     Raises UserError where the data set is too small.
     """
     size = size_of(dataset, judges, count)
-    trained = [
-        judge_for(
-            dataset,
-            settings,
-            cache,
-            bar(progress, f"judge {settings.architecture}", length(dataset, settings)),
-        )
-        for settings in judges
-    ]
+    bars = [bar(progress, f"judge {one.architecture}", length(dataset, one)) for one in judges]
+    trained = [judge_for(dataset, one, cache, done) for one, done in zip(judges, bars, strict=True)]
     (held_out,) = draws(dataset.test_images, dataset.test_labels, size, most=1)
     done = bar(progress, "floors", len(judges) + 1)
     benches = []
@@ -88,12 +74,12 @@ def reference(
         benches.append(bench(dataset, settings, judge, held_out))
         done(1)
     (training,) = draws(dataset.images, dataset.labels, size, most=1)
-    pixel_floors = in_pixels(held_out, training)
+    pixel_floors = comparison.in_pixels(held_out, training)
     longest = min(STUDENT_IMAGES, judges[0].images)
     assert training.labels is not None
     learnt = usefulness(dataset, training.images, training.labels, longest, bar(progress, "student", longest))
     pixel_floors["usefulness"] = Value(learnt, size)
-    memory_floors = memorisation(held_out.images, dataset.images)
+    memory_floors = comparison.memorisation(held_out.images, dataset.images)
     done(1)
     return Reference(dataset, held_out, benches, pixel_floors, memory_floors, longest)
 
@@ -129,12 +115,7 @@ def draws(images: NDArray[np.uint8], labels: NDArray[np.int64], size: int, most:
     order, because blocks in which every class comes equally often bias the kernel distance downwards.
     """
     rng = np.random.default_rng(0)
-    rows = rng.permutation(len(labels))
-    place = np.empty(len(rows))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels[rows] == label)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    rows = rows[np.argsort(place, kind="stable")]
+    rows = in_shares(rng, len(labels), labels)
     chosen = [rng.permutation(rows[i * size : (i + 1) * size]) for i in range(min(most, len(rows) // size))]
     return [Sample(images[one], labels[one]) for one in chosen]
 

@@ -13,13 +13,8 @@ WORDY = ("figure", "class", "better", "paper")
 # What judges can be compared by: Fréchet distances over their floors, and shares.
 OVER_FLOOR = ("frechet_distance", "intra_class_frechet_distance")
 SHARES = (
-    "class_accuracy",
-    "precision",
-    "recall",
-    "density",
-    "coverage",
-    "in_class_diversity",
-    "least_class_diversity",
+    *("class_accuracy", "precision", "recall", "density", "coverage"),
+    *("in_class_diversity", "least_class_diversity"),
 )
 WORDS = (
     "± is the standard deviation from draw to draw: of the generated images from other seeds, of the floor from other real "
@@ -36,8 +31,8 @@ class Table(NamedTuple):
 def tables(evaluation: dict[str, Any]) -> list[Table]:
     """evaluation: `Evaluation.to_json`. The judges side by side, a table or two of each, pixels, memory."""
     verdicts = evaluation["verdicts"]
-    found = [Table("the judges side by side", ["figure", *map(_name, verdicts)], _side_by_side(verdicts))]
-    found *= len(verdicts) > 1
+    names = [f"'{verdict['judge']['architecture']}'" for verdict in verdicts]
+    found = [Table("the judges side by side", ["figure", *names], _side_by_side(verdicts))] * (len(names) > 1)
     for verdict in verdicts:
         judge = verdict["judge"]
         title = (
@@ -115,10 +110,6 @@ def _side_by_side(verdicts: list[dict[str, Any]]) -> list[Sequence[str]]:
             cells = [f"{value:.1f}" if value is not None else "-" for value in times]
             rows.append([words, *(cells if name in OVER_FLOOR else map(_share, found))])
     return rows
-
-
-def _name(verdict: dict[str, Any]) -> str:
-    return f"'{verdict['judge']['architecture']}'"
 
 
 def _share(figure: dict[str, Any]) -> str:

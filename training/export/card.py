@@ -9,7 +9,7 @@ import numpy as np
 
 from service.generator.contract import Contract, card_row
 from service.generator.engines.choose import bf16_is_as_good
-from service.generator.file.front_matter import front_matter
+from service.generator.file.front_matter import front_matter, with_front_matter
 from service.generator.images import grid, png
 from service.generator.latents import latents
 from training.evaluation.generated import Source
@@ -31,6 +31,7 @@ ABOUT_DATA = {
         "[MIT licence](https://github.com/zalandoresearch/fashion-mnist/blob/master/LICENSE)."
     ),
 }
+UNKNOWN_DATA = "Not stated. (`export --about-data` says what the images are, whose, and under which licence.)"
 # Of what was trained on them, as Hugging Face's Hub names it.
 LICENCES = {"fashion-mnist": "mit"}
 # Settings that have an option of their own on the command line of `train`.
@@ -60,7 +61,7 @@ def card(contract: Contract, file: bytes, origin: dict[str, Any], about_data: st
         _what(contract),
         _samples(contract, origin),
         _facts(contract, file),
-        f"## Data and licence\n\n{about_data or ABOUT_DATA.get(contract.training['dataset'], _UNKNOWN_DATA)}",
+        f"## Data and licence\n\n{about_data or ABOUT_DATA.get(contract.training['dataset'], UNKNOWN_DATA)}",
         _training(contract),
         _quality(contract),
         _limits(contract),
@@ -79,11 +80,16 @@ def with_precisions(text: str, contract: Contract, before: bytes, file: bytes) -
 
 
 def with_figures(text: str, contract: Contract, before: bytes, file: bytes) -> str:
-    """The same of a file that was measured anew: SHA-256, figures and limits are new."""
+    """The same of a file that was measured anew: SHA-256, head, figures and limits are new."""
     text = text.replace(card_row(before), card_row(file))
     for title, section in (("Figures", _quality(contract)), ("Limits", _limits(contract))):
         text = _section(title).sub(lambda _, section=section: section + "\n\n", text)
-    return text.rstrip() + "\n"
+    return with_head(text, contract).rstrip() + "\n"
+
+
+def with_head(text: str, contract: Contract) -> str:
+    """The card with the head that Hugging Face's Hub reads, of what the file says now."""
+    return with_front_matter(text, contract, LICENCES.get(contract.training.get("dataset", "")))
 
 
 def train_command(settings: Settings, dataset: str) -> str:
@@ -94,21 +100,12 @@ def train_command(settings: Settings, dataset: str) -> str:
     base = settings_of(settings.preset) if known else Settings()
     words += ["--preset", settings.preset] if known else []
     for field in fields(Settings):
-        value = getattr(settings, field.name)
-        if field.name == "preset" or (
-            value == getattr(base, field.name) and field.name not in ("images", "seed")
-        ):
+        name, value = field.name, getattr(settings, field.name)
+        if name == "preset" or (value == getattr(base, name) and name not in ("images", "seed")):
             continue
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        words += (
-            [f"--{field.name}", text] if field.name in NAMED_OPTIONS else ["--set", f"{field.name}={text}"]
-        )
+        words += [f"--{name}", text] if name in NAMED_OPTIONS else ["--set", f"{name}={text}"]
     return shlex.join(words)
-
-
-_UNKNOWN_DATA = (
-    "Not stated. (`export --about-data` says what the images are, whose, and under which licence.)"
-)
 
 
 def _section(title: str) -> re.Pattern[str]:
@@ -117,8 +114,7 @@ def _section(title: str) -> re.Pattern[str]:
 
 def _what(contract: Contract) -> str:
     kind = "A class-conditional" if contract.classes else "An unconditional"
-    shape = contract.image
-    colour = "grey" if shape.channels == 1 else "RGB"
+    shape, colour = contract.image, "grey" if contract.image.channels == 1 else "RGB"
     return (
         f"{kind} image generator, trained from scratch with ganserve as a generative adversarial network: "
         f"{shape.width}x{shape.height} {colour} images of the kind that {contract.training['dataset']} holds."
@@ -126,11 +122,9 @@ def _what(contract: Contract) -> str:
 
 
 def _samples(contract: Contract, origin: dict[str, Any]) -> str:
-    what = (
-        "One class per row, in the order below; a column is one z: seeds 0 to 9"
-        if contract.classes
-        else f"Seeds 0 to {COLUMNS**2 - 1}, row by row"
-    )
+    what = f"Seeds 0 to {COLUMNS**2 - 1}, row by row"
+    if contract.classes:
+        what = "One class per row, in the order below; a column is one z: seeds 0 to 9"
     return (
         f"![Samples]({SAMPLES})\n\n{what}, no truncation, "
         f"through `generator.onnx` on {origin['engine']} in {origin['precision']}."

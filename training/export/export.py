@@ -12,8 +12,10 @@ import onnx
 import torch
 from rich.progress import Progress
 
+from service.errors import ContractError
 from service.generator import golden, loading
 from service.generator.contract import SCHEMA, Contract, ImageShape, parse, write
+from service.generator.file.mixed import mixed
 from service.generator.loading import CARD, FILE
 from service.settings import Settings as ServiceSettings
 from training.errors import UserError
@@ -35,14 +37,15 @@ def export(
     measure: Callable[[Source], Evaluation] | None,
     threads: int = 0,
     about_data: str | None = None,
+    mix: bool = False,
 ) -> int:
     """Writes the model's folder; returns the size of its file in bytes.
 
-    measure: evaluates the file as it is served; its figures go into file and card.
+    measure: evaluates the file as it is served; its figures go into file and card. mix: it takes weights over classes.
     Raises UserError, and then leaves a model of that name as it was.
     """
     name = model.resolve().name
-    graph, contract = build(trained, name)
+    graph, contract = build(trained, name, mix)
     model.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=model.parent, prefix=".partial-") as partial:
         folder = Path(partial) / name  # the service reads the model's name off its folder
@@ -98,7 +101,7 @@ def rewrite(
         publish(folder, model)
 
 
-def build(trained: TrainedGenerator, name: str) -> tuple[onnx.ModelProto, Contract]:
+def build(trained: TrainedGenerator, name: str, mix: bool = False) -> tuple[onnx.ModelProto, Contract]:
     """The graph, and what the file will say of itself. Raises UserError unless the two draw the same pictures."""
     spec, forward = trained.spec, torch_forward(trained)
     graph = to_graph(trained)
@@ -113,6 +116,11 @@ def build(trained: TrainedGenerator, name: str) -> tuple[onnx.ModelProto, Contra
         golden=golden.make(forward, trained.settings.z_dim, seeds, labels),
         training=training_facts(trained, graph),
     )
+    if mix:
+        try:
+            graph, contract = mixed(graph, contract)
+        except ContractError as error:
+            raise UserError(f"not exported: {error}") from error
     check_parity(write(graph, contract), contract, forward)
     return graph, contract
 

@@ -22,6 +22,5 @@ def require(evaluation: Evaluation, max_fid: float | None, min_class_accuracy: f
             found = (
                 f"is {accuracy.value:.4f}, less than" if accuracy else "is unknown without classes, against"
             )
-            raise UserError(
-                f"not exported: the class accuracy {by} {found} --min-class-accuracy {min_class_accuracy:g}"
-            )
+            bound = f"--min-class-accuracy {min_class_accuracy:g}"
+            raise UserError(f"not exported: the class accuracy {by} {found} {bound}")

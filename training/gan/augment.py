@@ -1,9 +1,8 @@
 """Differentiable augmentation of what the discriminator sees.
 
-Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training"
-(arXiv 2006.10738): the same random transformations before D, for real and fake images, in
-its update and in the generator's, so that D cannot memorise few images and G does not learn
-the transformations. With 60,000 images it is not needed; with some thousands it decides.
+Zhao et al. 2020 (arXiv 2006.10738): the same random transformations before D, for real and fake images, in its update and
+in the generator's, so that D cannot memorise few images and G does not learn the transformations. With 60,000
+images it is not needed; with some thousands it decides.
 """
 
 from collections.abc import Callable
@@ -14,10 +13,9 @@ from torch import Generator, Tensor
 
 
 def augment(images: Tensor, names: str, rng: Generator) -> Tensor:
-    """Apply the named augmentations in order, each with its own draw for each image.
+    """Apply the named augmentations, a comma list of AUGMENTATIONS, each with its own draw for each image.
 
-    images: float32 [N, C, H, W] in [-1, 1]. names: a comma list of AUGMENTATIONS; may be empty.
-    rng: a CPU generator, so that a run's draws do not depend on its device.
+    images: float32 [N, C, H, W] in [-1, 1]. rng: on the CPU, so that a run's draws do not depend on its device.
     """
     for name in parse(names):
         images = AUGMENTATIONS[name](images, rng)

@@ -7,10 +7,9 @@ from training.settings import ImageSpec, Settings
 
 
 def decay(settings: Settings, images_seen: int, images: int) -> float:
-    """The average's share that stays when the generator was updated after so many images.
+    """The average's share that stays in an update; 0 at the start: the average begins as a copy.
 
-    Karras et al. 2018 (arXiv 1710.10196, section 4) average; the half-life in images and its
-    ramp are those of EDM's training loop. 0 at the start: the average begins as a copy.
+    Averaging is Karras et al.'s (2018, arXiv 1710.10196, section 4); half-life and ramp are those of EDM's training loop.
     """
     half_life = min(settings.ema_half_life, settings.ema_ramp * images_seen)
     return 0.5 ** (images / half_life) if half_life > 0 else 0.0
@@ -18,11 +17,10 @@ def decay(settings: Settings, images_seen: int, images: int) -> float:
 
 @torch.no_grad()
 def update(average: nn.Module, generator: nn.Module, keep: float) -> None:
-    """average <- keep * average + (1 - keep) * generator, for weights; buffers are not averaged.
+    """average <- keep * average + (1 - keep) * generator, for weights.
 
-    The batch norms' running statistics belong to the weights they were seen with; an average
-    of them belongs to none: see `settle_batch_norm`. A spectral norm's vectors are copied: they are
-    close to those of the averaged weights, and settling brings them closer.
+    Of the buffers, batch norms' statistics fit no average: see `settle_batch_norm`. A spectral norm's vectors are copied:
+    they are close to those of the averaged weights, and settling brings them closer.
     """
     for kept, new in zip(average.parameters(), generator.parameters(), strict=True):
         kept.lerp_(new, 1 - keep)
@@ -36,9 +34,8 @@ def update(average: nn.Module, generator: nn.Module, keep: float) -> None:
 def settle_batch_norm(generator: nn.Module, settings: Settings, spec: ImageSpec, images: int = 2048) -> None:
     """Measure the batch norms' statistics for these very weights, and leave the module in eval mode.
 
-    Averaged weights were never run in training, so no running statistics fit them (the
-    "standing statistics" of Brock et al. 2019, section 4.1). The latents come from a fixed seed:
-    the same weights get the same statistics.
+    Averaged weights were never run in training: no running statistics fit them (Brock et al. 2019, section 4.1). The
+    latents come from a fixed seed, so that the same weights get the same statistics.
     """
     norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
     device = next(generator.parameters()).device

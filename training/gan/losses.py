@@ -34,11 +34,7 @@ def unchanged(logits: Tensor) -> Tensor:
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Minus V(D, G) of Eq. 1: -E log D(x) - E log(1 - D(G(z))).
-
-    real_logits, fake_logits: float32 [N], finite.
-    Returns a scalar >= 0; log 4 where D cannot tell (Theorem 1).
-    """
+    """Minus V(D, G) of Eq. 1, -E log D(x) - E log(1 - D(G(z))): >= 0; log 4 where D cannot tell (Theorem 1)."""
     # softplus(-x) is -log sigmoid(x) that does not overflow.
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 

@@ -28,10 +28,9 @@ def r2(logits_of: Callable[[Tensor], Tensor], fake: Tensor) -> Tensor:
 def wgan_gp(
     logits_of: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, rng: torch.Generator
 ) -> Tensor:
-    """E (||grad_x D(x)|| - 1)^2 on random points between real and generated images (Eq. 3, without lambda).
+    """E (||grad_x D(x)|| - 1)^2 on a random point between each real and generated image (Eq. 3, without lambda).
 
-    real, fake: float32 [N, C, H, W]. rng: a CPU generator; each pair has a point of its own.
-    Returns a scalar >= 0 that can be differentiated again.
+    rng: a CPU generator. Returns a scalar >= 0 that can be differentiated again.
     """
     share = torch.rand(len(real), 1, 1, 1, generator=rng).to(real)
     gradient = image_gradient(logits_of, share * real + (1 - share) * fake)

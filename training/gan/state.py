@@ -53,11 +53,7 @@ def new_state(settings: Settings, spec: ImageSpec, device: torch.device) -> Stat
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     optimiser = OPTIMISERS[settings.optimiser]
-    return State(
-        G=G,
-        D=D,
-        average=copy.deepcopy(G).requires_grad_(False),
-        optimiser_g=optimiser(G.parameters(), settings.lr_g, settings.beta1, settings.beta2),
-        optimiser_d=optimiser(D.parameters(), settings.lr_d, settings.beta1, settings.beta2),
-        balance=torch.zeros((), device=device),
-    )
+    optimiser_g = optimiser(G.parameters(), settings.lr_g, settings.beta1, settings.beta2)
+    optimiser_d = optimiser(D.parameters(), settings.lr_d, settings.beta1, settings.beta2)
+    average = copy.deepcopy(G).requires_grad_(False)
+    return State(G, D, average, optimiser_g, optimiser_d, torch.zeros((), device=device))

@@ -16,6 +16,7 @@ from training.gan.state import State
 from training.settings import Settings
 
 Batch = tuple[Tensor, Tensor]
+Autocast = Callable[[], AbstractContextManager]
 Figures = dict[str, Tensor]
 
 
@@ -28,7 +29,7 @@ class Trainer:
     device: torch.device
     real_batch: Callable[[int], Batch]
     """k -> (float32 [N, C, H, W] in [-1, 1], int64 [N]): the same for the same k, in any process."""
-    autocast: Callable[[], AbstractContextManager]
+    autocast: Autocast
 
 
 def train_step(trainer: Trainer, state: State) -> Figures:
@@ -53,9 +54,8 @@ def train_step(trainer: Trainer, state: State) -> Figures:
         figures |= update_balance(settings, state, figures)
 
     state.images_seen += settings.batch * settings.d_steps
-    ema.update(
-        state.average, state.G, ema.decay(settings, state.images_seen, settings.batch * settings.d_steps)
-    )
+    kept = ema.decay(settings, state.images_seen, settings.batch * settings.d_steps)
+    ema.update(state.average, state.G, kept)
     return figures
 
 
@@ -140,11 +140,9 @@ def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
 
 def update_balance(settings: Settings, state: State, figures: Figures) -> Figures:
     """BEGAN's k_t after both networks' updates, and its measure of convergence."""
-    real_error, fake_error = figures["D(x)"], figures["loss/G"]
-    state.balance = began_balance(
-        state.balance, real_error, fake_error, settings.balance_gamma, settings.balance_rate
-    )
-    convergence = began_convergence(real_error, fake_error, settings.balance_gamma)
+    errors, gamma = (figures["D(x)"], figures["loss/G"]), settings.balance_gamma
+    state.balance = began_balance(state.balance, *errors, gamma, settings.balance_rate)
+    convergence = began_convergence(*errors, gamma)
     return {"balance/k": state.balance, "balance/convergence": convergence}
 
 

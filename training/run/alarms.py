@@ -28,10 +28,7 @@ def check_finite(figures: dict[str, float], images_seen: int, settings: Settings
 
 
 def check_weights(state: State, settings: Settings) -> None:
-    """The same for the weights, before they are saved: figures are read only now and then.
-
-    Raises TrainingFailed.
-    """
+    """The same for the weights, before they are saved: figures are read only now and then. Raises TrainingFailed."""
     sums = {
         f"weights/{name}": float(torch.stack([p.detach().sum() for p in network.parameters()]).sum())
         for name, network in (("G", state.G), ("D", state.D))
@@ -42,9 +39,8 @@ def check_weights(state: State, settings: Settings) -> None:
 class Diversity:
     """Mode collapse: within a class, the generated pictures become one picture.
 
-    The figure is the pixels' standard deviation across a class's pictures, averaged over pixels
-    and classes, over that of real ones: about 1 in a good run, 0 when z no longer matters. It is
-    blind to subtler losses of variety, which recall and coverage measure at `evaluate`.
+    The pixels' standard deviation across a class's pictures, averaged over pixels and classes, over that of real ones: about
+    1 in a good run, 0 when z no longer matters. It is blind to subtler losses, which `evaluate` measures.
     """
 
     def __init__(self, dataset: Dataset, rows: int, columns: int) -> None:
@@ -62,7 +58,7 @@ LOW_DIVERSITY = 0.15
 EARLY_UPDATES, EARLY_SHARE = 1000, 0.1
 
 
-def low_diversity(diversity: float, images_seen: int, settings: Settings) -> bool:
+def is_low(diversity: float, images_seen: int, settings: Settings) -> bool:
     """Whether a look shows all but one picture per class, at a time when that is no longer normal."""
     early = max(EARLY_UPDATES * images_an_update(settings), EARLY_SHARE * settings.images)
     return images_seen > early and diversity < LOW_DIVERSITY

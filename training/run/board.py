@@ -1,14 +1,14 @@
 """TensorBoard, by images seen."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-class Board:
+class Board(AbstractContextManager["Board"]):
     """Scalars and sample grids of a run, or nothing at all where it is switched off."""
 
     def __init__(self, folder: Path, images_seen: int, enabled: bool) -> None:
@@ -17,20 +17,14 @@ class Board:
 
     def open(self, images_seen: int) -> None:
         """Go on from here, or from an earlier state: what was written of later ones is drawn over."""
-        if self.writer:
-            self.writer.close()
+        self.__exit__()
         if self.enabled:
             # Imported late: it takes a second or two.
             from torch.utils.tensorboard import SummaryWriter
 
             self.writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=images_seen)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: Any) -> None:
         if self.writer:
             self.writer.close()
 

@@ -1,7 +1,7 @@
 """A run's whole state in one safetensors file, written atomically; and what others read from it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,7 @@ class TrainedGenerator:
 
     generator: the averaged weights in eval mode, on the CPU, float32, needing no gradient:
         (z float32 [N, z_dim], label int64 [N]) -> float32 [N, C, H, W] in [-1, 1].
-    settings: the training configuration: preset, z_dim, seed, ... (`to_json` for metadata).
-    spec: the data set's name, channels, height, width and class names.
     images_seen: real images that the discriminator had seen.
-    class_names: those that it can be asked for; None if it is unconditional.
     """
 
     generator: nn.Module
@@ -51,15 +48,14 @@ class TrainedGenerator:
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
+        """Those that it can be asked for; None if it is unconditional."""
         return self.spec.class_names if self.settings.conditional else None
 
 
 def load_generator(path: Path) -> TrainedGenerator:
-    """The averaged generator of a run, ready for use.
+    """The averaged generator of a run, ready for use. path: a run folder, or a checkpoint file.
 
-    path: a run folder, or a checkpoint file. Each image is a function of its own z and label:
-    batch norm uses statistics measured here for the averaged weights, from latents of a fixed
-    seed (`settle_batch_norm`, a second or two), so that loading twice gives the same network.
+    Batch norm's statistics are measured here, a second or two; loading twice gives the same network.
     Raises UserError when there is no checkpoint, or it is damaged or of another version.
     """
     file = checkpoint_file(path)
@@ -94,14 +90,7 @@ def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NA
     tensors["balance"] = state.balance
     tensors["low_look"] = torch.tensor(state.low_look)
     tensors["rollbacks"] = torch.tensor(state.rollbacks)
-    words = {
-        "format": FORMAT,
-        "torch": torch.__version__,
-        "settings": header.settings.to_json(),
-        "spec": header.spec.to_json(),
-        "images_seen": header.images_seen,
-        "data_fingerprint": header.data_fingerprint,
-    }
+    words = {"format": FORMAT, "torch": torch.__version__, **asdict(header)}
     write_atomically(run / file_name, save(tensors, metadata={"ganserve": json.dumps(words)}))
 
 
@@ -140,12 +129,8 @@ def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
     if words.get("format") != FORMAT:
         raise UserError(f"{file} is not a checkpoint of this version of ganserve (format {FORMAT})")
     try:
-        header = Header(
-            Settings.from_json(words["settings"]),
-            ImageSpec.from_json(words["spec"]),
-            words["images_seen"],
-            words.get("data_fingerprint"),
-        )
+        settings, spec = Settings.from_json(words["settings"]), ImageSpec.from_json(words["spec"])
+        header = Header(settings, spec, words["images_seen"], words.get("data_fingerprint"))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} is of another version of ganserve: {error}") from error
     return header, tensors

@@ -15,14 +15,7 @@ from training.errors import UserError
 from training.files import write_atomically
 from training.gan.state import State, new_state
 from training.gan.step import train_step
-from training.run.alarms import (
-    LOW_DIVERSITY,
-    TrainingFailed,
-    check_finite,
-    check_weights,
-    collapse,
-    low_diversity,
-)
+from training.run.alarms import LOW_DIVERSITY, TrainingFailed, check_finite, check_weights, collapse, is_low
 from training.run.checkpoint import FILE_NAME, read, restore, save_state
 from training.run.guard import only_run_in, stop_signals
 from training.run.memory import check_fits
@@ -66,7 +59,7 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
         )
         trainer = trainer_of(settings, state, seen, device, autocast)
         run = Run(settings, options, seen, state, trainer, console)
-        with run.display, run.board:
+        with run.display.bar, run.board:
             while not run.finished:
                 before = run.state.images_seen
                 run.means.add(train_step(run.trainer, run.state))
@@ -138,7 +131,7 @@ def look(run: Run) -> str:
     picture = class_grid(rows)
     write_atomically(run.options.folder / "samples" / f"{state.images_seen:09}.png", png(picture))
     diversity = run.diversity.of(rows)
-    low = low_diversity(diversity, state.images_seen, settings)
+    low = is_low(diversity, state.images_seen, settings)
     # One low look may be chance, so that the first only warns.
     second, state.low_look = low and state.low_look, low
     words = collapse(diversity, state.images_seen, settings) if low else ""

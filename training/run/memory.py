@@ -14,8 +14,6 @@ _FLOAT_BYTES = 4
 # The weights, their gradient, and Adam's two means of it.
 _COPIES = 4
 _GB = 1e9
-# Up to here the weights need not be counted, which takes spectral norm's networks seconds.
-_NARROW = 128
 
 
 def check_fits(settings: Settings, spec: ImageSpec, device: torch.device) -> None:
@@ -35,18 +33,6 @@ def check_fits(settings: Settings, spec: ImageSpec, device: torch.device) -> Non
             f"the run needs {needed / _GB:,.1f} GB and {free / _GB:,.1f} GB are free: "
             f"a smaller --set width= (now {settings.width}), z_dim ({settings.z_dim}) or --batch ({settings.batch})"
         )
-
-
-def weights_of(settings: Settings, spec: ImageSpec) -> int:
-    """How many numbers both networks learn, without a place for any. Raises UserError."""
-    try:
-        with torch.device("meta"), ShapesOnly():
-            networks = build_generator(settings, spec), build_discriminator(settings, spec)
-    except (RuntimeError, TypeError, OverflowError) as error:  # sizes beyond 64 bits
-        raise UserError(
-            f"width {settings.width}, z_dim {settings.z_dim}: no machine has room for that"
-        ) from error
-    return sum(weight.numel() for network in networks for weight in network.parameters())
 
 
 class ShapesOnly(TorchFunctionMode):

@@ -2,8 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -21,29 +19,18 @@ class Display:
         self.console, self.images = console, images
         self.window = deque([(now, images_seen)])
         self.line_due = now + LINE_SECONDS
-        self.bar = Progress(
+        counted, words = (
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
-            BarColumn(bar_width=20),
             TextColumn("{task.description}"),
-            console=console,
-            disable=not console.is_terminal,
         )
+        shown = console.is_terminal
+        self.bar = Progress(counted, BarColumn(bar_width=20), words, console=console, disable=not shown)
         self.task = self.bar.add_task("starting", total=images, completed=images_seen)
-
-    def __enter__(self) -> Self:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.stop()
 
     def warn(self, name: str, words: str) -> None:
         """A line that stays, above the bar."""
-        self.console.print(
-            f"Warning: {name}: {words}", style="yellow", soft_wrap=True, highlight=False, markup=False
-        )
+        line = f"Warning: {name}: {words}"
+        self.console.print(line, style="yellow", soft_wrap=True, highlight=False, markup=False)
 
     def go_back(self, images_seen: int, now: float) -> None:
         """The run goes on from an earlier state; the speed is measured anew."""
@@ -61,9 +48,8 @@ class Display:
         words += "".join(f"  ! {name}" for name in sorted(warnings))
         self.bar.update(self.task, completed=images_seen, description=words)
         if not self.console.is_terminal and (now >= self.line_due or images_seen >= self.images):
-            self.console.print(
-                f"{images_seen:,}/{self.images:,} images  {words}", soft_wrap=True, highlight=False
-            )
+            line = f"{images_seen:,}/{self.images:,} images  {words}"
+            self.console.print(line, soft_wrap=True, highlight=False)
             self.line_due = now + LINE_SECONDS
 
     @property

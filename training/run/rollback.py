@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from training.data.dataset import Dataset
 from training.gan.state import State, new_state
@@ -51,7 +50,7 @@ def roll_back(
             f"{failure} The run went back {state.rollbacks} times, each with half the learning rates, and fell again."
         ) from failure
     rollbacks = state.rollbacks + 1
-    back = new_state(settings_now(settings, rollbacks), dataset.spec, device_of(state))
+    back = new_state(settings_now(settings, rollbacks), dataset.spec, state.balance.device)
     if (folder / SOUND_FILE).exists():
         header, tensors = read(folder / SOUND_FILE)
         restore(tensors, back)
@@ -59,7 +58,3 @@ def roll_back(
     back.low_look, back.rollbacks = False, rollbacks
     save_state(folder, Header(settings, dataset.spec, back.images_seen, dataset.fingerprint), back, FILE_NAME)
     return back
-
-
-def device_of(state: State) -> torch.device:
-    return state.balance.device

@@ -3,7 +3,6 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from training.data.dataset import Dataset, real_batches
 from training.gan.state import State
-from training.gan.step import Trainer
+from training.gan.step import Autocast, Trainer
 from training.run.alarms import Diversity
 from training.run.board import Board
 from training.run.checkpoint import Header
@@ -66,7 +65,7 @@ class Means:
 class Run:
     """dataset: as the networks see it, of one class where they are not told. console: where the display is drawn.
 
-    A rollback replaces `state`, `trainer`, `watch` and `means`. `display` and `board` are to be entered.
+    A rollback replaces `state`, `trainer`, `watch` and `means`. `display.bar` and `board` are to be entered.
     """
 
     def __init__(
@@ -99,11 +98,7 @@ class Run:
 
 
 def trainer_of(
-    settings: Settings,
-    state: State,
-    dataset: Dataset,
-    device: torch.device,
-    autocast: Callable[[], AbstractContextManager],
+    settings: Settings, state: State, dataset: Dataset, device: torch.device, autocast: Autocast
 ) -> Trainer:
     """What updates need, with the draws and learning rates of so many rollbacks."""
     now = settings_now(settings, state.rollbacks)

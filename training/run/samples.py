@@ -39,10 +39,7 @@ def settled(average: nn.Module, settings: Settings, spec: ImageSpec) -> nn.Modul
 
 
 def class_rows(generator: nn.Module, settings: Settings, spec: ImageSpec) -> NDArray[np.uint8]:
-    """Seeds 0 to 9 of every class, uint8 [rows, COLUMNS, C, H, W]: a column is one z in all classes.
-
-    Of a single class seeds 0 to 99, [1, 100, C, H, W].
-    """
+    """Seeds 0 to 9 of every class, uint8 [rows, COLUMNS, C, H, W]; of a single class 0 to 99, [1, 100, C, H, W]."""
     rows, columns = min(spec.classes, MAX_ROWS), seeds_a_class(spec)
     seeds = list(range(columns)) * rows
     labels = [row for row in range(rows) for _ in range(columns)]

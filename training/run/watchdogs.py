@@ -44,8 +44,7 @@ def vanishing(settings: Settings, figures: Figures) -> bool:
 def saturated(settings: Settings, figures: Figures) -> bool:
     """D is sure of every image, and learns no more (Arjovsky and Bottou 2017, arXiv 1701.04862, section 2).
 
-    Never of a Wasserstein critic, which is trained to its optimum on purpose. BEGAN's D is an
-    auto-encoder: it has won where it reconstructs real images only.
+    Never of a Wasserstein critic, which is trained to its optimum. BEGAN's D has won where it reconstructs real images only.
     """
     if settings.loss == "began":
         return figures["D(G(z))"] > REJECTED * figures["D(x)"]
@@ -53,11 +52,7 @@ def saturated(settings: Settings, figures: Figures) -> bool:
 
 
 def diverging(settings: Settings, figures: Figures) -> bool:
-    """Losses or gradients grow out of all proportion: NaN is next.
-
-    Of a critic the gradient alone is judged: its loss has no scale, and G's drifts with a constant
-    that the Wasserstein distance does not see.
-    """
+    """Losses or gradients grow out of all proportion: NaN is next. A Wasserstein critic's loss has no scale."""
     if max(figures["gradient/D"], figures["gradient/G"]) > MOST_GRADIENT:
         return True
     return settings.loss != "wasserstein" and max(abs(figures["loss/D"]), abs(figures["loss/G"])) > MOST_LOSS
@@ -87,31 +82,24 @@ def smoother_discriminator(settings: Settings) -> str:
     return f"a larger R1 strength (--set r1_gamma={strength:g} --set r1_gamma_end={strength:g}{apart})"
 
 
-def few_images(settings: Settings) -> str:
-    return "for fewer than about 10,000 training images, --augment brightness,translation,cutout"
-
-
 def no_saturating_loss(settings: Settings) -> str:
     if settings.loss == "minimax":
         return "the loss whose gradient stays (--set loss=non_saturating)"
     return slower_discriminator(settings)
 
 
-def full_precision(settings: Settings) -> str:
-    return "--precision fp32"
-
-
-Remedies = tuple[Callable[[Settings], str], ...]
+Remedies = tuple[Callable[[Settings], str] | str, ...]
+FEW_IMAGES = "for fewer than about 10,000 training images, --augment brightness,translation,cutout"
 
 
 def remedy(remedies: Remedies, settings: Settings) -> str:
     """`Try A, B, or C, each with a new --run.`"""
-    *most, last = [words(settings) for words in remedies]
+    *most, last = [one if isinstance(one, str) else one(settings) for one in remedies]
     return f"Try {', '.join(most)}, or {last}, each with a new --run."
 
 
-DIVERGENCE: Remedies = (slower, smoother_discriminator, full_precision)
-COLLAPSE: Remedies = (smoother_discriminator, slower, few_images)
+DIVERGENCE: Remedies = (slower, smoother_discriminator, "--precision fp32")
+COLLAPSE: Remedies = (smoother_discriminator, slower, FEW_IMAGES)
 
 
 class Watchdog(NamedTuple):
@@ -125,18 +113,17 @@ class Watchdog(NamedTuple):
 
 WATCHDOGS = (
     Watchdog(
-        "vanishing gradient",
-        vanishing,
-        "the generator's gradient is all but 0, so that it no longer learns",
-        (no_saturating_loss, smoother_discriminator),
-        100,
+        *(
+            "vanishing gradient",
+            vanishing,
+            "the generator's gradient is all but 0, so that it no longer learns",
+        ),
+        *((no_saturating_loss, smoother_discriminator), 100),
     ),
     Watchdog(
-        "saturated discriminator",
-        saturated,
+        *("saturated discriminator", saturated),
         "the discriminator is sure of every image, so that it teaches the generator little",
-        (slower_discriminator, smoother_discriminator, few_images),
-        100,
+        *((slower_discriminator, smoother_discriminator, FEW_IMAGES), 100),
     ),
     # Shorter, because it is a matter of a few updates.
     Watchdog("divergence", diverging, "losses or gradients grow out of all proportion", DIVERGENCE, 30),

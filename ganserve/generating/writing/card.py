@@ -24,6 +24,7 @@ def write(folder: Path, manifest: dict[str, Any]) -> None:
     files = "\n".join(f"      - {shard['file']}" for shard in manifest["shards"])
     asked = f"`{manifest['command']}`"
     named = f"Classes: {', '.join(classes)}." if classes else "The model has no classes."
+    colours = {1: "grey", 3: "RGB", 4: "RGBA"}[image["channels"]]
     text = f"""---
 tags:
 - synthetic
@@ -49,7 +50,7 @@ again at any time.
 | engine | {manifest["engine"]} in {manifest["precision"]} |
 | seeds | {seeds[0]} to {seeds[1]} |
 | truncation | {manifest["truncation"]} |
-| image | {image["height"]}x{image["width"]}, {"grey" if image["channels"] == 1 else "RGB"} |
+| image | {image["height"]}x{image["width"]}, {colours} |
 | made by | {asked} |
 
 {named} The licence is that of the model and of the data that it was trained on: its own card says which.

@@ -224,7 +224,7 @@ def decoded(png: bytes) -> NDArray[np.uint8]:
 
     try:
         with Image.open(io.BytesIO(png)) as image:
-            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+            pixels = np.asarray(image if image.mode in ("L", "RGBA") else image.convert("RGB"))
     except (OSError, ValueError) as error:
         raise Refused(f"A picture can't be read: {error}.") from None
     return np.atleast_3d(pixels)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import ArrayLike, NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Nodes:
 
 
 def constants_of(graph: onnx.GraphProto) -> dict[str, NDArray]:
-    """Values that the graph itself holds, by name."""
-    found = {tensor.name: tensor for tensor in graph.initializer}
+    """Values that the graph itself holds, by name; not those of weights that were taken out of it."""
+    found = {one.name: one for one in graph.initializer if one.data_location != TensorProto.EXTERNAL}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             found[node.output[0]] = node.attribute[0].t

@@ -1,12 +1,15 @@
 """A foreign graph as it is, by ONNX Runtime: what the adapted one is compared with."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ganserve.importing.surgery.feeds import Feeds
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused
+from service.generator.file.session import session_of
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
 _TRIED = 3
@@ -18,14 +21,16 @@ class Original:
     batch: the images of a pass; None where it is free.
     """
 
-    def __init__(self, model: onnx.ModelProto, feeds: Feeds, outputs: list[str]) -> None:
-        """outputs: names, also of tensors within the graph; the first holds the images.
+    def __init__(
+        self, model: onnx.ModelProto, weights: Mapping[str, NDArray], feeds: Feeds, outputs: list[str]
+    ) -> None:
+        """weights: those that were taken out of the model. outputs: names, also of tensors within the graph; the first holds the images.
 
         Raises Refused: ONNX Runtime can't run it, or an image depends on the others of its batch.
         """
         self.feeds = feeds
         self._outputs = outputs
-        self._session = _session(model, outputs)
+        self._session = _session(model, weights, outputs)
         declared = feeds.noises[0].input.dims
         self.batch = declared[0] if declared else None
         if feeds.shares:
@@ -94,7 +99,9 @@ class Original:
         )
 
 
-def _session(model: onnx.ModelProto, outputs: list[str]) -> ort.InferenceSession:
+def _session(
+    model: onnx.ModelProto, weights: Mapping[str, NDArray], outputs: list[str]
+) -> ort.InferenceSession:
     own = {one.name for one in model.graph.output}
     if not own.issuperset(outputs):
         copy = onnx.ModelProto()
@@ -107,6 +114,6 @@ def _session(model: onnx.ModelProto, outputs: list[str]) -> ort.InferenceSession
     # What it makes of it is compared with what it makes of the adapted graph: neither is to be rewritten far.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return session_of(model.SerializeToString(), weights, options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen classes of its own
         raise Refused([Fault(f"ONNX Runtime can't load it: {error}", "Export it again.")]) from error

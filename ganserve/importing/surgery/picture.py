@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from ganserve.importing.surgery.nodes import Nodes, Signature, constants_of
-from ganserve.importing.wishes import Fault, Wishes
+from ganserve.importing.surgery.wishes import Fault, Wishes
 
 RANGES = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
 LAYOUTS = ("nchw", "nhwc")
@@ -40,10 +40,6 @@ class Picture:
     range: str
 
     @property
-    def shown_channels(self) -> int:
-        return 3 if self.channels == 4 else self.channels
-
-    @property
     def _axes(self) -> tuple[int, ...]:
         if self.layout == "nchw":
             return self.channels, self.height, self.width
@@ -53,22 +49,18 @@ class Picture:
         """raw: [N, *shape]. Returns uint8 [N, C, H, W]."""
         x = raw.reshape(len(raw), *self._axes)
         x = x if self.layout == "nchw" else x.transpose(0, 3, 1, 2)
-        if x.dtype == np.uint8 and self.channels != 4:
+        if x.dtype == np.uint8:
             return np.ascontiguousarray(x)
         low, high = RANGES[self.range]
         x = (x.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
-        if self.channels == 4:
-            alpha = x[:, 3:].clip(0, 255) / np.float32(255)
-            x = x[:, :3] * alpha + (255 - np.float32(255) * alpha)
         return np.rint(x).clip(0, 255).astype(np.uint8)
 
     def add_to(self, nodes: Nodes, raw: str) -> None:
         """The same as nodes, from the tensor `raw` to `image`."""
-        is_uint8 = self.output.dtype == np.uint8
         x = nodes.add("Reshape", raw, nodes.integers(-1, *self._axes))
         if self.layout == "nhwc":
             x = nodes.add("Transpose", x, perm=[0, 3, 1, 2])
-        if is_uint8 and self.channels != 4:
+        if self.output.dtype == np.uint8:
             nodes.add("Identity", x, out="image")
             return
         x = nodes.cast(x, np.dtype(np.float32), self.output.dtype)
@@ -78,12 +70,6 @@ class Picture:
         if high - low != 255:
             x = nodes.add("Mul", x, nodes.constant(255 / (high - low)))
         zero, most = nodes.constant(0), nodes.constant(255)
-        if self.channels == 4:
-            ends = nodes.integers(3), nodes.integers(4), nodes.integers(1)
-            alpha = nodes.add("Div", nodes.add("Clip", nodes.add("Slice", x, *ends), zero, most), most)
-            ends = nodes.integers(0), nodes.integers(3), nodes.integers(1)
-            colour = nodes.add("Mul", nodes.add("Slice", x, *ends), alpha)
-            x = nodes.add("Add", colour, nodes.add("Sub", most, nodes.add("Mul", most, alpha)))
         x = nodes.add("Clip", nodes.add("Round", x), zero, most)
         nodes.add("Cast", x, out="image", to=onnx.TensorProto.UINT8)
 

@@ -1,15 +1,17 @@
 """Random operators: one z would have many pictures, so what they draw becomes part of z, or its mean."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from ganserve.importing.surgery.feeds import Feeds, Noise
 from ganserve.importing.surgery.nodes import Signature
 from ganserve.importing.surgery.original import Original
-from ganserve.importing.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator.contract import MOST_Z, SCHEMA_OF_ROLES
 from service.generator.file.inputs import Law
 
@@ -43,11 +45,11 @@ def silenced(model: onnx.ModelProto) -> onnx.ModelProto:
     return silent
 
 
-def become_inputs(model: onnx.ModelProto, feeds: Feeds) -> Feeds:
+def become_inputs(model: onnx.ModelProto, weights: Mapping[str, NDArray], feeds: Feeds) -> Feeds:
     """Each becomes an input that takes numbers of z behind those that are there. Raises Refused."""
     nodes = random_nodes(model.graph)
     names = [node.output[0] for node in nodes]
-    drawn = Original(silenced(model), feeds, [model.graph.output[0].name, *names])
+    drawn = Original(silenced(model), weights, feeds, [model.graph.output[0].name, *names])
     count = drawn.batch or 2
     shapes = [one.shape for one in drawn.all(*drawn.inputs(count))[1:]]
     noises, faults = [], []

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,8 @@ def _run(files: Sequence[Path], folder: Path) -> None:
     # A process that finds nothing to do costs half a second of the start.
     if unknown := [str(path) for path in files if not _is_known(path, folder)]:
         command = [sys.executable, "-m", "service.generator.engines.race", *unknown]
+        # Ctrl-C in a terminal is for it too. It inherits this, until it can end without a traceback.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
 
 
@@ -197,4 +200,6 @@ def _main(paths: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     _main(sys.argv[1:])

@@ -48,21 +48,28 @@ def taken_apart(file: bytes) -> Apart:
     weights: dict[str, NDArray] = {}
 
     def take(tensor: onnx.TensorProto, raw: memoryview | None) -> list[Chunk] | None:
-        if raw is None or len(raw) < _LEAST_BYTES or tensor.data_type not in _PLAIN:
+        if tensor.external_data or tensor.data_location or not take_out(tensor, raw, weights):
             return None
-        dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        fits = len(raw) == dtype.itemsize * int(np.prod(tensor.dims)) and tensor.name not in weights
-        if not fits or tensor.external_data or tensor.data_location:
-            return None
-        weights[tensor.name] = np.frombuffer(raw, dtype.newbyteorder("<")).reshape(tensor.dims)
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value=_IN_FILE)
         return [tensor.SerializeToString()]
 
     try:
         return Apart(rewritten(file, take), weights)
     except (DecodeError, IndexError, ValueError, OverflowError, KeyError, TypeError, RuntimeError):
         return Apart(file, {})
+
+
+def take_out(tensor: onnx.TensorProto, raw: memoryview | None, weights: dict[str, NDArray]) -> bool:
+    """Puts an initializer's raw data among `weights`, and marks it so; whether it did: not what is small, or no plain array."""
+    if raw is None or len(raw) < _LEAST_BYTES or tensor.data_type not in _PLAIN or tensor.name in weights:
+        return False
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    if len(raw) != dtype.itemsize * int(np.prod(tensor.dims)):
+        return False
+    weights[tensor.name] = np.frombuffer(raw, dtype.newbyteorder("<")).reshape(tensor.dims)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=_IN_FILE)
+    return True
 
 
 def put_together(graph: bytes, weights: Mapping[str, NDArray]) -> bytes:

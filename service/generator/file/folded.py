@@ -1,18 +1,20 @@
-"""Weights in files beside the graph, held to their hashes -> one piece, as if they had been inside.
+"""Weights in files beside the graph, held to their hashes -> one piece, as if they had been inside; and the other way.
 
 protobuf reads no message of 2 GiB; what is served is taken apart (apart.py) before it reads anything, so that is no limit.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import onnx
 from msgspec import Meta, Struct
+from numpy.typing import NDArray
 
 from service.errors import ContractError
-from service.generator.file.apart import Chunk, rewritten, with_data
+from service.generator.file.apart import Chunk, rewritten, was_taken, with_data
 
 
 class Weights(Struct, frozen=True):
@@ -52,3 +54,18 @@ def folded(file: bytes, weights: Sequence[Weights], folder: Path) -> bytes:
         return rewritten(file, fold)
     except (ValueError, IndexError) as error:
         raise ContractError(f"not an ONNX file: {error}") from error
+
+
+def laid_beside(model: onnx.ModelProto, weights: Mapping[str, NDArray], path: Path) -> Weights:
+    """Writes the weights that were taken out of the model into a file, and has the model name it. Raises OSError."""
+    digest, begin = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        for tensor in filter(was_taken, model.graph.initializer):
+            part = weights[tensor.name].reshape(-1).view(np.uint8).data
+            tensor.ClearField("external_data")
+            for key, value in (("location", path.name), ("offset", begin), ("length", len(part))):
+                tensor.external_data.add(key=key, value=str(value))
+            file.write(part)
+            digest.update(part)
+            begin += len(part)
+    return Weights(path.name, digest.hexdigest())

@@ -1,12 +1,16 @@
 """What Hugging Face's Hub reads at the head of a model card (huggingface.co/docs/hub/model-cards)."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from service.generator.contract import Contract
+
+_HEAD = re.compile(r"---\n.*?^---\n+", re.MULTILINE | re.DOTALL)
+_LICENCE = re.compile(r"^license: \W?([\w.-]+)\W?$", re.MULTILINE)
 
 
 def front_matter(contract: Contract, licence: str | None) -> str:
@@ -30,6 +34,14 @@ def front_matter(contract: Contract, licence: str | None) -> str:
         ]
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in said.items()]
     return "---\n" + "\n".join(lines) + "\n---\n\n"
+
+
+def with_front_matter(card: str, contract: Contract, licence: str | None) -> str:
+    """The card with this head in the place of its own, if it has one; a licence that its own states stays."""
+    own = _HEAD.match(card)
+    stated = _LICENCE.search(own[0]) if own else None
+    body = card[own.end() :] if own else card
+    return front_matter(contract, stated[1] if stated and stated[1] != "unknown" else licence) + body
 
 
 class _Figure(Struct):

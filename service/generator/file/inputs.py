@@ -35,6 +35,7 @@ ROLES = {
     "noise": Role("FLOAT", is_z=True),
     "scalar": Role("FLOAT"),
     "label": Role("INT64"),
+    "class_weights": Role("FLOAT"),
 }
 
 
@@ -43,11 +44,12 @@ class Input(Struct, frozen=True, omit_defaults=True):
 
     shape: of one image's part: of z and noise; a scalar and a label have none. law: what its numbers were in training:
     standard normal; that within -2 to 2; uniform in -1 to 1, or in 0 to 1. low, high, default: of a scalar, which a request
-    may choose; about: what it does, for people.
+    may choose; about: what it does, for people. class_weights: in the place of a label, one weight a class, so that an image
+    may be of several; a class alone has 1 and the others 0.
     """
 
     name: str
-    role: Literal["z", "noise", "scalar", "label"]
+    role: Literal["z", "noise", "scalar", "label", "class_weights"]
     shape: list[Annotated[int, Meta(ge=1, le=2**20)]] = []
     law: Law = "normal"
     low: float | None = None
@@ -74,19 +76,23 @@ def plain(z_dim: int, classes: bool) -> list[Input]:
     return [Input("z", "z", [z_dim]), *label]
 
 
-def faults(inputs: Sequence[Input], z_dim: int, classes: bool) -> list[str]:
-    """What is wrong with a declaration."""
+def faults(inputs: Sequence[Input], z_dim: int, classes: int | None) -> list[str]:
+    """What is wrong with a declaration. classes: how many there are; None of an unconditional generator."""
     found = []
     names = [one.name for one in inputs]
     if len(set(names)) < len(names) or not all(map(_NAME.fullmatch, names)):
         found.append("names of inputs are letters, digits, _ and ., each once")
     roles = [one.role for one in inputs]
-    if not inputs or roles[0] != "z" or roles.count("label") != int(classes):
+    labels = roles.count("label") + roles.count("class_weights")
+    if not inputs or roles[0] != "z" or labels != int(classes is not None):
         found.append("the first input is z, and there is one label if there are classes, else none")
     if (size := sum(one.size for one in inputs if ROLES[one.role].is_z)) != z_dim:
         found.append(f"z_dim is {z_dim}, and z and noise have {size} numbers")
     for one in inputs:
-        if ROLES[one.role].is_z != bool(one.shape):
+        if one.role == "class_weights":
+            if one.shape != [classes]:
+                found.append(f"input {one.name}: class_weights have the shape [{classes}], one a class")
+        elif ROLES[one.role].is_z != bool(one.shape):
             found.append(f"input {one.name}: z and noise have a shape, {one.role} has none")
         given = [value for value in (one.low, one.high, one.default) if value is not None]
         if one.role != "scalar":
@@ -105,7 +111,7 @@ def space_of(inputs: Sequence[Input]) -> Space | None:
     """None where an image's row of numbers is a standard normal z that truncation scales, and no more."""
     drawn = [one for one in inputs if ROLES[one.role].is_z]
     parts = tuple(Part(one.size, one.law, ROLES[one.role].scales) for one in drawn)
-    count = len(scalars_of(inputs))
+    count = len(scalars_of(inputs)) + weights_of(inputs)
     if not count and all(part.law == "normal" and part.scales for part in parts):
         return None
     return Space(parts, count)
@@ -113,6 +119,29 @@ def space_of(inputs: Sequence[Input]) -> Space | None:
 
 def scalars_of(inputs: Sequence[Input]) -> list[Input]:
     return [one for one in inputs if one.role == "scalar"]
+
+
+def weights_of(inputs: Sequence[Input]) -> int:
+    """How many classes an image may be of at once; 0 where it has one label, or none."""
+    return next((one.size for one in inputs if one.role == "class_weights"), 0)
+
+
+def rows_behind(
+    inputs: Sequence[Input],
+    given: dict[str, float | list[float]] | None,
+    n: int,
+    weights: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32] | None:
+    """What an image's row has behind z: float32 [n, scalars, and classes where weights are taken]; None where that is nothing.
+
+    weights: over the classes, float32 [n, K], where a file takes them; without any, or 0 for all of them, the label counts.
+    Raises InvalidField, as scalar_rows.
+    """
+    scalars, count = scalar_rows(inputs, given, n), weights_of(inputs)
+    if not count:
+        return scalars
+    weights = np.zeros((n, count), np.float32) if weights is None else weights
+    return weights if scalars is None else np.concatenate([scalars, weights], axis=1)
 
 
 def scalar_rows(
@@ -142,6 +171,17 @@ def scalar_rows(
                 "scalars", f"scalars.{one.name} is out of range: allowed is {with_range(one)}."
             )
     return rows.astype(np.float32)
+
+
+def written(inputs: Sequence[Input], given: dict[str, float | list[float]] | None, image: int) -> list[str]:
+    """As the query of that image's address has them: `psi=0.5`, in their order, without those that are the default anyway."""
+    fields = []
+    for one in scalars_of(inputs):
+        value = (given or {}).get(one.name, one.bounds[2])
+        value = float(value[image] if isinstance(value, list) else value)
+        if value != one.default:
+            fields.append(f"{one.name}={value!r}")
+    return fields
 
 
 def with_range(scalar: Input) -> str:

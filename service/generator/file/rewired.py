@@ -7,6 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 from service.generator.contract import Contract
 from service.generator.file.apart import put_together, taken_apart
 
+_BEHIND = {"scalar": 1, "class_weights": 2}
+
 
 def rewired(file: bytes, contract: Contract) -> bytes:
     """The file as engines run it; a file of schema 1 as it is.
@@ -30,13 +32,16 @@ def rewired(file: bytes, contract: Contract) -> bytes:
         nodes.append(helper.make_node("Slice", ["z", *ends], [out]))
         begin += size
 
-    # As a row is laid out: z and noise in their order, and then the scalars.
-    for one in sorted(contract.declared, key=lambda one: one.role == "scalar"):
+    # As a row is laid out: z and noise in their order, then the scalars, then the weights of classes.
+    for one in sorted(contract.declared, key=lambda one: _BEHIND.get(one.role, 0)):
         inner = f"input/{one.name}"
         if one.role == "label":
             nodes.append(helper.make_node("Identity", ["label"], [inner]))
             continue
         columns(one.size, f"{inner}/flat")
+        if one.role == "class_weights":
+            nodes.extend(_weights_or_label(graph, f"{inner}/flat", inner, one.size))
+            continue
         shape = _integers(graph, f"{inner}/shape", [-1, *one.shape])
         nodes.append(helper.make_node("Reshape", [f"{inner}/flat", shape], [inner]))
     rest = list(graph.node)
@@ -49,6 +54,21 @@ def rewired(file: bytes, contract: Contract) -> bytes:
         f"graph/{name}" if name in ("z", "label") else name: one for name, one in apart.weights.items()
     }
     return put_together(model.SerializeToString(), weights)
+
+
+def _weights_or_label(graph: onnx.GraphProto, weights: str, out: str, classes: int) -> list[onnx.NodeProto]:
+    """The weights of an image, or where they are all 0 its label as a row of one 1."""
+    depth, axis = (
+        _integers(graph, f"{out}/{name}", [value]) for name, value in (("depth", classes), ("axis", 1))
+    )
+    graph.initializer.append(numpy_helper.from_array(np.array([0, 1], np.float32), f"{out}/levels"))
+    graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), f"{out}/none"))
+    return [
+        helper.make_node("OneHot", ["label", depth, f"{out}/levels"], [f"{out}/alone"]),
+        helper.make_node("ReduceSum", [weights, axis], [f"{out}/sum"]),
+        helper.make_node("Greater", [f"{out}/sum", f"{out}/none"], [f"{out}/is_given"]),
+        helper.make_node("Where", [f"{out}/is_given", weights, f"{out}/alone"], [out]),
+    ]
 
 
 def _integers(graph: onnx.GraphProto, name: str, values: list[int]) -> str:

@@ -12,22 +12,13 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing.encoders import encoded
-from service.drawing.fields import FirstSeed, Label, ModelName, Timeout, Truncation
+from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout, Truncation
 from service.drawing.sampler import SampleRequest
 from service.web.http.asgi import CLIENT_GONE, Call, ClientGone, Message, Receive, Reply
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall
 from service.web.http.problems import reply_to
-from service.web.http.route import (
-    BODY_ERRORS,
-    JSON,
-    LABELS_HEADER,
-    MODEL_HEADERS,
-    SAMPLING_ERRORS,
-    Answer,
-    Body,
-    Route,
-)
+from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Route
 
 SCHEMA = "/schema.json"
 """Where BentoML's clients read which methods there are."""
@@ -51,6 +42,7 @@ class BentoRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     ] = 1
     seed: FirstSeed = None
     truncation: Truncation = 1.0
+    scalars: ScalarsPerImage = None
     timeout: Timeout = None
 
 
@@ -108,7 +100,7 @@ def lists(images: NDArray[np.uint8]) -> bytes:
 
 
 _Level = Annotated[int, Meta(ge=0, le=255)]
-_Pixel = Annotated[list[_Level], Meta(description="channels: 1 (grey) or 3 (RGB)")]
+_Pixel = Annotated[list[_Level], Meta(description="channels: 1 (grey), 3 (RGB) or 4 (RGBA)")]
 _Row = Annotated[list[_Pixel], Meta(description="width")]
 _Image = Annotated[list[_Row], Meta(description="height")]
 _Images = Annotated[list[_Image], Meta(description="n")]
@@ -121,10 +113,10 @@ ROUTES = [
             200: Answer(
                 "uint8 [n, height, width, channels].",
                 {JSON: _Images},
-                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER,
+                IMAGE_HEADERS | _SEEDS_HEADER,
             )
         },
-        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        DRAWING_ERRORS,
         "`bentoml.SyncHTTPClient(url).sample(label='Sneaker', n=4)` is an ndarray uint8 [n, height, width, channels]. As "
         "nested lists, the only form those clients read: for many images /v1/samples with format npy is quicker.",
         Body(BentoRequest, {"four sneakers": {"label": "Sneaker", "n": 4, "seed": 1}}),

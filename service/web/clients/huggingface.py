@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.drawing import sizes
 from service.drawing.encoders import encoded
-from service.drawing.fields import SEED, TIMEOUT, TRUNCATION, Fraction, Seconds, Seed
+from service.drawing.fields import SCALARS, SEED, TIMEOUT, TRUNCATION, Fraction, Seconds, Seed, as_numbers
 from service.drawing.sampler import SampleRequest
 from service.drawing.sizes import Size
 from service.generator import images
@@ -23,16 +23,7 @@ from service.web.clients.openai import SIZE_HEADER
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall
-from service.web.http.route import (
-    BODY_ERRORS,
-    LABELS_HEADER,
-    MODEL_HEADERS,
-    SAMPLING_ERRORS,
-    Answer,
-    Body,
-    Parameter,
-    Route,
-)
+from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, Answer, Body, Parameter, Route
 
 _PNG = "image/png"
 _Side = Annotated[int, Meta(ge=1, le=9999)]
@@ -42,7 +33,7 @@ _Ignored = Annotated[
 
 
 class TextToImage(Struct, forbid_unknown_fields=True):
-    """Hugging Face's, and truncation and timeout. null is as good as absent."""
+    """Hugging Face's, and truncation, scalars and timeout. null is as good as absent."""
 
     height: Annotated[
         _Side | None,
@@ -53,6 +44,7 @@ class TextToImage(Struct, forbid_unknown_fields=True):
     width: Annotated[_Side | None, Meta(description="By default as height has it.")] = None
     seed: Annotated[Seed | None, Meta(description=SEED)] = None
     truncation: Annotated[Fraction | None, Meta(description=f"Ours. {TRUNCATION}")] = None
+    scalars: Annotated[dict[str, float] | None, Meta(description=f"Ours. {SCALARS}")] = None
     timeout: Annotated[Seconds | None, Meta(description=f"Ours. {TIMEOUT}")] = None
     negative_prompt: _Ignored = None
     num_inference_steps: _Ignored = None
@@ -81,7 +73,10 @@ async def text_to_image(call: Call, model: str | None = None) -> Reply:
     contract = drawing.model.contract
     label = None if contract.classes is None else prompts.match(request.inputs, contract)
     truncation = 1.0 if asked.truncation is None else asked.truncation
-    draw = drawing.resolve(SampleRequest(label=label, seed=asked.seed, truncation=truncation))
+    scalars = as_numbers(asked.scalars)
+    draw = drawing.resolve(
+        SampleRequest(label=label, seed=asked.seed, truncation=truncation, scalars=scalars)
+    )
     size, wanted = _size(asked, contract.image)
     work = partial(encoded, draw, drawing.deadline, "png", size.height * size.width, partial(_png, size))
     reply = await drawing.reply(draw, _PNG, work)
@@ -110,8 +105,7 @@ _ANSWERS = {
     200: Answer(
         "The image.",
         {_PNG: str},
-        MODEL_HEADERS
-        | LABELS_HEADER
+        IMAGE_HEADERS
         | {
             "ganserve-seeds": "Seed of the image.",
             SIZE_HEADER: "The size of the image, where another was asked for.",
@@ -125,7 +119,7 @@ ROUTES = [
         *("POST", path, text_to_image, "sample"),
         "Hugging Face's text to image",
         _ANSWERS,
-        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        DRAWING_ERRORS,
         _TEXT,
         Body(
             TextToImageRequest, {"a sneaker": {"inputs": "a photo of a sneaker", "parameters": {"seed": 1}}}

@@ -17,6 +17,7 @@ from service.drawing.sizes import MOST_RESIZED_PIXELS, Size
 from service.errors import InvalidField
 from service.generator import images
 from service.generator.contract import ImageShape
+from service.generator.file.inputs import written
 from service.web.clients import prompts
 from service.web.clients.openai_messages import (
     Completed,
@@ -27,16 +28,7 @@ from service.web.clients.openai_messages import (
 from service.web.http.asgi import Call, Reply, header
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall, address_headers
-from service.web.http.route import (
-    BODY_ERRORS,
-    JSON,
-    LABELS_HEADER,
-    MODEL_HEADERS,
-    SAMPLING_ERRORS,
-    Answer,
-    Body,
-    Route,
-)
+from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Route
 
 GENERATIONS = "/v1/images/generations"
 EVENTS = "text/event-stream"
@@ -67,16 +59,17 @@ async def post_generations(call: Call) -> Reply:
     drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
     contract = drawing.model.contract
     label = None if contract.classes is None else prompts.match(asked.prompt or "", contract)
-    truncation = 1.0 if asked.truncation is None else asked.truncation
     n = asked.n or 1
-    draw = drawing.resolve(SampleRequest(label=label, n=n, seed=asked.seed, truncation=truncation))
+    meant = SampleRequest(label=label, n=n, seed=asked.seed, scalars=asked.scalars)
+    meant.truncation = 1.0 if asked.truncation is None else asked.truncation
+    draw = drawing.resolve(meant)
     picture = _picture(asked, contract.image, n)
     nearest = {} if asked.size in (None, "auto", f"{picture.size}") else {SIZE_HEADER: f"{picture.size}"}
     if asked.response_format == "url":
         if asked.stream:
             raise InvalidField("response_format", "A stream has images, not addresses: ask for b64_json.")
         folder = _folder(draw, _origin(call))
-        addressed = msgspec.json.encode(_reply(draw, picture, truncation, folder))
+        addressed = msgspec.json.encode(_reply(draw, picture, meant, folder))
         # Each image counts when it is opened.
         call.take(0)
         return Reply(200, JSON, addressed, address_headers(draw) | nearest)
@@ -86,7 +79,7 @@ async def post_generations(call: Call) -> Reply:
     else:
         # Some clients never say which of the two they are going to read.
         folder = _folder(draw, _origin(call)) if asked.response_format is None and _has_address(call) else ""
-        encode, media_type = partial(_drawn, draw, picture, truncation, folder), JSON
+        encode, media_type = partial(_drawn, draw, picture, meant, folder), JSON
     reply = await drawing.reply(
         draw,
         media_type,
@@ -149,9 +142,11 @@ def _encoded(picture: Picture, pixels: NDArray[np.uint8]) -> list[bytes]:
     return [formats.picture(image, picture.format, picture.quality) for image in resized]
 
 
-def _drawn(draw: Draw, picture: Picture, truncation: float, folder: str, pixels: NDArray[np.uint8]) -> bytes:
+def _drawn(
+    draw: Draw, picture: Picture, meant: SampleRequest, folder: str, pixels: NDArray[np.uint8]
+) -> bytes:
     """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty."""
-    reply = _reply(draw, picture, truncation, folder)
+    reply = _reply(draw, picture, meant, folder)
     for one, file in zip(reply.data, _encoded(picture, pixels), strict=True):
         one.b64_json = file
     return msgspec.json.encode(reply)
@@ -159,7 +154,7 @@ def _drawn(draw: Draw, picture: Picture, truncation: float, folder: str, pixels:
 
 def _streamed(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
     """The events of a stream: each image whole, since one pass of a generator draws it whole."""
-    reply = _reply(draw, picture, 1.0, "")
+    reply = _reply(draw, picture, SampleRequest(), "")
     events = []
     for one, file in zip(reply.data, _encoded(picture, pixels), strict=True):
         event = Completed(
@@ -183,21 +178,22 @@ def _folder(draw: Draw, origin: str) -> str:
     return folder if draw.label is None else f"{folder}{quote(model.contract.slugs[draw.label[0]])}/"
 
 
-def _reply(draw: Draw, picture: Picture, truncation: float, folder: str) -> Generations:
+def _reply(draw: Draw, picture: Picture, meant: SampleRequest, folder: str) -> Generations:
     """The reply, with no images in it yet."""
     model = draw.model
     classes = model.contract.classes
     understood = None if draw.label is None or classes is None else classes[draw.label[0]]
     assert draw.seeds is not None
-    query = [] if truncation == 1 else [f"truncation={truncation!r}"]
+    query = [] if meant.truncation == 1 else [f"truncation={meant.truncation!r}"]
     query += [] if picture.size == sizes.own(model.contract.image) else [f"size={picture.size}"]
     if formats.QUALITIES.get(picture.format, picture.quality) != picture.quality:
         query.append(f"quality={picture.quality}")
-    end = f".{formats.suffix(picture.format)}" + ("?" + "&".join(query) if query else "")
-    data = [
-        GeneratedImage(seed, url=f"{folder}{seed}{end}" if folder else None, revised_prompt=understood)
-        for seed in draw.seeds
-    ]
+    data = []
+    for i, seed in enumerate(draw.seeds):
+        fields = "&".join([*query, *written(model.contract.declared, meant.scalars, i)])
+        end = f".{formats.suffix(picture.format)}" + (f"?{fields}" if fields else "")
+        url = f"{folder}{seed}{end}" if folder else None
+        data.append(GeneratedImage(seed, url=url, revised_prompt=understood))
     return Generations(int(time.time()), data, f"{picture.size}", picture.format, model.name, model.version)
 
 
@@ -211,10 +207,10 @@ ROUTES = [
             200: Answer(
                 "The images, or their addresses.",
                 {JSON: Generations, EVENTS: str},
-                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER | _SIZE_HEADER,
+                IMAGE_HEADERS | _SEEDS_HEADER | _SIZE_HEADER,
             )
         },
-        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        DRAWING_ERRORS,
         "For OpenAI's clients, with this server's /v1 as their `base_url`, and any key where none is configured. The prompt "
         "names a class; each image of the reply has its `seed`, and the class as `revised_prompt`.",
         Body(

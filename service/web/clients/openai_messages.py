@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from service.drawing.fields import SEED, TIMEOUT, TRUNCATION, Fraction, ModelName, Seconds, Seed
+from service.drawing.fields import SCALARS, SEED, TIMEOUT, TRUNCATION, Fraction, ModelName, Seconds, Seed
 from service.drawing.formats import Picture
 from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError, UnknownModel
 from service.web.http.asgi import Reply
@@ -19,7 +19,7 @@ _Ignored = Annotated[
 
 
 class GenerationRequest(Struct, forbid_unknown_fields=True):
-    """OpenAI's fields, and seed, truncation and timeout. null is as good as absent, as it is there."""
+    """OpenAI's fields, and seed, truncation, scalars and timeout. null is as good as absent, as it is there."""
 
     prompt: Annotated[
         Annotated[str, Meta(max_length=4000)] | None,
@@ -56,6 +56,10 @@ class GenerationRequest(Struct, forbid_unknown_fields=True):
     ] = None
     seed: Annotated[Seed | None, Meta(description=f"Ours. {SEED} Image i has seed + i.")] = None
     truncation: Annotated[Fraction | None, Meta(description=f"Ours. {TRUNCATION}")] = None
+    scalars: Annotated[
+        dict[str, float | list[float]] | None,
+        Meta(description=f"Ours. {SCALARS[:-1]}; a list has one per image."),
+    ] = None
     timeout: Annotated[Seconds | None, Meta(description=f"Ours. {TIMEOUT}")] = None
     stream: Annotated[
         bool | None,

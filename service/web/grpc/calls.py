@@ -76,18 +76,13 @@ class Desk:
             draw = None if call is None else call.draw
             self.front.count(method, "POST", code, begun, charge, traceparent, draw, "application/grpc")
 
-    async def answer(
-        self,
-        method: str,
-        scope: Scope | None,
-        context: grpc.aio.ServicerContext[Any, Any],
-        work: Callable[[Call], Awaitable[Any]],
-    ) -> Any:
-        """As `outcome`; a refusal ends the call with its status."""
-        answer = await self.outcome(method, scope, context, work)
-        if isinstance(answer, Refused):
-            await context.abort(answer.status, answer.text, answer.metadata)
-        return answer
+
+async def answered(context: grpc.aio.ServicerContext[Any, Any], outcome: Awaitable[Any]) -> Any:
+    """The outcome of Desk; a refusal ends the call with its status."""
+    answer = await outcome
+    if isinstance(answer, Refused):
+        await context.abort(answer.status, answer.text, answer.metadata)
+    return answer
 
 
 def _credential(metadata: dict[str, str]) -> str | None:

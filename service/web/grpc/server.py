@@ -13,7 +13,7 @@ import grpc
 from service.keys import Scope
 from service.web.front import Front
 from service.web.grpc import tensors
-from service.web.grpc.calls import Desk, Refused
+from service.web.grpc.calls import Desk, Refused, answered
 from service.web.grpc.documents import TELLS, told
 from service.web.grpc.messages import HEALTH, INFERENCE, HealthResponse, StreamResponse, kinds
 from service.web.grpc.streams import in_order
@@ -82,15 +82,15 @@ class GrpcServer:
     def _document(self, method: str) -> Any:
         async def answer(request: Any, context: Context) -> Any:
             work = partial(told, method, request=request)
-            return await self._desk.answer(
-                f"/{INFERENCE}/{method}", _SCOPES.get(method, "sample"), context, work
-            )
+            scope = _SCOPES.get(method, "sample")
+            return await answered(context, self._desk.outcome(f"/{INFERENCE}/{method}", scope, context, work))
 
         return self._handler(grpc.unary_unary_rpc_method_handler, method, answer)
 
     async def _infer(self, request: Any, context: Context) -> Any:
         work = partial(infer, request=request, context=context)
-        return await self._desk.answer(f"/{INFERENCE}/ModelInfer", "sample", context, work)
+        route = f"/{INFERENCE}/ModelInfer"
+        return await answered(context, self._desk.outcome(route, "sample", context, work))
 
     async def _stream(self, requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
         route = f"/{INFERENCE}/ModelStreamInfer"

@@ -33,22 +33,25 @@ _WATCH_AFTER_SECONDS = 0.25
 
 
 class Reply(Struct):
-    """One HTTP reply, whole; content-length is added when it is sent. Or one that goes on: events."""
+    """One HTTP reply, whole; content-length is added when it is sent."""
 
     status: int
     media_type: str
     body: bytes = b""
     headers: dict[str, str] = {}
-    events: AsyncGenerator[bytes, None] | None = None
 
 
 class Streamed(Struct):
-    """A reply whose body is sent as it is made; its head before that, so that nothing can be refused any more."""
+    """A reply whose body is sent as it is made; its head before that, so that nothing can be refused any more.
+
+    endless: it goes on until the client has seen enough.
+    """
 
     media_type: str
     parts: AsyncGenerator[bytes, None]
     headers: dict[str, str] = {}
     status: int = 200
+    endless: bool = False
 
 
 @dataclass(slots=True)
@@ -113,50 +116,38 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_seco
 
 async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
     """Send `reply` whole."""
-    headers = [(b"content-type", reply.media_type.encode("latin-1"))]
+    length = []
     if reply.status != 304:  # there it would be the length of the image, which was not made (RFC 9110, 8.6)
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-    headers += [(key.encode("latin-1"), value.encode("latin-1")) for key, value in reply.headers.items()]
-    headers.append((b"x-request-id", request_id.encode("latin-1")))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        length = [(b"content-length", b"%d" % len(reply.body))]
+    await send(_head(reply, length, request_id))
     await send({"type": "http.response.body", "body": reply.body})
 
 
-async def send_streamed(send: Send, reply: Streamed, request_id: str) -> None:
-    """Send `reply` as fast as the client takes it: uvicorn's `send` waits while too much of it is not taken."""
-    headers = [(b"content-type", reply.media_type.encode("latin-1"))]
+async def send_streamed(send: Send, receive: Receive, reply: Streamed, request_id: str) -> None:
+    """Send `reply` as fast as the client takes it: uvicorn's `send` waits while too much of it is not taken.
+
+    Raises ClientGone, but not of one that is endless.
+    """
+
+    async def sent() -> None:
+        async with aclosing(reply.parts) as parts:
+            await send(_head(reply, [], request_id))
+            async for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    try:
+        await unless_client_goes(receive, sent())
+    except ClientGone:
+        if not reply.endless:
+            raise
+
+
+def _head(reply: Reply | Streamed, length: list[tuple[bytes, bytes]], request_id: str) -> Message:
+    headers = [(b"content-type", reply.media_type.encode("latin-1")), *length]
     headers += [(key.encode("latin-1"), value.encode("latin-1")) for key, value in reply.headers.items()]
     headers.append((b"x-request-id", request_id.encode("latin-1")))
-    async with aclosing(reply.parts) as parts:
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        async for part in parts:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def send_events(
-    send: Send, receive: Receive, reply: Reply, request_id: str, ends: Callable[[], bool]
-) -> None:
-    """Send what comes, until the client goes or `ends` says so."""
-    assert reply.events is not None
-    headers = {"content-type": reply.media_type, **reply.headers, "x-request-id": request_id}
-    pairs = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
-    await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
-
-    async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    watching = asyncio.ensure_future(gone())
-    try:
-        async for event in reply.events:
-            if watching.done() or ends():
-                break
-            await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-    finally:
-        watching.cancel()
-        await reply.events.aclose()
+    return {"type": "http.response.start", "status": reply.status, "headers": headers}
 
 
 async def unless_client_goes(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

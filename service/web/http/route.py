@@ -37,6 +37,7 @@ SAMPLING_ERRORS: Errors = (
     *(InvalidField, UnknownModel, QueueFull, QuotaExceeded),
     *(EngineFailed, NotReady, Draining, DeadlinePassed),
 )
+DRAWING_ERRORS: Errors = (*SAMPLING_ERRORS, *BODY_ERRORS)
 
 MODEL_HEADERS = {
     "ganserve-model": "Model name.",
@@ -44,7 +45,7 @@ MODEL_HEADERS = {
     "ganserve-engine": "What ran the forward passes.",
     "server-timing": "Milliseconds in the queue, in forward passes and in encoding.",
 }
-LABELS_HEADER = {
+IMAGE_HEADERS = MODEL_HEADERS | {
     "ganserve-labels": "Class index of all images, or one an image; absent for an unconditional model."
 }
 

@@ -7,26 +7,19 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.drawing.encoders import encoded
-from service.drawing.fields import Label, Timeout, Truncation
-from service.drawing.sampler import Draw, explicit_z, label_index
+from service.drawing.fields import Label, Scalars, Timeout, Truncation
+from service.drawing.mixing import label_index
+from service.drawing.sampler import Draw, explicit_z
 from service.errors import InvalidField
-from service.generator.latents import MAX_SEED, Seeded, truncate
+from service.generator.contract import Contract
+from service.generator.file.inputs import scalars_of
+from service.generator.latents import MAX_SEED
 from service.registry.model import Model
 from service.web.clients.bento import lists
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall, address_headers, timing_of
-from service.web.http.route import (
-    BODY_ERRORS,
-    JSON,
-    LABELS_HEADER,
-    MODEL_HEADERS,
-    SAMPLING_ERRORS,
-    Answer,
-    Body,
-    Parameter,
-    Route,
-)
+from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Parameter, Route
 
 _Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
 
@@ -39,6 +32,7 @@ class Instance(Struct, forbid_unknown_fields=True):
         Label | None, Meta(description="Class name, slug or index. Absent: seed mod K, or place mod K for z.")
     ] = None
     z: Annotated[list[float] | None, Meta(description="z_dim numbers, instead of a seed.")] = None
+    scalars: Scalars = None
 
 
 class PredictParameters(Struct, forbid_unknown_fields=True):
@@ -84,10 +78,11 @@ def _understood(instances: list[Instance], truncation: float, model: Model, most
     rows = [one.z for one in instances if one.z is not None]
     if sorted((len(seeds), len(rows))) != [0, n]:
         raise InvalidField("instances", "Every instance must have a seed, or every one z, and none has both.")
+    scalars = _scalars(instances, contract)
     z = (
-        Seeded(seeds, contract.z_dim, truncation)
+        contract.seeded(seeds, truncation, scalars)
         if seeds
-        else truncate(explicit_z(rows, contract), truncation)
+        else contract.with_scalars(contract.truncated(explicit_z(rows, contract), truncation), scalars)
     )
     label = None
     if contract.classes is not None:
@@ -102,6 +97,15 @@ def _understood(instances: list[Instance], truncation: float, model: Model, most
     return Draw(model, None, label, z)
 
 
+def _scalars(instances: list[Instance], contract: Contract) -> dict[str, float | list[float]]:
+    """A list each of those that any instance names."""
+    chosen = [one.scalars or {} for one in instances]
+    usual = {one.name: one.bounds[2] for one in scalars_of(contract.declared)}
+    return {
+        name: [one.get(name, usual.get(name, 0.0)) for one in chosen] for name in sorted(set().union(*chosen))
+    }
+
+
 class Predictions(Struct):
     predictions: Annotated[
         list[list[list[list[Annotated[int, Meta(ge=0, le=255)]]]]],
@@ -113,12 +117,8 @@ ROUTES = [
     Route(
         *("POST", "/v1/models/{model}:predict", predict, "sample"),
         "KServe V1",
-        {
-            200: Answer(
-                "uint8 [n, height, width, channels].", {JSON: Predictions}, MODEL_HEADERS | LABELS_HEADER
-            )
-        },
-        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        {200: Answer("uint8 [n, height, width, channels].", {JSON: Predictions}, IMAGE_HEADERS)},
+        DRAWING_ERRORS,
         "What TensorFlow Serving's REST clients and KServe's first protocol send. GET /v1/models/{model} says `ready`. As "
         "nested lists: for many images /v2 in binary, or /v1/samples with format npy, is quicker.",
         Body(

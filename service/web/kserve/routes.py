@@ -18,9 +18,9 @@ from service.web.http.bodies import decode_request, read_inflated
 from service.web.http.drawing_call import DrawingCall
 from service.web.http.route import (
     BODY_ERRORS,
+    DRAWING_ERRORS,
     JSON,
     MODEL_HEADERS,
-    SAMPLING_ERRORS,
     Answer,
     Body,
     Errors,
@@ -236,7 +236,7 @@ def _of_model(path: str, *named: Parameter) -> list[Route]:
             *("POST", f"{path}/infer", infer, "sample"),
             "Images, as a tensor",
             {200: _IMAGES},
-            (*SAMPLING_ERRORS, *BODY_ERRORS),
+            DRAWING_ERRORS,
             _INFER_TEXT,
             Body(InferRequest, {"two sneakers": _TWO_SNEAKERS}, _BINARY),
             (*named, *_INFER_HEADERS),

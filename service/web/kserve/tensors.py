@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from service.drawing.sampler import label_index
+from service.drawing.mixing import label_index
 from service.errors import InvalidField, NotJson
 from service.generator.contract import Contract
 from service.generator.file.inputs import scalars_of

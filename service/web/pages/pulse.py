@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 from msgspec import Struct
 
 from service import metrics
 from service.metrics import Totals
-from service.web.http.asgi import Call, Reply
+from service.web.http.asgi import Call, Streamed
 from service.web.http.route import Answer, Route
 
 EVENTS = "text/event-stream"
@@ -32,13 +32,13 @@ class Pulse:
         self._listeners: set[asyncio.Queue[bytes]] = set()
         self._looking: asyncio.Task[None] | None = None
 
-    async def beats(self) -> AsyncGenerator[bytes, None]:
+    async def beats(self, ends: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
         mine: asyncio.Queue[bytes] = asyncio.Queue(2)
         self._listeners.add(mine)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
         try:
-            while True:
+            while not ends():
                 yield await mine.get()
         finally:
             self._listeners.discard(mine)
@@ -68,9 +68,9 @@ _pulse = Pulse()
 PULSE = "/playground/pulse"
 
 
-async def get_pulse(call: Call) -> Reply:
+async def get_pulse(call: Call) -> Streamed:
     """GET /playground/pulse."""
-    return Reply(200, EVENTS, headers={"cache-control": "no-store"}, events=_pulse.beats())
+    return Streamed(EVENTS, _pulse.beats(call.is_draining), {"cache-control": "no-store"}, endless=True)
 
 
 ROUTES = [

@@ -23,15 +23,17 @@ from service.drawing.formats import (
     preferred,
     suffix,
 )
-from service.drawing.sampler import Encoding, SampleRequest, encoding_of, label_index, sample
+from service.drawing.mixing import label_index
+from service.drawing.sampler import Encoding, SampleRequest, encoding_of, sample
 from service.drawing.sizes import Size
 from service.errors import InvalidField, UnknownRoute
 from service.generator import images
-from service.generator.file.inputs import Input, scalars_of
+from service.generator.contract import Contract
+from service.generator.file.inputs import scalars_of, written
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
 from service.web.http.drawing_call import DrawingCall, address_headers
-from service.web.http.route import LABELS_HEADER, MODEL_HEADERS, SAMPLING_ERRORS, Answer, Parameter, Route
+from service.web.http.route import IMAGE_HEADERS, SAMPLING_ERRORS, Answer, Parameter, Route
 
 _IMAGE_FILE = re.compile(rf"(\d{{1,16}})(?:\.({'|'.join(BY_SUFFIX)}))?", re.ASCII)
 
@@ -73,7 +75,7 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
         raise InvalidField("seed", f"seed is {seed}; it can be at most {MAX_SEED}.")
     asked.label = index
     draw = drawing.resolve(asked)
-    encoding, query = encoding_of(asked, draw, None), _written(asked, size, scalars)
+    encoding, query = encoding_of(asked, draw, None), _written(asked, size, generator.contract)
     name = f"{seed}.{end}" if index is None else f"{generator.contract.slugs[index]}/{seed}.{end}"
     if "@" not in model or match[2] != end:
         # Relative: right behind whatever proxy, under whatever path and name that gives the service.
@@ -145,7 +147,7 @@ def _truncation(text: str) -> float:
     return value
 
 
-def _written(asked: SampleRequest, size: Size | None, scalars: Sequence[Input]) -> str:
+def _written(asked: SampleRequest, size: Size | None, contract: Contract) -> str:
     """The query of the one address that these images have: without what is the default anyway."""
     fields = []
     if asked.truncation != 1:
@@ -154,10 +156,7 @@ def _written(asked: SampleRequest, size: Size | None, scalars: Sequence[Input]) 
         fields.append(f"size={size}")
     if asked.quality not in (None, QUALITIES.get(asked.format or "")):
         fields.append(f"quality={asked.quality}")
-    for one in scalars:
-        value = (asked.scalars or {}).get(one.name, one.default)
-        if value != one.default:
-            fields.append(f"{one.name}={value!r}")
+    fields += written(contract.declared, asked.scalars, 0)
     return f"?{'&'.join(fields)}" if fields else ""
 
 
@@ -176,7 +175,7 @@ _ANSWERS = {
     200: Answer(
         "The image; only under {model}@{version}.",
         _IMAGES,
-        MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER | _CACHING,
+        IMAGE_HEADERS | _SEEDS_HEADER | _CACHING,
     ),
     304: Answer("The client's copy is good.", headers=_CACHING),
     307: Answer(

@@ -68,6 +68,7 @@ def card(model: Model, models: Models) -> dict[str, Any]:
         "golden": golden,
         "invariance": {"levels": found.levels, "unit": "uint8 levels"},
         "truncation": found.truncation,
+        "mixes_classes": contract.mixes_classes,
         "checked": {
             "images": found.images,
             "sizes": found.sizes,
@@ -88,7 +89,7 @@ _OBJECT = {JSON: dict[str, Any]}
 _CARD = (
     "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), max_images (of one request), inputs (by role; a scalar has its range and default), batch (images of every pass, where the graph takes no other number), invariance "
     "(most levels by which an image differed at load, in a batch and alone), truncation (whether it changes anything; "
-    "where not, only 1 is allowed), checked (images, sizes, classes, seconds) and unchecked (what was not, in words)."
+    "where not, only 1 is allowed), mixes_classes (whether a label may be weights of several classes, as its file takes them), checked (images, sizes, classes, seconds) and unchecked (what was not, in words)."
 )
 ROUTES = [
     Route(

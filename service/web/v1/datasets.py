@@ -7,7 +7,7 @@ from service.errors import Draining
 from service.web.http.asgi import Call, Streamed
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import awake, deadline_of
-from service.web.http.route import BODY_ERRORS, MODEL_HEADERS, SAMPLING_ERRORS, Answer, Body, Route
+from service.web.http.route import DRAWING_ERRORS, MODEL_HEADERS, Answer, Body, Route
 
 _decoder = msgspec.json.Decoder(DatasetRequest)
 
@@ -44,7 +44,7 @@ ROUTES = [
                 _HEADERS | {"ganserve-seeds": "first-last, of those asked for."},
             )
         },
-        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        DRAWING_ERRORS,
         "Drawn while no other request waits. A client that reads slowly holds up nobody: a pass per lane is computed ahead of "
         "it. A stream that ended early, or broke, goes on from the next seed, on any replica of the same version.",
         Body(DatasetRequest, {"a thousand sneakers": {"n": 1000, "label": "Sneaker", "format": "tar"}}),

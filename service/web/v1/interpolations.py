@@ -12,16 +12,7 @@ from service.drawing.series import Series, render
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall, accepted, address_headers, timing_of
-from service.web.http.route import (
-    BODY_ERRORS,
-    JSON,
-    LABELS_HEADER,
-    MODEL_HEADERS,
-    SAMPLING_ERRORS,
-    Answer,
-    Body,
-    Route,
-)
+from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, MODEL_HEADERS, Answer, Body, Route
 
 _interpolation = msgspec.json.Decoder(InterpolationRequest)
 _arithmetic = msgspec.json.Decoder(ArithmeticRequest)
@@ -74,7 +65,6 @@ async def _reply(
 
 
 _IMAGES = {kind: JsonReply if kind == JSON else str for kind in SERIES_MEDIA_TYPES.values()}
-_ERRORS = (*SAMPLING_ERRORS, *BODY_ERRORS)
 _SHARED = "The images share forward passes, limits and errors with those of /v1/samples."
 _POINTS_HEADERS = {
     "ganserve-seeds": "Seeds of the points, or the one seed of all; absent where z was given.",
@@ -90,7 +80,7 @@ ROUTES = [
         *("POST", "/v1/interpolations", post_interpolations, "sample"),
         "Images on the way between two or more",
         {200: Answer("The images, in the format asked for.", _IMAGES, MODEL_HEADERS | _POINTS_HEADERS)},
-        _ERRORS,
+        DRAWING_ERRORS,
         f"From point to point through z, in equal steps. {_SHARED}",
         Body(
             InterpolationRequest,
@@ -108,10 +98,10 @@ ROUTES = [
             200: Answer(
                 "The images, in the format asked for.",
                 {kind: one for kind, one in _IMAGES.items() if kind != SERIES_MEDIA_TYPES["gif"]},
-                MODEL_HEADERS | LABELS_HEADER,
+                IMAGE_HEADERS,
             )
         },
-        _ERRORS,
+        DRAWING_ERRORS,
         f"Weighted sums of averaged z (Radford et al. 2016, section 6.3.2). {_SHARED}",
         Body(
             ArithmeticRequest,

@@ -22,16 +22,7 @@ from service.registry.models import Models
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import decode_request, read_request
 from service.web.http.drawing_call import DrawingCall, accepted, deadline_of, drawn_headers
-from service.web.http.route import (
-    BODY_ERRORS,
-    JSON,
-    LABELS_HEADER,
-    MODEL_HEADERS,
-    SAMPLING_ERRORS,
-    Answer,
-    Body,
-    Route,
-)
+from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Route
 
 _decoder = msgspec.json.Decoder(SampleRequest)
 
@@ -100,10 +91,10 @@ ROUTES = [
             200: Answer(
                 "The images, in the format asked for.",
                 _CONTENT,
-                MODEL_HEADERS | LABELS_HEADER | _SEEDS_HEADER,
+                IMAGE_HEADERS | _SEEDS_HEADER,
             )
         },
-        (*SAMPLING_ERRORS, *BODY_ERRORS),
+        DRAWING_ERRORS,
         body=Body(SampleRequest, {"sixteen sneakers": {"label": "Sneaker", "n": 16, "seed": 1}}),
     )
 ]

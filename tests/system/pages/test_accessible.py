@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.needs import needs
 from tests.system.pages.chromium import chromium, where
+from tests.system.pages.quickness import times_to_picture
 from tests.system.serving import ROOT, serving
 
 TABS = ("interpolate", "arithmetic", "compare", "card")
@@ -138,29 +139,8 @@ def test_the_strip_reads_a_stream_of_a_few_numbers_and_no_metrics(browser, serve
         assert not any(url.endswith("/metrics") for url in asked)
 
 
-SECONDS_TO_PICTURE = """
-() => new Promise(done => {
-  const field = document.getElementById("seed");
-  const times = [];
-  const picture = document.querySelector("#gallery img");
-  let begun = 0;
-  const next = () => {
-    if (times.length === 15) return done(times.sort((a, b) => a - b));
-    field.value = 100 + 40 * times.length;
-    begun = performance.now();
-    field.dispatchEvent(new Event("input"));
-  };
-  picture.addEventListener("load", () => requestAnimationFrame(() => {
-    times.push(performance.now() - begun);
-    setTimeout(next, 50);
-  }));
-  next();
-})
-"""
-
-
 def test_a_change_is_seen_within_a_tenth_of_a_second(desk):
-    times = desk.evaluate(SECONDS_TO_PICTURE)
+    times = times_to_picture(desk)
     print("milliseconds from a new seed to its pictures:", [round(time) for time in times])
     # A quarter of them: others use this machine, too.
     assert times[len(times) // 4] < 100

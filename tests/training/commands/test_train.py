@@ -197,9 +197,8 @@ def test_bf16_trains_on_any_cpu(tmp_path: Path) -> None:
     assert "bf16 autocast" in result.output
 
 
-def test_cuda_is_refused_where_there_is_none(tmp_path: Path) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("this machine has CUDA")
+def test_cuda_is_refused_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     data = write_npz(tmp_path / "stripes.npz")
     result = command("train", "--data", data, "--run", tmp_path / "run", *TINY, "--device", "cuda")
     assert result.exit_code == 1

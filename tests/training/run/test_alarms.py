@@ -3,7 +3,7 @@ import pytest
 
 from tests.training.pictures import squares
 from training.presets import settings_of
-from training.run.alarms import Diversity, TrainingFailed, check_finite, collapse, low_diversity
+from training.run.alarms import Diversity, TrainingFailed, check_finite, collapse, is_low
 
 SETTINGS = settings_of("ns-r1", images=400_000)
 
@@ -27,12 +27,12 @@ def test_one_picture_a_class_is_a_collapse() -> None:
     dataset = squares()
     collapsed = Diversity(dataset, rows=3, columns=10).of(np.repeat(dataset.images[:3, None], 10, axis=1))
     assert collapsed == 0
-    assert low_diversity(collapsed, 50_000, SETTINGS)
+    assert is_low(collapsed, 50_000, SETTINGS)
     assert "after 50,000 images the pictures within a class differ by 0%" in collapse(0.0, 50_000, SETTINGS)
 
 
 def test_one_blob_for_all_is_normal_at_the_start() -> None:
     # Before a tenth of a long run, and before a thousand updates of a short one.
-    assert not low_diversity(0.0, 39_000, SETTINGS)
-    assert not low_diversity(0.0, 31_000, settings_of("ns-r1", images=40_000))
-    assert low_diversity(0.0, 33_000, settings_of("ns-r1", images=40_000))
+    assert not is_low(0.0, 39_000, SETTINGS)
+    assert not is_low(0.0, 31_000, settings_of("ns-r1", images=40_000))
+    assert is_low(0.0, 33_000, settings_of("ns-r1", images=40_000))

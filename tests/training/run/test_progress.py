@@ -20,7 +20,8 @@ def test_a_run_that_passes_its_last_image_has_no_time_left() -> None:
 
 def test_log_gets_a_line_now_and_then_and_at_the_end() -> None:
     out = io.StringIO()
-    with Display(Console(file=out, width=80), 1000, 0, now=0.0) as display:
+    display = Display(Console(file=out, width=80), 1000, 0, now=0.0)
+    with display.bar:
         display.show(FIGURES, 10, now=1.0)
         display.show(FIGURES, 400, now=LINE_SECONDS + 1)
         display.show(FIGURES, 500, now=LINE_SECONDS + 2)
@@ -30,14 +31,16 @@ def test_log_gets_a_line_now_and_then_and_at_the_end() -> None:
 
 def test_terminal_gets_a_bar() -> None:
     out = io.StringIO()
-    with Display(Console(file=out, width=160, force_terminal=True), 1000, 0, now=0.0) as display:
+    display = Display(Console(file=out, width=160, force_terminal=True), 1000, 0, now=0.0)
+    with display.bar:
         display.show(FIGURES, 500, now=10.0)
     assert "500/1,000 images" in out.getvalue()
     assert "50 images/s" in out.getvalue()
 
 
 def test_speed_forgets_what_is_long_past() -> None:
-    with Display(Console(file=io.StringIO()), 10_000, 0, now=0.0) as display:
+    display = Display(Console(file=io.StringIO()), 10_000, 0, now=0.0)
+    with display.bar:
         for second in range(10, 101, 10):
             display.show(FIGURES, second, now=float(second))
         for second in range(110, 301, 10):

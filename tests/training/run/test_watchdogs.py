@@ -166,7 +166,9 @@ def test_every_remedy_is_of_settings_that_the_preset_may_have(preset: str) -> No
     settings = settings_of(preset)
     for remedies in (COLLAPSE, *(dog.remedies for dog in WATCHDOGS)):
         for words in remedies:
-            changes = tuple(re.findall(r"--set ([^\s)]+)", words(settings)))
+            changes = tuple(
+                re.findall(r"--set ([^\s)]+)", words if isinstance(words, str) else words(settings))
+            )
             assert settings_of(preset, **parsed(changes)) != settings or not changes
         assert remedy(remedies, settings).startswith("Try ")
 

@@ -28,11 +28,8 @@ def by_files_beside(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list
     others = sorted(set(tree.names) - set(pictures), key=lambda name: (name.count("/"), name))
     if documents := [name for name in others if PurePosixPath(name).name == "dataset.json"]:
         return by_dataset_json(tree, pictures, documents[0], notes), {documents[0]}
-    if (
-        tree.path.name.lower().endswith(TAR)
-        or any(name.endswith((".cls", *TAR)) for name in others)
-        or tree.shards
-    ):
+    packed = tree.shards or tree.path.name.lower().endswith(TAR)
+    if packed or any(name.endswith((".cls", *TAR)) for name in others):
         return by_samples(tree, pictures)
     if pictures and not any("/" in name for name in pictures):
         for name in others:
@@ -63,29 +60,19 @@ def by_dataset_json(tree: Tree, pictures: list[str], document: str, notes: Notes
 
 def by_samples(tree: Tree, pictures: list[str]) -> tuple[list[Place], set[str]] | None:
     """WebDataset: what has one name up to the first dot is one sample, `0017.jpg` and `0017.cls`."""
-    labels: dict[str, str | int] = {}
-    used = set()
-    for name in tree.names:
-        kind = ending(name)
-        if kind in ("cls", "json", "txt", "__key__"):
-            used.add(name)
-        label = None
-        if kind == "cls":
-            label = tree.read(name).decode("utf-8", "replace").strip()
-        elif kind == "json":
-            label = label_in(tree.read(name))
-        if label is not None:
-            labels[key(name)] = label
+    labels: dict[str, str] = {}
+    used = {name for name in tree.names if ending(name) in ("cls", "json", "txt", "__key__")}
+    for name in filter(used.__contains__, tree.names):
+        if ending(name) == "cls":
+            labels[key(name)] = tree.read(name).decode("utf-8", "replace").strip()
+        elif ending(name) == "json" and (label := label_in(tree.read(name))) is not None:
+            labels[key(name)] = str(label)
     if not labels and not tree.shards:
         return None
-    if all(str(label).lstrip("-").isdecimal() for label in labels.values()):
-        labels = {name: int(label) for name, label in labels.items()}
-    else:
-        labels = {name: str(label) for name, label in labels.items()}
-    return [
-        Place(name, labels.get(key(name)), split_of(name.split("/")[0]) if tree.shards else "")
-        for name in pictures
-    ], used
+    numbers = all(label.lstrip("-").isdecimal() for label in labels.values())
+    found = {name: int(label) if numbers else label for name, label in labels.items()}
+    splits = {name: split_of(name.split("/")[0]) if tree.shards else "" for name in pictures}
+    return [Place(name, found.get(key(name)), splits[name]) for name in pictures], used
 
 
 def label_in(document: bytes) -> str | int | None:
@@ -122,7 +109,5 @@ def by_table(tree: Tree, pictures: list[str], table: str, notes: Notes) -> list[
         return None
     label_of = {row[files]: row[classes] for row in rows}
     notes.noted(f"classes from column '{classes}'", table)
-    return [
-        Place(name, label_of.get(name) or label_of.get(PurePosixPath(name).stem) or None, "")
-        for name in pictures
-    ]
+    found = (label_of.get(name) or label_of.get(PurePosixPath(name).stem) or None for name in pictures)
+    return [Place(name, label, "") for name, label in zip(pictures, found, strict=True)]

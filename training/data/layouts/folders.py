@@ -9,7 +9,7 @@ import numpy as np
 
 from training.data.dataset import UNLABELLED, Dataset
 from training.data.encoded import collect
-from training.data.labels import TEST, TRAIN, VALIDATION, chosen, numbered
+from training.data.labels import TEST, TRAIN, VALIDATION, chosen, numbered, split_of
 from training.data.layouts import trees
 from training.data.layouts.beside import Place, by_files_beside
 from training.data.layouts.trees import Tree
@@ -18,9 +18,7 @@ from training.data.picture import SUFFIXES
 from training.data.request import Listing, Request, Row
 from training.errors import UserError
 
-_SPLITS = (
-    dict.fromkeys(TRAIN, "train") | dict.fromkeys(TEST, "test") | dict.fromkeys(VALIDATION, "val") | {"": ""}
-)
+_SPLITS = {name: split_of(name) for name in ("", *TRAIN, *TEST, *VALIDATION)}
 
 
 def holds(path: Path) -> bool:

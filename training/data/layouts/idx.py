@@ -62,10 +62,8 @@ def read(asked: Request) -> Dataset:
         class_names = emnist(prefix)[: int(labels.max(initial=0)) - first + 1]
         arrays |= {key: array.transpose(0, 2, 1) for key, array in arrays.items() if key[1] == "images"}
         asked.notes.noted("turned upright, since EMNIST's lie on their side and mirrored", path.name)
-    splits = [
-        (arrays[split, "images"], arrays[split, "labels"].astype(np.int64) - first)
-        for split, part in arrays if part == "images"
-    ]  # fmt: skip
+    there = dict.fromkeys(split for split, _ in arrays)
+    splits = [(arrays[one, "images"], arrays[one, "labels"].astype(np.int64) - first) for one in there]
     return dataset_of(asked, *splits, class_names=class_names)
 
 

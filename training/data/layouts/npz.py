@@ -4,7 +4,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,13 +61,11 @@ def arrays_of(names: dict[str, str], file: np.lib.npyio.NpzFile, asked: Request)
         )
     held_out = [keys for keys in _HELD_OUT if any(name in names for name in keys[0])]
     for images, _ in held_out[1:]:
-        asked.notes.left_out(
-            "since the test images are held out", next(name for name in images if name in names)
-        )
-    given = first(_NAMES)
-    class_names = (
-        None if given is None else tuple(text(name, asked.path) for name in np.ravel(given).tolist())
-    )
+        unused = next(name for name in images if name in names)
+        asked.notes.left_out("since the test images are held out", unused)
+    given, class_names = first(_NAMES), None
+    if given is not None:
+        class_names = tuple(text(name, asked.path) for name in np.ravel(given).tolist())
     dataset = dataset_of(asked, train, split(*held_out[0]) if held_out else None, class_names)
     if "dataset" in names:
         dataset = replace(dataset, name=text(file["dataset"].item(), asked.path))
@@ -76,13 +74,6 @@ def arrays_of(names: dict[str, str], file: np.lib.npyio.NpzFile, asked: Request)
 
 def write(dataset: Dataset, file: BinaryIO) -> None:
     """The packed form, as it goes: no second copy of the images."""
-    np.savez(
-        file,
-        images=dataset.images,
-        labels=dataset.labels,
-        test_images=dataset.test_images,
-        test_labels=dataset.test_labels,
-        class_names=np.array(dataset.class_names),
-        dataset=np.array(dataset.name),
-        split=np.array(dataset.split),
-    )
+    parts = ("images", "labels", "test_images", "test_labels", "class_names", "split")
+    arrays: dict[str, Any] = {name: np.asarray(getattr(dataset, name)) for name in parts}
+    np.savez(file, dataset=np.array(dataset.name), **arrays)

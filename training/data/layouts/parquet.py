@@ -82,10 +82,7 @@ def rows_of(
     files: dict[Path, Any], columns: Columns, asked: Request
 ) -> tuple[list[Row], tuple[str, ...], list[Path]]:
     """What is read, and of which files: those of a validation split are left out where there is a test split."""
-    splits = {
-        file: split_of(file.relative_to(asked.path).as_posix() if asked.path != file else "")
-        for file in files
-    }
+    splits = {file: split_of(f"{file}".removeprefix(f"{asked.path}")) for file in files}
     test, unused = chosen(splits.values())
     used = [file for file in files if not unused or splits[file] != unused]
     for file in files.keys() - set(used):
@@ -95,12 +92,12 @@ def rows_of(
     if columns.label:
         cells = [cell for file in used for cell in files[file].read([columns.label]).column(0).to_pylist()]
         found = label_column(np.array(cells), len(cells), f"{asked.path}: column {columns.label}")
-        class_names, labels = (
-            numbered(found, asked.path) if columns.class_names is None else (columns.class_names, found)
-        )
-    names = [
-        (f"{file.name} row {row}", bool(test) and splits[file] == test)
-        for file, count in zip(used, counts, strict=True) for row in range(count)
-    ]  # fmt: skip
-    rows = [Row(name, int(label), is_test) for (name, is_test), label in zip(names, labels, strict=True)]
+        class_names, labels = columns.class_names, found
+        if class_names is None:
+            class_names, labels = numbered(found, asked.path)
+    places = [(file, row) for file, count in zip(used, counts, strict=True) for row in range(count)]
+    rows = [
+        Row(f"{file.name} row {row}", int(label), bool(test) and splits[file] == test)
+        for (file, row), label in zip(places, labels, strict=True)
+    ]
     return rows, class_names, used

@@ -30,15 +30,11 @@ class Tree(NamedTuple):
 
 def folder(path: Path) -> Tree:
     """Links are followed, but for one that leads back up. What hides itself, and what systems leave behind, is not seen."""
-    names: list[str] = []
-    folders: set[str] = set()
-    for entry in below(path, frozenset({path.resolve()})):
-        name = entry.relative_to(path).as_posix()
-        if entry.is_dir():
-            folders.add(name)
-        else:
-            names.append(name)
-    return Tree(path, names, folders, lambda name: whole(path / name))
+    entries = {e.relative_to(path).as_posix(): e.is_dir() for e in below(path, frozenset({path.resolve()}))}
+    folders = {name for name, is_folder in entries.items() if is_folder}
+    return Tree(
+        path, [name for name in entries if name not in folders], folders, lambda name: whole(path / name)
+    )
 
 
 def below(path: Path, above: frozenset[Path]) -> Iterator[Path]:
@@ -74,7 +70,7 @@ def tarred(paths: list[Path], until: ExitStack) -> Tree:
     places: dict[str, tuple[tarfile.TarFile, tarfile.TarInfo]] = {}
     for path in paths:
         try:
-            archive = until.enter_context(tarfile.open(path))  # noqa: SIM115
+            archive = until.enter_context(tarfile.open(path))  # noqa: SIM115 (`until` closes it)
             for member in archive:
                 if member.isfile() and seen(member.name):
                     name = member.name.removeprefix("./")

@@ -1,7 +1,7 @@
 """Real and generated images, compared: every figure of `evaluate`, of any images in the generated ones' place."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 from typing import NamedTuple
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from training.evaluation.quality.coverage import coverage, radius
 from training.evaluation.quality.diversity import in_class_distances, in_class_similarity
 from training.evaluation.quality.figures import NEIGHBOURS
-from training.evaluation.quality.frechet import frechet_distance, frechet_infinity
+from training.evaluation.quality.frechet import (
+    frechet_distance,
+    frechet_infinity,
+    intra_class_frechet_distance,
+)
 from training.evaluation.quality.inception_score import inception_score
-from training.evaluation.quality.intra_class import intra_class_frechet_distance
 from training.evaluation.quality.judge import Judge, Judgement
 from training.evaluation.quality.kernel import kernel_distance
-from training.evaluation.quality.nearest import distances_to_training, nearest
+from training.evaluation.quality.nearest import nearest_training
 from training.evaluation.quality.parzen import parzen_log_likelihood
 
 # Of so many images the nearest among all training images is sought: eight seconds of a core on Fashion-MNIST.
@@ -65,8 +68,7 @@ def _deviation(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """images: uint8 [N, C, H, W]; labels: int64 [N], what each should be, or None where nobody was told."""
 
     images: NDArray[np.uint8]
@@ -105,17 +107,16 @@ def judged(real: Seen, other: Seen) -> dict[str, Value]:
     """
     found = {
         "frechet_distance": frechet_distance(real.features, other.features),
-        "frechet_infinity": frechet_infinity(real.features, other.features),
+        "frechet_infinity": frechet_infinity(real.features, other.features, real.labels, other.labels),
         "kernel_distance": kernel_distance(real.features, other.features),
-        **asdict(coverage(real.features, other.features, NEIGHBOURS, real.radius)),
+        **coverage(real.features, other.features, NEIGHBOURS, real.radius)._asdict(),
     }
     if real.labels is not None and other.labels is not None:
         found["intra_class_frechet_distance"] = intra_class_frechet_distance(
             real.features, real.labels, other.features, other.labels
         )
-        by_class = class_diversities(real, other)
-        found["in_class_diversity"] = _mean(by_class.values())
-        found["least_class_diversity"] = min(by_class.values(), default=float("nan"))
+        by_class = list(class_diversities(real, other).values()) or [float("nan")]
+        found["in_class_diversity"], found["least_class_diversity"] = fmean(by_class), min(by_class)
     return {name: Value(value, len(other.features)) for name, value in found.items()} | recognisable(other)
 
 
@@ -154,10 +155,6 @@ def measured(real: Seen, other: Seen, class_names: Sequence[str]) -> Measured:
     return Measured(judged(real, other), accuracies, diversities)
 
 
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values) or [np.nan]))
-
-
 def class_accuracies(seen: Seen, class_names: Sequence[str]) -> dict[str, Value]:
     """The share of each class's images that the judge recognises, where there are any."""
     hits = {name: seen.recognised[seen.labels == label] for label, name in enumerate(class_names)}
@@ -181,8 +178,7 @@ def in_pixels(held_out: Sample, other: Sample) -> dict[str, Value]:
 def memorisation(images: NDArray[np.uint8], training: NDArray[np.uint8]) -> dict[str, Value]:
     """Distances to the nearest training image."""
     size = min(NEAREST_IMAGES, len(images))
-    found = nearest(distances_to_training(images[:size], training))
-    return {
-        "nearest_median": Value(found.median, size),
-        "nearest_lowest_percent": Value(found.lowest_percent, size),
-    }
+    _, distances = nearest_training(images[:size], training)
+    # Copies pull the first percentile to 0.
+    median, lowest = np.percentile(distances, (50, 1)).tolist()
+    return {"nearest_median": Value(median, size), "nearest_lowest_percent": Value(lowest, size)}

@@ -1,6 +1,6 @@
 """How much of the fakes is real-looking, and how much of the real is reached, by nearest neighbours."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from training.evaluation.quality.frechet import Features
 
 
-@dataclass(frozen=True)
-class Coverage:
+class Coverage(NamedTuple):
     """Shares between 0 and 1, save the density, which is 1 where the fakes are as dense as the real."""
 
     precision: float
@@ -26,11 +25,10 @@ def coverage(
     """Precision, recall, density and coverage, in balls that reach to the k-th nearest neighbour.
 
     Precision and recall: Kynkaanniemi et al. 2019 (arXiv 1904.06991), Eq. 1 and 2.
-    Density and coverage: Naeem et al. 2020 (arXiv 2002.09797), Eq. 2 and 3, whose k = 5 serves all
-    four here (Kynkaanniemi et al. use 3).
+    Density and coverage: Naeem et al. 2020 (arXiv 2002.09797), Eq. 2 and 3, whose k = 5 serves all four here.
 
-    real_radius: `radius(real, k)`, where it is known already. real, fake: [N, F] and [M, F], N and M > k. A set drawn from the real distribution itself has a
-    precision and recall below 1 and, at k = 5 and N = M, a coverage of about 1 - 2^-5 = 0.97.
+    real, fake: [N, F] and [M, F], N and M > k. real_radius: `radius(real, k)`, where it is known already. A set drawn from
+    the real distribution itself has, at k = 5 and N = M, a coverage of about 1 - 2^-5 = 0.97.
     """
     real_radius = radius(real, k) if real_radius is None else real_radius
     fake_radius = radius(fake, k)

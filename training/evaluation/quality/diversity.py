@@ -24,7 +24,6 @@ def in_class_similarity(images: NDArray[np.uint8], labels: NDArray[np.int64]) ->
 
     Odena et al. 2017 (AC-GAN, arXiv 1610.09585), section 4.2, with pairs that are always the same. MS-SSIM of
     Wang et al. 2003, with their Gaussian window (11x11, sigma 1.5), but 3 scales; negative terms count as 0.
-
     images: uint8 [N, C, H, W], H and W >= 28; labels: [N]. Returns 0 (nothing in common) to 1 (a class is one
     image); nan where no class has two images.
     """

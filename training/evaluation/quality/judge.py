@@ -1,13 +1,11 @@
 """The judge: a classifier of the data set, in whose features generated images are compared with real ones.
 
-Inception's features, in which FID and the Inception Score are usually computed, come from photographs
-of 299x299 pixels and say little about 28x28 garments. A classifier trained on the data set itself sees
-what matters there; its figures mean something only beside its own real-vs-real floor.
+Inception's features, of photographs of 299x299 pixels, say little about 28x28 garments. A classifier trained on the data
+set itself sees what matters there; its figures mean something only beside its own real-vs-real floor.
 """
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.data.dataset import to_float
+from training.gan.networks.layers import halvings
 from training.settings import ImageSpec
 
 FEATURES = 128
@@ -35,62 +34,62 @@ class Network(nn.Module):
         return self.head(self.trunk(image))
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What a judge sees in N images."""
+class Judgement(NamedTuple):
+    """What a judge sees in N images. features: float32 [N, 128]. probabilities: float32 [N, K], rows sum to 1."""
 
-    features: NDArray[np.float32]  # [N, 128]
-    probabilities: NDArray[np.float32]  # [N, K], rows sum to 1
+    features: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Judge:
-    """A trained classifier, its origin, and its accuracy on the real images that it was trained on and on held-out ones."""
+class Judge(NamedTuple):
+    """A trained classifier, and its accuracy on the real images that it was trained on and on held-out ones."""
 
     architecture: str
-    seed: int
     train_accuracy: float
     test_accuracy: float
     network: Network
 
-    @torch.inference_mode()
     def __call__(self, images: NDArray[np.uint8]) -> Judgement:
         """images: uint8 [N, C, H, W]."""
-        features, probabilities = [], []
-        for batch in _batches(images):
-            hidden = self.network.trunk(batch)
-            features.append(hidden)
-            probabilities.append(F.softmax(self.network.head(hidden), dim=1))
-        return Judgement(torch.cat(features).numpy(), torch.cat(probabilities).numpy())
-
-    def accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
-        """The share that it takes for what they are."""
-        return float((self(images).probabilities.argmax(axis=1) == labels).mean())
+        return judgement(self.network, images)
 
 
-def plain(channels: int, side: int) -> nn.Module:
+@torch.inference_mode()
+def judgement(network: Network, images: NDArray[np.uint8]) -> Judgement:
+    """images: uint8 [N, C, H, W]."""
+    starts = range(0, len(images), _BATCH_IMAGES)
+    features = [network.trunk(to_input(images[start : start + _BATCH_IMAGES])) for start in starts]
+    probabilities = [F.softmax(network.head(hidden), dim=1) for hidden in features]
+    return Judgement(torch.cat(features).numpy(), torch.cat(probabilities).numpy())
+
+
+def accuracy(network: Network, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+    """The share that it takes for what they are."""
+    return float((judgement(network, images).probabilities.argmax(axis=1) == labels).mean())
+
+
+def plain(spec: ImageSpec) -> nn.Module:
     """Convolution, batch norm, ReLU, max pooling; then one hidden layer, whose output is the features."""
-    halvings = _halvings(side)
     # The stem halves at once: layers at full resolution cost most of the time and add no accuracy.
-    layers = [*_convolution(channels, 32, 5, stride=2), *_convolution(32, 64, 3)]
-    for _ in range(halvings - 1):
+    layers = [*_convolution(spec.channels, 32, 5, stride=2), *_convolution(32, 64, 3)]
+    for _ in range(halvings(spec) - 1):
         layers += [nn.MaxPool2d(2), *_convolution(64, 64, 3)]
-    left = side >> halvings
+    left = spec.height >> halvings(spec)
     layers += [nn.Flatten(), nn.Dropout(0.3), nn.Linear(64 * left * left, FEATURES), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
-def residual(channels: int, side: int) -> nn.Module:
+def residual(spec: ImageSpec) -> nn.Module:
     """Residual blocks with group norm and SiLU; the features are means over positions.
 
     Shares with `plain` neither layers nor norm nor pooling, so that it can contradict it.
     """
     width = 32
     layers: list[nn.Module] = [
-        nn.Conv2d(channels, width, 4, stride=2, padding=1),
-        _Block(width, width, stride=1),
+        nn.Conv2d(spec.channels, width, 4, stride=2, padding=1),
+        _Block(width, width, 1),
     ]
-    for _ in range(_halvings(side)):
+    for _ in range(halvings(spec)):
         wider = min(2 * width, FEATURES)
         layers.append(_Block(width, wider, stride=2))
         width = wider
@@ -98,20 +97,19 @@ def residual(channels: int, side: int) -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def mixer(channels: int, side: int) -> nn.Module:
+def mixer(spec: ImageSpec) -> nn.Module:
     """Patches, mixed over positions and over channels in turn (Tolstikhin et al. 2021, arXiv 2105.01601).
 
     Without convolutions it knows no neighbourhood but the patch's, so that its faults are none of the other two's.
     """
-    patch = 1 << _halvings(side)
-    layers = [_Mixing((side // patch) ** 2) for _ in range(3)]
-    embed = nn.Conv2d(channels, FEATURES, patch, stride=patch)
-    return nn.Sequential(
-        embed, nn.Flatten(2), *layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.LayerNorm(FEATURES)
-    )
+    patch = 1 << halvings(spec)
+    layers = [_Mixing((spec.height // patch) ** 2) for _ in range(3)]
+    embed = nn.Conv2d(spec.channels, FEATURES, patch, stride=patch)
+    mean = nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.LayerNorm(FEATURES)
+    return nn.Sequential(embed, nn.Flatten(2), *layers, *mean)
 
 
-ARCHITECTURES: dict[str, Callable[[int, int], nn.Module]] = {
+ARCHITECTURES: dict[str, Callable[[ImageSpec], nn.Module]] = {
     "plain": plain,
     "residual": residual,
     "mixer": mixer,
@@ -120,8 +118,7 @@ ARCHITECTURES: dict[str, Callable[[int, int], nn.Module]] = {
 
 def build(architecture: str, spec: ImageSpec) -> Network:
     """An untrained judge for images of this shape and these classes."""
-    trunk = ARCHITECTURES[architecture](spec.channels, max(spec.height, spec.width))
-    return Network(trunk, spec.classes)
+    return Network(ARCHITECTURES[architecture](spec), spec.classes)
 
 
 def to_input(images: NDArray[np.uint8]) -> Tensor:
@@ -130,19 +127,9 @@ def to_input(images: NDArray[np.uint8]) -> Tensor:
     return to_float(images).contiguous(memory_format=torch.channels_last)
 
 
-def _batches(images: NDArray[np.uint8]) -> Iterator[Tensor]:
-    for start in range(0, len(images), _BATCH_IMAGES):
-        yield to_input(images[start : start + _BATCH_IMAGES])
-
-
 def _convolution(channels_in: int, channels_out: int, size: int, stride: int = 1) -> list[nn.Module]:
     convolution = nn.Conv2d(channels_in, channels_out, size, stride, padding=size // 2, bias=False)
     return [convolution, nn.BatchNorm2d(channels_out), nn.ReLU()]
-
-
-def _halvings(side: int) -> int:
-    """How often the side is halved to reach 7 or 8: 28 and 32 take two, 64 three, 128 four."""
-    return max(2, math.ceil(math.log2(side / 8)))
 
 
 class _Block(nn.Module):

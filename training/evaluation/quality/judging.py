@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from training.data.dataset import Dataset
-from training.evaluation.quality.judge import Judge, Network, build, to_input
+from training.evaluation.quality.judge import Judge, Network, accuracy, build, to_input
 from training.gan.augment import augment
 
 # Part of the key: raise it when a change below would train another judge, or read it otherwise.
@@ -69,12 +69,11 @@ def judge_for(
     advance is called with the number of images that training went on by.
     """
     path = cache / f"judge-{key(dataset, settings)}.safetensors"
-    judge = _read(path, dataset, settings)
-    if judge is None:
-        judge = fit(dataset, settings, advance)
-        _write(path, judge)
-    else:
+    if judge := _read(path, dataset, settings):
         advance(length(dataset, settings))
+        return judge
+    judge = fit(dataset, settings, advance)
+    _write(path, judge)
     return judge
 
 
@@ -105,9 +104,8 @@ def fit(dataset: Dataset, settings: JudgeSettings, advance: Callable[[int], None
     seen, _ = halves(dataset.labels, settings.seed)
     images, labels = dataset.images[seen], dataset.labels[seen]
     network = trained(dataset, images, labels, settings, advance)
-    judge = Judge(settings.architecture, settings.seed, float("nan"), float("nan"), network)
-    accuracies = judge.accuracy(images, labels), judge.accuracy(dataset.test_images, dataset.test_labels)
-    return Judge(settings.architecture, settings.seed, *accuracies, network)
+    held_out = accuracy(network, dataset.test_images, dataset.test_labels)
+    return Judge(settings.architecture, accuracy(network, images, labels), held_out, network)
 
 
 def usefulness(
@@ -123,9 +121,7 @@ def usefulness(
     """
     settings = JudgeSettings("plain", seed=0, images=min(longest, STUDENT_IMAGES))
     network = trained(dataset, images, labels, settings, advance)
-    return Judge("plain", 0, float("nan"), float("nan"), network).accuracy(
-        dataset.test_images, dataset.test_labels
-    )
+    return accuracy(network, dataset.test_images, dataset.test_labels)
 
 
 def trained(
@@ -175,7 +171,7 @@ def _read(path: Path, dataset: Dataset, settings: JudgeSettings) -> Judge | None
         return None
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     network.eval().requires_grad_(False)
-    return Judge(settings.architecture, settings.seed, train_accuracy, test_accuracy, network)
+    return Judge(settings.architecture, train_accuracy, test_accuracy, network)
 
 
 def _write(path: Path, judge: Judge) -> None:

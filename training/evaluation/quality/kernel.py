@@ -25,8 +25,5 @@ def kernel_distance(real: Features, fake: Features) -> float:
 def _unbiased(x: Features, y: Features) -> float:
     """Gretton et al. 2012, Eq. 4; x, y: [n, F]."""
     x, y = x.astype(np.float64), y.astype(np.float64)
-    n = len(x)
-    within = sum(
-        float(kernel.sum() - np.trace(kernel)) for kernel in (polynomial_kernel(x), polynomial_kernel(y))
-    )
-    return within / (n * (n - 1)) - 2 * float(polynomial_kernel(x, y).mean())
+    n, own = len(x), polynomial_kernel(x) + polynomial_kernel(y)
+    return float((own.sum() - np.trace(own)) / (n * (n - 1)) - 2 * polynomial_kernel(x, y).mean())

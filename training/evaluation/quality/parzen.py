@@ -8,7 +8,7 @@ blurred directions alike, and centres found by k-means outdo real images (Theis 
 arXiv 1511.01844, whose advice is to avoid it).
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,8 @@ SIGMAS = np.logspace(-1, 0, 10)
 _CHUNK_VALUES = 10_000_000
 
 
-@dataclass(frozen=True)
-class LogLikelihood:
-    """Of test images, in nats an image, in pixels of [0, 1].
-
-    mean and its standard error over the images; sigma: the window's width, by validation.
-    """
+class LogLikelihood(NamedTuple):
+    """Over test images, in nats an image, in pixels of [0, 1]. sigma: the window's width, by validation."""
 
     mean: float
     standard_error: float
@@ -35,11 +31,7 @@ class LogLikelihood:
 def parzen_log_likelihood(
     samples: NDArray[np.uint8], validation: NDArray[np.uint8], test: NDArray[np.uint8]
 ) -> LogLikelihood:
-    """The test images' log-likelihood under Gaussian windows around the samples.
-
-    samples, validation, test: uint8 [N, C, H, W]. Validation and test images share none with each other, nor
-    with what the generator was trained on.
-    """
+    """samples, validation, test: uint8 [N, C, H, W], the last two apart from each other and from the training images."""
     centres, chosen_on, measured_on = (_points(images) for images in (samples, validation, test))
     of_sigma = [float(densities.mean()) for densities in log_densities(centres, chosen_on, SIGMAS)]
     sigma = float(SIGMAS[int(np.argmax(of_sigma))])
@@ -51,10 +43,7 @@ def parzen_log_likelihood(
 def log_densities(
     centres: NDArray[np.float64], points: NDArray[np.float64], sigmas: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """log of the mean over centres of the normal density around each, at each point, for each sigma.
-
-    centres: [N, D]; points: [M, D]. Returns [len(sigmas), M].
-    """
+    """log of the mean normal density around centres [N, D] at points [M, D], for each sigma: [len(sigmas), M]."""
     count, dimensions = centres.shape
     found = np.empty((len(sigmas), len(points)))
     rows = max(1, _CHUNK_VALUES // count)

@@ -1,4 +1,4 @@
-"""The networks by name: each file builds a generator (z, label) -> image and a discriminator."""
+"""The networks by name: each file has a Generator (z, label) -> image and a Discriminator."""
 
 from torch import nn
 
@@ -10,7 +10,7 @@ NETWORKS = {"mlp": mlp, "dcgan": dcgan, "autoencoder": autoencoder, "sagan": sag
 
 def build_generator(settings: Settings, spec: ImageSpec) -> nn.Module:
     """A module (z float32 [N, z_dim], label int64 [N]) -> float32 [N, C, H, W] in [-1, 1]."""
-    return NETWORKS[settings.network].build_generator(settings, spec)
+    return NETWORKS[settings.network].Generator(settings, spec)
 
 
 def build_discriminator(settings: Settings, spec: ImageSpec) -> nn.Module:
@@ -18,4 +18,4 @@ def build_discriminator(settings: Settings, spec: ImageSpec) -> nn.Module:
 
     In `autoencoder` the reconstruction error of each image stands in place of its logit.
     """
-    return NETWORKS[settings.network].build_discriminator(settings, spec)
+    return NETWORKS[settings.network].Discriminator(settings, spec)

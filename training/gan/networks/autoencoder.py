@@ -1,9 +1,8 @@
 """BEGAN's networks: D is an auto-encoder, and G is another decoder of the same shape.
 
-Berthelot et al. 2017 (arXiv 1703.10717, section 3.5 and figure 1): 3x3 convolutions with ELU, strided
-ones to halve, nearest-neighbour upsampling, no norm layer, no dropout, as many channels everywhere.
-Theirs have two or more convolutions at each resolution, the full one too; here are one or none: of
-as many CPU minutes a shallow auto-encoder makes more.
+Berthelot et al. 2017 (arXiv 1703.10717, section 3.5 and figure 1): 3x3 convolutions with ELU, strided ones to halve,
+nearest-neighbour upsampling, no norm layer, as many channels everywhere. Theirs have two or more convolutions at
+each resolution; here are one or none: of as many CPU minutes a shallow auto-encoder makes more.
 """
 
 import math
@@ -13,14 +12,6 @@ from torch import Tensor, nn
 
 from training.gan.networks.layers import UpsampledConv, conv3x3, halvings, he
 from training.settings import ImageSpec, Settings
-
-
-def build_generator(settings: Settings, spec: ImageSpec) -> "Generator":
-    return Generator(settings, spec)
-
-
-def build_discriminator(settings: Settings, spec: ImageSpec) -> "Discriminator":
-    return Discriminator(settings, spec)
 
 
 class Decoder(nn.Module):
@@ -50,7 +41,7 @@ class Generator(nn.Module):
         self.decoder = Decoder(settings, spec)
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
-        """z: float32 [N, z_dim]. Returns float32 [N, C, H, W], about [-1, 1]: clipped where they become pixels."""
+        """Returns float32 [N, C, H, W], about [-1, 1]: clipped where they become pixels."""
         return self.decoder(z)
 
 

@@ -13,14 +13,6 @@ from training.gan.networks.layers import channels_at, halvings
 from training.settings import ImageSpec, Settings
 
 
-def build_generator(settings: Settings, spec: ImageSpec) -> "Generator":
-    return Generator(settings, spec).apply(initialise)
-
-
-def build_discriminator(settings: Settings, spec: ImageSpec) -> "Discriminator":
-    return Discriminator(settings, spec).apply(initialise)
-
-
 class Generator(nn.Module):
     """(z, label) -> image: the embedded class stands beside z."""
 
@@ -46,12 +38,10 @@ class Generator(nn.Module):
             wide = narrow
         self.layers = nn.Sequential(*layers)
         self.to_image = nn.ConvTranspose2d(wide, spec.channels, 4, stride=2, padding=1)
+        self.apply(initialise)
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
-        """z: float32 [N, z_dim]. label: int64 [N].
-
-        Returns float32 [N, C, H, W] in [-1, 1].
-        """
+        """z: float32 [N, z_dim]. label: int64 [N]. Returns float32 [N, C, H, W] in [-1, 1]."""
         x = torch.cat([z, self.embed(label)], dim=1)[:, :, None, None]
         return torch.tanh(self.to_image(self.layers(x)).float())
 
@@ -73,6 +63,7 @@ class Discriminator(nn.Module):
             wide = wider
         self.layers = nn.Sequential(*layers)
         self.to_logit = nn.Conv2d(wide, 1, (spec.height >> levels, spec.width >> levels))
+        self.apply(initialise)
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         """image: float32 [N, C, H, W] in [-1, 1]. label: int64 [N]. Returns logits, float32 [N]."""

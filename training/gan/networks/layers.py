@@ -13,11 +13,9 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch norm whose scale and shift are linear in a condition vector.
+    """Batch norm whose scale and shift are linear in a condition vector (Dumoulin et al. 2017, arXiv 1610.07629, Eq. 5).
 
-    Dumoulin et al. 2017 (arXiv 1610.07629), Eq. 5, for classes; the condition of
-    Brock et al. 2019 (arXiv 1809.11096, appendix B) is (z, embedding of the class).
-    In eval mode the statistics are frozen, so that an image does not depend on its batch-mates.
+    The condition of Brock et al. 2019 (arXiv 1809.11096, appendix B) is (z, embedding of the class).
     """
 
     def __init__(self, channels: int, condition_dim: int) -> None:
@@ -35,10 +33,7 @@ class ConditionalBatchNorm(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Self-attention over positions behind a gate that starts at zero.
-
-    Zhang et al. 2019 (arXiv 1805.08318), Eq. 1 to 3, with their channel reductions (8 and 2).
-    """
+    """Over positions, behind a gate that starts at zero (Zhang et al. 2019, arXiv 1805.08318, Eq. 1 to 3)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -79,10 +74,7 @@ class ImageConv(nn.Conv2d):
 
 
 def halvings(spec: ImageSpec) -> int:
-    """How often the image is halved to reach the generator's first resolution, 7 or 8.
-
-    28 -> 7 and 32 -> 8 take two, 64 three, 128 four.
-    """
+    """How often the image is halved to reach a side of 7 or 8: 28 and 32 take two, 64 three, 128 four."""
     return max(2, math.ceil(math.log2(max(spec.height, spec.width) / 8)))
 
 
@@ -110,10 +102,7 @@ def he(layer: Layer, gain: float = math.sqrt(2)) -> Layer:
 
 
 def zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """A residual branch that starts at zero: the block begins as its skip connection.
-
-    Zhang et al. 2019 (Fixup, arXiv 1901.09321): what lets a network without norm layers train.
-    """
+    """A residual branch that starts at zero, by which networks without norms train (Zhang et al. 2019, arXiv 1901.09321)."""
     nn.init.zeros_(layer.weight)
     return layer
 

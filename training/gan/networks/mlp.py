@@ -16,14 +16,6 @@ from training.settings import ImageSpec, Settings
 MAXOUT_UNITS, MAXOUT_PIECES = 240, 5
 
 
-def build_generator(settings: Settings, spec: ImageSpec) -> "Generator":
-    return Generator(settings, spec)
-
-
-def build_discriminator(settings: Settings, spec: ImageSpec) -> "Discriminator":
-    return Discriminator(settings, spec)
-
-
 class Generator(nn.Module):
     """(z, label) -> image; without classes the label is not read."""
 
@@ -37,10 +29,7 @@ class Generator(nn.Module):
         self.to_pixels = uniform(nn.Linear(settings.width, math.prod(self.shape)), 0.05)
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
-        """z: float32 [N, z_dim]. label: int64 [N].
-
-        Returns float32 [N, C, H, W] in [-1, 1].
-        """
+        """z: float32 [N, z_dim]. label: int64 [N]. Returns float32 [N, C, H, W] in [-1, 1]."""
         x = z if self.embed is None else torch.cat([z, self.embed(label)], dim=1)
         x = F.relu(self.hidden2(F.relu(self.hidden1(x))))
         # The paper's sigmoid, of pixels from 0 to 1.

@@ -28,14 +28,6 @@ from training.gan.networks.layers import (
 from training.settings import ImageSpec, Settings
 
 
-def build_generator(settings: Settings, spec: ImageSpec) -> "Generator":
-    return Generator(settings, spec)
-
-
-def build_discriminator(settings: Settings, spec: ImageSpec) -> "Discriminator":
-    return Discriminator(settings, spec)
-
-
 class Generator(nn.Module):
     """(z, label) -> image, class-conditional in every batch norm."""
 
@@ -58,10 +50,7 @@ class Generator(nn.Module):
         self.to_image = he(ImageConv(settings.width // 2, spec.channels), gain=1.0)
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
-        """z: float32 [N, z_dim]. label: int64 [N].
-
-        Returns float32 [N, C, H, W] in [-1, 1].
-        """
+        """z: float32 [N, z_dim]. label: int64 [N]. Returns float32 [N, C, H, W] in [-1, 1]."""
         condition = torch.cat([z, self.embed(label)], dim=1)
         x = self.project(condition).unflatten(1, self.base)
         for index, block in enumerate(self.blocks):

@@ -23,14 +23,6 @@ from training.gan.networks.residual import DiscriminatorBlock, GeneratorBlock
 from training.settings import ImageSpec, Settings
 
 
-def build_generator(settings: Settings, spec: ImageSpec) -> nn.Module:
-    return normalise(Generator(settings, spec))
-
-
-def build_discriminator(settings: Settings, spec: ImageSpec) -> nn.Module:
-    return normalise(Discriminator(settings, spec))
-
-
 class Generator(nn.Module):
     """(z, label) -> image: z enters once, the class in every batch norm."""
 
@@ -49,12 +41,10 @@ class Generator(nn.Module):
         self.last_norm = ConditionalBatchNorm(settings.width, settings.label_dim)
         self.to_full = conv3x3(settings.width, 4 * (settings.width // 2))
         self.to_image = ImageConv(settings.width // 2, spec.channels)
+        normalise(self)
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
-        """z: float32 [N, z_dim]. label: int64 [N].
-
-        Returns float32 [N, C, H, W] in [-1, 1].
-        """
+        """z: float32 [N, z_dim]. label: int64 [N]. Returns float32 [N, C, H, W] in [-1, 1]."""
         condition = self.embed(label)
         x = self.project(z).unflatten(1, self.base)
         for index, block in enumerate(self.blocks):
@@ -80,6 +70,7 @@ class Discriminator(nn.Module):
         last = channels_at(settings, levels + 1)
         self.linear = nn.Linear(last, 1)
         self.embed = spectral_norm(nn.Embedding(spec.classes, last))
+        normalise(self)
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         """image: float32 [N, C, H, W] in [-1, 1]. label: int64 [N]. Returns logits, float32 [N]."""
@@ -94,7 +85,7 @@ class Discriminator(nn.Module):
             return self.linear(features)[:, 0] + (features * self.embed(label)).sum(dim=1)
 
 
-def normalise(network: nn.Module) -> nn.Module:
+def normalise(network: nn.Module) -> None:
     """Spectral norm (Miyato et al. 2018, arXiv 1802.05957) on every convolution and matrix but the batch norms' scales.
 
     Weights begin as Glorot and Bengio's: a branch that begins at zero has no spectral norm to divide by.
@@ -104,4 +95,3 @@ def normalise(network: nn.Module) -> nn.Module:
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer not in scales:
             nn.init.xavier_uniform_(layer.weight)
             spectral_norm(layer)
-    return network

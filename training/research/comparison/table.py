@@ -119,11 +119,8 @@ def figures_table(systems: dict[str, list[dict[str, Any]]], columns: dict[str, i
     # Every run has the same floors; one without classes lacks some.
     floors: dict[str, Any] = {}
     for run in (run for runs in systems.values() for run in runs):
-        floors = {name: figure["floor"] for name, figure in run["figures"].items()} | floors
-    cells = [
-        f"{floors[figure]:.{digits}f}" if figure in floors else "-" for figure, digits in columns.items()
-    ]
-    rows = [["*real*", *cells]]
+        floors = run["figures"] | floors
+    rows = [["*real*", *(floor_cell(floors.get(figure), digits) for figure, digits in columns.items())]]
     rows += [
         [title(name, runs), *(figure_cell(runs, *column) for column in columns.items())]
         for name, runs in systems.items()
@@ -133,17 +130,26 @@ def figures_table(systems: dict[str, list[dict[str, Any]]], columns: dict[str, i
     )
 
 
+def floor_cell(figure: dict[str, Any] | None, digits: int) -> str:
+    if figure is None:
+        return "-"
+    spread = figure.get("floor_spread")
+    return f"{figure['floor']:.{digits}f}" + (
+        f" (± {spread:.{max(digits, 1)}f})" if spread is not None else ""
+    )
+
+
 def figure_cell(runs: list[dict[str, Any]], figure: str, digits: int) -> str:
-    """The value; of several seeds mean ± standard deviation; of one, value ± its own standard error."""
+    """The value; of several seeds mean ± standard deviation; of one, value ± its own error, the larger of the two there are."""
     figures = [run["figures"][figure] for run in runs if figure in run["figures"]]
     if not figures:
         return "-"
     value = f"{mean(found['value'] for found in figures):.{digits}f}"
     if len(figures) > 1:
         return f"{value} ± {stdev(found['value'] for found in figures):.{digits}f}"
-    error = figures[0]["standard_error"]
-    spread = error if error is not None else figures[0].get("spread")
-    return value if spread is None else f"{value} (± {spread:.{max(digits, 1)}f})"
+    errors = [figures[0].get(name) for name in ("standard_error", "spread")]
+    known = [error for error in errors if error is not None]
+    return f"{value} (± {max(known):.{max(digits, 1)}f})" if known else value
 
 
 def judges_table(systems: dict[str, list[dict[str, Any]]]) -> str:
@@ -188,7 +194,10 @@ def remarks(systems: dict[str, list[dict[str, Any]]]) -> list[str]:
     several = sorted({len(runs) for runs in systems.values() if len(runs) > 1})
     if several:
         found.append("± of several seeds: their standard deviation.")
-    found.append("(±): of one seed, the standard error over images (Fréchet distance: bootstrap).")
+    found.append(
+        "(±): of one training seed, the standard deviation over draws of latents, or the standard error over images "
+        "(Fréchet distance: bootstrap) where that is larger; of *real*, the standard deviation over draws of images."
+    )
     unconditional = [name for name, runs in systems.items() if not runs[0].get("conditional", True)]
     if unconditional:
         found.append(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from training.commands.options import CACHE, JUDGE, JUDGE_IMAGES
+from training.commands.options import CACHE, JUDGE, JUDGE_IMAGES, whole
 from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
@@ -47,15 +47,9 @@ PROGRAMS = {
     show_default=True,
     help="Folder of the picture and the figures; the document is the .md of this name beside it.",
 )
-@click.option(
-    "--images", type=click.IntRange(MIN_IMAGES), default=5000, show_default=True, help="Judged at a time."
-)
-@click.option(
-    "--updates",
-    type=click.IntRange(discriminator_steps.STOPS * 5),
-    default=3000,
-    show_default=True,
-    help="Of both networks, in each run of discriminator-steps.",
+@whole("--images", "Judged at a time.", 5000, MIN_IMAGES)
+@whole(
+    "--updates", "Of both networks, in each run of discriminator-steps.", 3000, discriminator_steps.STOPS * 5
 )
 @JUDGE
 @JUDGE_IMAGES

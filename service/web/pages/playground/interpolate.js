@@ -17,8 +17,8 @@ export function drawInterpolation() {
   const [a, b] = ["a", "b"].map((end) => readSpot(view[end]));
   find("slot-a").querySelector("p").textContent = nameOf(a);
   find("slot-b").querySelector("p").textContent = nameOf(b);
-  // The file takes one class, and no part of two.
-  find("switch").hidden = a.slug === b.slug;
+  // Most files take one class, and no part of two.
+  find("switch").hidden = a.slug === b.slug || card().mixes_classes;
   find("switch").textContent = "This model draws one class at a time: half way, the class changes at once.";
   draw();
 }

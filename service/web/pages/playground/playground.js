@@ -87,7 +87,7 @@ function showModels() {
   // In some generators it changes nothing, and the service refuses it.
   if (!truncation) setters.truncation((view.truncation = 1));
   for (const id of ["truncation", "truncation-slider"]) find(id).disabled = !truncation;
-  const colour = image.channels === 1 ? "grey" : "RGB";
+  const colour = { 1: "grey", 3: "RGB", 4: "RGBA" }[image.channels];
   find("facts").textContent =
     `${absent && `There is no model ${absent} here that can draw; this is ${view.model}. `}${image.height} × ${image.width} ${colour}, z of ${z_dim} numbers. ${engine.name} ${engine.precision}, version ${version}.`;
   document.body.classList.toggle("large", image.width > 48);

@@ -11,7 +11,7 @@ from PIL import Image
 
 from service.drawing.sizes import nearest
 from service.generator.contract import ImageShape
-from tests.service.web.clients.test_openai import generate, generated, refused
+from tests.service.web.clients.generations import generate, generated, refused
 
 
 def size_of(file: bytes) -> tuple[int, int]:

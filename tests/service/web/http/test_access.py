@@ -1,55 +1,20 @@
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
-from prometheus_client import REGISTRY
 
-from service.keys import Keyring, keyring
-from service.registry.models import Models
-from service.settings import Settings
 from service.web.openapi import document
 from service.web.routes import ROUTES, scope_of
+from tests.service.web.http.keyed import KEYS, NATIVE, SECRET, bearer, ring
 from tests.service.web.site import Site, refused
 
-KEYS = {
-    "drawer": "sample",
-    "watcher": "metrics",
-    "keeper": "admin",
-    "all": "sample+metrics+admin",
-}
-SECRET = {name: f"{name}-0123456789abcdef" for name in KEYS}
-NATIVE = frozenset({"/sample"})
 PARTS = {"model": "tiny", "label": "bag", "file": "1.png", "version": "1"}
-
-
-def bearer(name: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {SECRET[name]}"}
-
-
-def ring() -> Keyring:
-    found = keyring(Settings(api_keys=",".join(f"{name}:{SECRET[name]}:{KEYS[name]}" for name in KEYS)))
-    assert found
-    return found
 
 
 @pytest.fixture(scope="module")
 def kept(site):
     """The site with keys."""
     return Site(site.front.models, native=NATIVE, keyring=ring())
-
-
-@pytest.fixture
-def metered(site, tmp_path):
-    """The site with a key whose quotas are small."""
-
-    def start(**quotas: int) -> Site:
-        path = tmp_path / "keys.toml"
-        limits = "\n".join(f"{name} = {value}" for name, value in quotas.items())
-        path.write_text(f'[[keys]]\nname = "drawer"\nkey = "{SECRET["drawer"]}"\n{limits}\n')
-        return Site(site.front.models, native=NATIVE, keyring=keyring(Settings(api_keys_file=str(path))))
-
-    return start
 
 
 def ask(site: Site, method: str, path: str, name: str | None = None, **options: Any) -> httpx.Response:
@@ -171,96 +136,6 @@ def test_an_image_is_for_those_who_have_a_key_and_for_no_shared_cache(kept, site
     assert kept.get(path, headers=etag | bearer("drawer")).status_code == 304
 
 
-SEEDS = [{"name": "seed", "datatype": "INT64", "shape": [3], "data": [1, 2, 3]}]
-DRAWS = [
-    ("POST", "/v1/samples", {"n": 3}, 3),
-    ("POST", "/v1/samples", {"z": [[0.5] * 8] * 3}, 3),
-    ("POST", "/v1/interpolations", {"seeds": [1, 2], "steps": 3}, 3),
-    ("POST", "/v1/arithmetic", {"terms": [{"weight": 1, "seeds": [1, 2]}], "include_terms": True}, 2),
-    ("POST", "/v1/images/generations", {"prompt": "bag", "n": 3}, 3),
-    ("POST", "/v1/images/generations", {"prompt": "bag", "n": 3, "response_format": "url"}, 0),
-    ("POST", "/v2/models/tiny/infer", {"inputs": SEEDS}, 3),
-    ("GET", "/v1/models/tiny@{version}/images/bag/1.png", None, 1),
-]  # fmt: skip
-
-
-def metric(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0
-
-
-@pytest.mark.parametrize(("method", "path", "body", "images"), DRAWS)
-def test_every_way_to_draw_is_metered_and_counts_against_the_quotas(metered, method, path, body, images):
-    one = metered(images_per_minute=6, requests_per_minute=3)
-    path = path.replace("{version}", one.front.models["tiny"].version)
-    before = (
-        metric("ganserve_key_images_total", key="drawer"),
-        metric("ganserve_key_requests_total", key="drawer", code="200"),
-    )
-    allowed = min(3, 6 // images if images else 3)
-    codes = [one.ask(method, path, headers=bearer("drawer"), json=body).status_code for _ in range(allowed)]
-    assert codes == [200] * allowed
-    after = (
-        metric("ganserve_key_images_total", key="drawer"),
-        metric("ganserve_key_requests_total", key="drawer", code="200"),
-    )
-    assert after == (before[0] + allowed * images, before[1] + allowed)
-    response = one.ask(method, path, headers=bearer("drawer"), json=body)
-    assert response.status_code == 429
-    assert (
-        "quota_exceeded" in response.text + response.headers.get("ganserve-error", "")
-        or "rate_limit" in response.text
-    )
-    assert int(response.headers["retry-after"]) in range(1, 61)
-
-
-def test_a_quota_refuses_with_a_code_and_the_time_to_wait_and_takes_nothing_else(metered):
-    one = metered(images_per_minute=6)
-    refusals = metric("ganserve_refused_total", reason="quota")
-    assert one.ask("POST", "/v1/samples", json={"n": 6}, headers=bearer("drawer")).status_code == 200
-    response = one.ask("POST", "/v1/samples", json={"n": 2}, headers=bearer("drawer"))
-    assert "6 images a minute" in refused(response, 429, "quota_exceeded")
-    assert response.headers["retry-after"] == "20"
-    assert metric("ganserve_refused_total", reason="quota") == refusals + 1
-    assert one.get("/v1/models", headers=bearer("drawer")).status_code == 200, "nothing is drawn there"
-
-
-def test_openais_clients_are_told_in_their_words(metered):
-    one = metered(requests_per_minute=1)
-    replies = [
-        one.ask("POST", "/v1/images/generations", json={"prompt": "bag"}, headers=bearer("drawer"))
-        for _ in range(2)
-    ]
-    error = replies[1].json()["error"]
-    assert (replies[1].status_code, error["code"], error["type"]) == (
-        429,
-        "rate_limit_exceeded",
-        "rate_limit_error",
-    )
-
-
-def test_what_is_wrong_with_a_request_costs_no_quota(metered):
-    one = metered(requests_per_minute=1)
-    for _ in range(5):
-        refused(
-            one.ask("POST", "/v1/samples", json={"n": 0}, headers=bearer("drawer")), 422, "invalid_field", "n"
-        )
-    assert one.ask("POST", "/v1/samples", json={}, headers=bearer("drawer")).status_code == 200
-
-
-def test_what_a_full_queue_refuses_costs_no_quota(metered):
-    one = metered(images_per_minute=6)
-    models = one.front.models
-    batcher = models.batcher
-    assert batcher
-    admission = batcher.admission
-    limit, admission.max_queue_images = admission.max_queue_images, 0
-    try:
-        refused(one.ask("POST", "/v1/samples", json={"n": 6}, headers=bearer("drawer")), 429, "queue_full")
-    finally:
-        admission.max_queue_images = limit
-    assert one.ask("POST", "/v1/samples", json={"n": 6}, headers=bearer("drawer")).status_code == 200
-
-
 def test_the_document_says_which_routes_take_a_key(site):
     described = document(ROUTES, site.front.models.settings)
     assert set(described["components"]["securitySchemes"]) == {"bearer", "header"}
@@ -270,59 +145,3 @@ def test_the_document_says_which_routes_take_a_key(site):
             needs = scopes[method, path] is not None
             assert ("security" in operation) == needs, path
             assert ({"401", "403"} <= set(operation["responses"])) == needs, path
-
-
-OTHER = "https://shop.example.com"
-PREFLIGHT = {
-    "origin": OTHER,
-    "access-control-request-method": "POST",
-    "access-control-request-headers": "authorization,content-type",
-}
-
-
-def with_origins(site: Site, origins: str, **options: Any) -> Site:
-    models = Models(replace(site.front.models.settings, cors_origins=origins))
-    models._models, models.batcher = site.front.models._models, site.front.models.batcher
-    return Site(models, **options)
-
-
-def test_pages_of_other_origins_read_nothing_unless_they_are_set(site):
-    assert site.ask("OPTIONS", "/v1/samples", headers=PREFLIGHT).status_code == 405
-    for method, path in (("POST", "/v1/samples"), ("GET", "/v1/models"), ("GET", "/nope")):
-        response = site.ask(method, path, headers={"origin": OTHER})
-        assert not [name for name in response.headers if name.startswith("access-control")]
-
-
-def test_pages_of_set_origins_may_ask_with_a_key_and_read_replies_and_errors(site):
-    one = with_origins(site, f"{OTHER},http://localhost:8080", keyring=ring())
-    preflight = one.ask("OPTIONS", "/v1/samples", headers=PREFLIGHT)
-    assert preflight.status_code == 200, "without a key, which browsers don't send there"
-    assert preflight.headers["access-control-allow-origin"] == OTHER
-    assert "authorization" in preflight.headers["access-control-allow-headers"]
-    assert "access-control-allow-credentials" not in preflight.headers
-    for headers, status in ((bearer("drawer"), 200), ({}, 401)):
-        response = one.ask("POST", "/v1/samples", json={}, headers=headers | {"origin": OTHER})
-        assert (response.status_code, response.headers["access-control-allow-origin"]) == (status, OTHER)
-        assert "origin" in response.headers["vary"].lower()
-    assert "ganserve-seeds" in response.headers["access-control-expose-headers"]
-
-
-@pytest.mark.parametrize(
-    "origin", ["https://evil.example.com", OTHER + ".evil.com", OTHER.upper(), "null", OTHER + ":8443"]
-)
-def test_an_origin_that_is_not_set_is_told_nothing(site, origin):
-    one = with_origins(site, OTHER)
-    refusal = one.ask("OPTIONS", "/v1/samples", headers=PREFLIGHT | {"origin": origin})
-    assert refusal.status_code == 400
-    assert "access-control-allow-origin" not in refusal.headers
-    assert "access-control-allow-origin" not in one.get("/v1/models", headers={"origin": origin}).headers
-
-
-def test_a_star_is_every_origin(site):
-    one = with_origins(site, "*")
-    assert (
-        one.get("/v1/models", headers={"origin": "https://any.example"}).headers[
-            "access-control-allow-origin"
-        ]
-        == "*"
-    )

@@ -20,7 +20,7 @@ def test_all_pages_hear_one_source_and_nobody_looks_when_none_is_open(site, monk
     pulse = Pulse(beat_seconds=0.2)
 
     async def play() -> list[dict]:
-        pages = [pulse.beats() for _ in range(3)]
+        pages = [pulse.beats(lambda: False) for _ in range(3)]
         async with site.client() as client:
             waiting = asyncio.gather(*(anext(page) for page in pages))
             await until(lambda: looks)

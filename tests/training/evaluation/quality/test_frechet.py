@@ -77,6 +77,17 @@ def test_the_distance_of_endlessly_many_images_has_no_bias(shift):
     assert np.mean(biased) > shift**2 + 20 * error
 
 
+def test_equal_classes_take_no_more_than_the_bias_off():
+    rng, labels, found = np.random.default_rng(7), np.repeat(np.arange(10), 100), []
+    far_apart = 5 * rng.normal(size=(10, 16))[labels]
+    for _ in range(12):
+        real, fake = far_apart + rng.normal(size=(2, 1000, 16))
+        found.append(frechet_infinity(real, fake, labels, labels))
+    error = np.std(found, ddof=1) / np.sqrt(len(found))
+    assert np.mean(found) == pytest.approx(0, abs=4 * error)
+    assert error < 0.02
+
+
 def test_agrees_with_torchmetrics():
     class Identity(nn.Module):
         num_features = 6

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from training.evaluation.quality.frechet import frechet_distance
-from training.evaluation.quality.intra_class import intra_class_frechet_distance
+from training.evaluation.quality.frechet import frechet_distance, intra_class_frechet_distance
 
 
 def two_classes(seed: int, count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:

@@ -106,7 +106,7 @@ def test_spectral_norms_of_sagan_are_1_in_both_networks() -> None:
 @torch.no_grad()
 def test_began_s_d_gives_the_error_of_its_reconstruction() -> None:
     torch.manual_seed(0)
-    D = autoencoder.build_discriminator(tiny("autoencoder"), SPEC)
+    D = autoencoder.Discriminator(tiny("autoencoder"), SPEC)
     images = torch.rand(3, 1, 28, 28) * 2 - 1
     errors = D(images, torch.zeros(3, dtype=torch.int64))
     assert torch.allclose(errors, (D.reconstruct(images) - images).abs().mean(dim=(1, 2, 3)))

@@ -71,6 +71,13 @@ def test_one_seed_shows_the_standard_error_where_there_is_one():
     assert cells(tables(comparison(run("gan"))), "`gan`")[1][6] == "225 (± 2.0)"
 
 
+def test_one_seed_shows_the_larger_of_its_errors_and_the_floor_its_spread():
+    figure = {"value": 2.0, "floor": 0.02, "images": 10_000, "standard_error": 0.1, "spread": 0.3}
+    text = tables(comparison(run("gan", figures={"frechet_distance": figure | {"floor_spread": 0.002}})))
+    assert cells(text, "`gan`")[0][0] == "2.000 (± 0.300)"
+    assert cells(text, "*real*")[0][0] == "0.020 (± 0.002)"
+
+
 def test_what_a_system_without_classes_lacks_is_a_dash_and_said():
     text = tables(comparison(run("gan", conditional=False), run("began", conditional=False), run("dcgan")))
     assert cells(text, "`gan`")[0][5] == "-"
