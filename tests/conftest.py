@@ -1,13 +1,16 @@
-"""For all tests: signals are heard, and what a run took is told by folder."""
+"""For all tests: signals are heard, examples may take as long as a busy machine takes, and what a run took is told by folder."""
 
 import signal
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 
 def pytest_configure() -> None:
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
     # A background job of a shell ignores the one, nohup the other, and so would every process that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

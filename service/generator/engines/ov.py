@@ -11,6 +11,7 @@ from service.errors import EngineUnavailable
 from service.generator.contract import Contract
 from service.generator.engine import Forward
 from service.generator.engines.lone import from_size, in_passes_of, pays_from
+from service.machine.hardware import cpu_flags
 
 MAX_BATCH = 8
 _LONG_SECONDS = 0.005  # a lone pass; a shorter one is not worth compiling the model again
@@ -27,7 +28,11 @@ class OpenVinoEngine:
     max_batch = MAX_BATCH
 
     def __init__(self, file: bytes, contract: Contract, *, precision: str, threads: int) -> None:
-        """Raises EngineUnavailable: a precision that this CPU has no instructions for."""
+        """Raises EngineUnavailable: a precision that this CPU has no instructions for, or a CPU on which it draws other pictures."""
+        flags = cpu_flags()
+        if "sse" in flags and "avx" not in flags:
+            # Held to SSE4.1 (ONEDNN_MAX_CPU_ISA), it drew pixels that were 255 levels off; held to AVX, none.
+            raise EngineUnavailable("OpenVINO needs AVX, which this CPU has not: it would draw wrong pictures.")
         core = ov.Core()
         self.precision = "fp32" if precision == "auto" else precision
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

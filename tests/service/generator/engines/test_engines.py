@@ -185,6 +185,13 @@ def test_openvino_in_bf16_keeps_its_tolerance_and_its_bits_across_batches():
         np.testing.assert_array_equal(in_batches(engine.lanes[1], z, label, size), alone)
 
 
+def test_openvino_draws_nothing_on_a_cpu_on_which_it_draws_wrong_pictures(monkeypatch):
+    monkeypatch.setattr("service.generator.engines.ov.cpu_flags", lambda: {"sse", "sse4_1"})
+    tiny = GENERATORS["grey"]
+    with pytest.raises(EngineUnavailable, match="needs AVX"):
+        OpenVinoEngine(tiny.file(), tiny.contract(), precision="auto", threads=1)
+
+
 def test_a_precision_that_the_cpu_does_not_have_is_an_error(monkeypatch):
     from service.generator.engines import ov
 
