@@ -168,7 +168,6 @@ class Ganserve:
             hosts = sorted({host for host, _ in process.listening()})
             self.grpc = GrpcServer(self.front, settings.grpc_port, hosts)
             await self.grpc.start()
-        self.watching: asyncio.Task[None] | None = None
         self.loading = asyncio.create_task(self._load())
         self.flushing = asyncio.create_task(self._flush())
 
@@ -188,10 +187,10 @@ class Ganserve:
 
     async def _load(self) -> None:
         from service import metrics
+        from service.drawing.watch import watch
 
         models = self.front.models
-        worker = (bentoml.server_context.worker_index or 1) - 1
-        await self.front.rollout.start(worker)
+        await self.front.rollout.start((bentoml.server_context.worker_index or 1) - 1)
         # A lane whose pass is over waits for the interpreter that long, while the event loop computes.
         sys.setswitchinterval(_SWITCH_SECONDS)
         gc.collect()
@@ -199,11 +198,7 @@ class Ganserve:
         metrics.ready.set(int(models.all_ready and not self.front.draining))
         if models.all_ready:
             log.info("ready: %s", ", ".join(models), extra={"event": "ready"})
-        if settings.watch_share:
-            from service.drawing.watch import Watch
-
-            watch = Watch(models, settings.watch_share, settings.timeout_seconds)
-            self.watching = asyncio.create_task(watch.run())
+        self.watching = asyncio.create_task(watch(models, settings))
 
     def _watch(self) -> None:
         from service.batching.watchdog import Watchdog
@@ -217,9 +212,7 @@ class Ganserve:
         self.watchdog.start()
 
     def _drain_on_signals(self) -> None:
-        """SIGTERM, and SIGHUP of a terminal that closes: not ready at once, go on answering for the grace period, then
-        let the server stop.
-        """
+        """SIGTERM, and SIGHUP of a terminal that closes: be not ready, answer for the grace period, let the server stop."""
         stop = signal.getsignal(signal.SIGTERM)
         loop = asyncio.get_running_loop()
         grace, longest = settings.drain_seconds, settings.timeout_seconds
@@ -253,9 +246,8 @@ class Ganserve:
         if self.grpc is not None:
             await self.grpc.stop(settings.timeout_seconds)
         await self.loading
-        for task in (self.flushing, self.watching):
-            if task is not None:
-                task.cancel()
+        self.flushing.cancel()
+        self.watching.cancel()
         await self.front.rollout.stop()
         if batcher := self.front.models.batcher:
             await asyncio.to_thread(batcher.close)

@@ -16,6 +16,7 @@ from service.generator.quality.reference import read, watch_of
 from service.generator.quality.statistics import Seen
 from service.registry.model import Model
 from service.registry.models import Models
+from service.settings import Settings
 
 log = logging.getLogger("bentoml.ganserve.watch")
 
@@ -142,6 +143,12 @@ class Watch:
         return seconds
 
 
+async def watch(models: Models, settings: Settings) -> None:
+    """For ever, or not at all where no share is set."""
+    if settings.watch_share:
+        await Watch(models, settings.watch_share, settings.timeout_seconds).run()
+
+
 def _window(model: Model) -> Window | None:
     """In a thread."""
     try:
@@ -163,7 +170,7 @@ def _joined(parts: list[Seen], most: int) -> Seen:
     """The last `most` images of them."""
     labels = [part.labels for part in parts if part.labels is not None]
     return Seen(
-        np.concatenate([part.features for part in parts])[-most:],
+        np.concatenate([part.features.astype(np.float32, copy=False) for part in parts])[-most:],
         np.concatenate([part.found for part in parts])[-most:],
         np.concatenate(labels)[-most:] if labels else None,
     )

@@ -32,7 +32,9 @@ class OpenVinoEngine:
         flags = cpu_flags()
         if "sse" in flags and "avx" not in flags:
             # Held to SSE4.1 (ONEDNN_MAX_CPU_ISA), it drew pixels that were 255 levels off; held to AVX, none.
-            raise EngineUnavailable("OpenVINO needs AVX, which this CPU has not: it would draw wrong pictures.")
+            raise EngineUnavailable(
+                "OpenVINO needs AVX, which this CPU has not: it would draw wrong pictures."
+            )
         core = ov.Core()
         self.precision = "fp32" if precision == "auto" else precision
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
