@@ -10,7 +10,6 @@ client.
 import logging
 import os
 import time
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -27,10 +26,7 @@ from prometheus_client import (
 )
 from prometheus_client import generate_latest as _generate
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from service import metric_files
 
@@ -207,32 +203,11 @@ def exposition() -> bytes:
     folder = metric_files.folder()
     registry = CollectorRegistry()
     if folder is None or not written:
-        registry.register(_Busy(REGISTRY))
+        registry.register(metric_files.Busy(REGISTRY))
     else:
         _forget_dead_workers(folder)
-        registry.register(_Busy(MultiProcessCollector(None, str(folder))))
+        registry.register(metric_files.Busy(MultiProcessCollector(None, str(folder))))
     return _generate(registry)
-
-
-class _Busy(Collector):
-    """What another collects, without the histograms in which nothing was counted: 16 lines each, and of every model."""
-
-    def __init__(self, of: Collector) -> None:
-        self._of = of
-
-    def collect(self) -> Iterator[Family]:
-        for family in self._of.collect():
-            if family.type == "histogram":
-                idle = {
-                    _labels(one) for one in family.samples if one.name.endswith("_count") and not one.value
-                }
-                family.samples = [one for one in family.samples if _labels(one) not in idle]
-            yield family
-
-
-def _labels(sample: Sample) -> tuple[tuple[str, str], ...]:
-    """Those of its series, which its buckets have in common."""
-    return tuple(sorted((name, value) for name, value in sample.labels.items() if name != "le"))
 
 
 def a_worker_died() -> bool:

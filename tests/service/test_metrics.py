@@ -36,6 +36,11 @@ NAMES = {
     "ganserve_model_loads_total": ("model",),
     "ganserve_golden_error_levels": ("model", "version", "statistic"),
     "ganserve_invariance_levels": ("model", "version"),
+    "ganserve_quality_distance": ("model", "version", "figure"),
+    "ganserve_quality_ratio": ("model", "version", "figure"),
+    "ganserve_quality_floor": ("model", "version", "figure"),
+    "ganserve_quality_limit": ("model", "version", "figure"),
+    "ganserve_quality_seconds_total": ("model",),
 }
 
 
