@@ -10,7 +10,6 @@ Features = NDArray[np.float32] | NDArray[np.float64]
 
 DISTANCE = "frechet_distance"
 """The one figure that is the better the lower it is."""
-_MOST_OF_A_CLASS = 500  # of whose images all pairs are compared
 _DEVIATIONS, _SLACK = 4.0, 0.05  # of draws of the same images, from their mean to the limit
 
 
@@ -51,11 +50,15 @@ def frechet_distance(real: Gaussian, fake: Gaussian) -> float:
     return max(0.0, float(squared))
 
 
-def in_class_distances(features: Features, labels: NDArray[np.int64]) -> dict[int, float]:
-    """Mean distance between two images of one class, by class; of each class that has two."""
+def in_class_distances(features: Features, labels: NDArray[np.int64], most: int = 500) -> dict[int, float]:
+    """Mean Euclidean distance between the features of two images of one class, by class; of each class that has two.
+
+    features: [N, F]; labels: [N]; most: images of a class of which all pairs are compared. Returns >= 0, in feature units,
+    0 where the class is one image. The in-class diversity is this of generated images over this of real ones.
+    """
     means = {}
     for label in np.unique(labels):
-        rows = features[labels == label][:_MOST_OF_A_CLASS].astype(np.float64)
+        rows = features[labels == label][:most].astype(np.float64)
         count = len(rows)
         if count >= 2:
             rows = rows - rows.mean(axis=0)  # or what they have in common takes the last digits

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from service.generator.quality.statistics import in_class_distances
 from training.evaluation.quality.coverage import coverage, radius
-from training.evaluation.quality.diversity import in_class_distances, in_class_similarity
+from training.evaluation.quality.diversity import in_class_similarity
 from training.evaluation.quality.figures import NEIGHBOURS
 from training.evaluation.quality.frechet import (
     frechet_distance,
@@ -27,6 +28,8 @@ from training.evaluation.quality.parzen import parzen_log_likelihood
 NEAREST_IMAGES = 2000
 # Of the held-out images, at most a tenth of them: they choose the Parzen window, and are not measured on.
 VALIDATION_IMAGES = 1000
+# In a class: all pairs of so many are compared in features.
+_PAIRED = 2000
 
 
 class Value(NamedTuple):
@@ -133,8 +136,8 @@ def class_diversities(real: Seen, other: Seen) -> dict[int, float]:
     assert real.labels is not None
     assert other.labels is not None
     # The judge's features have no unit: real images give them one.
-    unit = in_class_distances(real.features, real.labels)
-    found = in_class_distances(other.features, other.labels)
+    unit = in_class_distances(real.features, real.labels, _PAIRED)
+    found = in_class_distances(other.features, other.labels, _PAIRED)
     return {label: found[label] / unit[label] for label in unit if label in found and unit[label] > 0}
 
 

@@ -5,9 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import pairwise_distances
-
-from training.evaluation.quality.frechet import Features
 
 # In each class, as many as Odena et al. take.
 PAIRS = 100
@@ -15,8 +12,6 @@ PAIRS = 100
 # by their sum below.
 EXPONENTS = (0.0448, 0.2856, 0.3001)
 _BATCH_PAIRS = 500
-# In a class: all pairs of so many are compared in features.
-_MAX_IMAGES = 2000
 
 
 def in_class_similarity(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
@@ -44,21 +39,6 @@ def in_class_similarity(images: NDArray[np.uint8], labels: NDArray[np.int64]) ->
         ]
         means.append(float(torch.cat(found).mean()))
     return float(np.mean(means)) if means else float("nan")
-
-
-def in_class_distances(features: Features, labels: NDArray[np.int64]) -> dict[int, float]:
-    """Mean Euclidean distance between the features of two images of one class, by class.
-
-    features: [N, F]; labels: [N]. Returns >= 0, in feature units, 0 where the class is one image, of each class that
-    has two. The in-class diversity is this of generated images over this of real ones.
-    """
-    means = {}
-    for rows in _classes(labels):
-        distances = pairwise_distances(features[rows[:_MAX_IMAGES]].astype(np.float64))
-        count = len(distances)
-        # The diagonal, an image with itself, is no pair.
-        means[int(labels[rows[0]])] = float(distances.sum() / (count * (count - 1)))
-    return means
 
 
 def _classes(labels: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -1,28 +1,21 @@
 """The Fréchet distance between two sets of features: plain, without its bias, within each class."""
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
-Features = NDArray[np.float32] | NDArray[np.float64]
+from service.generator.quality import statistics
+from service.generator.quality.statistics import Features
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
     """Fréchet distance of the Gaussians fitted to two sets, the FID when the features are Inception's.
 
-    Heusel et al. 2017 (arXiv 1706.08500), Eq. 6: |m - m_w|^2 + Tr(C + C_w - 2 (C C_w)^(1/2)).
+    Heusel et al. 2017 (arXiv 1706.08500), Eq. 6.
 
     real, fake: [N, F] and [M, F], finite, N and M >= 2. Returns the squared distance, >= 0, in
     squared feature units; it is biased upwards by about F / min(N, M), so compare equal sizes.
     """
-    mean_real, covariance_real = _gaussian(real)
-    mean_fake, covariance_fake = _gaussian(fake)
-    # Tr (C C_w)^(1/2) is the sum of the singular values of C^(1/2) C_w^(1/2). Two symmetric roots
-    # stay real where covariances are singular (dead units, few samples), sqrtm of a product does not.
-    overlap = np.linalg.norm(_root(covariance_real) @ _root(covariance_fake), "nuc")
-    difference = mean_real - mean_fake
-    squared = difference @ difference + np.trace(covariance_real) + np.trace(covariance_fake) - 2 * overlap
-    return max(0.0, float(squared))
+    return statistics.frechet_distance(statistics.gaussian(real), statistics.gaussian(fake))
 
 
 def frechet_infinity(
@@ -98,14 +91,3 @@ def in_shares(rng: np.random.Generator, count: int, labels: NDArray[np.int64] | 
         members = np.flatnonzero(labels[rows] == label)
         place[members] = (np.arange(len(members)) + 0.5) / len(members)
     return rows[np.argsort(place, kind="stable")]
-
-
-def _gaussian(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    exact = features.astype(np.float64)
-    return exact.mean(axis=0), np.atleast_2d(np.cov(exact, rowvar=False))
-
-
-def _root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The symmetric root of a positive semidefinite matrix."""
-    values, vectors = scipy.linalg.eigh(covariance)
-    return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T

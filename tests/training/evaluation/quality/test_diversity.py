@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from training.evaluation.quality.diversity import EXPONENTS, in_class_distances, in_class_similarity
+from service.generator.quality.statistics import in_class_distances
+from training.evaluation.quality.diversity import EXPONENTS, in_class_similarity
 
 
 def flat(*levels: int, side: int = 28) -> np.ndarray:
@@ -47,7 +48,7 @@ def test_distance_is_the_mean_over_pairs_of_each_class():
 def test_distance_of_a_normal_cloud_is_that_of_theory():
     cloud = np.random.default_rng(0).normal(size=(2000, 1))
     # The mean distance of two normal numbers is 2 / sqrt(pi).
-    found = in_class_distances(cloud, np.zeros(2000, int))
+    found = in_class_distances(cloud, np.zeros(2000, int), most=2000)
     assert found[0] == pytest.approx(2 / np.sqrt(np.pi), rel=0.03)
 
 
