@@ -15,13 +15,15 @@ from tests.needs import program
 from tests.system.serving import free_port, serving
 from tests.waiting import wait_until
 
-# Nothing may have been refused, nothing dropped, and there are no keys.
+# Nothing may have been refused, nothing dropped; there are no keys, and nothing is watched.
 MAY_BE_EMPTY = {
     "Refused before they were queued",
     "Accepted and not answered",
     "Failed, by version",
     "Requests by key",
     "Images by key",
+    "Distance to real images",
+    "Class accuracy and diversity",
 }
 
 
