@@ -1,6 +1,5 @@
 import asyncio
 import json
-import threading
 import time
 from typing import Any
 
@@ -8,14 +7,12 @@ import numpy as np
 import pytest
 
 from service.drawing.sampler import SampleRequest
-from service.generator.engines.fake import FakeEngine
 from service.registry.models import Models
 from service.registry.rollout import Rollout
 from service.web.clients import bento
 from service.web.http.asgi import CLIENT_GONE, Call, Message, Receive, Reply
-from tests.generators import Tiny
-from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
+from tests.service.web.stage import staged
 from tests.waiting import until
 
 
@@ -61,20 +58,8 @@ def test_lists_hold_every_level():
 
 @pytest.fixture
 def stage(tmp_path):
-    gate = threading.Event()
-    gate.set()
-    tiny = Tiny(golden_samples=0)
-    engine = FakeEngine(tiny.contract(), gate=gate)
-    settings = {
-        "default_model": "tiny",
-        "max_queue_images": 12,
-        "max_images_per_request": 12,
-        "timeout_seconds": 20,
-    }
-    with loaded(tmp_path, {"tiny": tiny.file(), "broken": b""}, engine, **settings) as models:
-        engine.fail_on = 9  # after it was loaded, when every class is drawn
-        yield models, gate
-        gate.set()
+    with staged(tmp_path, broken=b"") as one:
+        yield one.models, one.gate
 
 
 def test_whatever_goes_wrong_is_a_reply_because_bentoml_would_word_it(stage):

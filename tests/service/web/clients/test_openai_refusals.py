@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from service.generator import images
-from service.generator.engines.fake import FakeEngine
 from service.generator.latents import MAX_SEED
 from tests.generators import CLASSES, Tiny
 from tests.service.loaded import loaded
 from tests.service.web.clients.generations import PATH, generate, refused
 from tests.service.web.site import Site
+from tests.service.web.stage import staged
 from tests.waiting import until
 
 
@@ -84,16 +84,9 @@ def test_every_other_refusal_has_openais_shape_too(site):
 
 @pytest.fixture
 def stage(tmp_path):
-    gate = threading.Event()
-    gate.set()
-    tiny = Tiny(golden_samples=0)
-    engine = FakeEngine(tiny.contract(), gate=gate)
-    limits = {"max_queue_images": 12, "max_images_per_request": 12, "timeout_seconds": 20}
-    with loaded(tmp_path, {"tiny": tiny.file()}, engine, **limits) as models:
-        engine.fail_on = 9  # after it was loaded, when every class is drawn
-        gate.clear()
-        yield Site(models), gate
-        gate.set()
+    with staged(tmp_path) as one:
+        one.gate.clear()
+        yield one.site, one.gate
 
 
 def test_a_full_queue_is_a_rate_limit_that_says_when_to_come_back(stage):

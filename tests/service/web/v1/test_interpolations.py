@@ -2,7 +2,6 @@ import asyncio
 import base64
 import io
 import json
-import threading
 from typing import Any
 
 import httpx
@@ -14,13 +13,12 @@ from PIL import Image
 
 from service.drawing.arithmetic import ArithmeticRequest, Term
 from service.drawing.interpolation import InterpolationRequest
-from service.generator.engines.fake import FakeEngine
 from service.generator.latents import MAX_SEED
 from service.web import openapi
 from service.web.v1.interpolations import ROUTES
-from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
+from tests.service.web.stage import MOST, Stage, ask_and_leave, staged
 from tests.waiting import until
 
 INTERPOLATIONS, ARITHMETIC = "/v1/interpolations", "/v1/arithmetic"
@@ -202,51 +200,26 @@ def test_a_weight_beyond_any_range_is_an_invalid_field(site, path):
 
 @both
 def test_a_full_queue_answers_429_and_a_client_that_leaves_frees_its_place(tmp_path, path):
-    gate = threading.Event()
-    tiny = Tiny(golden_samples=0)
-    gate.set()
-    engine = FakeEngine(tiny.contract(), gate=gate)
-    limits = {"max_queue_images": 8, "max_images_per_request": 8}
-
-    async def play(site: Site) -> None:
-        batcher = site.front.models.batcher
+    async def play(stage: Stage) -> None:
+        site, batcher = stage.site, stage.models.batcher
         assert batcher
-        gate.clear()
+        stage.gate.clear()
         async with site.client() as client:
-            waiting = asyncio.ensure_future(client.post("/v1/samples", json={"n": 8}))
-            await until(lambda: batcher.accepted_images == 8)
+            waiting = asyncio.ensure_future(client.post("/v1/samples", json={"n": MOST, "label": 0}))
+            await until(lambda: batcher.accepted_images == MOST)
             response = await client.post(path, json=SMALLEST[path])
             refused(response, 429, "queue_full")
             assert int(response.headers["retry-after"]) >= 1
-            gate.set()
+            stage.gate.set()
             assert (await waiting).status_code == 200
-            gate.clear()
+            stage.gate.clear()
 
-            left = asyncio.Event()
-            parts = [{"type": "http.request", "body": json.dumps(SMALLEST[path]).encode()}]
-
-            async def receive() -> Any:
-                if parts:
-                    return parts.pop()
-                await left.wait()
-                return {"type": "http.disconnect"}
-
-            async def send(message: Any) -> None:
-                raise AssertionError(f"sent to nobody: {message}")
-
-            scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
-                     "query_string": b"", "headers": []}  # fmt: skip
-            request = asyncio.ensure_future(site.front(scope, receive, send))
-            await until(lambda: batcher.accepted_images > 0)
-            left.set()
-            await request
+            body = json.dumps(SMALLEST[path]).encode()
+            assert await ask_and_leave(site, path, body, lambda: batcher.accepted_images > 0) == []
             assert batcher.accepted_images == 0
 
-    with loaded(tmp_path, {"tiny": tiny.file()}, engine, **limits) as models:
-        try:
-            asyncio.run(play(Site(models)))
-        finally:
-            gate.set()
+    with staged(tmp_path) as stage:
+        asyncio.run(play(stage))
 
 
 @both

@@ -1,41 +1,21 @@
 """/v1/samples where it has to wait, and where what it waits for fails."""
 
 import asyncio
-import threading
-from typing import Any
 
 import httpx
 import pytest
 
-from service.generator.engines.fake import FakeEngine
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
+from tests.service.web.stage import ask_and_leave, staged
 from tests.waiting import until
-
-
-class Stage:
-    """A site on a fake engine that waits at a gate."""
-
-    def __init__(self, models: Any, engine: FakeEngine, gate: threading.Event) -> None:
-        self.site, self.engine, self.gate, self.models = Site(models), engine, gate, models
-
-    @property
-    def waiting(self) -> int:
-        return self.models.batcher.accepted_images
 
 
 @pytest.fixture
 def stage(tmp_path):
-    gate = threading.Event()
-    gate.set()
-    tiny = Tiny(golden_samples=0)
-    engine = FakeEngine(tiny.contract(), gate=gate)
-    limits = {"max_queue_images": 12, "max_images_per_request": 12, "timeout_seconds": 20}
-    with loaded(tmp_path, {"tiny": tiny.file()}, engine, **limits) as models:
-        engine.fail_on = 9  # after it was loaded, when every class is drawn
-        yield Stage(models, engine, gate)
-        gate.set()
+    with staged(tmp_path) as one:
+        yield one
 
 
 def test_a_full_queue_answers_429_at_once_and_says_when_to_come_back(stage):
@@ -112,26 +92,10 @@ def test_a_request_refused_for_its_fields_harms_no_batch_mate(stage):
 def test_a_client_that_leaves_frees_its_place_in_the_queue(stage):
     async def play() -> None:
         stage.gate.clear()
-        left = asyncio.Event()
-        parts = [{"type": "http.request", "body": b'{"n": 12, "label": 0}'}]
-        sent: list[Any] = []
-
-        async def receive() -> Any:
-            if parts:
-                return parts.pop()
-            await left.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        scope = {"type": "http", "method": "POST", "path": "/v1/samples", "raw_path": b"/v1/samples",
-                 "query_string": b"", "headers": []}  # fmt: skip
-        request = asyncio.ensure_future(stage.site.front(scope, receive, send))
-        await until(lambda: stage.waiting == 12)
-        left.set()
+        sent = await ask_and_leave(
+            stage.site, "/v1/samples", b'{"n": 12, "label": 0}', lambda: stage.waiting == 12
+        )
         await until(lambda: stage.waiting == 0)
-        await request
         assert sent == []
 
     asyncio.run(play())
