@@ -1,9 +1,7 @@
 import io
 import json
-import os
-import pty
 import re
-import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from PIL import Image
 
 from tests.client.conftest import MAX_IMAGES
 from tests.client.processes import process
+from tests.terminal import on_a_terminal
 
 
 def pixels(file: object) -> np.ndarray:
@@ -131,18 +130,7 @@ def test_an_option_wins_over_its_variable(run, server):
 
 
 def test_a_bar_is_shown_on_a_terminal_and_on_stderr_only(server):
-    ours, theirs = pty.openpty()
-    words = ("sample", "-n", "40", "-o", "-", "--url", server.url)
-    with process(*words, stdout=subprocess.PIPE, stderr=theirs) as one:
-        os.close(theirs)
-        shown = b""
-        try:
-            while part := os.read(ours, 65536):
-                shown += part
-        except OSError:  # the other end is closed
-            pass
-        picture, _ = one.communicate(timeout=30)
-    os.close(ours)
-    assert one.returncode == 0
-    assert b"40/40" in shown
-    assert pixels(io.BytesIO(picture)).shape == (6 * 8, 7 * 8)
+    ended = on_a_terminal(partial(process, "sample", "-n", "40", "-o", "-", "--url", server.url))
+    assert ended.code == 0
+    assert b"40/40" in ended.shown
+    assert pixels(io.BytesIO(ended.stdout)).shape == (6 * 8, 7 * 8)
