@@ -51,7 +51,11 @@ def test_the_hub_reads_the_card_of_every_model_that_is_shipped(path):
     card = ModelCard(text)
     assert card.text.strip().startswith(f"# {contract.name}\n")
     data: Any = card.data
-    assert (data.license, data.library_name, data.model_name) == ("mit", "ganserve", contract.name)
+    assert (data.license, data.to_dict()["library_name"], data.model_name) == (
+        "mit",
+        "ganserve",
+        contract.name,
+    )
     of_file = [verdict["figures"]["frechet_distance"]["value"] for verdict in contract.quality["verdicts"]]
     read = [one.metric_value for one in data.eval_results or () if one.metric_type == "frechet_distance"]
     assert read == [round(value, 4) for value in of_file]
