@@ -5,6 +5,7 @@ just sent: Python's http.client, which reads nothing before it has sent all, onl
 sends its reply, says that no more will come, and listens for a while, as nginx does (`lingering_close`).
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -13,15 +14,41 @@ from service.web.connection.timeouts import TimedProtocol
 MOST_SECONDS = 30.0  # nginx's lingering_time
 SILENT_SECONDS = 5.0  # nginx's lingering_timeout: without a byte for so long, nothing more comes
 MOST_BYTES = 64 * 2**20
+_HEADS = tuple(b"HTTP/1.1 %d" % kind for kind in (2, 3, 4, 5))
+_MOST_JOINED_BYTES = 65536  # more is copied for nothing: it does not leave at once
 
 
 class _Ending:
-    """What uvicorn's requests take for their transport."""
+    """What uvicorn's requests take for their transport.
 
-    def __init__(self, transport: Any, close: Callable[[], None]) -> None:
-        self.write = transport.write
+    A reply's head goes out with what comes next, at the latest in the next turn of the event loop: of a process that is
+    killed between the two a balancer would have a head, after which it can't ask another replica.
+    """
+
+    def __init__(self, transport: Any, close: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
         self.is_closing = transport.is_closing
-        self.close = close
+        self._write, self._close, self._loop = transport.write, close, loop
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if data.startswith(_HEADS):
+            self._head = data
+            self._loop.call_soon(self.flush)
+        elif self._head and len(data) < _MOST_JOINED_BYTES:
+            data, self._head = self._head + data, b""
+            self._write(data)
+        else:
+            self.flush()
+            self._write(data)
+
+    def flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._write(head)
+
+    def close(self) -> None:
+        self.flush()
+        self._close()
 
 
 class LingeringProtocol(TimedProtocol):
@@ -40,7 +67,7 @@ class LingeringProtocol(TimedProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._ending = _Ending(transport, self.end)
+        self._ending = _Ending(transport, self.end, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ending = None
@@ -60,6 +87,11 @@ class LingeringProtocol(TimedProtocol):
     def on_message_complete(self) -> None:
         self.reads = False
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self._ending is not None:
+            self._ending.flush()  # the answer had no body
+        super().on_response_complete()
 
     def shutdown(self) -> None:
         self.is_stopping = True

@@ -224,3 +224,18 @@ def test_a_body_over_the_limit_never_reaches_the_wire(one):
             one, head(POST, KEYED, length(5 * MEGABYTE)), b" " * 5 * MEGABYTE
         )
     assert (status, json.loads(body)["code"], seen) == (413, "body_too_large", ["/v1/samples"])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [request(BODY, KEYED, b"connection: close"), head(b"GET /livez", b"connection: close")],
+    ids=["images", "livez"],
+)
+def test_head_and_body_leave_together(one, asked):
+    """A replica that is killed between the two would leave a balancer with a head, after which it can't ask another."""
+    for _ in range(50):
+        with one.connection() as connection:
+            connection.sendall(asked)
+            got = connection.recv(65536)
+            (_, headers, body) = answers(got)[0]
+            assert len(body) == int(headers["content-length"])
