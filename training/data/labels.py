@@ -10,6 +10,8 @@ from training.errors import UserError
 
 TRAIN = {"train", "training"}
 TEST = {"test", "testing"}
+NUMBER = re.compile(r"-?\d{1,18}")
+"""That an int64 holds."""
 VALIDATION = {"val", "valid", "validation", "dev", "eval"}
 
 
@@ -32,7 +34,7 @@ def chosen(splits: Iterable[str]) -> tuple[str, str]:
 def in_order(names: Iterable[str]) -> list[str]:
     """Each once, by the alphabet; where all are numbers, as numbers."""
     found = set(names)
-    if all(re.fullmatch(r"-?\d{1,18}", name) for name in found):
+    if all(map(NUMBER.fullmatch, found)):
         return sorted(found, key=lambda name: (int(name), name))
     return sorted(found)
 
@@ -52,6 +54,16 @@ def numbered(
             f"{where}: labels from {low} to {high} of {len(column):,} images: they count from 0, and every class has an image"
         )
     return tuple(map(str, range(high + 1))), column
+
+
+def as_array(labels: Sequence[object], where: object) -> NDArray:
+    """Raises UserError: rows of several lengths are no array."""
+    try:
+        return np.array(labels)
+    except ValueError as error:
+        raise UserError(
+            f"{where}: labels of several lengths; wanted is one integer or name per image"
+        ) from error
 
 
 def label_column(array: NDArray, count: int, where: object) -> Sequence[str] | NDArray[np.int64]:
