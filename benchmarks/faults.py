@@ -229,7 +229,7 @@ class Outcome:
         if seen.wrong or seen.lost:
             found.append(f"{self.fault}: {len(seen.lost)} lost, {seen.wrong} wrong {seen.lost[:3]}")
         if seen.refused and self.fault != NONE_LEFT:
-            found.append(f"{self.fault}: {seen.refused} refused")
+            found.append(f"{self.fault}: refused {dict(seen.refused)}")
         if self.back_seconds > BACK_WITHIN_SECONDS:
             found.append(f"{self.fault}: back {self.back_seconds:.1f} s after a replica was ready")
         return found
@@ -280,7 +280,7 @@ def main(engine: str, compose: str, files: tuple[str, ...], port: int, only: tup
                 continue
             outcome = broken(one, load, name)
             seen = outcome.seen
-            counts = (seen.sent, seen.answered, seen.refused, len(seen.lost), seen.wrong)
+            counts = (seen.sent, seen.answered, seen.refused.total(), len(seen.lost), seen.wrong)
             seconds = (seen.gap_seconds, seen.longest_seconds, outcome.healed_seconds)
             table.add_row(name, *(f"{n:,}" for n in counts), *(f"{s:.2f} s" for s in seconds))
             click.echo(f"{name}: {counts}, {seconds}, back {outcome.back_seconds:.1f}", err=True)
