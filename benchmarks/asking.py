@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 SEEDS = 100
 CLIENTS = 8
 PAUSE_SECONDS = 0.05
+_CODE = re.compile(rb'"code": ?"(\w+)"')
 
 
 @dataclass
@@ -74,7 +76,8 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 status, image, problem = 0, b"", repr(error)
-            refused = "" if problem or status == 200 else f"{status} {json.loads(image)['code']}"
+            code = b"".join(_CODE.findall(image)[:1]).decode()
+            refused = "" if problem or status == 200 else f"{status} {code}".rstrip()
             is_right = status != 200 or image == self._right[seed]
             self._note(seen, lock, begun, problem, refused, is_right)
             over.wait(PAUSE_SECONDS)
