@@ -25,6 +25,8 @@ from benchmarks import image
 from benchmarks.asking import Load, Seen
 
 ROOT = Path(__file__).parents[1]
+PROJECT = "ganserve-broken"
+"""Not compose.yaml's own: what is broken and removed is never what somebody has running."""
 HEALED_WITHIN_SECONDS = 240
 BACK_WITHIN_SECONDS = 5.0
 """From the first replica that is ready to the first answer, where none was left."""
@@ -54,7 +56,8 @@ class Deployment:
         """compose: the command. files: Compose files on top of the shipped ones. models: the folder that is served."""
         shipped = (ROOT / "deploy/compose.yaml", ROOT / "deploy/compose.models.yaml")
         arguments = [word for file in (*shipped, *files) for word in ("-f", str(file))]
-        self._engine, self._compose, self.models = engine, [*compose, *arguments], models
+        self._engine, self.models = engine, models
+        self._compose = [*compose, "--project-name", PROJECT, *arguments]
 
     def do(self, *arguments: str, fails: bool = False) -> str:
         done = subprocess.run([self._engine, *arguments], capture_output=True, text=True, timeout=120)
@@ -74,15 +77,25 @@ class Deployment:
 
     def of(self, service: str) -> list[str]:
         """Its containers, the oldest first."""
-        label = f"label=com.docker.compose.service={service}"
-        return self.do("ps", "--all", "--quiet", "--filter", label).split()[::-1]
+        labels = (f"com.docker.compose.project={PROJECT}", f"com.docker.compose.service={service}")
+        filters = [word for label in labels for word in ("--filter", f"label={label}")]
+        return self.do("ps", "--all", "--quiet", *filters).split()[::-1]
 
     def scale(self, replicas: int) -> None:
         """As many replicas as that, ready; the newest go first."""
+        self._shrink(replicas)
+        if len(self.of("ganserve")) < replicas:
+            self._up(replicas, "ganserve")
+            self.heal()
+            # podman-compose starts every number up to that which nobody has, though others have a higher one.
+            self._shrink(replicas)
+        self.heal()
+        if (there := len(self.of("ganserve"))) != replicas:
+            raise click.ClickException(f"{there} replicas, and {replicas} were asked for")
+
+    def _shrink(self, replicas: int) -> None:
         for one in self.of("ganserve")[replicas:]:
             self.remove(one)
-        self._up(replicas, "ganserve")
-        self.heal()
 
     def remove(self, replica: str) -> None:
         self.do("stop", "--time", "45", replica)
