@@ -68,7 +68,8 @@ def as_array(labels: Sequence[object], where: object) -> NDArray:
 
 def label_column(array: NDArray, count: int, where: object) -> Sequence[str] | NDArray[np.int64]:
     """One label per image out of integers, floats, names, [N, 1] or one-hot rows. Raises UserError."""
-    rows = array.reshape(count, -1) if count and array.size % count == 0 and array.ndim else array[..., None]
+    array = np.atleast_1d(array)
+    rows = array.reshape(count, -1) if count and array.size % count == 0 else array[..., None]
     if len(rows) != count:
         raise UserError(f"{where}: {count:,} images but {array.size:,} labels")
     if array.dtype.kind in "SU" and rows.shape[-1] == 1:
