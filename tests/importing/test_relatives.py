@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +23,7 @@ from tests.importing.test_pictures import assert_same, levels, original, run, se
 Make = Callable[[], onnx.ModelProto]
 
 
-def ending(operator: str, element: int, **attributes: object) -> onnx.ModelProto:
+def ending(operator: str, element: int, **attributes: Any) -> onnx.ModelProto:
     """A DCGAN with one more operator at its end."""
     one = foreign.dcgan(opset=17)
     one.graph.node.append(h.make_node(operator, ["image"], ["end"], **attributes))

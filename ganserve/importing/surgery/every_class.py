@@ -39,4 +39,4 @@ def without_pictures(original: Original, names: Sequence[str], raw: NDArray) -> 
 
 def finite(raw: NDArray) -> NDArray[np.bool_]:
     """raw: [N, ...]. Returns [N]."""
-    return np.isfinite(raw.astype(np.float64)).reshape(len(raw), -1).all(axis=1)
+    return np.asarray(np.isfinite(raw.astype(np.float64)).reshape(len(raw), -1).all(axis=1))
