@@ -102,8 +102,9 @@ class Deployment:
         self.do("rm", replica)
 
     def heal(self) -> float:
-        """Start whatever does not run, and return once all replicas are ready: when the first was, in time.monotonic() seconds."""
-        end, first = time.monotonic() + HEALED_WITHIN_SECONDS, 0.0
+        """Start whatever does not run, and return once all replicas are ready, and found by name: when the first was ready, in
+        time.monotonic() seconds."""
+        end, first, asked = time.monotonic() + HEALED_WITHIN_SECONDS, 0.0, 0
         while time.monotonic() < end:
             for one in [*self.of("ganserve"), *self.of("nginx")]:
                 if self.do("inspect", "--format", "{{.State.Running}}", one) == "false":
@@ -111,13 +112,35 @@ class Deployment:
             are_ready = [self._is_ready(one) for one in self.of("ganserve")]
             first = first or (time.monotonic() if any(are_ready) else 0.0)
             if are_ready and all(are_ready):
-                return first
+                if self._are_found():
+                    return first
+                asked += 1
+                if asked % 10 == 0:
+                    self._wake_dns()
             time.sleep(0.5)
         said = "\n".join(self.do("logs", "--tail", "3", one, fails=True) for one in self.of("ganserve"))
         raise click.ClickException(f"not ready again within {HEALED_WITHIN_SECONDS} s: {said}")
 
     def inside(self, replica: str, command: str, fails: bool = False) -> str:
         return self.do("exec", replica, "bash", "-c", command, fails=fails)
+
+    def networks(self, container: str) -> dict[str, dict[str, str]]:
+        return json.loads(self.do("inspect", container))[0]["NetworkSettings"]["Networks"]
+
+    def _are_found(self) -> bool:
+        """Whether the network's DNS tells nginx the replicas' addresses, and no others."""
+        replicas = {
+            network["IPAddress"] for one in self.of("ganserve") for network in self.networks(one).values()
+        }
+        told = self.do("exec", self.of("nginx")[0], "getent", "ahostsv4", "ganserve", fails=True)
+        return {line.split()[0] for line in told.splitlines()} == replicas
+
+    def _wake_dns(self) -> None:
+        """Podman's aardvark-dns 1.4, of Debian 12, may answer nobody from one change of its network to the next: make one."""
+        nginx = self.of("nginx")[0]
+        image = json.loads(self.do("inspect", nginx))[0]["Image"]
+        for network in self.networks(nginx):
+            self.do("run", "--rm", "--network", network, "--entrypoint", "true", image)
 
     def _up(self, replicas: int, *services: str) -> None:
         scale = ("--detach", "--no-recreate", "--scale", f"ganserve={replicas}")
@@ -163,8 +186,7 @@ def _pause(one: Deployment) -> None:
 
 def _cut_network(one: Deployment) -> None:
     replica = one.of("ganserve")[0]
-    networks = json.loads(one.do("inspect", replica))[0]["NetworkSettings"]["Networks"]
-    (network,) = networks
+    (network,) = one.networks(replica)
     one.do("network", "disconnect", network, replica)
     time.sleep(8)
     one.do("network", "connect", "--alias", "ganserve", network, replica)
@@ -242,7 +264,7 @@ class Outcome:
         if seen.wrong or seen.lost:
             found.append(f"{self.fault}: {len(seen.lost)} lost, {seen.wrong} wrong {seen.lost[:3]}")
         if seen.refused and self.fault != NONE_LEFT:
-            found.append(f"{self.fault}: {seen.refused} refused")
+            found.append(f"{self.fault}: refused {dict(seen.refused)}")
         if self.back_seconds > BACK_WITHIN_SECONDS:
             found.append(f"{self.fault}: back {self.back_seconds:.1f} s after a replica was ready")
         return found
@@ -293,7 +315,7 @@ def main(engine: str, compose: str, files: tuple[str, ...], port: int, only: tup
                 continue
             outcome = broken(one, load, name)
             seen = outcome.seen
-            counts = (seen.sent, seen.answered, seen.refused, len(seen.lost), seen.wrong)
+            counts = (seen.sent, seen.answered, seen.refused.total(), len(seen.lost), seen.wrong)
             seconds = (seen.gap_seconds, seen.longest_seconds, outcome.healed_seconds)
             table.add_row(name, *(f"{n:,}" for n in counts), *(f"{s:.2f} s" for s in seconds))
             click.echo(f"{name}: {counts}, {seconds}, back {outcome.back_seconds:.1f}", err=True)
