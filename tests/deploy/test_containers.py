@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.image import layers
 from service.generator.contract import parse
 from service.generator.latents import latents
 from tests.deploy import containers, pods
@@ -64,6 +65,13 @@ def test_two_builds_of_one_commit_have_the_same_layer_of_service_and_models(engi
         engine.check("image", "rm", again)
     assert {path for path, file in one.items() if other.get(path) != file} == set()
     assert one.keys() == other.keys() >= {"bento.yaml", "src/service/app.py", "src/service/__pycache__"}
+
+
+def test_what_it_weighs_is_told_by_layer(engine):
+    found = layers("podman", containers.IMAGE)
+    (packages,) = [megabytes for megabytes, made in found if "/app/.venv" in made and "COPY" in made]
+    told = int(engine.check("inspect", "--format", "{{.Size}}", containers.IMAGE)) / 1e6
+    assert 100 < packages < sum(megabytes for megabytes, _ in found) == pytest.approx(told, rel=0.1)
 
 
 def test_with_one_cpu_there_is_one_worker(engine):
