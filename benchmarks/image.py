@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -28,9 +29,17 @@ _GIVE_UP_SECONDS = 120
 
 def layers(engine: str, image: str) -> list[tuple[float, str]]:
     """Of each layer that is not empty, the lowest first: MB, and the instruction that made it."""
-    form = ("--no-trunc", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}")
+    form = ("--no-trunc", "--format", "{{.Size}}\t{{.CreatedBy}}")
     lines = [line.split("\t", 1) for line in _said(engine, "history", *form, image).splitlines()]
-    return [(int(size) / 1e6, made) for size, made in reversed(lines) if size.isdigit() and int(size)]
+    return [(size, made) for told, made in reversed(lines) if (size := _megabytes(told))]
+
+
+def _megabytes(told: str) -> float:
+    """Of what both write for people; podman 4.3 writes nothing else in a form of one's own: `25.9MB`, podman `25.9 MB`."""
+    found = re.fullmatch(r"([\d.]+) ?([kMG]?)B", told)
+    if found is None:
+        raise click.ClickException(f"no size: {told}")
+    return float(found[1]) * {"": 1e-6, "k": 1e-3, "M": 1.0, "G": 1e3}[found[2]]
 
 
 def ready_seconds(engine: str, image: str, folder: Path) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.faults import Deployment, deployed
+from benchmarks.deployment import Deployment, deployed
 from tests.deploy import containers
 from tests.needs import program
 from tests.system.serving import ROOT, free_port

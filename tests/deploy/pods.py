@@ -1,5 +1,6 @@
 """A pod of deploy/kubernetes as a container of podman: what its manifest allows it, and what a kubelet does to it by its numbers."""
 
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -62,6 +63,8 @@ class Probe:
     period: float
     timeout: float
     failures: int
+    grace: float
+    """Seconds from SIGTERM to SIGKILL for what failed it."""
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], kind: str) -> "Probe":
@@ -69,9 +72,11 @@ class Probe:
         given = container[f"{kind}Probe"]
         (port,) = (one for one in container["ports"] if one["name"] == given["httpGet"]["port"])
         assert port["containerPort"] == 3000, "where a Container is asked"
-        assert given.keys() <= {"httpGet", "periodSeconds", "timeoutSeconds", "failureThreshold"}
+        known = {"httpGet", "periodSeconds", "timeoutSeconds", "failureThreshold"}
+        assert given.keys() <= known | {"terminationGracePeriodSeconds"}
+        grace = given.get("terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"])
         seconds = (given.get("periodSeconds", 10), given.get("timeoutSeconds", 1))
-        return cls(given["httpGet"]["path"], *seconds, given.get("failureThreshold", 3))
+        return cls(given["httpGet"]["path"], *seconds, given.get("failureThreshold", 3), grace)
 
     def succeeds(self, one: Container) -> bool:
         try:
@@ -107,13 +112,10 @@ class End:
 
 def end(one: Container, spec: Mapping[str, Any]) -> End:
     """preStop and SIGTERM, SIGKILL when the grace period is over; meanwhile a client goes on asking."""
-    (container,) = spec["containers"]
     begun = time.monotonic()
 
     def stop() -> float:
-        one.engine.check("exec", one.name, *container["lifecycle"]["preStop"]["exec"]["command"])
-        left = spec["terminationGracePeriodSeconds"] - (time.monotonic() - begun)
-        one.engine.check("stop", "--time", round(left), one.name, seconds=left + 30)
+        _stop(one, spec, spec["terminationGracePeriodSeconds"])
         return time.monotonic() - begun
 
     answered, is_answering = 0.0, True
@@ -127,3 +129,21 @@ def end(one: Container, spec: Mapping[str, Any]) -> End:
                 is_answering = False
             answered = time.monotonic() - begun if is_answering else answered
     return End(unready.result(), answered, over.result(), one.engine.state(one.name)["ExitCode"])
+
+
+def _stop(one: Container, spec: Mapping[str, Any], grace: float) -> None:
+    (container,) = spec["containers"]
+    begun = time.monotonic()
+    one.engine.check("exec", one.name, *container["lifecycle"]["preStop"]["exec"]["command"])
+    left = max(0.0, grace - (time.monotonic() - begun))
+    one.engine.check("stop", "--time", round(left), one.name, seconds=left + 30)
+
+
+def mended(one: Container, spec: Mapping[str, Any]) -> float:
+    """Seconds until what hangs has failed its liveness, was ended for it and is started again, with the /tmp that it had."""
+    begun, alive = time.monotonic(), Probe.of(spec, "liveness")
+    alive.asks(one, False, most=alive.failures)
+    _stop(one, spec, alive.grace)
+    assert one.engine.state(one.name)["ExitCode"] == 128 + signal.SIGKILL, "it ended by itself"
+    one.engine.check("start", one.name)
+    return time.monotonic() - begun
