@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from service.environment import from_environment, unknown_names
 from service.errors import SettingsError
+from service.generator.credentials import credentials_of
 from service.keys import keyring
 from service.machine import endings, hardware, instance, logs, process
 from service.registry import footprint
@@ -30,6 +31,7 @@ logs.configure(ends.why)
 try:
     settings = from_environment()
     keys = keyring(settings)
+    credentials_of(settings.credentials_certificate, settings.credentials_key)
 except SettingsError as error:
     # An exception in the worker would restart it for ever; this ends the parent, before it starts one.
     logs.refuse(f"{error}")

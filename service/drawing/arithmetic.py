@@ -6,11 +6,11 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from service.drawing.draw import Draw
 from service.drawing.fields import Fraction, Label, ModelName, Scalars, Seed, Timeout, as_numbers
 from service.drawing.formats import Format, Quality
 from service.drawing.mixing import label_index
-from service.drawing.sampler import Draw
-from service.drawing.series import Series
+from service.drawing.series import Series, request_of
 from service.errors import InvalidField
 from service.generator.contract import Contract
 from service.generator.latents import at_typical_length, mean, weighted_sum
@@ -112,7 +112,8 @@ def add_up(request: ArithmeticRequest, model: Model, max_images: int) -> Series:
         rows, seeds = as_asked + rows, alone + seeds
     z = contract.truncated(np.stack(rows), request.truncation)
     z = contract.with_scalars(z, as_numbers(request.scalars))
-    return Series(Draw(model, None, label and label[-n:], z), seeds)
+    asked = None if model.provenance is None else request_of("/v1/arithmetic", request)
+    return Series(Draw(model, None, label and label[-n:], z, asked=asked), seeds)
 
 
 def _sum(
