@@ -28,6 +28,7 @@ _MAX_PASSES = 40
 # By how much its accuracy may be better on the images it was trained on; more is said in the evaluation.
 REMEMBERED = 0.01
 _AUGMENT = "cutout"
+_TURNS = ("upright", "a quarter", "a half", "three quarters")
 # Of the classifiers that `usefulness` trains, four passes over 10,000 images: a minute of a core at 28x28.
 STUDENT_IMAGES = 40_000
 
@@ -102,10 +103,28 @@ def key(dataset: Dataset, settings: JudgeSettings) -> str:
 def fit(dataset: Dataset, settings: JudgeSettings, advance: Callable[[int], None]) -> Judge:
     """Trains a judge on its half of the training images; the held-out ones only measure its accuracy."""
     seen, _ = halves(dataset.labels, settings.seed)
-    images, labels = dataset.images[seen], dataset.labels[seen]
-    network = trained(dataset, images, labels, settings, advance)
-    held_out = accuracy(network, dataset.test_images, dataset.test_labels)
-    return Judge(settings.architecture, accuracy(network, images, labels), held_out, network)
+    shown, held_out = (dataset.images[seen], dataset.labels[seen]), (dataset.test_images, dataset.test_labels)
+    if not dataset.has_classes:
+        dataset = replace(dataset, class_names=told_apart(dataset))
+        shown, held_out = turned(shown[0]), turned(held_out[0])
+    network = trained(dataset, *shown, settings, advance)
+    return Judge(settings.architecture, accuracy(network, *shown), accuracy(network, *held_out), network)
+
+
+def told_apart(dataset: Dataset) -> tuple[str, ...]:
+    """What a judge learns: the classes; where there is one only, by how many quarter turns an image was turned.
+
+    Gidaris et al. 2018 (arXiv 1803.07728): features of one class would be those of a network that learnt nothing.
+    """
+    return dataset.class_names if dataset.has_classes else _TURNS
+
+
+def turned(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Each fourth image as it is, the others turned; and by how much. images: [N, C, H, H]."""
+    found = images.copy()
+    for turns in (1, 2, 3):
+        found[turns::4] = np.rot90(images[turns::4], turns, axes=(2, 3))
+    return found, np.arange(len(images)) % 4
 
 
 def usefulness(
@@ -160,7 +179,7 @@ def trained(
 
 def _read(path: Path, dataset: Dataset, settings: JudgeSettings) -> Judge | None:
     """None if there is no judge, or not a whole one: then it is trained anew."""
-    network = build(settings.architecture, dataset.spec)
+    network = build(settings.architecture, replace(dataset, class_names=told_apart(dataset)).spec)
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()
