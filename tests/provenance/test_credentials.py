@@ -5,6 +5,7 @@ import io
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,13 +38,15 @@ def files(tmp_path_factory) -> tuple[Path, Path, str]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, files):
     chain, key, _ = files
-    own = {
+    own: dict[str, Any] = {
+        "engine": "onnxruntime",
+        "threads": 1,
         "credentials_certificate": f"{chain}",
         "credentials_key": f"{key}",
         "provenance": "on",
         "default_model": "tiny",
     }
-    with loaded(tmp_path_factory.mktemp("models"), FILES, engine="onnxruntime", threads=1, **own) as models:
+    with loaded(tmp_path_factory.mktemp("models"), FILES, **own) as models:
         yield Site(models)
 
 

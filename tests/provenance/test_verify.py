@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from ganserve.provenance.command import verify
 from ganserve.provenance.told import facts_of
@@ -63,7 +63,11 @@ def test_a_gif_has_the_packet_and_plays_as_before(shape):
     plain = images.gif(np.random.default_rng(0).integers(0, 256, shape, np.uint8), 100)
     marked = embed(plain, packet(MAKER, Told(route="/v1/interpolations", request={"seeds": [1, 2]})))
     with Image.open(io.BytesIO(plain)) as before, Image.open(io.BytesIO(marked)) as after:
-        assert (after.n_frames, after.info["loop"], after.info["duration"]) == (2, 0, 100)
+        assert (len(list(ImageSequence.Iterator(after))), after.info["loop"], after.info["duration"]) == (
+            2,
+            0,
+            100,
+        )
         for frame in range(2):
             before.seek(frame)
             after.seek(frame)
