@@ -146,11 +146,8 @@ class Ganserve:
         if is_first:
             for warning in unknown_names():
                 log.warning(warning, extra={"event": "unknown_setting"})
-            log.info(
-                "API keys: %s",
-                "none, every route is open but orders" if keys is None else ", ".join(keys.names),
-                extra={"event": "keys"},
-            )
+            names = "none, every route is open but orders" if keys is None else ", ".join(keys.names)
+            log.info("API keys: %s", names, extra={"event": "keys"})
         # uvicorn puts a line together for each request, for a logger that BentoML has silenced.
         logging.getLogger("uvicorn.access").propagate = False
         process.end_with_parent()
