@@ -26,7 +26,10 @@ _BY_EXTRA = {
     ),
 }
 """What each extra of pyproject.toml brings and its commands can't do without."""
-_FILES = ("GANSERVE_API_KEYS_FILE", "GANSERVE_FAKE_FAULTS")
+_FILES = (
+    *("GANSERVE_API_KEYS_FILE", "GANSERVE_FAKE_FAULTS"),
+    *("GANSERVE_CREDENTIALS_CERTIFICATE", "GANSERVE_CREDENTIALS_KEY"),
+)
 
 
 class NotInstalled(click.ClickException):
@@ -87,7 +90,7 @@ generate = AnyWords(
 )
 verify = AnyWords(
     "verify",
-    "from ganserve.generating.picture import verify; verify(prog_name='ganserve verify')",
+    "from ganserve.provenance.command import verify; verify(prog_name='ganserve verify')",
     "serve",
     "Is a picture the image that it says it is? Drawn again here, or by a server.",
     without="--url",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from service.environment import from_environment, unknown_names
 from service.errors import SettingsError
+from service.generator.credentials import credentials_of
 from service.keys import keyring
 from service.machine import endings, hardware, instance, logs, process
 from service.registry import footprint
@@ -30,6 +31,7 @@ logs.configure(ends.why)
 try:
     settings = from_environment()
     keys = keyring(settings)
+    credentials_of(settings.credentials_certificate, settings.credentials_key)
 except SettingsError as error:
     # An exception in the worker would restart it for ever; this ends the parent, before it starts one.
     logs.refuse(f"{error}")
@@ -144,11 +146,8 @@ class Ganserve:
         if is_first:
             for warning in unknown_names():
                 log.warning(warning, extra={"event": "unknown_setting"})
-            log.info(
-                "API keys: %s",
-                "none, every route is open but orders" if keys is None else ", ".join(keys.names),
-                extra={"event": "keys"},
-            )
+            names = "none, every route is open but orders" if keys is None else ", ".join(keys.names)
+            log.info("API keys: %s", names, extra={"event": "keys"})
         # uvicorn puts a line together for each request, for a logger that BentoML has silenced.
         logging.getLogger("uvicorn.access").propagate = False
         process.end_with_parent()

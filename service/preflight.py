@@ -8,6 +8,7 @@ from pathlib import Path
 
 from service.environment import from_environment
 from service.errors import SettingsError
+from service.generator.credentials import credentials_of
 from service.keys import keyring
 from service.machine import instance
 
@@ -20,6 +21,7 @@ def problem(host: str, port: str, certfile: str = "", keyfile: str = "") -> str 
     try:
         settings = from_environment()
         keyring(settings)
+        credentials_of(settings.credentials_certificate, settings.credentials_key)
     except SettingsError as error:
         return str(error)
     if not port.isdigit() or not 0 < int(port) < 65536:

@@ -100,9 +100,14 @@ class Settings:
     )
     provenance: str = _setting(
         "off",
-        "Whether PNG, WebP and JPEG say what made them, as XMP: model, version, engine, seeds, labels, truncation. `on` changes the bytes and tags of pictures, not their pixels.",
+        "Whether pictures say what made them, as XMP ([what](provenance.md)): model, version, engine, and what draws them again. `on` changes the bytes and tags of pictures, not their pixels.",
         choices=("off", "on"),
     )
+    credentials_certificate: str = _setting(
+        "",
+        "File of a certificate chain (PEM): pictures get content credentials (C2PA), signed ([how](provenance.md#content-credentials)). Needs `pip install 'ganserve[credentials]'`. Empty: none.",
+    )
+    credentials_key: str = _setting("", "File of that certificate's key (PEM, PKCS #8 without a password).")
     watch_share: float = _setting(
         0.0,
         "Part of one lane's time, per worker, that goes to watching what the models draw, where a model has `generator.watch` beside it ([how](operations.md#watching-quality)); 0: none. `0.02` sees a model that draws worse within minutes.",

@@ -62,8 +62,8 @@ SHARED = "generator settings environment errors quiet"
 IMPORT = "ganserve.importing.command"
 # They need what `serve` brings, once they run; `ganserve generate --url` needs less.
 ROOMS, STARTED = (
-    ["ganserve.importing", "ganserve.generating.engine"],
-    f"{IMPORT}, ganserve.generating.command",
+    ["ganserve.importing", "ganserve.generating.engine", "ganserve.provenance"],
+    f"{IMPORT}, ganserve.generating.command, ganserve.provenance.command",
 )
 MOST_MODULES, MOST_LINES = 12, 280
 

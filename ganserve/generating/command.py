@@ -46,7 +46,10 @@ INTERRUPTED = 130
     "--shard-images", type=click.IntRange(1), help="Images of a file, or of what is drawn again after a kill."
 )
 @click.option(
-    "--metadata/--no-metadata", default=True, help="Whether a picture says what made it.  [default: it does]"
+    "--metadata/--no-metadata",
+    default=True,
+    envvar="GANSERVE_PROVENANCE",
+    help="Whether a picture says what made it.  [default: it does, but with GANSERVE_PROVENANCE=off]",
 )
 @click.option(
     "--url", help="Of a server that draws, in place of this machine: below its other requests in priority."

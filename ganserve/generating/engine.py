@@ -47,7 +47,10 @@ class Pictures:
             provenance.embed(
                 png,
                 provenance.packet(
-                    self.maker, seeds[i : i + 1], None if labels is None else [labels[i]], self.truncation
+                    self.maker,
+                    provenance.Told(
+                        seeds[i : i + 1], None if labels is None else [labels[i]], self.truncation
+                    ),
                 ),
             )
             for i, png in enumerate(pngs)
@@ -64,7 +67,7 @@ class LocalModel:
         """
         try:
             settings = from_environment()
-            path, name, version = _find(address, settings.models)
+            path, name, version = find(address, settings.models)
             file = read(path, name, version)
             loaded = load(file, settings)
         except (GanserveError, OSError) as error:
@@ -126,7 +129,7 @@ class LocalModel:
         return drawn
 
 
-def _find(address: str, models: Path) -> tuple[Path, str, str]:
+def find(address: str, models: Path) -> tuple[Path, str, str]:
     """A model's file, its name where that is not its folder's, and the version that it must be, if one is asked for."""
     path = Path(address)
     if path.is_file():

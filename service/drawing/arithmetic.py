@@ -7,11 +7,11 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing import mixing
+from service.drawing.draw import Draw
 from service.drawing.fields import Fraction, Label, ModelName, Scalars, Seed, Timeout, as_numbers
 from service.drawing.formats import Format, Quality
 from service.drawing.mixing import Weights
-from service.drawing.sampler import Draw
-from service.drawing.series import Series
+from service.drawing.series import Series, request_of
 from service.errors import InvalidField
 from service.generator.contract import Contract
 from service.generator.latents import at_typical_length, mean, weighted_sum
@@ -117,7 +117,8 @@ def add_up(request: ArithmeticRequest, model: Model, max_images: int) -> Series:
         label = mixing.heaviest(classes[-n:])
         weights = classes[-n:] if contract.mixes_classes else None
     z = contract.with_scalars(z, as_numbers(request.scalars), weights)
-    return Series(Draw(model, None, label, z, weights=weights), seeds)
+    asked = None if model.provenance is None else request_of("/v1/arithmetic", request)
+    return Series(Draw(model, None, label, z, weights=weights, asked=asked), seeds)
 
 
 def _sum(

@@ -15,9 +15,9 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service import metrics
+from service.drawing.draw import Draw, unsigned
 from service.drawing.fields import Label, ModelName, Seed, Truncation
 from service.drawing.mixing import label_index
-from service.drawing.sampler import picture
 from service.errors import GanserveError, InvalidField, QueueFull, QuotaExceeded, ServiceError
 from service.generator.latents import MAX_SEED
 from service.keys import Charge
@@ -167,19 +167,13 @@ class Dataset:
 
     def _encode(self, seeds: range, labels: Sequence[int] | None, pixels: NDArray[np.uint8]) -> bytes:
         begun = time.monotonic()
+        z = self.model.contract.seeded(seeds, self.asked.truncation, None)
+        draw = Draw(self.model, seeds, None if labels is None else list(labels), z)
         of_one = _member if self.asked.format == "tar" else self._line
         parts = []
         for i, seed in enumerate(seeds):
             label = None if labels is None else labels[i]
-            png = picture(
-                self.model,
-                "png",
-                pixels[i],
-                seeds[i : i + 1],
-                None if label is None else [label],
-                self.asked.truncation,
-            )
-            parts.append(of_one(seed, label, png))
+            parts.append(of_one(seed, label, unsigned(draw.alone(i), "png", pixels[i])))
         encoded = b"".join(parts)
         metrics.child(metrics.encode_seconds, self.asked.format).observe(time.monotonic() - begun)
         return encoded

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
-from service.drawing.sampler import Draw
+from service.drawing.draw import Draw
 from service.errors import DeadlinePassed, QueueFull
 from service.machine.hardware import available_cpus
 

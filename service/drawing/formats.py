@@ -10,7 +10,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from service.errors import InvalidField
-from service.generator import images
+from service.generator import images, provenance
 
 Picture = Literal["png", "webp", "jpeg", "avif"]
 Format = Literal["png", "webp", "jpeg", "avif", "npy", "json"]
@@ -81,14 +81,16 @@ def check(format: str, quality: int | None, count: int, height: int, width: int,
         )
 
 
-def picture(image: NDArray[np.uint8], format: str, quality: int | None = None) -> bytes:
-    """image: uint8 [C, H, W], C 1, 3 or 4. Returns the file of a format that `check` passes."""
-    if format == "png":
-        return images.png(image)
-    if format == "webp":
-        return images.webp(image)
-    lossy = images.jpeg if format == "jpeg" else images.avif
-    return lossy(image, QUALITIES[format] if quality is None else quality)
+def picture(image: NDArray[np.uint8], format: str, quality: int | None = None, xmp: bytes = b"") -> bytes:
+    """image: uint8 [C, H, W], C 1, 3 or 4. Returns the file of a format that `check` passes, with `xmp` in it."""
+    quality = QUALITIES.get(format, 0) if quality is None else quality
+    if format == "avif":
+        return images.avif(image, quality, xmp)
+    if format == "jpeg":
+        plain = images.jpeg(image, quality)
+    else:
+        plain = images.png(image) if format == "png" else images.webp(image)
+    return provenance.embed(plain, xmp) if xmp else plain
 
 
 @lru_cache

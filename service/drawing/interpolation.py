@@ -9,11 +9,12 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing import mixing
+from service.drawing.draw import Draw
 from service.drawing.fields import Label, ModelName, Scalars, Seed, Timeout, Truncation, as_numbers
 from service.drawing.formats import Quality, SeriesFormat
 from service.drawing.mixing import Weights
-from service.drawing.sampler import Draw, explicit_z
-from service.drawing.series import Series
+from service.drawing.sampler import explicit_z
+from service.drawing.series import Series, request_of
 from service.errors import InvalidField
 from service.generator.contract import Contract
 from service.generator.latents import linear, spherical
@@ -127,6 +128,9 @@ def interpolate(request: InterpolationRequest, model: Model, max_images: int) ->
     mixed = weights if contract.mixes_classes else None
     way = contract.with_scalars(way, as_numbers(request.scalars), mixed)
     draw = Draw(model, None, label, way, weights=mixed)
+    if model.provenance is not None:
+        drawn = {} if request.seeds is not None or request.z is not None else {"seed": seeds[0]}
+        draw.asked = request_of("/v1/interpolations", request, **drawn)
     return Series(draw, [seeds[a] if t == 0 or seeds[a] == seeds[b] else None for a, b, t in stations])
 
 

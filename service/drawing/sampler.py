@@ -12,16 +12,16 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service import metrics
-from service.batching.request_queue import Request, Settle, Timing
+from service.batching.request_queue import Request, Settle
 from service.drawing import formats, mixing
+from service.drawing.draw import Draw, effort_of, picture
 from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout, Truncation
 from service.drawing.formats import Format, Quality
 from service.drawing.mixing import Weights, label_index
 from service.errors import InvalidField
-from service.generator import images, provenance
+from service.generator import images
 from service.generator.contract import Contract
-from service.generator.file.inputs import scalar_rows
-from service.generator.latents import MAX_SEED, Seeded, rows_of
+from service.generator.latents import MAX_SEED, rows_of
 from service.registry.model import Model
 
 _UNBOUNDED = ("png", "npy", "json")
@@ -59,29 +59,6 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
         False
     )
     timeout: Timeout = None
-
-
-class Draw(Struct):
-    """What is drawn, with nothing left to decide.
-
-    seeds: one an image, or None where z was given. label: n classes, or None for an unconditional model.
-    z: float32 [n, row_dim], as the generator takes it, or the seeds of it. weights: float32 [n, K], where images are of
-    several classes; label has the heaviest then.
-    """
-
-    model: Model
-    seeds: range | None
-    label: list[int] | None
-    z: NDArray[np.float32] | Seeded
-    timing: Timing = msgspec.field(default_factory=Timing)
-    weights: NDArray[np.float32] | None = None
-
-    def class_of(self, i: int) -> str | dict[str, float] | None:
-        """Of image i, as a request has it."""
-        classes = self.model.contract.classes
-        if classes is None or self.label is None:
-            return None
-        return classes[self.label[i]] if self.weights is None else mixing.named(self.weights[i], classes)
 
 
 class Encoding(Struct, frozen=True):
@@ -145,14 +122,14 @@ def encoding_of(request: SampleRequest, draw: Draw, accepted: str | None) -> Enc
 async def sample(draw: Draw, encoding: Encoding, deadline: float) -> bytes:
     """The images as bytes. Raises what Batcher.submit raises."""
     model = draw.model
-    finish, effort = partial(_encode_timed, draw, encoding), formats.effort(encoding.format)
+    finish, effort = partial(_encode_timed, draw, encoding), effort_of(draw, encoding.format)
     return await model.batcher.submit(model.line, draw.z, draw.label, deadline, finish, draw.timing, effort)
 
 
 def begin(draw: Draw, encoding: Encoding, deadline: float, settle: Settle) -> Request:
     """As `sample`, without a task to wait in. Raises what Batcher.enqueue raises."""
     model = draw.model
-    finish, effort = partial(_encode_timed, draw, encoding), formats.effort(encoding.format)
+    finish, effort = partial(_encode_timed, draw, encoding), effort_of(draw, encoding.format)
     return model.batcher.enqueue(
         model.line, draw.z, draw.label, deadline, finish, settle, draw.timing, effort
     )
@@ -215,52 +192,17 @@ def _encode(draw: Draw, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
     if encoding.format == "json":
         return _encode_json(draw, pixels, encoding.include_z)
     image = pixels[0] if len(pixels) == 1 else images.grid(pixels)
-    truncation = draw.z.truncation if isinstance(draw.z, Seeded) else 1.0
-    seeds, label = (draw.seeds, draw.label) if _is_of_seeds(draw) else (None, None)
-    return picture(draw.model, encoding.format, image, seeds, label, truncation, encoding.quality)
-
-
-def _is_of_seeds(draw: Draw) -> bool:
-    """Whether seeds and labels alone say what was drawn: XMP has neither scalars nor weights of classes."""
-    chosen = draw.z.scalars if isinstance(draw.z, Seeded) else None
-    if draw.weights is not None or chosen is None:
-        return draw.weights is None
-    usual = scalar_rows(draw.model.contract.declared, None, 1)
-    return usual is None or bool((chosen == usual).all())
-
-
-def picture(
-    model: Model,
-    format: str,
-    image: NDArray[np.uint8],
-    seeds: Sequence[int] | None,
-    label: Sequence[int] | None,
-    truncation: float,
-    quality: int | None = None,
-) -> bytes:
-    """An image, or a grid of several, as a file, which says what made it where the model was told to."""
-    encoded = formats.picture(image, format, quality)
-    if model.provenance is None:
-        return encoded
-    return provenance.embed(encoded, provenance.packet(model.provenance, seeds, label, truncation))
+    return picture(draw, encoding.format, image, encoding.quality)
 
 
 def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> bytes:
     contract = draw.model.contract
     z = rows_of([draw.z]) if include_z else None
-    is_told = _is_of_seeds(draw)
     reply: list[Any] = [
         JsonImage(
             label=draw.class_of(i),
             seed=None if draw.seeds is None else draw.seeds[i],
-            image=picture(
-                draw.model,
-                "png",
-                pixels[i],
-                draw.seeds[i : i + 1] if is_told and draw.seeds is not None else None,
-                draw.label[i : i + 1] if is_told and draw.label is not None else None,
-                draw.z.truncation if isinstance(draw.z, Seeded) else 1.0,
-            ),
+            image=picture(draw.alone(i), "png", pixels[i]),
             z=None if z is None else z[i, : contract.z_dim].tolist(),
         )
         for i in range(len(pixels))

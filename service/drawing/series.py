@@ -1,6 +1,7 @@
 """Images that belong together in an order: computed like any others, answered as a row, an animation, npy or JSON."""
 
 from functools import partial
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -8,10 +9,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from service.drawing import formats
+from service.drawing.draw import Draw, picture, signed, xmp_of
 from service.drawing.encoders import encoded
 from service.drawing.formats import SeriesFormat
-from service.drawing.sampler import Draw, JsonImage, JsonReply
-from service.generator import images
+from service.drawing.sampler import JsonImage, JsonReply
+from service.generator import images, provenance
+
+_NOT_DRAWN = ("model", "format", "quality", "timeout")
 
 
 class Series(Struct):
@@ -50,12 +54,21 @@ def _encode(
     pixels: NDArray[np.uint8],
 ) -> bytes:
     if format == "gif":
-        return images.gif(pixels, frame_milliseconds)
+        xmp = xmp_of(series.draw, format)
+        animation = images.gif(pixels, frame_milliseconds)
+        return signed(series.draw, format, provenance.embed(animation, xmp) if xmp else animation)
     if format == "npy":
         return images.npy(pixels)
     if format == "json":
         return _encode_json(series, pixels)
-    return formats.picture(images.strip(pixels), format, quality)
+    return picture(series.draw, format, images.strip(pixels), quality)
+
+
+def request_of(route: str, request: Struct, **filled: Any) -> tuple[str, dict[str, Any]]:
+    """The request that draws a series again, in any format: without what has its default, with what was `filled` in for it."""
+    defaults = {one.name: one.default for one in msgspec.structs.fields(request)}
+    given = {name: one for name, one in msgspec.to_builtins(request).items() if one != defaults[name]}
+    return route, {name: one for name, one in given.items() if name not in _NOT_DRAWN} | filled
 
 
 def _encode_json(series: Series, pixels: NDArray[np.uint8]) -> bytes:
@@ -66,7 +79,7 @@ def _encode_json(series: Series, pixels: NDArray[np.uint8]) -> bytes:
         JsonImage(
             label=series.draw.class_of(i),
             seed=series.seeds[i],
-            image=images.png(pixels[i]),
+            image=picture(series.draw.alone(i), "png", pixels[i]),
             z=z[i, : model.contract.z_dim].tolist(),
         )
         for i in range(len(pixels))

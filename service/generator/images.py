@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +62,15 @@ def has_avif() -> bool:
     return bool(features.check("avif"))
 
 
-def avif(image: NDArray[np.uint8], quality: int) -> bytes:
+def avif(image: NDArray[np.uint8], quality: int, xmp: bytes = b"") -> bytes:
     """image: uint8 [C, H, W], C 1, 3 or 4; quality: 0 to 100, as libavif has it. Returns an AVIF of full colour resolution.
 
     At its highest speed, and on one thread: 34 ms for a photograph of 512x512, where the default took 261 and was 7 %
     smaller.
     """
     buffer = io.BytesIO()
-    _pillow(image).save(buffer, "AVIF", quality=quality, subsampling="4:4:4", speed=10, max_threads=1)
+    options: dict[str, Any] = {"subsampling": "4:4:4", "speed": 10, "max_threads": 1}
+    _pillow(image).save(buffer, "AVIF", quality=quality, xmp=xmp, **options)
     return buffer.getvalue()
 
 

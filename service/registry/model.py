@@ -9,6 +9,7 @@ from service.batching.batcher import Batcher, Line
 from service.errors import ContractError, EngineUnavailable, InvalidField, NotReady
 from service.generator import loading
 from service.generator.contract import Contract
+from service.generator.credentials import Credentials, credentials_of
 from service.generator.engine import Engine
 from service.generator.loading import FILE, Loaded
 from service.generator.provenance import Maker
@@ -48,6 +49,8 @@ class Model:
         self.load_seconds = 0.0
         self.provenance: Maker | None = None
         """What pictures say of what made them; None: nothing."""
+        self.credentials: Credentials | None = None
+        """What signs its pictures; None: nothing."""
         self.on_demand = False
         """Whether it was left idle once: nothing depends on it being ready."""
         self.loaded_at = self.used_at = 0.0
@@ -77,6 +80,7 @@ class Model:
             if settings.provenance == "on":
                 engine = self._loaded.engine
                 self.provenance = Maker(self.name, self.version, engine.name, engine.precision)
+            self.credentials = credentials_of(settings.credentials_certificate, settings.credentials_key)
             self.load_seconds = time.monotonic() - begun
             self.loaded_at = self.used_at = time.monotonic()
             metrics.model_loads.labels(self.name).inc()

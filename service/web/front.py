@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from service import metrics
-from service.drawing.sampler import Draw
+from service.drawing.draw import Draw
 from service.errors import MethodNotAllowed, QueueFull
 from service.keys import Charge, Keyring
 from service.keys import Scope as KeyScope

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing import sizes
+from service.drawing.draw import Draw, picture
 from service.drawing.encoders import encoded
 from service.drawing.fields import SCALARS, SEED, TIMEOUT, TRUNCATION, Fraction, Seconds, Seed, as_numbers
 from service.drawing.sampler import SampleRequest
@@ -78,7 +79,9 @@ async def text_to_image(call: Call, model: str | None = None) -> Reply:
         SampleRequest(label=label, seed=asked.seed, truncation=truncation, scalars=scalars)
     )
     size, wanted = _size(asked, contract.image)
-    work = partial(encoded, draw, drawing.deadline, "png", size.height * size.width, partial(_png, size))
+    work = partial(
+        encoded, draw, drawing.deadline, "png", size.height * size.width, partial(_png, draw, size)
+    )
     reply = await drawing.reply(draw, _PNG, work)
     if wanted not in (None, f"{size}"):
         reply.headers[SIZE_HEADER] = f"{size}"
@@ -96,9 +99,10 @@ def _size(asked: TextToImage, native: ImageShape) -> tuple[Size, str | None]:
     return size, f"{size}" if met else wanted
 
 
-def _png(size: Size, pixels: NDArray[np.uint8]) -> bytes:
+def _png(draw: Draw, size: Size, pixels: NDArray[np.uint8]) -> bytes:
     """pixels: uint8 [1, C, H, W]."""
-    return images.png(images.resize(pixels[0], size.height, size.width))
+    resized = None if size == sizes.own(draw.model.contract.image) else size
+    return picture(draw, "png", images.resize(pixels[0], size.height, size.width), size=resized)
 
 
 _ANSWERS = {

@@ -11,8 +11,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from service.drawing import formats, sizes
+from service.drawing.draw import Draw, picture
 from service.drawing.encoders import encoded
-from service.drawing.sampler import Draw, SampleRequest
+from service.drawing.sampler import SampleRequest
 from service.drawing.sizes import MOST_RESIZED_PIXELS, Size
 from service.errors import InvalidField
 from service.generator import images
@@ -136,10 +137,14 @@ def _origin(call: Call) -> str:
     return f"{call.scope['scheme']}://{host}{prefix.rstrip('/')}"
 
 
-def _encoded(picture: Picture, pixels: NDArray[np.uint8]) -> list[bytes]:
+def _encoded(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[bytes]:
     """One file an image. pixels: uint8 [n, C, H, W]."""
-    resized = (images.resize(image, picture.size.height, picture.size.width) for image in pixels)
-    return [formats.picture(image, picture.format, picture.quality) for image in resized]
+    size = None if meant.size == sizes.own(draw.model.contract.image) else meant.size
+    resized = (images.resize(image, meant.size.height, meant.size.width) for image in pixels)
+    # To the byte what the image's address gives.
+    return [
+        picture(draw.alone(i), meant.format, image, meant.quality, size) for i, image in enumerate(resized)
+    ]
 
 
 def _drawn(
@@ -147,7 +152,7 @@ def _drawn(
 ) -> bytes:
     """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty."""
     reply = _reply(draw, picture, meant, folder)
-    for one, file in zip(reply.data, _encoded(picture, pixels), strict=True):
+    for one, file in zip(reply.data, _encoded(draw, picture, pixels), strict=True):
         one.b64_json = file
     return msgspec.json.encode(reply)
 
@@ -156,7 +161,7 @@ def _streamed(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
     """The events of a stream: each image whole, since one pass of a generator draws it whole."""
     reply = _reply(draw, picture, SampleRequest(), "")
     events = []
-    for one, file in zip(reply.data, _encoded(picture, pixels), strict=True):
+    for one, file in zip(reply.data, _encoded(draw, picture, pixels), strict=True):
         event = Completed(
             file,
             reply.created,

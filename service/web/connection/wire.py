@@ -12,8 +12,8 @@ from typing import Any, cast
 from msgspec import Struct
 
 from service import metrics
+from service.drawing.draw import Draw
 from service.drawing.formats import preferred
-from service.drawing.sampler import Draw
 from service.errors import BodyTimeout, QueueFull
 from service.keys import Charge
 from service.registry.model import Idle

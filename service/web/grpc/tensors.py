@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from service.drawing.sampler import Draw
+from service.drawing.draw import Draw
 from service.errors import InvalidField
 from service.web.grpc.messages import InferResponse
 from service.web.kserve import models, tensors

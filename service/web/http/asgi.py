@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from service.drawing.sampler import Draw
+from service.drawing.draw import Draw
 from service.errors import BodyTimeout, BodyTooLarge
 from service.keys import Charge
 from service.registry.models import Models

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service import metrics
+from service.drawing.draw import Draw
 from service.drawing.formats import MEDIA_TYPES, preferred
-from service.drawing.sampler import Draw, SampleRequest, resolve
+from service.drawing.sampler import SampleRequest, resolve
 from service.errors import DeadlinePassed
 from service.registry.model import Idle, Model
 from service.web.http.asgi import Call, Reply, Scope, header, unless_client_goes

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.batching.request_queue import Ride
-from service.drawing.sampler import Draw
+from service.drawing.draw import Draw
 from service.web.http.trace import TRACEPARENT
 
 log = logging.getLogger("bentoml.ganserve.web")

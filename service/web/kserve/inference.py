@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
-from service.drawing.sampler import Draw
+from service.drawing.draw import Draw
 from service.errors import GanserveError, UnknownModel
 from service.web.http.asgi import Call, Reply, header
 from service.web.http.bodies import WINDOWS, read_inflated

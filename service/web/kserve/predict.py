@@ -7,10 +7,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.drawing import mixing
+from service.drawing.draw import Draw
 from service.drawing.encoders import encoded
 from service.drawing.fields import Label, Scalars, Timeout, Truncation
 from service.drawing.mixing import Weights, label_index
-from service.drawing.sampler import Draw, explicit_z
+from service.drawing.sampler import explicit_z
 from service.errors import InvalidField
 from service.generator.contract import Contract
 from service.generator.file.inputs import scalars_of

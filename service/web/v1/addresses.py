@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.drawing import sizes
+from service.drawing.draw import Draw, picture
 from service.drawing.encoders import encoded
 from service.drawing.fields import TRUNCATION, Fraction
 from service.drawing.formats import (
@@ -19,7 +20,6 @@ from service.drawing.formats import (
     QUALITY,
     Percent,
     Picture,
-    picture,
     preferred,
     suffix,
 )
@@ -86,6 +86,9 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     # Another engine or precision may change low bits, so the tag of the bytes names them.
     engine = generator.engine
     etag = f'"{generator.version}-{engine.name}-{engine.precision}-{quote(name)}{_NO_TAG.sub("-", query)}{"-xmp" * (generator.provenance is not None)}"'
+    if generator.credentials is not None:
+        # Of one picture no two signatures have equal bytes, and each is as good as the others.
+        etag = f'W/{etag[:-1]}-c2pa"'
     headers = {"etag": etag, "cache-control": IMMUTABLE if call.charge is None else PRIVATE}
     media_type = MEDIA_TYPES[encoding.format]
     if _matches(header(call.scope, b"if-none-match"), etag):
@@ -93,14 +96,15 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     if size is None:
         body = await drawing.finish(draw, lambda: sample(draw, encoding, drawing.deadline))
     else:
-        encode, pixels = partial(_resized, size, encoding), size.height * size.width
+        encode, pixels = partial(_resized, draw, size, encoding), size.height * size.width
         body = await drawing.finish(draw, lambda: encoded(draw, drawing.deadline, format, pixels, encode))
     return Reply(200, media_type, body, headers | address_headers(draw))
 
 
-def _resized(size: Size, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
+def _resized(draw: Draw, size: Size, encoding: Encoding, pixels: NDArray[np.uint8]) -> bytes:
     """pixels: uint8 [1, C, H, W]."""
-    return picture(images.resize(pixels[0], size.height, size.width), encoding.format, encoding.quality)
+    resized = images.resize(pixels[0], size.height, size.width)
+    return picture(draw, encoding.format, resized, encoding.quality, size)
 
 
 def _query(scope: Scope, scalars: Sequence[str]) -> tuple[SampleRequest, str | None]:
@@ -164,7 +168,7 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
     if if_none_match is None:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or "*" in tags
+    return etag.removeprefix("W/") in tags or "*" in tags
 
 
 _IMAGES = {MEDIA_TYPES[format]: str for format in _PICTURES}

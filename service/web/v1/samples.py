@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import msgspec
 
 from service.batching.request_queue import Request, Settle
+from service.drawing.draw import Draw
 from service.drawing.formats import MEDIA_TYPES
 from service.drawing.sampler import (
-    Draw,
     Encoding,
     JsonReply,
     SampleRequest,

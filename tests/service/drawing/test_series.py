@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.drawing.sampler import Draw
+from service.drawing.draw import Draw
 from service.drawing.series import Series, render
 from service.errors import DeadlinePassed, InvalidField
 from service.generator import images
