@@ -6,12 +6,11 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
-from training.data.dataset import A_SIXTH, SIZES, Dataset, held_out
+from training.data.dataset import A_SIXTH, SIZES, Dataset, Indices, Pixels, held_out
 from training.data.picture import Reader
 from training.data.request import Listing, Request
 from training.errors import UserError
@@ -22,10 +21,10 @@ class Stack:
 
     def __init__(self, most: int) -> None:
         self.most, self.count = most, 0
-        self._images: NDArray[np.uint8] = np.empty((0, 1, 0, 0), np.uint8)
+        self._images: Pixels = np.empty((0, 1, 0, 0), np.uint8)
         self._labels = np.empty(most, np.int64)
 
-    def add(self, pixels: NDArray[np.uint8], label: int) -> None:
+    def add(self, pixels: Pixels, label: int) -> None:
         if self.count == 0:
             # Takes no memory before it is written to.
             self._images = np.empty((self.most, *pixels.shape), np.uint8)
@@ -40,11 +39,11 @@ class Stack:
             self._images[: self.count] = grey
 
     @property
-    def images(self) -> NDArray[np.uint8]:
+    def images(self) -> Pixels:
         return self._images[: self.count]
 
     @property
-    def labels(self) -> NDArray[np.int64]:
+    def labels(self) -> Indices:
         return self._labels[: self.count]
 
 

@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from service.generator.images import grid
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Pixels
 
 # Under so many training images the discriminator begins to memorise them (Zhao et al. 2020, figure 1).
 FEW_IMAGES = 10_000
@@ -51,7 +50,7 @@ def remarks(dataset: Dataset) -> list[str]:
     return found
 
 
-def one_of_each(dataset: Dataset) -> NDArray[np.uint8]:
+def one_of_each(dataset: Dataset) -> Pixels:
     """The first training image of each class, in the order of the classes: uint8 [C, rows * H, columns * W]."""
     first = [int(np.flatnonzero(dataset.labels == label)[0]) for label in range(len(dataset.class_names))]
     return grid(dataset.images[first], columns=min(10, len(first)))

@@ -1,6 +1,6 @@
 """How good the images are: figures of a checkpoint or a served file, each beside its floor."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from training.evaluation.generated import Source, images_of
 from training.evaluation.quality import comparison
 from training.evaluation.quality.comparison import Figure, Sample, Value, beside, look, measured
 from training.evaluation.quality.frechet import frechet_error
-from training.evaluation.quality.judging import REMEMBERED, JudgeSettings, usefulness
+from training.evaluation.quality.judging import REMEMBERED, Advance, JudgeSettings, usefulness
 from training.evaluation.reference import Bench, Reference, bar, reference
 
 # Of the bootstrap; so many know the error to 7 %.
@@ -99,7 +99,7 @@ def evaluate_beside(
     return Evaluation(*about, verdicts, pixels, memory, _notes(source, real, count))
 
 
-def generated(source: Source, size: int, several: int, advance: Callable[[int], None]) -> list[Sample]:
+def generated(source: Source, size: int, several: int, advance: Advance) -> list[Sample]:
     """Draws of seeds 0 to size - 1, and so on, each in random order."""
     images, labels = images_of(source, several * size, advance)
     orders = (np.random.default_rng(i).permutation(size) + i * size for i in range(several))

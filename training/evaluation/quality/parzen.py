@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.metrics.pairwise import euclidean_distances
 
+from training.data.dataset import Pixels
+
 # The grid of the authors' parzen_ll.py.
 SIGMAS = np.logspace(-1, 0, 10)
 _CHUNK_VALUES = 10_000_000
@@ -28,9 +30,7 @@ class LogLikelihood(NamedTuple):
     sigma: float
 
 
-def parzen_log_likelihood(
-    samples: NDArray[np.uint8], validation: NDArray[np.uint8], test: NDArray[np.uint8]
-) -> LogLikelihood:
+def parzen_log_likelihood(samples: Pixels, validation: Pixels, test: Pixels) -> LogLikelihood:
     """samples, validation, test: uint8 [N, C, H, W], the last two apart from each other and from the training images."""
     centres, chosen_on, measured_on = (_points(images) for images in (samples, validation, test))
     of_sigma = [float(densities.mean()) for densities in log_densities(centres, chosen_on, SIGMAS)]
@@ -56,5 +56,5 @@ def log_densities(
     return found
 
 
-def _points(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _points(images: Pixels) -> NDArray[np.float64]:
     return images.reshape(len(images), -1) / 255.0
