@@ -43,9 +43,8 @@ class Diversity:
     """
 
     def __init__(self, dataset: Dataset, rows: int, columns: int) -> None:
-        self.real = np.mean(
-            [spread(dataset.images[dataset.labels == label][:256]) for label in range(rows)]
-        ) * math.sqrt((columns - 1) / columns)
+        real = [spread(dataset.images[dataset.labels == label][:256]) for label in range(rows)]
+        self.real = np.mean(real) * math.sqrt((columns - 1) / columns)
 
     def of(self, class_rows: Pixels) -> float:
         """class_rows: uint8 [classes, pictures per class, C, H, W]. Returns >= 0, 1 as diverse as real."""

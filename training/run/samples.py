@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from service.generator.images import grid
 from service.generator.latents import latents
 from training.data.dataset import Pixels, to_uint8
 from training.gan.ema import settle_batch_norm
@@ -45,8 +44,3 @@ def class_rows(generator: nn.Module, settings: Settings, spec: ImageSpec) -> Pix
 
 def seeds_a_class(spec: ImageSpec) -> int:
     return COLUMNS if spec.classes > 1 else COLUMNS**2
-
-
-def class_grid(rows: Pixels) -> Pixels:
-    """One picture of `class_rows`, COLUMNS pictures wide: uint8 [C, pictures / COLUMNS * H, COLUMNS * W]."""
-    return grid(rows.reshape(-1, *rows.shape[2:]), COLUMNS)
