@@ -75,6 +75,14 @@ class Dataset:
         return np.concatenate(parts)
 
 
+def misfit(height: int, width: int) -> str:
+    """Why images of these sides can't be trained on; nothing where they can."""
+    if height == width and height in SIZES:
+        return ""
+    sizes = ", ".join(f"{side}x{side}" for side in SIZES)
+    return f"holds images of {width}x{height}; the networks make {sizes}: use `prepare --size N` to crop and scale them all"
+
+
 # Only the newest is kept: the one before is never read again.
 @lru_cache(maxsize=1)
 def shuffle(count: int, seed: int, turn: int) -> Indices:

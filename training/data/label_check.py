@@ -1,6 +1,6 @@
 """What to look at before training: counts, and one picture per class. Wrong labels show here in a second."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 from rich.console import Console
@@ -15,39 +15,28 @@ FEW_IMAGES = 10_000
 DARK = 64
 
 
-class ClassCount(NamedTuple):
-    name: str
-    training: int
-    test: int
-
-
-def counts(dataset: Dataset) -> list[ClassCount]:
-    """Images of each class."""
+def counts(dataset: Dataset) -> list[tuple[str, int, int]]:
+    """Training and test images of each class."""
     names, parts = dataset.class_names, (dataset.labels, dataset.test_labels)
     training, test = (np.bincount(labels, minlength=len(names)).tolist() for labels in parts)
-    return [ClassCount(*row) for row in zip(names, training, test, strict=True)]
+    return list(zip(names, training, test, strict=True))
 
 
-def remarks(dataset: Dataset) -> list[str]:
+def remarks(dataset: Dataset) -> Iterator[str]:
     """What is allowed and yet worth a sentence."""
     rows = counts(dataset)
-    found = []
-    if without := [row.name for row in rows if row.test == 0]:
-        found.append(f"no test image of {', '.join(without)}: `evaluate` cannot judge these classes")
-    most, least = max(row.training for row in rows), min(rows, key=lambda row: row.training)
-    if most > 10 * least.training:
-        found.append(
-            f"'{least.name}' has {least.training:,} training images and another class {most:,}: "
-            "rare classes come out worst"
-        )
+    if without := [name for name, _, test in rows if test == 0]:
+        yield f"no test image of {', '.join(without)}: `evaluate` cannot judge these classes"
+    most, (rarest, least, _) = max(count for _, count, _ in rows), min(rows, key=lambda row: row[1])
+    if most > 10 * least:
+        yield f"'{rarest}' has {least:,} training images and another class {most:,}: rare classes come out worst"
     if (top := int(dataset.images.max())) < DARK:
-        found.append(f"no pixel is brighter than {top} of 255: was the range of the images another one?")
+        yield f"no pixel is brighter than {top} of 255: was the range of the images another one?"
     if (total := len(dataset.images)) < FEW_IMAGES:
-        found.append(
+        yield (
             f"{total:,} training images are few: train with --augment brightness,translation,cutout "
             "(and saturation,contrast for colour)"
         )
-    return found
 
 
 def one_of_each(dataset: Dataset) -> Pixels:
@@ -59,8 +48,8 @@ def one_of_each(dataset: Dataset) -> Pixels:
 def show(dataset: Dataset, console: Console) -> None:
     """Print the counts, the remarks, and what the images are."""
     table = Table("class", "training images", "test images", title=dataset.name)
-    for row in counts(dataset):
-        table.add_row(row.name, f"{row.training:,}", f"{row.test:,}")
+    for name, training, test in counts(dataset):
+        table.add_row(name, f"{training:,}", f"{test:,}")
     console.print(table, markup=False)
     spec, colour = dataset.spec, "grey" if dataset.spec.channels == 1 else "RGB"
     what = (
