@@ -1,6 +1,6 @@
 """How good the images are: figures of a checkpoint or a served file, each beside its floor."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def evaluate_beside(
     memory = beside([comparison.memorisation(sample.images, dataset.images)], [real.memory_floors])
     done(1)
     about = (dataset.name, dataset.split, real.size, several, source.origin)
-    return Evaluation(*about, verdicts, pixels, memory, _notes(source, real, count))
+    return Evaluation(*about, verdicts, pixels, memory, list(_notes(source, real, count)))
 
 
 def generated(source: Source, size: int, several: int, advance: Advance) -> list[Sample]:
@@ -132,24 +132,19 @@ def check_match(source: Source, dataset: Dataset) -> None:
         )
 
 
-def _notes(source: Source, real: Reference, count: int) -> list[str]:
-    notes, dataset, size = [], real.dataset, real.size
+def _notes(source: Source, real: Reference, count: int) -> Iterator[str]:
+    dataset, size = real.dataset, real.size
     for bench in real.benches:
         judge = bench.judge
         if judge.train_accuracy - judge.test_accuracy > REMEMBERED:
-            notes.append(
+            yield (
                 f"Judge '{judge.architecture}' remembers its training images: {100 * judge.train_accuracy:.1f} % of them "
                 f"right, {100 * judge.test_accuracy:.1f} % of held-out ones."
             )
     if source.classes is None:
-        notes.append("The generator is not told the class: figures of single classes do not apply.")
+        yield "The generator is not told the class: figures of single classes do not apply."
     if size < count:
-        notes.append(
-            f"{size} images instead of {count}: no more real ones are unseen by generator or judges."
-        )
+        yield f"{size} images instead of {count}: no more real ones are unseen by generator or judges."
     shares = np.bincount(dataset.test_labels, minlength=len(dataset.class_names)) / len(dataset.test_labels)
     if shares.max() > 1.2 * shares.mean():
-        notes.append(
-            "Generated classes are equally frequent, the real ones are not: distances include that difference."
-        )
-    return notes
+        yield "Generated classes are equally frequent, the real ones are not: distances include that difference."

@@ -48,9 +48,8 @@ def open_run(path: Path) -> Source:
     spec = trained.spec
     image = ImageShape(spec.channels, spec.height, spec.width)
     origin = {"engine": "torch", "precision": "fp32", "images_seen": trained.images_seen}
-    return Source(
-        torch_forward(trained), trained.settings.z_dim, trained.class_names, image, origin, batch=100
-    )
+    forward, z_dim = torch_forward(trained), trained.settings.z_dim
+    return Source(forward, z_dim, trained.class_names, image, origin, batch=100)
 
 
 def open_model(path: Path, engine: str = "auto", precision: str = "auto", threads: int = 0) -> Source:
