@@ -63,7 +63,9 @@ def reference(
     done = bar(progress, "floors", len(judges) + 1)
     benches = []
     for settings, judge in zip(judges, trained, strict=True):
-        benches.append(bench(dataset, settings, judge, held_out))
+        real, unseen = look(judge, held_out), floor_samples(dataset, settings, size)
+        floors = [measured(real, look(judge, sample), dataset.class_names) for sample in unseen]
+        benches.append(Bench(settings, judge, real, floors))
         done(1)
     (training,) = draws(dataset.images, dataset.labels, size, most=1)
     pixel_floors = comparison.in_pixels(held_out, training)
@@ -86,12 +88,6 @@ def size_of(dataset: Dataset, judges: Sequence[JudgeSettings], count: int) -> in
             f"{dataset.name}: {size} real images to compare with; {MIN_IMAGES} are the least that means anything"
         )
     return size
-
-
-def bench(dataset: Dataset, settings: JudgeSettings, judge: Judge, held_out: Sample) -> Bench:
-    real, unseen = look(judge, held_out), floor_samples(dataset, settings, len(held_out.images))
-    floors = [measured(real, look(judge, sample), dataset.class_names) for sample in unseen]
-    return Bench(settings, judge, real, floors)
 
 
 def floor_samples(dataset: Dataset, settings: JudgeSettings, size: int) -> list[Sample]:

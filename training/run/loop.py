@@ -41,7 +41,7 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
     folder = options.folder
     with only_run_in(folder), stop_signals() as stopping:
         device = choose_device(options.device)
-        autocast, arithmetic = choose_precision(settings.precision, device)
+        _, arithmetic = choose_precision(settings.precision, device)
         seen = dataset if settings.conditional else dataset.as_one_class()
         check_fits(settings, seen.spec, device)
         state, resumed = begin(settings, folder, seen, device)
@@ -56,7 +56,7 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
             f"{'Going on' if resumed else 'Starting'} at {state.images_seen:,} of {settings.images:,} images "
             f"in {folder}: {device}, {arithmetic}, {torch.get_num_threads()} threads",
         )
-        run = Run(settings, options, seen, state, autocast, console)
+        run = Run(settings, options, seen, state, console)
         with run.display.bar, run.board:
             while not run.finished:
                 before = run.state.images_seen

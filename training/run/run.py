@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from training.data.dataset import Dataset, real_batches
-from training.device import Autocast
+from training.device import choose_precision
 from training.gan.state import State
 from training.gan.step import Figures, Trainer
 from training.run.alarms import Diversity
@@ -48,15 +48,9 @@ class Run:
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        options: Options,
-        dataset: Dataset,
-        state: State,
-        autocast: Autocast,
-        console: Console,
+        self, settings: Settings, options: Options, dataset: Dataset, state: State, console: Console
     ) -> None:
-        self.settings, self.options, self.dataset, self.autocast = settings, options, dataset, autocast
+        self.settings, self.options, self.dataset = settings, options, dataset
         self.go_on_from(state)
         self.diversity = Diversity(dataset, min(dataset.spec.classes, MAX_ROWS), seeds_a_class(dataset.spec))
         self.display = Display(console, settings.images, state.images_seen, time.monotonic())
@@ -65,9 +59,10 @@ class Run:
     def go_on_from(self, state: State) -> None:
         """With the draws and learning rates of so many rollbacks, and no figures read yet."""
         now, device = settings_now(self.settings, state.rollbacks), state.balance.device
+        autocast, _ = choose_precision(now.precision, device)
         batches = real_batches(self.dataset, now.seed, now.batch, device)
         self.state, self.watch = state, Watch(self.settings)
-        self.trainer = Trainer(now, self.dataset.spec.classes, device, batches, self.autocast)
+        self.trainer = Trainer(now, self.dataset.spec.classes, device, batches, autocast)
         self.updates: list[Figures] = []
 
     def take_means(self) -> dict[str, float]:
