@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 SEEDS = 100
 CLIENTS = 8
 PAUSE_SECONDS = 0.05
+_CODE = re.compile(rb'"code": ?"(\w+)"')
 
 
 @dataclass
@@ -19,7 +22,8 @@ class Seen:
 
     sent: int = 0
     answered: int = 0
-    refused: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """By status and `code`."""
     wrong: int = 0
     lost: list[str] = field(default_factory=list)
     gap_seconds: float = 0.0
@@ -72,13 +76,16 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 status, image, problem = 0, b"", repr(error)
-            self._note(seen, lock, begun, problem, status, status != 200 or image == self._right[seed])
+            code = b"".join(_CODE.findall(image)[:1]).decode()
+            refused = "" if problem or status == 200 else f"{status} {code}".rstrip()
+            is_right = status != 200 or image == self._right[seed]
+            self._note(seen, lock, begun, problem, refused, is_right)
             over.wait(PAUSE_SECONDS)
         connection.close()
 
     @staticmethod
     def _note(
-        seen: Seen, lock: threading.Lock, begun: float, problem: str, status: int, is_right: bool
+        seen: Seen, lock: threading.Lock, begun: float, problem: str, refused: str, is_right: bool
     ) -> None:
         now = time.monotonic()
         with lock:
@@ -86,8 +93,8 @@ class Load:
             seen.wrong += not is_right
             if problem:
                 seen.lost.append(problem)
-            elif status != 200:
-                seen.refused += 1
+            elif refused:
+                seen.refused[refused] += 1
             else:
                 seen.answered += 1
                 if now - seen.last > seen.gap_seconds:

@@ -25,6 +25,8 @@ from benchmarks import image
 from benchmarks.asking import Load, Seen
 
 ROOT = Path(__file__).parents[1]
+PROJECT = "ganserve-broken"
+"""Not compose.yaml's own: what is broken and removed is never what somebody has running."""
 HEALED_WITHIN_SECONDS = 240
 BACK_WITHIN_SECONDS = 5.0
 """From the first replica that is ready to the first answer, where none was left."""
@@ -54,7 +56,8 @@ class Deployment:
         """compose: the command. files: Compose files on top of the shipped ones. models: the folder that is served."""
         shipped = (ROOT / "deploy/compose.yaml", ROOT / "deploy/compose.models.yaml")
         arguments = [word for file in (*shipped, *files) for word in ("-f", str(file))]
-        self._engine, self._compose, self.models = engine, [*compose, *arguments], models
+        self._engine, self.models = engine, models
+        self._compose = [*compose, "--project-name", PROJECT, *arguments]
 
     def do(self, *arguments: str, fails: bool = False) -> str:
         done = subprocess.run([self._engine, *arguments], capture_output=True, text=True, timeout=120)
@@ -74,23 +77,34 @@ class Deployment:
 
     def of(self, service: str) -> list[str]:
         """Its containers, the oldest first."""
-        label = f"label=com.docker.compose.service={service}"
-        return self.do("ps", "--all", "--quiet", "--filter", label).split()[::-1]
+        labels = (f"com.docker.compose.project={PROJECT}", f"com.docker.compose.service={service}")
+        filters = [word for label in labels for word in ("--filter", f"label={label}")]
+        return self.do("ps", "--all", "--quiet", *filters).split()[::-1]
 
     def scale(self, replicas: int) -> None:
         """As many replicas as that, ready; the newest go first."""
+        self._shrink(replicas)
+        if len(self.of("ganserve")) < replicas:
+            self._up(replicas, "ganserve")
+            self.heal()
+            # podman-compose starts every number up to that which nobody has, though others have a higher one.
+            self._shrink(replicas)
+        self.heal()
+        if (there := len(self.of("ganserve"))) != replicas:
+            raise click.ClickException(f"{there} replicas, and {replicas} were asked for")
+
+    def _shrink(self, replicas: int) -> None:
         for one in self.of("ganserve")[replicas:]:
             self.remove(one)
-        self._up(replicas, "ganserve")
-        self.heal()
 
     def remove(self, replica: str) -> None:
         self.do("stop", "--time", "45", replica)
         self.do("rm", replica)
 
     def heal(self) -> float:
-        """Start whatever does not run, and return once all replicas are ready: when the first was, in time.monotonic() seconds."""
-        end, first = time.monotonic() + HEALED_WITHIN_SECONDS, 0.0
+        """Start whatever does not run, and return once all replicas are ready, and found by name: when the first was ready, in
+        time.monotonic() seconds."""
+        end, first, asked = time.monotonic() + HEALED_WITHIN_SECONDS, 0.0, 0
         while time.monotonic() < end:
             for one in [*self.of("ganserve"), *self.of("nginx")]:
                 if self.do("inspect", "--format", "{{.State.Running}}", one) == "false":
@@ -98,13 +112,35 @@ class Deployment:
             are_ready = [self._is_ready(one) for one in self.of("ganserve")]
             first = first or (time.monotonic() if any(are_ready) else 0.0)
             if are_ready and all(are_ready):
-                return first
+                if self._are_found():
+                    return first
+                asked += 1
+                if asked % 10 == 0:
+                    self._wake_dns()
             time.sleep(0.5)
         said = "\n".join(self.do("logs", "--tail", "3", one, fails=True) for one in self.of("ganserve"))
         raise click.ClickException(f"not ready again within {HEALED_WITHIN_SECONDS} s: {said}")
 
     def inside(self, replica: str, command: str, fails: bool = False) -> str:
         return self.do("exec", replica, "bash", "-c", command, fails=fails)
+
+    def networks(self, container: str) -> dict[str, dict[str, str]]:
+        return json.loads(self.do("inspect", container))[0]["NetworkSettings"]["Networks"]
+
+    def _are_found(self) -> bool:
+        """Whether the network's DNS tells nginx the replicas' addresses, and no others."""
+        replicas = {
+            network["IPAddress"] for one in self.of("ganserve") for network in self.networks(one).values()
+        }
+        told = self.do("exec", self.of("nginx")[0], "getent", "ahostsv4", "ganserve", fails=True)
+        return {line.split()[0] for line in told.splitlines()} == replicas
+
+    def _wake_dns(self) -> None:
+        """Podman's aardvark-dns 1.4, of Debian 12, may answer nobody from one change of its network to the next: make one."""
+        nginx = self.of("nginx")[0]
+        image = json.loads(self.do("inspect", nginx))[0]["Image"]
+        for network in self.networks(nginx):
+            self.do("run", "--rm", "--network", network, "--entrypoint", "true", image)
 
     def _up(self, replicas: int, *services: str) -> None:
         scale = ("--detach", "--no-recreate", "--scale", f"ganserve={replicas}")
@@ -150,8 +186,7 @@ def _pause(one: Deployment) -> None:
 
 def _cut_network(one: Deployment) -> None:
     replica = one.of("ganserve")[0]
-    networks = json.loads(one.do("inspect", replica))[0]["NetworkSettings"]["Networks"]
-    (network,) = networks
+    (network,) = one.networks(replica)
     one.do("network", "disconnect", network, replica)
     time.sleep(8)
     one.do("network", "connect", "--alias", "ganserve", network, replica)
@@ -229,7 +264,7 @@ class Outcome:
         if seen.wrong or seen.lost:
             found.append(f"{self.fault}: {len(seen.lost)} lost, {seen.wrong} wrong {seen.lost[:3]}")
         if seen.refused and self.fault != NONE_LEFT:
-            found.append(f"{self.fault}: {seen.refused} refused")
+            found.append(f"{self.fault}: refused {dict(seen.refused)}")
         if self.back_seconds > BACK_WITHIN_SECONDS:
             found.append(f"{self.fault}: back {self.back_seconds:.1f} s after a replica was ready")
         return found
@@ -280,7 +315,7 @@ def main(engine: str, compose: str, files: tuple[str, ...], port: int, only: tup
                 continue
             outcome = broken(one, load, name)
             seen = outcome.seen
-            counts = (seen.sent, seen.answered, seen.refused, len(seen.lost), seen.wrong)
+            counts = (seen.sent, seen.answered, seen.refused.total(), len(seen.lost), seen.wrong)
             seconds = (seen.gap_seconds, seen.longest_seconds, outcome.healed_seconds)
             table.add_row(name, *(f"{n:,}" for n in counts), *(f"{s:.2f} s" for s in seconds))
             click.echo(f"{name}: {counts}, {seconds}, back {outcome.back_seconds:.1f}", err=True)

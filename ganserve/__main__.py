@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from ganserve.bench import Load
-from ganserve.client import INTERPOLATIONS, SAMPLES, Client, given
+from ganserve.client import INTERPOLATIONS, SAMPLES, Client, Label, given
 from ganserve.ctrl_c import heeded
 from ganserve.errors import GanserveError, Unreachable
 from ganserve.files import QUALITIES, Output, encode, image_names
@@ -17,6 +17,7 @@ from ganserve.options import (
     MAX_SEED,
     finite,
     json_option,
+    label_of,
     label_option,
     model_option,
     quality_option,
@@ -105,7 +106,7 @@ def main() -> None:
 @with_client
 def sample(
     client: Client,
-    label: str | list[str] | None,
+    label: Label | list[Label] | None,
     n: int | None,
     seed: int | None,
     z: np.ndarray | None,
@@ -160,7 +161,7 @@ def interpolate(
     steps: int | None,
     way: str | None,
     loop: bool,
-    label: str | list[str] | None,
+    label: Label | list[Label] | None,
     truncation: float,
     scalars: dict[str, float] | None,
     model: str | None,
@@ -213,7 +214,12 @@ def models(client: Client, as_json: bool) -> None:
     default="png",
     show_default=True,
 )
-@click.option("--label", metavar="CLASS", help="Class of every image; else the seed decides.")
+@click.option(
+    "--label",
+    metavar="CLASS",
+    callback=label_of,
+    help="Class of every image, or weights of several; else the seed decides.",
+)
 @truncation_option
 @model_option
 @click.option(
@@ -228,7 +234,7 @@ def bench(
     seconds: float,
     n: int,
     format: str,
-    label: str | None,
+    label: Label | None,
     truncation: float,
     model: str | None,
     seed: int,

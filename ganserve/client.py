@@ -19,7 +19,7 @@ _USUAL_MAX_IMAGES = 256  # a server's, unless it was set otherwise
 
 SAMPLES, INTERPOLATIONS = "/v1/samples", "/v1/interpolations"
 
-Label = str | int
+Label = str | int | Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Samples:
     images: NDArray[np.uint8]
     """uint8 [N, H, W, C], C 1 (grey), 3 (RGB) or 4 (RGBA)."""
     labels: NDArray[np.int64] | None
-    """int64 [N], indexes into the `classes` of the model's card; None for an unconditional model."""
+    """int64 [N], indexes into the `classes` of the model's card, of several the heaviest; None for an unconditional model."""
     seeds: NDArray[np.int64] | None
     """int64 [N]; None where z was given."""
     model: str
@@ -93,7 +93,7 @@ class Client:
     ) -> Samples:
         """n images; more than the server gives at once are asked for in several requests.
 
-        label: a class, its slug or index, or one an image; without it image i has class (seed + i) mod K.
+        label: a class, slug, index, or weights by class; or one an image; without it image i has class (seed + i) mod K.
         seed: of image 0, image i having seed + i; drawn by the server if not given.
         z: float [n, z_dim], finite, instead of a seed. truncation: in (0, 1]. scalars: what else the model takes, by the
         `inputs` of its card: each one number, or one per image.
@@ -101,8 +101,7 @@ class Client:
         """
         rows = None if z is None else checked_z(z).tolist()
         fields = given(model=model, label=_plain(label), seed=_plain(seed), n=n, z=rows)
-        fields |= {} if scalars is None else {"scalars": {key: _plain(one) for key, one in scalars.items()}}
-        fields |= {"truncation": truncation, "format": "npy"}
+        fields |= given(scalars=_plain(scalars)) | {"truncation": truncation, "format": "npy"}
         listed = [len(fields[name]) for name in ("label", "z") if isinstance(fields.get(name), list)]
         count = n if n is not None else next(iter(listed), 1)
         # Lists that do not agree are left whole, for the server to say so.
@@ -176,8 +175,7 @@ class Client:
         """The first piece says which model, version and seed the others are to be of."""
 
         def part(begin: int) -> dict[str, Any]:
-            piece: dict[str, Any] = fields | {"n": min(size, count - begin)}
-            return _part(piece, begin, size)
+            return _part(fields | {"n": min(size, count - begin)}, begin, size)
 
         def ask(begin: int) -> Samples:
             piece = part(begin) | {"model": address}
@@ -268,6 +266,8 @@ def _plain(value: Any) -> Any:
     """Labels and seeds as JSON has them, NumPy's included: one, or a list."""
     if value is None or isinstance(value, str | int | float):
         return value
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
     return value.item() if isinstance(value, np.generic) else [_plain(one) for one in value]
 
 

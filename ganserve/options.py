@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from ganserve.client import DEFAULT_TIMEOUT_SECONDS, Client, checked_z
+from ganserve.client import DEFAULT_TIMEOUT_SECONDS, Client, Label, checked_z
 from ganserve.files import output
 from ganserve.server import DEFAULT_URL
 from ganserve.terminal import tell_wait
@@ -109,9 +109,23 @@ def finite(ctx: click.Context, option: click.Parameter, value: float | None) -> 
     return value
 
 
-def labels(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | list[str] | None:
+def label_of(ctx: click.Context, option: click.Parameter, given: str | None) -> Label | None:
+    """A class, or weights of several: Sneaker=0.3,Ankle boot=0.7. Text that ends otherwise is a class's name."""
+    weights = {}
+    for text in (given or "").split(","):
+        name, equals, value = text.rpartition("=")
+        try:
+            weights[name.strip()] = float(value if equals else "")
+        except ValueError:
+            return given
+        finite(ctx, option, weights[name.strip()])
+    return weights
+
+
+def labels(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> Label | list[Label] | None:
     """One for all images, or one an image."""
-    return given[0] if len(given) == 1 else list(given) or None
+    found = [one for text in given if (one := label_of(ctx, option, text)) is not None]
+    return found[0] if len(found) == 1 else found or None
 
 
 def z_file(ctx: click.Context, option: click.Parameter, file: str | None) -> np.ndarray | None:
@@ -129,7 +143,7 @@ label_option = click.option(
     multiple=True,
     callback=labels,
     metavar="CLASS",
-    help="Class, slug or index; repeated: one an image.",
+    help="Class, slug or index; or weights of several, where a model takes them: 'Sneaker=0.3,Ankle boot=0.7'. Repeated: one an image.",
 )
 model_option = click.option(
     "--model", metavar="NAME", help="Model, or name@version; else the server's default."

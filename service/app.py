@@ -101,7 +101,7 @@ class Ganserve:
         ctx: bentoml.Context,
         model: str | None = None,
         # BentoML's schema knows the first of the types only; every label can be text.
-        label: str | int | None = None,
+        label: str | int | dict[str, float] | None = None,
         n: int = 1,
         seed: int | None = None,
         truncation: float = 1.0,

@@ -187,7 +187,9 @@ def _label(source: Source, name: str) -> int:
     if label is None:
         classes = source.origin.classes
         allowed = ", ".join(classes[:50]) if classes else "none, it is unconditional"
-        raise Refused(f"'{name}' is no class of {source.origin.model}; it has {allowed}.")
+        raise Refused(
+            f"'{name}' is no class of {source.origin.model}; it has {allowed}. An image of a set is of one class."
+        )
     return label
 
 

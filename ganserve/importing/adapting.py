@@ -79,6 +79,9 @@ def _compared(plan: Plan, model: onnx.ModelProto, contract: Contract) -> onnx.Mo
             for place, one in enumerate(plan.feeds.scalars, plan.feeds.z_dim):
                 z[:, place] = np.linspace(one.default, one.high if one.default == one.low else one.low, count)
             label = None if label is None else label % max(1, contract.class_count)
+            if plan.feeds.mixes:
+                # Every second image is of all classes.
+                z[1::2, -plan.feeds.mixes :] = 1 / plan.feeds.mixes
             errors = golden.difference(forward(z, label), plan.forward(z, label))
             if excess := errors.excess("fp32"):
                 return Fault(

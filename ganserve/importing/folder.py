@@ -16,7 +16,7 @@ from service.generator import loading
 from service.generator.contract import SCHEMA_OF_ROLES, Contract, card_row, write
 from service.generator.file.folded import laid_beside
 from service.generator.file.front_matter import front_matter
-from service.generator.file.inputs import with_range
+from service.generator.file.inputs import ROLES, with_range
 from service.generator.images import grid, png
 from service.generator.loading import CARD, FILE, Loaded
 from service.settings import Settings
@@ -118,7 +118,8 @@ def _card(plan: Plan, contract: Contract, file: bytes, served: Loaded, origin: A
         if classes
         else f"Seeds 0 to {COLUMNS**2 - 1}, row by row"
     )
-    label = "; label, an index into the classes" if classes else ""
+    weights = ", or weights over them" if contract.mixes_classes else ""
+    label = f"; label, an index into the classes{weights}" if classes else ""
     rows = {
         "input": f"{_rows_said(contract)}{label}",
         "output": f"uint8 {image.channels} x {image.height} x {image.width}",
@@ -156,7 +157,7 @@ def _rows_said(contract: Contract) -> str:
     for one in contract.declared:
         if one.role == "scalar":
             said.append(with_range(one))
-        elif one.role != "label":
+        elif ROLES[one.role].is_z:
             said.append(f"{one.name}, {one.size:,} numbers, {LAWS[one.law]}")
     return "; ".join(said)
 
@@ -177,6 +178,7 @@ def describe(plan: Plan) -> list[str]:
     ]
     if feeds.label is not None:
         form = "one-hot" if feeds.label.one_hot else "an index"
+        form += ", or as weights over classes, which requests may give" if feeds.mixes else ""
         lines.append(
             f"input {feeds.label.input} takes the class, as {form}: {len(plan.classes or ())} classes"
         )

@@ -134,8 +134,8 @@ def _with_classes(
     if rows is not None and len(names) > rows:
         what = f"There are {len(names)} names of classes, and the graph has rows for {rows}."
         faults.append(Fault(what, f"--classes with {rows} names, or --classes {rows}"))
-    if not label.one_hot:
-        feeds = replace(feeds, label=replace(label, rows=len(names)))
+    rows = label.rows if label.one_hot else len(names)
+    feeds = replace(feeds, label=replace(label, rows=rows, classes=len(names)))
     return feeds, names, faults
 
 

@@ -6,9 +6,10 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from service.drawing import mixing
 from service.drawing.fields import Fraction, Label, ModelName, Scalars, Seed, Timeout, as_numbers
 from service.drawing.formats import Format, Quality
-from service.drawing.mixing import label_index
+from service.drawing.mixing import Weights
 from service.drawing.sampler import Draw
 from service.drawing.series import Series
 from service.errors import InvalidField
@@ -33,9 +34,9 @@ class Term(Struct, forbid_unknown_fields=True):
         ),
     ]
     label: Annotated[
-        Label | None,
+        Label | Weights | None,
         Meta(
-            description="Class of the term's own picture; by default the sum's. It has no part in the sum, which is of z alone."
+            description="Class of the term's own picture, or weights of several; by default the sum's. It has no part in the sum, which is of z alone."
         ),
     ] = None
 
@@ -53,9 +54,9 @@ class ArithmeticRequest(Struct, forbid_unknown_fields=True):
     ]
     model: ModelName = None
     label: Annotated[
-        Label | None,
+        Label | Weights | None,
         Meta(
-            description="Class of the sum: name in any case, slug or index; by default the first term's, else 0."
+            description="Class of the sum: name in any case, slug or index; or weights of several, where the model's card says `mixes_classes`. By default the first term's, else 0."
         ),
     ] = None
     normalize: Annotated[
@@ -97,7 +98,7 @@ def add_up(request: ArithmeticRequest, model: Model, max_images: int) -> Series:
     n = len(terms) + 1 if request.include_terms else 1
     if n > max_images:
         raise InvalidField("include_terms", f"Terms and sum are {n} images; allowed are {max_images}.")
-    label = _labels(request, contract)
+    classes = _classes(request, contract)
     means = np.stack([mean(contract.drawn(term.seeds)) for term in terms])
     length = None if contract.space is None else contract.space.typical_length
     rows = [_sum(means, [term.weight for term in terms], request.normalize, length)]
@@ -111,8 +112,12 @@ def add_up(request: ArithmeticRequest, model: Model, max_images: int) -> Series:
         ]
         rows, seeds = as_asked + rows, alone + seeds
     z = contract.truncated(np.stack(rows), request.truncation)
-    z = contract.with_scalars(z, as_numbers(request.scalars))
-    return Series(Draw(model, None, label and label[-n:], z), seeds)
+    label = weights = None
+    if classes is not None:
+        label = mixing.heaviest(classes[-n:])
+        weights = classes[-n:] if contract.mixes_classes else None
+    z = contract.with_scalars(z, as_numbers(request.scalars), weights)
+    return Series(Draw(model, None, label, z, weights=weights), seeds)
 
 
 def _sum(
@@ -135,21 +140,22 @@ def _sum(
     return at_typical_length(z, length)
 
 
-def _labels(request: ArithmeticRequest, contract: Contract) -> list[int] | None:
-    """The class of each term's picture, which is that of the sum where the term has none; and of the sum."""
+def _classes(request: ArithmeticRequest, contract: Contract) -> NDArray[np.float32] | None:
+    """Of each term's picture, which is that of the sum where the term has none, and of the sum: weights float32 [terms + 1, K]."""
     own = [
-        None if term.label is None else _label(term.label, contract, f"terms[{i}].label")
+        None if term.label is None else _row(term.label, contract, f"terms[{i}].label")
         for i, term in enumerate(request.terms)
     ]
-    of_sum = own[0] if request.label is None else label_index(request.label, contract)
+    of_sum = own[0] if request.label is None else _row(request.label, contract, "label")
     if contract.classes is None:
         return None
-    default = of_sum or 0
-    return [default if label is None else label for label in own] + [default]
+    default = _row(0, contract, "label") if of_sum is None else of_sum
+    return np.stack([default if row is None else row for row in own] + [default])
 
 
-def _label(label: Label, contract: Contract, field: str) -> int:
+def _row(label: Label | Weights, contract: Contract, field: str) -> NDArray[np.float32]:
+    """float32 [K]. Raises InvalidField, naming `field`."""
     try:
-        return label_index(label, contract)
+        return mixing.rows_of([label], contract)[0]
     except InvalidField as error:
         raise InvalidField(field, str(error)) from None

@@ -15,6 +15,9 @@ from service.generator.contract import Contract
 Weights = Annotated[dict[str, float], Meta(min_length=1)]
 _ALMOST_ONE = 1e-6
 
+TAKEN_BY = "weights of several classes are taken by /v1/samples, /v1/interpolations and /v1/arithmetic"
+"""For the refusals of routes that take one class."""
+
 
 def label_index(label: Label, contract: Contract) -> int:
     """The class of a name (any case), a slug or an index. Raises InvalidField, listing the classes."""
@@ -57,17 +60,19 @@ def rows_of(labels: Sequence[Label | Weights], contract: Contract) -> NDArray[np
         if not contract.mixes_classes:
             text = "This model's file takes one class for an image, not weights: its card's mixes_classes is false."
             raise InvalidField("label", text)
-        weights = list(label.values())
-        total = math.fsum(weights)
-        if min(weights) < 0 or not 0 < total < math.inf:
-            raise InvalidField(
-                "label", "Weights of classes are numbers from 0 on, and one at least is above 0."
-            )
         if len(set(indexes)) < len(indexes):
             raise InvalidField("label", "A class has one weight; one of these is there twice.")
-        # A reply's own weights give the same image again, to the bit.
-        row[indexes] = weights if abs(total - 1) < _ALMOST_ONE else [weight / total for weight in weights]
+        row[indexes] = shares(list(label.values()), "label")
     return rows
+
+
+def shares(weights: Sequence[float], field: str) -> Sequence[float]:
+    """Weights of an image's classes with a sum of 1. Raises InvalidField, naming `field`: below 0, all 0, not finite."""
+    total = sum(weights)
+    if min(weights) < 0 or not 0 < total < math.inf:
+        raise InvalidField(field, "Weights of classes are numbers from 0 on, and one at least is above 0.")
+    # A reply's own weights give the same image again, to the bit.
+    return weights if abs(total - 1) < _ALMOST_ONE else [weight / total for weight in weights]
 
 
 def heaviest(rows: NDArray[np.float32]) -> list[int]:

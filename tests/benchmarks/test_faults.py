@@ -24,6 +24,8 @@ class Answering(BaseHTTPRequestHandler):
             return
         status = int(Answering.way) if Answering.way.isdigit() else 503 if "busy" in Answering.way else 200
         body = b"%d" % (seed + (Answering.way == "wrong"))
+        if status == 503:
+            body = b'{"status":503,"code":"no_replica"}'
         self.send_response(status)
         if Answering.way == "busy":
             self.send_header("retry-after", "1")
@@ -66,8 +68,13 @@ def test_every_answer_counts_as_what_a_client_would_call_it(load, way, counted):
         wait_until(lambda: seen.sent > 50)
     counts = {
         "answered": seen.answered,
-        "refused": seen.refused,
+        "refused": seen.refused.total(),
         "wrong": seen.wrong,
         "lost": len(seen.lost),
     }
+    assert (
+        set(seen.refused) == {{"busy": "503 no_replica", "429": "429"}[way]}
+        if "refused" in counted
+        else not seen.refused
+    )
     assert counts == {name: seen.sent if name in counted else 0 for name in counts}

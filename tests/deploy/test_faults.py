@@ -23,3 +23,11 @@ def test_what_befalls_one_part_costs_no_client_an_image(deployment):
     outcomes = [broken(one, load, fault, around_seconds=1) for fault in FAULTS]
     assert [complaint for outcome in outcomes for complaint in outcome.complaints()] == []
     assert all(outcome.seen.answered > 100 for outcome in outcomes)
+
+
+def test_it_is_scaled_to_as_many_replicas_as_asked_for_whatever_numbers_they_have(deployment):
+    one, _ = deployment
+    one.remove(one.of("ganserve")[0])
+    (left,) = one.of("ganserve")
+    one.scale(1)
+    assert one.of("ganserve") == [left]

@@ -52,6 +52,11 @@ class Dataset:
         _, channels, height, width = self.images.shape
         return ImageSpec(self.name, channels, height, width, self.class_names)
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether there is anything to tell apart."""
+        return len(self.class_names) > 1
+
     def as_one_class(self) -> Dataset:
         """The same images without their labels: for systems that are not told the class."""
         labels, test_labels = map(np.zeros_like, (self.labels, self.test_labels))

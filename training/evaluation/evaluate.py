@@ -103,7 +103,7 @@ def generated(source: Source, size: int, several: int, advance: Advance) -> list
     """Draws of seeds 0 to size - 1, and so on, each in random order."""
     images, labels = images_of(source, several * size, advance)
     orders = (np.random.default_rng(i).permutation(size) + i * size for i in range(several))
-    return [Sample(images[rows], labels[rows] if source.classes else None) for rows in orders]
+    return [Sample(images[rows], labels[rows] if source.has_classes else None) for rows in orders]
 
 
 def verdict(bench: Bench, samples: Sequence[Sample], classes: Sequence[str]) -> Verdict:
@@ -141,7 +141,13 @@ def _notes(source: Source, real: Reference, count: int) -> Iterator[str]:
                 f"Judge '{judge.architecture}' remembers its training images: {100 * judge.train_accuracy:.1f} % of them "
                 f"right, {100 * judge.test_accuracy:.1f} % of held-out ones."
             )
-    if source.classes is None:
+    if not dataset.has_classes:
+        yield (
+            "All images are of one class: figures of classes, the inception score and what a classifier learns of the images "
+            "are left out. The judges learnt by how many quarter turns an image was turned (Gidaris et al. 2018), and are right "
+            "about that."
+        )
+    elif source.classes is None:
         yield "The generator is not told the class: figures of single classes do not apply."
     if size < count:
         yield f"{size} images instead of {count}: no more real ones are unseen by generator or judges."

@@ -41,6 +41,11 @@ class Source:
     origin: dict[str, Any]
     batch: int
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether there is anything to tell apart."""
+        return len(self.classes or ()) > 1
+
 
 def open_run(path: Path) -> Source:
     """The averaged generator of a run folder or a checkpoint file, in torch. Raises UserError."""

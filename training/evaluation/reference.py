@@ -59,21 +59,24 @@ def reference(
     size = size_of(dataset, judges, count)
     bars = [bar(progress, f"judge {one.architecture}", judging.length(dataset, one)) for one in judges]
     trained = [judging.judge_for(dataset, one, cache, done) for one, done in zip(judges, bars, strict=True)]
-    (held_out,) = draws(dataset.test_images, dataset.test_labels, size, most=1)
+    (held_out,) = as_told(dataset, draws(dataset.test_images, dataset.test_labels, size, most=1))
     done = bar(progress, "floors", len(judges) + 1)
     benches = []
     for settings, judge in zip(judges, trained, strict=True):
         real, unseen = look(judge, held_out), floor_samples(dataset, settings, size)
         floors = [measured(real, look(judge, sample), dataset.class_names) for sample in unseen]
+        if not dataset.has_classes:  # it is of classes
+            for floor in floors:
+                del floor.figures["inception_score"]
         benches.append(Bench(settings, judge, real, floors))
         done(1)
-    (training,) = draws(dataset.images, dataset.labels, size, most=1)
+    (training,) = as_told(dataset, draws(dataset.images, dataset.labels, size, most=1))
     pixel_floors = comparison.in_pixels(held_out, training)
     longest = min(judging.STUDENT_IMAGES, judges[0].images)
-    assert training.labels is not None
-    student = bar(progress, "student", longest)
-    learnt = judging.usefulness(dataset, training.images, training.labels, longest, student)
-    pixel_floors["usefulness"] = Value(learnt, size)
+    if training.labels is not None:
+        student = bar(progress, "student", longest)
+        learnt = judging.usefulness(dataset, training.images, training.labels, longest, student)
+        pixel_floors["usefulness"] = Value(learnt, size)
     memory_floors = comparison.memorisation(held_out.images, dataset.images)
     done(1)
     return Reference(dataset, held_out, benches, pixel_floors, memory_floors, longest)
@@ -93,7 +96,12 @@ def size_of(dataset: Dataset, judges: Sequence[JudgeSettings], count: int) -> in
 def floor_samples(dataset: Dataset, settings: JudgeSettings, size: int) -> list[Sample]:
     """Draws of the training images that this judge was not trained on."""
     _, unseen = judging.halves(dataset.labels, settings.seed)
-    return draws(dataset.images[unseen], dataset.labels[unseen], size, FLOOR_DRAWS)
+    return as_told(dataset, draws(dataset.images[unseen], dataset.labels[unseen], size, FLOOR_DRAWS))
+
+
+def as_told(dataset: Dataset, samples: list[Sample]) -> list[Sample]:
+    """Without labels where all have the same one: figures of classes would say nothing."""
+    return samples if dataset.has_classes else [one._replace(labels=None) for one in samples]
 
 
 def draws(images: Pixels, labels: Indices, size: int, most: int) -> list[Sample]:

@@ -30,7 +30,7 @@ def precisions(sources: Sequence[Source], real: Reference, progress: Progress) -
     for source in sources:
         precision, figures = source.origin["precision"], {}
         images, labels = images_of(source, real.size, bar(progress, f"generate in {precision}", real.size))
-        sample = Sample(images, labels if source.classes else None)
+        sample = Sample(images, labels if source.has_classes else None)
         done = bar(progress, f"compare {precision}", len(real.benches))
         for bench in real.benches:
             found = _figures(bench.held_out, look(bench.judge, sample))

@@ -37,7 +37,7 @@ def write_watch(model: Path, real: Reference, threads: int) -> None:
     source = open_model(model, threads=threads)
     images, labels = images_of(source, _DRAWS * size, lambda _: None)
     parts = [slice(i * size, (i + 1) * size) for i in range(_DRAWS)]
-    own = [(images[part], labels[part] if source.classes else None) for part in parts]
+    own = [(images[part], labels[part] if source.has_classes else None) for part in parts]
     others = [(one.images, one.labels) for one in floor_samples(dataset, bench.settings, size)]
     held_out = real.held_out
     example = {"image": torch.from_numpy(held_out.images[:2])}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper
 
 from ganserve.importing.surgery.nodes import Nodes, Signature
-from service.generator.file.inputs import TAKEN, Input, Law, space_of
+from service.generator.file.inputs import TAKEN, WEIGHTS, Input, Law, space_of
 from service.generator.latents import latents
 
 LAWS = {
@@ -54,6 +54,13 @@ class Label:
     one_hot: bool
     rows: int | None
     """Classes that the graph knows; None if that can't be seen."""
+    classes: int | None = None
+    """Those that have names: fewer than rows, or as many."""
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether it takes weights over the classes: real numbers, one a class, of which all have names."""
+        return self.one_hot and self.rows == self.classes and np.issubdtype(self.input.dtype, np.floating)
 
 
 @dataclass(frozen=True)
@@ -94,10 +101,16 @@ class Feeds:
         """Whether schema 1 of the contract can say it: one standard normal z."""
         return (
             not self.scalars
+            and not self.mixes
             and len(self.noises) == 1
             and self.noises[0].law == "normal"
             and self.z_dim <= MOST_PLAIN_Z
         )
+
+    @property
+    def mixes(self) -> int:
+        """How many classes an image may be of at once; 0 where it is of one, or of none."""
+        return self.label.rows or 0 if self.label is not None and self.label.is_mixed else 0
 
     @property
     def shares(self) -> bool:
@@ -113,6 +126,8 @@ class Feeds:
             for i, (name, noise) in enumerate(zip(names, self.noises, strict=True))
         ]
         label = [] if self.label is None else [Input("label", "label")]
+        if self.mixes:
+            label = [Input(WEIGHTS, "class_weights", [self.mixes])]
         scalars = [
             Input(_plain_name(one.input.name), "scalar", low=one.low, high=one.high, default=one.default)
             for one in self.scalars
@@ -120,12 +135,12 @@ class Feeds:
         return [*noises, *label, *scalars]
 
     def rows(self, seeds: Sequence[int]) -> NDArray[np.float32]:
-        """z of these seeds, and the scalars behind it, each at its default."""
+        """z of these seeds, and behind it the scalars, each at its default, and weights of classes, which are all 0: the label counts."""
         space = space_of(self.declared)
         if space is None:
             return latents(seeds, self.z_dim)
-        defaults = np.array([[one.default for one in self.scalars]], np.float32)
-        return np.concatenate([space.draw(seeds), defaults.repeat(len(seeds), axis=0)], axis=1)
+        behind = np.array([[one.default for one in self.scalars] + [0] * self.mixes], np.float32)
+        return np.concatenate([space.draw(seeds), behind.repeat(len(seeds), axis=0)], axis=1)
 
     def infos(self, batch: int | None) -> list[ValueInfoProto]:
         """The inputs of the adapted graph. batch: None where it is free."""
@@ -138,7 +153,7 @@ class Feeds:
         ]
 
     def arrays(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> dict[str, NDArray]:
-        """z: rows, float32 [N, z_dim + scalars]; label: int64 [N]. Returns what the original is fed, by input.
+        """z: as `rows` has it, float32 [N, z_dim + scalars + mixes]; label: int64 [N]. Returns what the original is fed, by input.
 
         Of what all images share the first one's is taken.
         """
@@ -151,6 +166,9 @@ class Feeds:
         if self.label is not None and label is not None:
             one, dtype = self.label, self.label.input.dtype
             rows = np.eye(one.rows, dtype=dtype)[label] if one.one_hot and one.rows else label.astype(dtype)
+            if self.mixes:
+                weights = z[:, -self.mixes :]
+                rows = np.where(weights.sum(axis=1, keepdims=True) > 0, weights.astype(dtype), rows)
             fed[one.input.name] = rows.reshape(count, *one.shape)
         for constant in self.constants:
             value = constant.value
@@ -177,7 +195,9 @@ class Feeds:
             fed[noise.input.name] = nodes.cast(part, noise.input.dtype, np.float32)
         if self.label is not None:
             part, one = "label", self.label
-            if one.one_hot:
+            if self.mixes:
+                part = WEIGHTS
+            elif one.one_hot:
                 assert one.rows is not None
                 part = nodes.add("OneHot", part, nodes.integers(one.rows), nodes.constant([0, 1]))
             if one.shape != ((one.rows,) if one.one_hot else ()):

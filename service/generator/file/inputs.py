@@ -18,8 +18,10 @@ from service.generator.latents import Part, Space
 
 Law = Literal["normal", "truncated", "uniform", "uniform01"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
+WEIGHTS = "class_weights"
+"""What requests that have tensors call them."""
 # What requests, addresses and tensors call something else.
-TAKEN = {"z", "seed", "label", "truncation", "quality", "format", "image", "n", "model"}
+TAKEN = {WEIGHTS, "z", "seed", "label", "truncation", "quality", "format", "image", "n", "model"}
 
 
 class Role(NamedTuple):

@@ -9,9 +9,7 @@ from onnx import TensorProto, helper
 
 from service.errors import ContractError
 from service.generator.contract import SCHEMA_OF_ROLES, Contract
-from service.generator.file.inputs import Input
-
-NAME = "class_weights"
+from service.generator.file.inputs import WEIGHTS, Input
 
 
 def mixed(model: onnx.ModelProto, contract: Contract) -> tuple[onnx.ModelProto, Contract]:
@@ -42,14 +40,16 @@ def mixed(model: onnx.ModelProto, contract: Contract) -> tuple[onnx.ModelProto, 
             raise ContractError(
                 f"its classes can't be mixed: {node.op_type} '{node.name}' does more with the label than to look it up"
             )
-        node.CopyFrom(helper.make_node("MatMul", [NAME, table.name], list(node.output), node.name))
+        node.CopyFrom(helper.make_node("MatMul", [WEIGHTS, table.name], list(node.output), node.name))
     (place,) = [i for i, value in enumerate(graph.input) if value.name == label]
     batch = graph.input[place].type.tensor_type.shape.dim[0]
     axes = [batch.dim_value or batch.dim_param or "N", count]
-    graph.input[place].CopyFrom(helper.make_tensor_value_info(NAME, TensorProto.FLOAT, axes))
+    graph.input[place].CopyFrom(helper.make_tensor_value_info(WEIGHTS, TensorProto.FLOAT, axes))
     try:
         onnx.checker.check_model(after)
     except onnx.checker.ValidationError as error:  # a branch or a loop has the label, too
         raise ContractError(f"its classes can't be mixed: {error}") from error
-    inputs = [Input(NAME, NAME, [count]) if one.role == "label" else one for one in contract.declared]
+    inputs = [
+        Input(WEIGHTS, "class_weights", [count]) if one.role == "label" else one for one in contract.declared
+    ]
     return after, msgspec.structs.replace(contract, schema=SCHEMA_OF_ROLES, inputs=inputs)

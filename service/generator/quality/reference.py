@@ -111,9 +111,9 @@ def read(file: bytes, contract: Contract) -> tuple[Judge, Reference]:
         raise ContractError(f"metadata '{METADATA_KEY}': {error}") from error
     if reference.schema != SCHEMA:
         raise ContractError(f"schema {reference.schema}: this version reads {SCHEMA}")
-    judge, image, classes = Judge(file), contract.image, max(1, contract.class_count)
-    if contract.classes is None:
-        classes = len(reference.apart)
+    judge, image = Judge(file), contract.image
+    # Of one class, or none, it was taught to tell something else apart.
+    classes = contract.class_count if contract.class_count > 1 else len(reference.apart)
     want = [
         ("image", "tensor(uint8)", [image.channels, image.height, image.width]),
         ("features", "tensor(float)", [size]),
@@ -130,14 +130,13 @@ def write(
     """The file of `judge` with what it sees in real images, in others of them, and in the model's own.
 
     real: held out of the training of both. others: draws of real images, drawn: of generated ones, two or more; all of
-    one size.
+    one size. Without labels where there is one class.
     """
     file = judge.SerializeToString()
     look = Judge(file)
     seen = look(*real)
-    assert seen.labels is not None
     classes = look.signature()[-1][2][0]
-    apart = in_class_distances(seen.features, seen.labels)
+    apart = {} if seen.labels is None else in_class_distances(seen.features, seen.labels)
     model, unit = gaussian(seen.features), apart
     floors, reached = ([figures(model, unit, look(*one)) for one in ones] for ones in (others, drawn))
     told = {

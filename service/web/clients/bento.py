@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service.drawing.encoders import encoded
 from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout, Truncation
+from service.drawing.mixing import Weights
 from service.drawing.sampler import SampleRequest
 from service.web.http.asgi import CLIENT_GONE, Call, ClientGone, Message, Receive, Reply
 from service.web.http.bodies import read_request
@@ -31,9 +32,9 @@ class BentoRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     model: ModelName = None
     label: Annotated[
-        Label | None,
+        Label | Weights | None,
         Meta(
-            description="Class name in any case, its slug, or its index. Absent: image i has class (seed + i) mod K."
+            description="Class name in any case, its slug, or its index; an object of weights by class, where the model's card says `mixes_classes`. Absent: image i has class (seed + i) mod K."
         ),
     ] = None
     n: Annotated[

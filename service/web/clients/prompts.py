@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from service.drawing.mixing import TAKEN_BY
 from service.errors import InvalidField
 from service.generator.contract import Contract
 
@@ -66,7 +67,7 @@ def _refusal(prompt: str, labels: Sequence[int], classes: Sequence[str]) -> str:
     said = f"The prompt '{prompt[:64]}' names no class of this model"
     if labels:
         could_be = " or ".join(classes[label] for label in labels[:8]) + (" ..." if len(labels) > 8 else "")
-        said = f"The prompt '{prompt[:64]}' could mean {could_be}; it must name one class"
+        said = f"The prompt '{prompt[:64]}' could mean {could_be}; it must name one class: {TAKEN_BY}"
     listed = ", ".join(classes[:_MOST_LISTED]) + (", ..." if len(classes) > _MOST_LISTED else "")
     return f"{said}. The classes, by name or by index from 0 to {len(classes) - 1}: {listed}."
 

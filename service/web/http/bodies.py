@@ -6,6 +6,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from service.drawing.mixing import TAKEN_BY
 from service.errors import BodyTooLarge, InvalidField, NotJson, UnsupportedCoding, UnsupportedType
 from service.web.http.asgi import Call, Scope, header, read_body
 
@@ -114,4 +115,6 @@ def invalid_field(
         # Of `Literal[...]`, and of `Literal[...] | None`.
         parts_of = [get_args(one) or (one,) for one in get_args(get_type_hints(inside).get(field))]
         text += f"; allowed are {', '.join(one for part in parts_of for one in part if isinstance(one, str))}"
+    if field.rpartition(".")[2].startswith("label") and text.endswith("got `object`"):
+        text += f"; {TAKEN_BY}"
     return InvalidField(field or "body", text + ".")

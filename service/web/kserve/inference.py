@@ -55,11 +55,11 @@ async def drawn(
     found.require_truncation(parameters.truncation)
     if inputs.z is None:
         assert inputs.seeds is not None
-        z = found.contract.seeded(inputs.seeds, parameters.truncation, inputs.scalars)
+        z = found.contract.seeded(inputs.seeds, parameters.truncation, inputs.scalars, inputs.weights)
     else:
         z = found.contract.truncated(inputs.z, parameters.truncation)
-        z = found.contract.with_scalars(z, inputs.scalars)
-    draw = Draw(found, None, inputs.label, z)
+        z = found.contract.with_scalars(z, inputs.scalars, inputs.weights)
+    draw = Draw(found, None, inputs.label, z, weights=inputs.weights)
     answer = await drawing.finish(
         draw, lambda: _submitted(drawing, draw, partial(_timed, draw, write), in_binary)
     )

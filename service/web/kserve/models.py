@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service import metrics
 from service.errors import UnknownModel
-from service.generator.file.inputs import scalars_of
+from service.generator.file.inputs import WEIGHTS, scalars_of
 from service.registry.model import Model
 from service.registry.models import Models
 from service.settings import Settings
@@ -221,8 +221,9 @@ def stats(model: Model, counted: Counts) -> ModelStats:
 
 
 def _inputs(model: Model) -> list[tuple[str, str, list[int]]]:
-    """Name, datatype, and shape after the batch axis. All are optional: z or seed is given, and label may be."""
+    """Name, datatype, and shape after the batch axis. All are optional: z or seed is given, and label or weights of classes may be."""
     contract = model.contract
     scalars = [(one.name, "FP32", []) for one in scalars_of(contract.declared)]
     label = [] if contract.classes is None else [("label", "INT64", [])]
-    return [("z", "FP32", [contract.z_dim]), ("seed", "INT64", []), *label, *scalars]
+    weights = [(WEIGHTS, "FP32", [contract.class_count])] if contract.mixes_classes else []
+    return [("z", "FP32", [contract.z_dim]), ("seed", "INT64", []), *label, *weights, *scalars]

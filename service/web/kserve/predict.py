@@ -6,9 +6,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from service.drawing import mixing
 from service.drawing.encoders import encoded
 from service.drawing.fields import Label, Scalars, Timeout, Truncation
-from service.drawing.mixing import label_index
+from service.drawing.mixing import Weights, label_index
 from service.drawing.sampler import Draw, explicit_z
 from service.errors import InvalidField
 from service.generator.contract import Contract
@@ -29,7 +30,10 @@ class Instance(Struct, forbid_unknown_fields=True):
 
     seed: Annotated[_Seed | None, Meta(description="Its seed; either that or z.")] = None
     label: Annotated[
-        Label | None, Meta(description="Class name, slug or index. Absent: seed mod K, or place mod K for z.")
+        Label | Weights | None,
+        Meta(
+            description="Class name, slug or index; or weights of several, where the model's card says `mixes_classes`. Absent: seed mod K, or place mod K for z."
+        ),
     ] = None
     z: Annotated[list[float] | None, Meta(description="z_dim numbers, instead of a seed.")] = None
     scalars: Scalars = None
@@ -78,23 +82,27 @@ def _understood(instances: list[Instance], truncation: float, model: Model, most
     rows = [one.z for one in instances if one.z is not None]
     if sorted((len(seeds), len(rows))) != [0, n]:
         raise InvalidField("instances", "Every instance must have a seed, or every one z, and none has both.")
+    asked = [one.label for one in instances]
+    label, weights = None, None
+    if contract.classes is not None:
+        own = seeds or range(n)
+        named = [own[i] % contract.class_count if one is None else one for i, one in enumerate(asked)]
+        if mixing.is_mixed(named):
+            weights = mixing.rows_of(named, contract)
+            label = mixing.heaviest(weights)
+        else:
+            label = [label_index(one, contract) for one in named if not isinstance(one, dict)]
+    elif any(one is not None for one in asked):
+        label_index(0, contract)  # raises: it takes none
     scalars = _scalars(instances, contract)
     z = (
-        contract.seeded(seeds, truncation, scalars)
+        contract.seeded(seeds, truncation, scalars, weights)
         if seeds
-        else contract.with_scalars(contract.truncated(explicit_z(rows, contract), truncation), scalars)
+        else contract.with_scalars(
+            contract.truncated(explicit_z(rows, contract), truncation), scalars, weights
+        )
     )
-    label = None
-    if contract.classes is not None:
-        label = [
-            (seeds[i] if seeds else i) % contract.class_count
-            if one.label is None
-            else label_index(one.label, contract)
-            for i, one in enumerate(instances)
-        ]
-    elif any(one.label is not None for one in instances):
-        label_index(0, contract)  # raises: it takes none
-    return Draw(model, None, label, z)
+    return Draw(model, None, label, z, weights=weights)
 
 
 def _scalars(instances: list[Instance], contract: Contract) -> dict[str, float | list[float]]:

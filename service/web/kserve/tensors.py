@@ -5,19 +5,18 @@ endian, row-major, in the order in which it names them (Triton's binary tensor d
 """
 
 import re
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from service.drawing.mixing import label_index
 from service.errors import InvalidField, NotJson
 from service.generator.contract import Contract
-from service.generator.file.inputs import scalars_of
-from service.generator.latents import MAX_SEED
+from service.generator.file.inputs import WEIGHTS, scalars_of
 from service.web.http.bodies import decode
+from service.web.kserve.inputs import Inputs, agreed
 from service.web.kserve.messages import (
     InferInput,
     InferOutput,
@@ -31,24 +30,6 @@ from service.web.kserve.messages import (
 
 _INTEGERS = ("seed", "label")
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-
-
-class Inputs(Struct):
-    """What the tensors of a request ask for, checked against the model.
-
-    z: float32 [n, z_dim], finite, or None; seeds: n of them, or None where z is given. label: n classes, or
-    None for an unconditional model.
-    """
-
-    z: NDArray[np.float32] | None
-    seeds: list[int] | None
-    label: list[int] | None
-    scalars: dict[str, float | list[float]]
-    """One per image, of those that are given; their ranges are not checked yet."""
-
-    @property
-    def n(self) -> int:
-        return len(self.seeds or ()) if self.z is None else len(self.z)
 
 
 _decoder = msgspec.json.Decoder(InferRequest)
@@ -96,6 +77,8 @@ def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max
     shapes: dict[str, tuple[int | None, ...]] = {"z": (None, contract.z_dim), "seed": (None,)}
     if contract.classes is not None:
         shapes["label"] = (None,)
+    if contract.mixes_classes:
+        shapes[WEIGHTS] = (None, contract.class_count)
     scalars = [one.name for one in scalars_of(contract.declared)]
     shapes |= dict.fromkeys(scalars, (None,))
     tensors: dict[str, NDArray[Any]] = {}
@@ -121,7 +104,7 @@ def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max
             "inputs",
             f"{len(binary)} bytes follow the JSON object, and the inputs' binary_data_size say {begin}.",
         )
-    return _agreed(tensors, contract, scalars)
+    return agreed(tensors, contract, scalars)
 
 
 def read_outputs(asked: InferRequest) -> bool:
@@ -222,45 +205,6 @@ def _from_json(one: InferInput) -> NDArray[Any]:
         )
     with np.errstate(over="ignore"):
         return np.array(rows, "<i8" if one.name in _INTEGERS else "<f4").reshape(one.shape)
-
-
-def _agreed(tensors: dict[str, NDArray[Any]], contract: Contract, scalars: list[str]) -> Inputs:
-    """Values in range, and one number of images. Raises InvalidField."""
-    z, seed, label = tensors.get("z"), tensors.get("seed"), tensors.get("label")
-    if (z is None) == (seed is None):
-        both = "is given with z: they exclude each other, since z is what a seed stands for" * (z is not None)
-        raise InvalidField(
-            "seed", f"The input 'seed' {both or 'is missing, and so is z: one of them is needed'}."
-        )
-    if z is not None and not np.isfinite(z).all():
-        raise InvalidField("z", "z holds a number that is not finite in float32.")
-    if seed is not None and (seed.min() < 0 or seed.max() > MAX_SEED):
-        worst = seed.min() if seed.min() < 0 else seed.max()
-        raise InvalidField("seed", f"seed holds {worst}; allowed are 0 to {MAX_SEED}.")
-    seeds: list[int] | None = None if seed is None else seed.tolist()
-    n = len(seeds if seeds is not None else z)  # pyright: ignore[reportArgumentType]
-    chosen: dict[str, float | list[float]] = {
-        name: tensors[name].tolist() for name in scalars if name in tensors
-    }
-    for name, values in chosen.items():
-        if len(cast(list[float], values)) != n:
-            raise InvalidField(
-                name, f"{name} has {len(tensors[name])} entries and the other input {n}: they must agree."
-            )
-    count = contract.class_count
-    if not count:
-        return Inputs(z, seeds, None, chosen)
-    if label is None:
-        return Inputs(z, seeds, [first % count for first in (range(n) if seeds is None else seeds)], chosen)
-    if len(label) != n:
-        raise InvalidField(
-            "label", f"label has {len(label)} entries and the other input {n}: they must agree."
-        )
-    if label.min() < 0 or label.max() >= count:
-        label_index(
-            int(label.min() if label.min() < 0 else label.max()), contract
-        )  # raises, listing the classes
-    return Inputs(z, seeds, label.tolist(), chosen)
 
 
 def invalid(error: msgspec.ValidationError) -> InvalidField:

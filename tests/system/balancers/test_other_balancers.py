@@ -1,7 +1,7 @@
-"""Two replicas behind HAProxy and Caddy with the shipped snippets: what nginx does for clients, as far as each can."""
+"""Two replicas behind HAProxy, Caddy and Envoy with the shipped snippets: what nginx does for clients, as far as each can."""
 
 import signal
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
@@ -27,58 +27,83 @@ def replicas(tmp_path_factory):
             replica.end()
 
 
+COMMANDS = (
+    other_balancers.haproxy,
+    other_balancers.caddy,
+    other_balancers.envoy,
+    other_balancers.caddy_of_debian,
+)
+
+
 @pytest.fixture(scope="module")
-def all_three(replicas, tmp_path_factory):
-    """HAProxy, Caddy and Debian's older Caddy, in front of the same replicas."""
+def balancers(replicas, tmp_path_factory):
+    """All of them in front of the same replicas. The last is Debian's older Caddy."""
     ports = [replica.port for replica in replicas]
     with ExitStack() as stack:
         found = []
-        starts = (other_balancers.haproxy, other_balancers.caddy, other_balancers.caddy_of_debian)
-        for start in starts:
-            folder = tmp_path_factory.mktemp(start.__name__)
-            found.append(stack.enter_context(other_balancers.running(start(folder, ports), folder, ports)))
+        for command in COMMANDS:
+            folder = tmp_path_factory.mktemp(command.__name__)
+            found.append(stack.enter_context(other_balancers.running(command, folder, ports)))
         yield found
 
 
-def test_all_replicas_restarted_one_after_another_cost_no_request(all_three, replicas):
-    with (
-        Load(all_three[0], clients=4) as one,
-        Load(all_three[1], clients=4) as other,
-        Load(all_three[2], clients=4) as third,
-    ):
+@contextmanager
+def asking(balancers):
+    """Clients of each."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Load(balancer, clients=3)) for balancer in balancers]
+
+
+def test_all_replicas_restarted_one_after_another_cost_no_request(balancers, replicas):
+    with asking(balancers) as loads:
         for replica in replicas:
             replica.server.process.send_signal(signal.SIGTERM)
             assert replica.server.process.wait(30) == 0
             replica.start()
             replica.wait()
-            for load in (one, other, third):
+            for load in loads:
                 load.more()
-    assert (one.lost, other.lost, third.lost) == ([], [], [])
+    assert [load.lost for load in loads] == [[], [], [], []]
 
 
-def test_a_replica_killed_under_load_costs_no_request_but_of_debians_caddy_those_on_it(all_three, replicas):
+def test_a_replica_killed_under_load_costs_no_request_but_of_debians_caddy_those_on_it(balancers, replicas):
     replica = replicas[0]
-    with Load(all_three[0], clients=4) as one, Load(all_three[1], clients=4) as other:
+    *others, debians = balancers
+    with asking(others) as loads:
         parent = psutil.Process(replica.server.process.pid)
         for process in (parent, *parent.children(recursive=True)):
             process.send_signal(signal.SIGKILL)
         wait_until(lambda: replica.server.process.poll() is not None and not replica.server.tree())
-        one.more()
-        other.more()
+        for load in loads:
+            load.more()
         # Before 2.11 it can't send a body twice; what comes later goes elsewhere.
-        with Load(all_three[2], clients=4) as later:
+        with asking([debians]) as (later,):
             later.more()
-    assert (one.lost, other.lost, later.lost) == ([], [], [])
+    assert [load.lost for load in (*loads, later)] == [[], [], [], []]
 
 
-def test_what_is_for_operators_is_not_for_clients_and_no_replica_is_told_as_such(all_three, replicas):
+def test_a_clients_name_for_its_request_reaches_the_replica_as_it_is(balancers):
+    given = "00000000-0000-4000-8000-000000000000"
+    for balancer in balancers:
+        with balancer.client(headers={"x-request-id": given}) as client:
+            assert client.get("/v1/models").headers["x-request-id"] == given
+
+
+def test_what_is_for_operators_is_not_for_clients_and_no_replica_is_told_as_such(balancers, replicas):
     for replica in replicas:
         replica.server.stop()
-    for balancer in all_three:
+    for balancer in balancers:
         with balancer.client() as client:
             for path in ("/metrics", "/v1/admin/models"):
                 assert client.get(path).status_code == 404
-            wait_until(lambda: client.post("/v1/samples", json={"seed": 1}).status_code == 503)
-            lost = client.post("/v1/samples", json={"seed": 1})
-            told = (lost.status_code, lost.json()["code"], lost.headers["retry-after"])
-            assert told == (503, "no_replica", "1")
+            # One is enough: Caddy looks for a replica for as long as lb_try_duration says before it gives up.
+            wait_until(lambda client=client: _loses(client), seconds=60)
+
+
+def _loses(client) -> bool:
+    """Whether it is told that nobody is left, and when to come again."""
+    reply = client.post("/v1/samples", json={"seed": 1})
+    if reply.status_code != 503:
+        return False
+    assert (reply.json()["code"], reply.headers["retry-after"]) == ("no_replica", "1")
+    return True

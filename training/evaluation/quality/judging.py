@@ -26,6 +26,7 @@ _MAX_PASSES = 40
 # By how much its accuracy may be better on the images it was trained on; more is said in the evaluation.
 REMEMBERED = 0.01
 _AUGMENT = "cutout"
+_TURNS = ("upright", "a quarter", "a half", "three quarters")
 # Of the classifiers that `usefulness` trains, four passes over 10,000 images: a minute of a core at 28x28.
 STUDENT_IMAGES = 40_000
 
@@ -99,9 +100,27 @@ def fit(dataset: Dataset, settings: JudgeSettings, advance: Advance) -> Judge:
     """Trains a judge on its half of the training images; the held-out ones only measure its accuracy."""
     seen, _ = halves(dataset.labels, settings.seed)
     half = replace(dataset, images=dataset.images[seen], labels=dataset.labels[seen])
+    if not dataset.has_classes:
+        half = Dataset(dataset.name, _TURNS, *turned(half.images), *turned(half.test_images))
     network = trained(half, settings, advance)
-    held_out = accuracy(network, dataset.test_images, dataset.test_labels)
+    held_out = accuracy(network, half.test_images, half.test_labels)
     return Judge(settings.architecture, accuracy(network, half.images, half.labels), held_out, network)
+
+
+def told_apart(dataset: Dataset) -> tuple[str, ...]:
+    """What a judge learns: the classes; where there is one only, by how many quarter turns an image was turned.
+
+    Gidaris et al. 2018 (arXiv 1803.07728): features of one class would be those of a network that learnt nothing.
+    """
+    return dataset.class_names if dataset.has_classes else _TURNS
+
+
+def turned(images: Pixels) -> tuple[Pixels, Indices]:
+    """Each fourth image as it is, the others turned; and by how much. images: [N, C, H, H]."""
+    found = images.copy()
+    for turns in (1, 2, 3):
+        found[turns::4] = np.rot90(images[turns::4], turns, axes=(2, 3))
+    return found, np.arange(len(images)) % 4
 
 
 def usefulness(dataset: Dataset, images: Pixels, labels: Indices, longest: int, advance: Advance) -> float:
@@ -142,7 +161,7 @@ def trained(dataset: Dataset, settings: JudgeSettings, advance: Advance) -> Netw
 
 def _read(path: Path, dataset: Dataset, settings: JudgeSettings) -> Judge | None:
     """None if there is no judge, or not a whole one: then it is trained anew."""
-    network = build(settings.architecture, dataset.spec)
+    network = build(settings.architecture, replace(dataset.spec, class_names=told_apart(dataset)))
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()

@@ -17,18 +17,19 @@ const FIGURES = {
 };
 
 export const drawCard = newestWins(async (signal) => {
-  const { id, training, quality, version, verified } = card();
+  const { id, classes, mixes_classes, training, quality, version, verified } = card();
   const verdict = quality?.verdicts?.at(-1);
   words(find("card-words"), verdict ? null : { title: "This model's file has no figures.", message: "Training and export write them into it." });
   find("figures").hidden = !verdict;
   find("figures").tBodies[0].replaceChildren(...Object.entries(verdict?.figures ?? {}).filter(([name]) => FIGURES[name]).map(row));
   const facts = [];
-  const classes = Object.entries(verdict?.class_accuracies ?? {}).sort(([, a], [, b]) => a.value - b.value);
+  const accuracies = Object.entries(verdict?.class_accuracies ?? {}).sort(([, a], [, b]) => a.value - b.value);
   if (verdict) facts.push(["Judge", `${verdict.judge.architecture}, right on ${percent(verdict.test_accuracy)} of real images`]);
-  if (classes.length) {
-    const [name, { value, floor }] = classes[0];
+  if (accuracies.length) {
+    const [name, { value, floor }] = accuracies[0];
     facts.push(["Worst class", `${name}: ${percent(value)} recognised; of real images ${percent(floor)}`]);
   }
+  if (classes) facts.push(["Labels", mixes_classes ? "weights over classes, so that an image may be of several" : "one class for an image"]);
   if (training?.dataset) facts.push(["Data", training.dataset]);
   if (training?.images_seen) facts.push(["Trained on", `${training.images_seen.toLocaleString("en")} images, ${training.loss} loss, network ${training.network}, ${training.parameters.toLocaleString("en")} parameters`]);
   facts.push(["File", `version ${version}, ${verified ? "its card names it" : "no card names it"}`]);

@@ -1,9 +1,9 @@
 // From A to B: a strip of frames, and a player.
 
 import { inspect } from "./inspect.js";
-import { dropZone, fill, find, milliseconds, plainCell, roving, say, source, words } from "./parts.js";
+import { dropZone, fill, find, make, milliseconds, plainCell, roving, say, source, words } from "./parts.js";
 import { Refusal, ask, newestWins, readAddress } from "./service.js";
-import { card, keep, nameOf, readSpot, setEnds, spot, view } from "./view.js";
+import { card, className, keep, nameOf, readSpot, setEnds, spot, view } from "./view.js";
 
 const FRAME_MS = 90;
 const film = find("film");
@@ -14,13 +14,28 @@ let frames = [];
 let playing = !still.matches;
 
 export function drawInterpolation() {
-  const [a, b] = ["a", "b"].map((end) => readSpot(view[end]));
-  find("slot-a").querySelector("p").textContent = nameOf(a);
-  find("slot-b").querySelector("p").textContent = nameOf(b);
-  // Most files take one class, and no part of two.
-  find("switch").hidden = a.slug === b.slug || card().mixes_classes;
-  find("switch").textContent = "This model draws one class at a time: half way, the class changes at once.";
+  const [a, b] = ["a", "b"].map((end) => showEnd(end, readSpot(view[end])));
+  find("switch").hidden = a.slug === b.slug;
+  find("switch").textContent = card().mixes_classes
+    ? `This model takes weights over classes: ${className(a.slug)} goes over into ${className(b.slug)} without a jump.`
+    : "This model draws one class at a time: half way, the class changes at once.";
   draw();
+}
+
+function showEnd(end, at) {
+  find(`slot-${end}`).querySelector("p").textContent = nameOf(at);
+  const { classes, slugs } = card();
+  const chosen = find(`class-${end}`);
+  chosen.hidden = !classes;
+  chosen.replaceChildren(...(classes ?? []).map((name, i) => make("option", { value: slugs[i], textContent: name })));
+  if (classes) chosen.value = at.slug;
+  return at;
+}
+
+/** Of a frame: where it is of several classes, how much of each. */
+function parts(label) {
+  if (label == null || typeof label === "string") return "";
+  return `: ${Object.entries(label).map(([name, weight]) => `${Math.round(100 * weight)} % ${name}`).join(", ")}`;
 }
 
 const draw = newestWins(async (signal) => {
@@ -46,7 +61,7 @@ function show(images) {
   fill(
     film,
     images.map(({ image, label, z }, i) => ({
-      name: `Frame ${i + 1} of ${images.length}`,
+      name: `Frame ${i + 1} of ${images.length}${parts(label)}`,
       file: `frame-${i + 1}.png`,
       source: source(image),
       label,
@@ -107,6 +122,9 @@ for (const name of ["path", "steps"]) {
   });
 }
 for (const end of ["a", "b"]) {
+  find(`class-${end}`).addEventListener("change", (event) => {
+    setEnds({ [end]: spot({ slug: event.target.value, seed: readSpot(view[end]).seed }) });
+  });
   dropZone(find(`slot-${end}`), (text) => {
     const found = readAddress(text);
     if (!found) return words(find("interpolate-words"), new Refusal("That is no image of a seed.", "Drag one from the gallery."));
