@@ -49,7 +49,7 @@ def collect(listing: Listing, asked: Request) -> Dataset:
             if not images.size:
                 # Takes no memory before it is written to.
                 images = np.empty((len(rows), *pixels.shape), np.uint8)
-            if len(pixels) > images.shape[1]:
+            if len(pixels) > len(images[0]):
                 images = images.repeat(len(pixels), axis=1)
             images[ends[is_held]], labels[ends[is_held]] = pixels, row.label
             ends[is_held] += 1

@@ -19,12 +19,9 @@ class Display:
         self.console, self.images = console, images
         self.window = deque([(now, images_seen)])
         self.line_due = now + LINE_SECONDS
-        columns = (
-            "{task.completed:,.0f}/{task.total:,.0f} images",
-            BarColumn(bar_width=20),
-            "{task.description}",
-        )
-        self.bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        images_done, bar = "{task.completed:,.0f}/{task.total:,.0f} images", BarColumn(bar_width=20)
+        hidden = not console.is_terminal
+        self.bar = Progress(images_done, bar, "{task.description}", console=console, disable=hidden)
         self.task = self.bar.add_task("starting", total=images, completed=images_seen)
 
     def warn(self, name: str, words: str) -> None:

@@ -33,9 +33,9 @@ def read(asked: Request) -> Dataset:
 
 def tree_of(path: Path) -> AbstractContextManager[Tree]:
     if not path.is_dir():
-        return trees.zipped(path) if path.name.lower().endswith(trees.ZIP) else trees.tarred(path)
+        return trees.zipped(path) if path.name.lower().endswith(trees.ZIP) else trees.tarred([path])
     shards = sorted(file for file in path.rglob("*") if file.name.lower().endswith(trees.TAR))
-    return trees.tarred(*shards) if shards else trees.folder(path)
+    return trees.tarred(shards) if shards else trees.folder(path)
 
 
 def read_tree(tree: Tree, asked: Request) -> Dataset:

@@ -68,7 +68,7 @@ def zipped(path: Path) -> Iterator[Tree]:
 
 
 @contextmanager
-def tarred(*paths: Path) -> Iterator[Tree]:
+def tarred(paths: list[Path]) -> Iterator[Tree]:
     """One tar archive, or the shards of a data set. Raises UserError."""
     places: dict[str, tuple[tarfile.TarFile, tarfile.TarInfo]] = {}
 
