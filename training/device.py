@@ -8,6 +8,8 @@ import torch
 
 from training.errors import UserError
 
+Autocast = Callable[[], AbstractContextManager]
+
 
 def choose_device(name: str) -> torch.device:
     """`auto`: CUDA if there is one, else the CPU. Raises UserError for a device that is not there."""
@@ -18,9 +20,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(
-    precision: str, device: torch.device
-) -> tuple[Callable[[], AbstractContextManager], str]:
+def choose_precision(precision: str, device: torch.device) -> tuple[Autocast, str]:
     """The arithmetic to train in, as a context, and its name.
 
     bf16 autocast pays where the hardware multiplies bf16: with AMX a fifth of fp32's time; emulated, on AVX2, 15 times.
@@ -32,6 +32,5 @@ def choose_precision(
 
 def multiplies_bf16(device: torch.device) -> bool:
     # The two predicates have no public name yet.
-    return (
-        device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    )
+    by_cpu = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return device.type == "cuda" or by_cpu

@@ -81,11 +81,10 @@ def settings_of(preset: str, **changes: Any) -> Settings:
         if not getattr(settings, name) >= least:
             raise UserError(f"{name} is {getattr(settings, name)}; it must be at least {least}")
     for name in SHARES:
+        value = getattr(settings, name)
         # An Adam that never forgets divides by zero; a schedule may well be all constant.
-        if not 0 <= getattr(settings, name) <= 1 or (
-            name.startswith("beta") and getattr(settings, name) == 1
-        ):
-            raise UserError(f"{name} is {getattr(settings, name)}; it must be a share from 0 to 1")
+        if not 0 <= value <= 1 or (name.startswith("beta") and value == 1):
+            raise UserError(f"{name} is {value}; it must be a share from 0 to 1")
     return settings
 
 

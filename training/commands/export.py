@@ -1,6 +1,7 @@
 """`python -m training export`: a run as the file that is served, with its figures."""
 
 import re
+from functools import cache as once
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from service.errors import ContractError
 from service.generator.classes import slug
 from service.generator.contract import parse
 from service.generator.loading import CARD, FILE
-from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, judges, whole
+from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, flag, judges, whole
 from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
@@ -35,23 +36,15 @@ DRAWS = 3
 
 @click.command("export")
 @click.option("--run", type=EXISTING, help="A run folder, or a checkpoint file.")
-@click.option(
-    *("--precisions", "only_precisions"),
-    is_flag=True,
-    help="Instead of a run: judge the --model that is there in OpenVINO's fp32 and bf16, and add the figures to file and card.",
+@flag(
+    "--precisions",
+    "Instead of a run: judge the --model that is there in OpenVINO's fp32 and bf16, and add the figures to file and card.",
 )
-@click.option(
+@flag(
     "--figures",
-    "only_figures",
-    is_flag=True,
-    help="Instead of a run: evaluate the --model that is there, and put the figures into file and card.",
+    "Instead of a run: evaluate the --model that is there, and put the figures into file and card.",
 )
-@click.option(
-    "--head",
-    "only_head",
-    is_flag=True,
-    help="Instead of a run: write the head of the --model's card anew, from what its file says.",
-)
+@flag("--head", "Instead of a run: write the head of the --model's card anew, from what its file says.")
 @data("The data set: with it the served file is evaluated, and the figures go into file and card.", False)
 @click.option(
     "--model",
@@ -73,17 +66,13 @@ DRAWS = 3
 @JUDGE_IMAGES
 @THREADS
 @CACHE
-@click.option(
-    "--mix-classes",
-    is_flag=True,
-    help="The file takes weights over classes, so that there is a way between two.",
-)
+@flag("--mix-classes", "The file takes weights over classes, so that there is a way between two.")
 @click.option("--about-data", help="For the card: what the images are, whose, and under which licence.")
 def command(
     run: Path | None,
-    only_precisions: bool,
-    only_figures: bool,
-    only_head: bool,
+    precisions: bool,
+    figures: bool,
+    head: bool,
     data: Path | None,
     model: Path | None,
     judges: tuple[str, ...],
@@ -105,8 +94,8 @@ def command(
     """
     if threads:
         torch.set_num_threads(threads)
-    if only_head:
-        if model is None or run is not None or only_precisions or only_figures:
+    if head:
+        if model is None or run is not None or precisions or figures:
             raise UserError("--head needs --model, and no --run")
         try:
             text = with_head((model / CARD).read_text("utf-8"), parse((model / FILE).read_bytes()))
@@ -115,33 +104,32 @@ def command(
         write_atomically(model / CARD, text.encode())
         return
     console, dataset = Console(stderr=True), None if data is None else load(data)
-    chosen = judges_of(judges, judge_images)
     if dataset is None and (max_fid, min_class_accuracy) != (None, None):
         raise UserError("--max-fid and --min-class-accuracy need --data: nothing is measured without")
 
-    references: list[Reference] = []
+    @once
+    def real() -> Reference:
+        assert dataset is not None
+        return reference(dataset, judges_of(judges, judge_images), cache, progress, images)
 
     def measure(source: Source) -> Evaluation:
         assert dataset is not None
         check_match(source, dataset)
-        references.append(reference(dataset, chosen, cache, progress, images))
-        evaluation = evaluate_beside(references[0], source, progress, images, DRAWS)
+        evaluation = evaluate_beside(real(), source, progress, images, DRAWS)
         require(evaluation, max_fid, min_class_accuracy)
         return evaluation
 
-    if run is None or only_precisions or only_figures:
-        if run is not None or only_precisions == only_figures or model is None or dataset is None:
+    if run is None or precisions or figures:
+        if run is not None or precisions == figures or model is None or dataset is None:
             raise UserError("give either --run, or --precisions or --figures with --model and --data")
-        if only_figures:
-            with threadpool_limits(threads), Progress(console=console) as progress:
-                add_figures(model, measure, threads or 0)
-                write_watch(model, references[0], threads or 0)
-            return
-        sources = open_precisions(model, threads or 0)
-        check_match(sources[0], dataset)
         with threadpool_limits(threads), Progress(console=console) as progress:
-            real = reference(dataset, chosen, cache, progress, images)
-            add_precisions(model, sources, real, progress, threads or 0)
+            if figures:
+                add_figures(model, measure, threads or 0)
+                write_watch(model, real(), threads or 0)
+            else:
+                sources = open_precisions(model, threads or 0)
+                check_match(sources[0], dataset)
+                add_precisions(model, sources, real(), progress, threads or 0)
         return
     trained = load_generator(run)
     model = model or Path("models") / slug(trained.spec.dataset)
@@ -149,19 +137,16 @@ def command(
         raise UserError(
             f"--model {model}: a model's name has lower-case letters, digits and . _ - only, at most 64"
         )
-    console.print(
-        f"Exporting {trained.spec.dataset} after {trained.images_seen:,} images ...", highlight=False
-    )
-
+    begun = f"Exporting {trained.spec.dataset} after {trained.images_seen:,} images ..."
+    console.print(begun, highlight=False)
     with threadpool_limits(threads), Progress(console=console) as progress:
         size = export(trained, model, measure if dataset else None, threads or 0, about_data, mix_classes)
-        try:
-            sources = open_precisions(model, threads or 0) if references else []
-        except UserError as error:
-            console.print(f"Precisions were not compared: {error}", highlight=False, soft_wrap=True)
-        else:
-            for real in references:
-                add_precisions(model, sources, real, progress, threads or 0)
-        for real in references:
-            write_watch(model, real, threads or 0)
+        if dataset:
+            try:
+                sources = open_precisions(model, threads or 0)
+            except UserError as error:
+                console.print(f"Precisions were not compared: {error}", highlight=False, soft_wrap=True)
+            else:
+                add_precisions(model, sources, real(), progress, threads or 0)
+            write_watch(model, real(), threads or 0)
     console.print(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}", highlight=False)

@@ -34,6 +34,10 @@ def whole(name: str, text: str, default: int, least: int = 1, most: int | None =
     return click.option(name, type=click.IntRange(least, most), default=default, show_default=True, help=text)
 
 
+def flag(name: str, text: str) -> Option:
+    return click.option(name, is_flag=True, help=text)
+
+
 JUDGE = choice("--judge", list(JUDGES), "Classifier in whose features images are compared.", "residual")
 JUDGE_IMAGES = click.option(
     "--judge-images", type=click.IntRange(1), help="Another length of a judge's training, in images."

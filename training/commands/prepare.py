@@ -40,6 +40,5 @@ def command(data: Path, out: Path, name: str | None, size: str | None) -> None:
         drawn.write(png(one_of_each(dataset)))
     console = Console()
     show(dataset, console)
-    console.print(
-        f"Packed in {out}. One image a class, in the order above: {picture}", soft_wrap=True, markup=False
-    )
+    words = f"Packed in {out}. One image a class, in the order above: {picture}"
+    console.print(words, soft_wrap=True, markup=False)

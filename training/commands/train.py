@@ -14,7 +14,7 @@ from training.commands.sources import FOLDER, SOURCE
 from training.data.dataset import UNLABELLED
 from training.data.formats import load
 from training.presets import PRECISIONS, settings_of
-from training.run.loop import Interrupted, train
+from training.run.loop import Interrupted, say, train
 from training.run.run import Options
 from training.settings import Settings
 
@@ -81,15 +81,13 @@ def command(
     console = Console()
     dataset = load(data)
     if dataset.class_names == UNLABELLED and settings.conditional:
-        console.print(f"{data} has no classes: the generator will take none.", soft_wrap=True, markup=False)
+        say(console, f"{data} has no classes: the generator will take none.")
         settings = replace(settings, conditional=False)
     options = Options(run, device, checkpoint_every, samples_every, tensorboard, on_collapse)
     try:
         train(settings, options, dataset, console)
     except Interrupted:
-        console.print(
-            f"Stopped; the checkpoint is in {run}. The same command goes on from it.", soft_wrap=True
-        )
+        say(console, f"Stopped; the checkpoint is in {run}. The same command goes on from it.")
         sys.exit(130)
 
 

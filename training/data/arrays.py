@@ -1,27 +1,25 @@
 """Images that lie decoded in arrays, of any shape and number type -> a data set."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.data.dataset import A_SIXTH, UNLABELLED, Dataset, held_out
-from training.data.labels import numbered
+from training.data.dataset import A_SIXTH, UNLABELLED, Dataset, Pixels, held_out
+from training.data.labels import Column, numbered
 from training.data.levels import on_white, span, to_bytes
 from training.data.notes import Notes
 from training.data.picture import fitted
 from training.data.request import Request
 from training.errors import UserError
 
-Labels = NDArray[np.int64] | Sequence[str]
-
 
 def dataset_of(
     asked: Request,
-    train: tuple[NDArray, Labels | None],
-    test: tuple[NDArray, Labels | None] | None = None,
+    train: tuple[NDArray, Column | None],
+    test: tuple[NDArray, Column | None] | None = None,
     class_names: tuple[str, ...] | None = None,
 ) -> Dataset:
     """Images and labels of one split or two; without labels all are of one class. Raises UserError.
@@ -71,7 +69,7 @@ def channels_first(images: NDArray, asked: Request) -> NDArray:
     )
 
 
-def in_bytes(parts: list[NDArray], notes: Notes, where: str) -> list[NDArray[np.uint8]]:
+def in_bytes(parts: list[NDArray], notes: Notes, where: str) -> list[Pixels]:
     """uint8 [N, 1 or 3, H, W], scaled by the range that all parts have together. Raises UserError for NaN."""
     count = sum(map(len, parts))
     if any(part.dtype != np.uint8 for part in parts):
@@ -98,7 +96,7 @@ def everywhere(parts: list[NDArray], holds: Callable[[NDArray], NDArray]) -> boo
     return all(holds(part[i : i + 256]).all() for part in parts for i in range(0, len(part), 256))
 
 
-def resized(images: NDArray[np.uint8], size: int, notes: Notes) -> NDArray[np.uint8]:
+def resized(images: Pixels, size: int, notes: Notes) -> Pixels:
     """uint8 [N, C, size, size]."""
     if images.shape[2:] == (size, size):
         return images

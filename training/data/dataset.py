@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,9 @@ from training.settings import ImageSpec
 # `prepare` does without its 200 MB.
 if TYPE_CHECKING:
     import torch
+
+Pixels = NDArray[np.uint8]
+Indices = NDArray[np.int64]
 
 SIZES = (28, 32, 64, 128)
 """Sides of the images that the networks make, in pixels."""
@@ -35,15 +38,14 @@ class Dataset:
 
     name: str
     class_names: tuple[str, ...]
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
+    images: Pixels
+    labels: Indices
+    test_images: Pixels
+    test_labels: Indices
     split: str = "given by the source"
     """How the test images were chosen."""
     notes: tuple[str, ...] = ()
     """What was noticed while they were read, a line per kind."""
-    _orders: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
     @property
     def spec(self) -> ImageSpec:
@@ -65,7 +67,7 @@ class Dataset:
         """CRC-32 of the training images and labels, by which a resumed run knows its data."""
         return zlib.crc32(self.labels.tobytes(), zlib.crc32(np.ascontiguousarray(self.images).data))
 
-    def batch_indices(self, seed: int, k: int, size: int) -> NDArray[np.int64]:
+    def batch_indices(self, seed: int, k: int, size: int) -> Indices:
         """Which images batch k holds: int64 [size], a function of (seed, k) alone.
 
         The batches cut an endless row of shuffles, so that every image comes once before any
@@ -73,19 +75,26 @@ class Dataset:
         """
         count = len(self.images)
         positions = np.arange(k * size, (k + 1) * size)
-        return np.concatenate(
-            [self._order(seed, turn)[positions[positions // count == turn] % count]
-             for turn in range(positions[0] // count, positions[-1] // count + 1)]
-        )  # fmt: skip
-
-    def _order(self, seed: int, turn: int) -> NDArray[np.int64]:
-        if (seed, turn) not in self._orders:
-            # Only this shuffle is kept: the one before is never read again.
-            self._orders = {(seed, turn): np.random.default_rng([seed, turn]).permutation(len(self.images))}
-        return self._orders[seed, turn]
+        turns = range(positions[0] // count, positions[-1] // count + 1)
+        parts = [shuffle(count, seed, turn)[positions[positions // count == turn] % count] for turn in turns]
+        return np.concatenate(parts)
 
 
-def held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+def misfit(height: int, width: int) -> str:
+    """Why images of these sides can't be trained on; nothing where they can."""
+    if height == width and height in SIZES:
+        return ""
+    sizes = ", ".join(f"{side}x{side}" for side in SIZES)
+    return f"holds images of {width}x{height}; the networks make {sizes}: use `prepare --size N` to crop and scale them all"
+
+
+# Only the newest is kept: the one before is never read again.
+@lru_cache(maxsize=1)
+def shuffle(count: int, seed: int, turn: int) -> Indices:
+    return np.random.default_rng([seed, turn]).permutation(count)
+
+
+def held_out(labels: Indices) -> NDArray[np.bool_]:
     """A sixth of each class: the same images whenever the same files are read. labels: [N], >= 0."""
     mask = np.zeros(len(labels), bool)
     for label in np.unique(labels):
@@ -110,14 +119,14 @@ def real_batches(
     return batch
 
 
-def to_float(images: NDArray[np.uint8]) -> torch.Tensor:
+def to_float(images: Pixels) -> torch.Tensor:
     """uint8 0 to 255 -> float32 -1 to 1."""
     import torch
 
     return torch.from_numpy(images).float().div_(127.5).sub_(1)
 
 
-def to_uint8(images: torch.Tensor) -> NDArray[np.uint8]:
+def to_uint8(images: torch.Tensor) -> Pixels:
     """float -1 to 1 -> uint8, rounded and clipped, exactly as the exported graph does it."""
     import torch
 

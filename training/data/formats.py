@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from service.generator.classes import ClassNames
-from training.data.dataset import SIZES, Dataset
+from training.data.dataset import Dataset, misfit
 from training.data.layouts import cifar, folders, idx, npz, parquet
 from training.data.request import Request
 from training.errors import UserError
@@ -48,12 +48,8 @@ def check(dataset: Dataset, path: Path) -> None:
         raise UserError(f"{path}: names of classes: {refusal}")
     if len(dataset.images) == 0:
         raise UserError(f"{path} holds no training images")
-    _, _, height, width = dataset.images.shape
-    if height != width or height not in SIZES:
-        sizes = ", ".join(f"{size}x{size}" for size in SIZES)
-        raise UserError(
-            f"{path}: images of {width}x{height}; the networks make {sizes}: use `prepare --size N`"
-        )
+    if reason := misfit(*dataset.images.shape[2:]):
+        raise UserError(f"{path} {reason}")
     if dataset.test_images.shape[1:] != dataset.images.shape[1:]:
         raise UserError(f"{path}: test images of another shape than the training images")
     test = (dataset.test_labels, dataset.test_images, "test")

@@ -1,14 +1,13 @@
 """What to look at before training: counts, and one picture per class. Wrong labels show here in a second."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from service.generator.images import grid
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Pixels
 
 # Under so many training images the discriminator begins to memorise them (Zhao et al. 2020, figure 1).
 FEW_IMAGES = 10_000
@@ -16,42 +15,31 @@ FEW_IMAGES = 10_000
 DARK = 64
 
 
-class ClassCount(NamedTuple):
-    name: str
-    training: int
-    test: int
-
-
-def counts(dataset: Dataset) -> list[ClassCount]:
-    """Images of each class."""
+def counts(dataset: Dataset) -> list[tuple[str, int, int]]:
+    """Training and test images of each class."""
     names, parts = dataset.class_names, (dataset.labels, dataset.test_labels)
     training, test = (np.bincount(labels, minlength=len(names)).tolist() for labels in parts)
-    return [ClassCount(*row) for row in zip(names, training, test, strict=True)]
+    return list(zip(names, training, test, strict=True))
 
 
-def remarks(dataset: Dataset) -> list[str]:
+def remarks(dataset: Dataset) -> Iterator[str]:
     """What is allowed and yet worth a sentence."""
     rows = counts(dataset)
-    found = []
-    if without := [row.name for row in rows if row.test == 0]:
-        found.append(f"no test image of {', '.join(without)}: `evaluate` cannot judge these classes")
-    most, least = max(row.training for row in rows), min(rows, key=lambda row: row.training)
-    if most > 10 * least.training:
-        found.append(
-            f"'{least.name}' has {least.training:,} training images and another class {most:,}: "
-            "rare classes come out worst"
-        )
+    if without := [name for name, _, test in rows if test == 0]:
+        yield f"no test image of {', '.join(without)}: `evaluate` cannot judge these classes"
+    most, (rarest, least, _) = max(count for _, count, _ in rows), min(rows, key=lambda row: row[1])
+    if most > 10 * least:
+        yield f"'{rarest}' has {least:,} training images and another class {most:,}: rare classes come out worst"
     if (top := int(dataset.images.max())) < DARK:
-        found.append(f"no pixel is brighter than {top} of 255: was the range of the images another one?")
+        yield f"no pixel is brighter than {top} of 255: was the range of the images another one?"
     if (total := len(dataset.images)) < FEW_IMAGES:
-        found.append(
+        yield (
             f"{total:,} training images are few: train with --augment brightness,translation,cutout "
             "(and saturation,contrast for colour)"
         )
-    return found
 
 
-def one_of_each(dataset: Dataset) -> NDArray[np.uint8]:
+def one_of_each(dataset: Dataset) -> Pixels:
     """The first training image of each class, in the order of the classes: uint8 [C, rows * H, columns * W]."""
     first = [int(np.flatnonzero(dataset.labels == label)[0]) for label in range(len(dataset.class_names))]
     return grid(dataset.images[first], columns=min(10, len(first)))
@@ -60,8 +48,8 @@ def one_of_each(dataset: Dataset) -> NDArray[np.uint8]:
 def show(dataset: Dataset, console: Console) -> None:
     """Print the counts, the remarks, and what the images are."""
     table = Table("class", "training images", "test images", title=dataset.name)
-    for row in counts(dataset):
-        table.add_row(row.name, f"{row.training:,}", f"{row.test:,}")
+    for name, training, test in counts(dataset):
+        table.add_row(name, f"{training:,}", f"{test:,}")
     console.print(table, markup=False)
     spec, colour = dataset.spec, "grey" if dataset.spec.channels == 1 else "RGB"
     what = (

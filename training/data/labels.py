@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.dataset import Indices
 from training.errors import UserError
 
+Column = Indices | Sequence[str]
 TRAIN = {"train", "training"}
 TEST = {"test", "testing"}
 NUMBER = re.compile(r"-?\d{1,18}")
@@ -39,9 +41,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def numbered(
-    labels: Sequence[str] | Sequence[int] | NDArray[np.int64], where: object
-) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def numbered(labels: Column | Sequence[int], where: object) -> tuple[tuple[str, ...], Indices]:
     """Names of classes, and which of them each label is. Integers are labels already. Raises UserError."""
     if len(labels) and isinstance(labels[0], str):
         names = in_order(map(str, labels))
@@ -66,7 +66,7 @@ def as_array(labels: Sequence[object], where: object) -> NDArray:
         ) from error
 
 
-def label_column(array: NDArray, count: int, where: object) -> Sequence[str] | NDArray[np.int64]:
+def label_column(array: NDArray, count: int, where: object) -> Column:
     """One label per image out of integers, floats, names, [N, 1] or one-hot rows. Raises UserError."""
     array = np.atleast_1d(array)
     rows = array.reshape(count, -1) if count and array.size % count == 0 else array[..., None]

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.dataset import Pixels
+
 
 def span(low: float, high: float, whole: bool) -> tuple[float, float]:
     """What is black and what is white, where the pixels of all pictures lie between low and high.
@@ -20,7 +22,7 @@ def span(low: float, high: float, whole: bool) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
-def to_bytes(pixels: NDArray, black: float, white: float) -> NDArray[np.uint8]:
+def to_bytes(pixels: NDArray, black: float, white: float) -> Pixels:
     """black -> 0, white -> 255, in between to the nearest; pixels of any shape. In pieces: floats need eight times the room."""
     out = np.empty(pixels.shape, np.uint8)
     for i in range(0, len(pixels), 256):
@@ -29,7 +31,7 @@ def to_bytes(pixels: NDArray, black: float, white: float) -> NDArray[np.uint8]:
     return out
 
 
-def on_white(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
     """Pixels so opaque, before white. Both of shapes that broadcast."""
     solid = alpha.astype(np.uint16)
     return ((pixels * solid + 255 * (255 - solid) + 127) // 255).astype(np.uint8)

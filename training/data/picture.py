@@ -4,9 +4,9 @@ import io
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from training.data.dataset import Pixels
 from training.data.levels import span, to_bytes
 from training.data.notes import Notes
 
@@ -28,7 +28,7 @@ class Reader:
         self.size, self.notes, self._again = size, notes, again
         self._spans: dict[str, tuple[float, float]] | None = None
 
-    def read(self, name: str, content: bytes) -> NDArray[np.uint8]:
+    def read(self, name: str, content: bytes) -> Pixels:
         """uint8 [1, H, W] for a grey picture, [3, H, W] for any other. Raises whatever Pillow does on damaged files."""
         # What is noted of a picture that then turns out to be damaged is not said.
         found = Notes()

@@ -1,6 +1,6 @@
 """How good the images are: figures of a checkpoint or a served file, each beside its floor."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from training.evaluation.generated import Source, images_of
 from training.evaluation.quality import comparison
 from training.evaluation.quality.comparison import Figure, Sample, Value, beside, look, measured
 from training.evaluation.quality.frechet import frechet_error
-from training.evaluation.quality.judging import REMEMBERED, JudgeSettings, usefulness
+from training.evaluation.quality.judging import REMEMBERED, Advance, JudgeSettings, usefulness
 from training.evaluation.reference import Bench, Reference, bar, reference
 
 # Of the bootstrap; so many know the error to 7 %.
@@ -96,10 +96,10 @@ def evaluate_beside(
     memory = beside([comparison.memorisation(sample.images, dataset.images)], [real.memory_floors])
     done(1)
     about = (dataset.name, dataset.split, real.size, several, source.origin)
-    return Evaluation(*about, verdicts, pixels, memory, _notes(source, real, count))
+    return Evaluation(*about, verdicts, pixels, memory, list(_notes(source, real, count)))
 
 
-def generated(source: Source, size: int, several: int, advance: Callable[[int], None]) -> list[Sample]:
+def generated(source: Source, size: int, several: int, advance: Advance) -> list[Sample]:
     """Draws of seeds 0 to size - 1, and so on, each in random order."""
     images, labels = images_of(source, several * size, advance)
     orders = (np.random.default_rng(i).permutation(size) + i * size for i in range(several))
@@ -132,30 +132,25 @@ def check_match(source: Source, dataset: Dataset) -> None:
         )
 
 
-def _notes(source: Source, real: Reference, count: int) -> list[str]:
-    notes, dataset, size = [], real.dataset, real.size
+def _notes(source: Source, real: Reference, count: int) -> Iterator[str]:
+    dataset, size = real.dataset, real.size
     for bench in real.benches:
         judge = bench.judge
         if judge.train_accuracy - judge.test_accuracy > REMEMBERED:
-            notes.append(
+            yield (
                 f"Judge '{judge.architecture}' remembers its training images: {100 * judge.train_accuracy:.1f} % of them "
                 f"right, {100 * judge.test_accuracy:.1f} % of held-out ones."
             )
     if not dataset.has_classes:
-        notes.append(
+        yield (
             "All images are of one class: figures of classes, the inception score and what a classifier learns of the images "
             "are left out. The judges learnt by how many quarter turns an image was turned (Gidaris et al. 2018), and are right "
             "about that."
         )
     elif source.classes is None:
-        notes.append("The generator is not told the class: figures of single classes do not apply.")
+        yield "The generator is not told the class: figures of single classes do not apply."
     if size < count:
-        notes.append(
-            f"{size} images instead of {count}: no more real ones are unseen by generator or judges."
-        )
+        yield f"{size} images instead of {count}: no more real ones are unseen by generator or judges."
     shares = np.bincount(dataset.test_labels, minlength=len(dataset.class_names)) / len(dataset.test_labels)
     if shares.max() > 1.2 * shares.mean():
-        notes.append(
-            "Generated classes are equally frequent, the real ones are not: distances include that difference."
-        )
-    return notes
+        yield "Generated classes are equally frequent, the real ones are not: distances include that difference."

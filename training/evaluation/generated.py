@@ -1,6 +1,6 @@
 """The images to be judged: of a checkpoint, or of an exported file as an engine serves it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ from service.generator.file.rewired import rewired
 from service.generator.latents import latents
 from service.generator.loading import FILE as MODEL_FILE
 from service.settings import Settings as ServiceSettings
-from training.data.dataset import to_uint8
+from training.data.dataset import Indices, Pixels, to_uint8
 from training.errors import UserError
+from training.evaluation.quality.judging import Advance
 from training.run.checkpoint import TrainedGenerator, load_generator
 
 
@@ -52,9 +53,8 @@ def open_run(path: Path) -> Source:
     spec = trained.spec
     image = ImageShape(spec.channels, spec.height, spec.width)
     origin = {"engine": "torch", "precision": "fp32", "images_seen": trained.images_seen}
-    return Source(
-        torch_forward(trained), trained.settings.z_dim, trained.class_names, image, origin, batch=100
-    )
+    forward, z_dim = torch_forward(trained), trained.settings.z_dim
+    return Source(forward, z_dim, trained.class_names, image, origin, batch=100)
 
 
 def open_model(path: Path, engine: str = "auto", precision: str = "auto", threads: int = 0) -> Source:
@@ -71,7 +71,7 @@ def open_model(path: Path, engine: str = "auto", precision: str = "auto", thread
     origin = {"engine": runner.name, "precision": runner.precision, "provider": runner.provider}
     origin["version"] = version(file)
 
-    def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+    def forward(z: NDArray[np.float32], label: Indices | None) -> Pixels:
         return runner.wide(contract.with_scalars(z, None), label)
 
     return Source(forward, contract.z_dim, classes, contract.image, origin, runner.max_batch)
@@ -86,7 +86,7 @@ def open_url(url: str, name: str | None) -> Source:
         raise UserError(f"{url}: its model {name or 'of requests that name none'} is not ready")
     address = f"{card['id']}@{card['version']}"
 
-    def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+    def forward(z: NDArray[np.float32], label: Indices | None) -> Pixels:
         with _service(url) as client:
             drawn = client.sample(None if label is None else label.tolist(), z=z, model=address)
         return np.ascontiguousarray(drawn.images.transpose(0, 3, 1, 2))
@@ -111,7 +111,7 @@ def torch_forward(trained: TrainedGenerator) -> Forward:
     """The averaged network as an engine would be called: uint8 out, rounded as the exported graph does it."""
 
     @torch.inference_mode()
-    def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+    def forward(z: NDArray[np.float32], label: Indices | None) -> Pixels:
         # Without classes, the networks were trained with one.
         label = np.zeros(len(z), np.int64) if label is None else label
         return to_uint8(trained.generator(torch.from_numpy(z), torch.from_numpy(label)))
@@ -119,12 +119,9 @@ def torch_forward(trained: TrainedGenerator) -> Forward:
     return forward
 
 
-def images_of(
-    source: Source, count: int, advance: Callable[[int], None]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def images_of(source: Source, count: int, advance: Advance) -> tuple[Pixels, Indices]:
     """Image i is that of seed i and, in a conditional generator, class i mod K: the same whenever asked.
 
-    advance is called with the number of images that became ready.
     Returns uint8 [count, C, H, W], and the labels, int64 [count]; all 0 if unconditional.
     """
     labels = np.arange(count) % len(source.classes or "0")

@@ -1,27 +1,19 @@
 """The real images that generated ones are compared with, and the floors: what other real images reach."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.progress import Progress
 
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Indices, Pixels
 from training.errors import UserError
-from training.evaluation.quality import comparison
+from training.evaluation.quality import comparison, judging
 from training.evaluation.quality.comparison import Measured, Sample, Seen, Value, look, measured
 from training.evaluation.quality.frechet import in_shares
 from training.evaluation.quality.judge import Judge
-from training.evaluation.quality.judging import (
-    STUDENT_IMAGES,
-    JudgeSettings,
-    halves,
-    judge_for,
-    length,
-    usefulness,
-)
+from training.evaluation.quality.judging import Advance, JudgeSettings
 
 MIN_IMAGES = 20
 # Of the floors, as many as the images that a judge has not seen are enough for: of 30,000, three of 10,000.
@@ -65,20 +57,25 @@ def reference(
     Raises UserError where the data set is too small.
     """
     size = size_of(dataset, judges, count)
-    bars = [bar(progress, f"judge {one.architecture}", length(dataset, one)) for one in judges]
-    trained = [judge_for(dataset, one, cache, done) for one, done in zip(judges, bars, strict=True)]
+    bars = [bar(progress, f"judge {one.architecture}", judging.length(dataset, one)) for one in judges]
+    trained = [judging.judge_for(dataset, one, cache, done) for one, done in zip(judges, bars, strict=True)]
     (held_out,) = as_told(dataset, draws(dataset.test_images, dataset.test_labels, size, most=1))
     done = bar(progress, "floors", len(judges) + 1)
     benches = []
     for settings, judge in zip(judges, trained, strict=True):
-        benches.append(bench(dataset, settings, judge, held_out))
+        real, unseen = look(judge, held_out), floor_samples(dataset, settings, size)
+        floors = [measured(real, look(judge, sample), dataset.class_names) for sample in unseen]
+        if not dataset.has_classes:  # it is of classes
+            for floor in floors:
+                del floor.figures["inception_score"]
+        benches.append(Bench(settings, judge, real, floors))
         done(1)
     (training,) = as_told(dataset, draws(dataset.images, dataset.labels, size, most=1))
     pixel_floors = comparison.in_pixels(held_out, training)
-    longest = min(STUDENT_IMAGES, judges[0].images)
+    longest = min(judging.STUDENT_IMAGES, judges[0].images)
     if training.labels is not None:
         student = bar(progress, "student", longest)
-        learnt = usefulness(dataset, training.images, training.labels, longest, student)
+        learnt = judging.usefulness(dataset, training.images, training.labels, longest, student)
         pixel_floors["usefulness"] = Value(learnt, size)
     memory_floors = comparison.memorisation(held_out.images, dataset.images)
     done(1)
@@ -87,7 +84,7 @@ def reference(
 
 def size_of(dataset: Dataset, judges: Sequence[JudgeSettings], count: int) -> int:
     """How many images are compared. Raises UserError where the data set is too small."""
-    unseen = min(len(halves(dataset.labels, settings.seed)[1]) for settings in judges)
+    unseen = min(len(judging.halves(dataset.labels, settings.seed)[1]) for settings in judges)
     size = min(count, len(dataset.test_images), unseen)
     if size < MIN_IMAGES:
         raise UserError(
@@ -96,18 +93,9 @@ def size_of(dataset: Dataset, judges: Sequence[JudgeSettings], count: int) -> in
     return size
 
 
-def bench(dataset: Dataset, settings: JudgeSettings, judge: Judge, held_out: Sample) -> Bench:
-    real, unseen = look(judge, held_out), floor_samples(dataset, settings, len(held_out.images))
-    floors = [measured(real, look(judge, sample), dataset.class_names) for sample in unseen]
-    if not dataset.has_classes:  # it is of classes
-        for floor in floors:
-            del floor.figures["inception_score"]
-    return Bench(settings, judge, real, floors)
-
-
 def floor_samples(dataset: Dataset, settings: JudgeSettings, size: int) -> list[Sample]:
     """Draws of the training images that this judge was not trained on."""
-    _, unseen = halves(dataset.labels, settings.seed)
+    _, unseen = judging.halves(dataset.labels, settings.seed)
     return as_told(dataset, draws(dataset.images[unseen], dataset.labels[unseen], size, FLOOR_DRAWS))
 
 
@@ -116,7 +104,7 @@ def as_told(dataset: Dataset, samples: list[Sample]) -> list[Sample]:
     return samples if dataset.has_classes else [one._replace(labels=None) for one in samples]
 
 
-def draws(images: NDArray[np.uint8], labels: NDArray[np.int64], size: int, most: int) -> list[Sample]:
+def draws(images: Pixels, labels: Indices, size: int, most: int) -> list[Sample]:
     """As many disjoint samples as there are images for, `most` at most, each in random order.
 
     Each has the classes in the shares that they have in all: else their counts vary from draw to draw, which
@@ -129,6 +117,6 @@ def draws(images: NDArray[np.uint8], labels: NDArray[np.int64], size: int, most:
     return [Sample(images[one], labels[one]) for one in chosen]
 
 
-def bar(progress: Progress, description: str, total: int) -> Callable[[int], None]:
+def bar(progress: Progress, description: str, total: int) -> Advance:
     task = progress.add_task(description, total=total)
     return lambda done: progress.update(task, advance=done)

@@ -76,7 +76,8 @@ def markdown(evaluation: dict[str, Any]) -> str:
     parts = []
     for title, head, rows in tables(evaluation):
         aligned = ["---" if heading in WORDY else "---:" for heading in head]
-        parts.append("\n".join([f"{title[0].upper()}{title[1:]}:", "", *map(_line, (head, aligned, *rows))]))
+        lines = [f"| {' | '.join(cells)} |" for cells in (head, aligned, *rows)]
+        parts.append("\n".join([f"{title[0].upper()}{title[1:]}:", "", *lines]))
     return "\n\n".join(parts + [f"Note: {note}" for note in (WORDS, *evaluation["notes"])])
 
 
@@ -118,7 +119,3 @@ def _share(figure: dict[str, Any]) -> str:
 
 def _with(value: float, spread: float | None, digits: int) -> str:
     return f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,8 @@ def export(
     measure: evaluates the file as it is served; its figures go into file and card. mix: it takes weights over classes.
     Raises UserError, and then leaves a model of that name as it was.
     """
-    name = model.resolve().name
-    graph, contract = build(trained, name, mix)
-    model.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=model.parent, prefix=".partial-") as partial:
-        folder = Path(partial) / name  # the service reads the model's name off its folder
-        folder.mkdir()
+    graph, contract = build(trained, model.resolve().name, mix)
+    with staged(model) as folder:
         source = install(graph, contract, folder, threads)
         if measure is not None:
             contract = with_quality(contract, measure(source))
@@ -57,7 +54,7 @@ def export(
         (folder / SAMPLES).write_bytes(sample_grid(source))
         file = (folder / FILE).read_bytes()
         (folder / CARD).write_text(card(contract, file, source.origin, about_data), "utf-8")
-        return publish(folder, model)
+    return (model / FILE).stat().st_size
 
 
 def add_precisions(
@@ -91,14 +88,11 @@ def rewrite(
     """The model with another contract: the graph stays, the card is changed. Raises UserError."""
     before, card = (model / FILE).read_bytes(), model / CARD
     graph = onnx.load_model_from_string(before)
-    with tempfile.TemporaryDirectory(dir=model.parent, prefix=".partial-") as partial:
-        folder = Path(partial) / model.resolve().name
-        folder.mkdir()
+    with staged(model) as folder:
         if card.exists():
             text = changed(card.read_text("utf-8"), contract, before, write(graph, contract))
             (folder / CARD).write_text(text, "utf-8")
         install(graph, contract, folder, threads)
-        publish(folder, model)
 
 
 def build(trained: TrainedGenerator, name: str, mix: bool = False) -> tuple[onnx.ModelProto, Contract]:
@@ -159,13 +153,15 @@ def install(graph: onnx.ModelProto, contract: Contract, folder: Path, threads: i
     return open_model(folder / FILE, threads=threads)
 
 
-def publish(folder: Path, destination: Path) -> int:
-    """Moves the finished files into place, each atomically, the generator first. Returns its size in bytes.
-
-    What `folder` lacks stays as it was.
-    """
-    destination.mkdir(parents=True, exist_ok=True)
-    for file in (FILE, SAMPLES, CARD):
-        if (folder / file).exists():
-            write_atomically(destination / file, (folder / file).read_bytes())
-    return (destination / FILE).stat().st_size
+@contextmanager
+def staged(model: Path) -> Iterator[Path]:
+    """A folder whose files then replace the model's, each atomically, the generator first; what it lacks stays as it was."""
+    model.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=model.parent, prefix=".partial-") as partial:
+        folder = Path(partial) / model.resolve().name  # the service reads the model's name off its folder
+        folder.mkdir()
+        yield folder
+        model.mkdir(exist_ok=True)
+        for file in (FILE, SAMPLES, CARD):
+            if (folder / file).exists():
+                write_atomically(model / file, (folder / file).read_bytes())

@@ -46,9 +46,8 @@ def to_graph(trained: TrainedGenerator) -> onnx.ModelProto:
     free = {"z": {0: torch.export.Dim("N")}, "label": {0: torch.export.Dim.AUTO}}
     names = ["z"] if trained.class_names is None else ["z", "label"]
     # Fold leaves it no conditional batch norm, and check_parity is never skipped.
-    return traced(
-        Served(fold(trained.generator)), {name: inputs[name] for name in names}, free, "generator", ["image"]
-    )
+    served, given = Served(fold(trained.generator)), {name: inputs[name] for name in names}
+    return traced(served, given, free, "generator", ["image"])
 
 
 def traced(
@@ -92,9 +91,8 @@ def check_parity(file: bytes, contract: Contract, want: Forward) -> None:
             seeds = np.arange(start, start + batch)
             z = latents(map(int, seeds), contract.z_dim)
             label = None if contract.classes is None else seeds % contract.class_count
-            if excess := difference(got(contract.with_scalars(z, None), label), want(z, label)).excess(
-                "fp32"
-            ):
+            found = difference(got(contract.with_scalars(z, None), label), want(z, label))
+            if excess := found.excess("fp32"):
                 raise UserError(f"not exported: at batch {batch} ONNX Runtime differs from torch: {excess}")
 
 

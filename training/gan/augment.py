@@ -78,9 +78,5 @@ def uniform(images: Tensor, rng: Generator) -> Tensor:
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
-    "brightness": brightness,
-    "saturation": saturation,
-    "contrast": contrast,
-    "translation": translation,
-    "cutout": cutout,
+    change.__name__: change for change in (brightness, saturation, contrast, translation, cutout)
 }

@@ -19,15 +19,10 @@ class Loss(NamedTuple):
     """Of (real_logits, fake_logits); of BEGAN's k_t as a third, where the loss is `balanced`."""
     generator: Callable[..., Tensor]
     """Of fake_logits; of (real_logits, fake_logits), where the loss is `relativistic`."""
-    output: Callable[[Tensor], Tensor]
-    """Logits -> D(x), for curves only."""
+    output: Callable[[Tensor], Tensor] = lambda logits: logits
+    """Logits -> D(x), for curves only; they are it where a paper's D ends without a sigmoid."""
     relativistic: bool = False
     balanced: bool = False
-
-
-def unchanged(logits: Tensor) -> Tensor:
-    """D(x) where a paper's D ends without a sigmoid."""
-    return logits
 
 
 # ---- Goodfellow et al. 2014, "Generative Adversarial Nets" (arXiv 1406.2661) -----------------
@@ -125,10 +120,10 @@ def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Ten
 LOSSES = {
     "minimax":        Loss(discriminator_loss, saturating_generator_loss, torch.sigmoid),
     "non_saturating": Loss(discriminator_loss, non_saturating_generator_loss, torch.sigmoid),
-    "least_squares":  Loss(least_squares_discriminator_loss, least_squares_generator_loss, unchanged),
-    "wasserstein":    Loss(wasserstein_critic_loss, wasserstein_generator_loss, unchanged),
-    "hinge":          Loss(hinge_discriminator_loss, wasserstein_generator_loss, unchanged),
-    "began":          Loss(began_discriminator_loss, began_generator_loss, unchanged, balanced=True),
-    "relativistic":   Loss(relativistic_discriminator_loss, relativistic_generator_loss, unchanged, relativistic=True),
+    "least_squares":  Loss(least_squares_discriminator_loss, least_squares_generator_loss),
+    "wasserstein":    Loss(wasserstein_critic_loss, wasserstein_generator_loss),
+    "hinge":          Loss(hinge_discriminator_loss, wasserstein_generator_loss),
+    "began":          Loss(began_discriminator_loss, began_generator_loss, balanced=True),
+    "relativistic":   Loss(relativistic_discriminator_loss, relativistic_generator_loss, relativistic=True),
 }
 # fmt: on

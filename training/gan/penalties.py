@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 # ---- Mescheder et al. 2018, "Which Training Methods for GANs do actually Converge?" ----------
 
@@ -25,9 +25,7 @@ def r2(logits_of: Callable[[Tensor], Tensor], fake: Tensor) -> Tensor:
 # ---- Gulrajani et al. 2017, "Improved Training of Wasserstein GANs" (arXiv 1704.00028) -------
 
 
-def wgan_gp(
-    logits_of: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, rng: torch.Generator
-) -> Tensor:
+def wgan_gp(logits_of: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, rng: Generator) -> Tensor:
     """E (||grad_x D(x)|| - 1)^2 on a random point between each real and generated image (Eq. 3, without lambda).
 
     rng: a CPU generator. Returns a scalar >= 0 that can be differentiated again.

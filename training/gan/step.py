@@ -1,13 +1,13 @@
 """One update of the discriminator, one of the generator."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training.device import Autocast
 from training.gan import ema
 from training.gan.augment import augment
 from training.gan.losses import LOSSES, began_balance, began_convergence
@@ -16,7 +16,6 @@ from training.gan.state import State
 from training.settings import Settings
 
 Batch = tuple[Tensor, Tensor]
-Autocast = Callable[[], AbstractContextManager]
 Figures = dict[str, Tensor]
 
 

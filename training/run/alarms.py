@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Pixels
 from training.errors import UserError
 from training.gan.state import State
 from training.run.watchdogs import COLLAPSE, DIVERGENCE, images_an_update, remedy
@@ -44,11 +43,10 @@ class Diversity:
     """
 
     def __init__(self, dataset: Dataset, rows: int, columns: int) -> None:
-        self.real = np.mean(
-            [spread(dataset.images[dataset.labels == label][:256]) for label in range(rows)]
-        ) * math.sqrt((columns - 1) / columns)
+        real = [spread(dataset.images[dataset.labels == label][:256]) for label in range(rows)]
+        self.real = np.mean(real) * math.sqrt((columns - 1) / columns)
 
-    def of(self, class_rows: NDArray[np.uint8]) -> float:
+    def of(self, class_rows: Pixels) -> float:
         """class_rows: uint8 [classes, pictures per class, C, H, W]. Returns >= 0, 1 as diverse as real."""
         return float(np.mean([spread(row) for row in class_rows]) / max(self.real, 1e-9))
 
@@ -72,6 +70,6 @@ def collapse(diversity: float, images_seen: int, settings: Settings) -> str:
     )
 
 
-def spread(images: NDArray[np.uint8]) -> float:
+def spread(images: Pixels) -> float:
     """Standard deviation across images [N, C, H, W], averaged over pixels, in grey levels."""
     return float(images.std(axis=0, dtype=np.float32).mean())

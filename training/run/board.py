@@ -4,8 +4,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from training.data.dataset import Pixels
 
 
 class Board(AbstractContextManager["Board"]):
@@ -37,7 +36,7 @@ class Board(AbstractContextManager["Board"]):
         if self.writer:
             self.writer.add_text(name, words, images_seen)
 
-    def add_image(self, name: str, image: NDArray[np.uint8], images_seen: int) -> None:
+    def add_image(self, name: str, image: Pixels, images_seen: int) -> None:
         """image: uint8 [C, H, W]."""
         if self.writer:
             self.writer.add_image(name, image, images_seen)

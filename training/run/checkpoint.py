@@ -58,7 +58,11 @@ def load_generator(path: Path) -> TrainedGenerator:
     Batch norm's statistics are measured here, a second or two; loading twice gives the same network.
     Raises UserError when there is no checkpoint, or it is damaged or of another version.
     """
-    file = checkpoint_file(path)
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(
+            f"no checkpoint at {file}: give a run folder in which `train` has written {FILE_NAME}"
+        )
     header, tensors = read(file)
     generator = build_generator(header.settings, header.spec)
     generator.load_state_dict(part(tensors, "average"))
@@ -67,23 +71,13 @@ def load_generator(path: Path) -> TrainedGenerator:
     return TrainedGenerator(generator, header.settings, header.spec, header.images_seen)
 
 
-def checkpoint_file(path: Path) -> Path:
-    """The checkpoint of a run folder, or the file itself. Raises UserError."""
-    file = path / FILE_NAME if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(
-            f"no checkpoint at {file}: give a run folder in which `train` has written {FILE_NAME}"
-        )
-    return file
-
-
 def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NAME) -> None:
     """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one."""
-    tensors = {
-        f"{name}.{key}": tensor.detach().contiguous()
-        for name, module in (("G", state.G), ("D", state.D), ("average", state.average))
-        for key, tensor in module.state_dict().items()
-    }
+    tensors: dict[str, Tensor] = {}
+    for name, module in (("G", state.G), ("D", state.D), ("average", state.average)):
+        tensors |= {
+            f"{name}.{key}": value.detach().contiguous() for key, value in module.state_dict().items()
+        }
     for name, optimiser in (("optimiser_g", state.optimiser_g), ("optimiser_d", state.optimiser_d)):
         for index, values in optimiser.state_dict()["state"].items():
             tensors |= {f"{name}.{index}.{key}": value.contiguous() for key, value in values.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from service.generator.images import png
+from service.generator.images import grid, png
 from training.data.dataset import Dataset
 from training.data.label_check import one_of_each, show
 from training.device import choose_device, choose_precision
@@ -20,9 +20,8 @@ from training.run.checkpoint import FILE_NAME, read, restore, save_state
 from training.run.guard import only_run_in, stop_signals
 from training.run.memory import check_fits
 from training.run.rollback import MOST_ROLLBACKS, SOUND_FILE, keep_sound, roll_back
-from training.run.run import Means, Options, Run, trainer_of
-from training.run.samples import class_grid, class_rows, settled
-from training.run.watchdogs import Watch
+from training.run.run import Options, Run
+from training.run.samples import COLUMNS, class_rows, settled
 from training.settings import Settings
 
 # Reading figures waits for an accelerator to finish; on a CPU it costs nothing.
@@ -42,7 +41,7 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
     folder = options.folder
     with only_run_in(folder), stop_signals() as stopping:
         device = choose_device(options.device)
-        autocast, arithmetic = choose_precision(settings.precision, device)
+        _, arithmetic = choose_precision(settings.precision, device)
         seen = dataset if settings.conditional else dataset.as_one_class()
         check_fits(settings, seen.spec, device)
         state, resumed = begin(settings, folder, seen, device)
@@ -57,22 +56,20 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
             f"{'Going on' if resumed else 'Starting'} at {state.images_seen:,} of {settings.images:,} images "
             f"in {folder}: {device}, {arithmetic}, {torch.get_num_threads()} threads",
         )
-        trainer = trainer_of(settings, state, seen, device, autocast)
-        run = Run(settings, options, seen, state, trainer, console)
+        run = Run(settings, options, seen, state, console)
         with run.display.bar, run.board:
             while not run.finished:
                 before = run.state.images_seen
-                run.means.add(train_step(run.trainer, run.state))
+                run.updates.append(train_step(run.trainer, run.state))
                 last = run.finished or bool(stopping)
                 try:
-                    if last or run.means.updates == FIGURES_EVERY_UPDATES:
+                    if last or len(run.updates) == FIGURES_EVERY_UPDATES:
                         show_figures(run)
                     due = run.finished or run.crossed(options.samples_every, before)
                     fallen = look(run) if due else ""
                     # A rollback makes its own: a kill before it must find the run on its way to this look.
-                    if (last or run.crossed(options.checkpoint_every, before)) and not (
-                        fallen and options.on_collapse == "rollback"
-                    ):
+                    falling = fallen and options.on_collapse == "rollback"
+                    if (last or run.crossed(options.checkpoint_every, before)) and not falling:
                         save(run)
                     if fallen:
                         raise TrainingFailed(fallen)
@@ -115,7 +112,7 @@ def begin(settings: Settings, folder: Path, dataset: Dataset, device: torch.devi
 
 def show_figures(run: Run) -> None:
     """Figures and what they warn of, for the person at the terminal and for TensorBoard. Raises TrainingFailed at NaN."""
-    figures, images_seen = run.means.take(), run.state.images_seen
+    figures, images_seen = run.take_means(), run.state.images_seen
     check_finite(figures, images_seen, run.settings)
     for name, words in run.watch.read(figures, images_seen).items():
         warn(run, name, words)
@@ -128,7 +125,7 @@ def look(run: Run) -> str:
     """Draw the fixed addresses with the average. Returns what to say where they have become one picture, or ""."""
     settings, spec, state = run.settings, run.dataset.spec, run.state
     rows = class_rows(settled(state.average, settings, spec), settings, spec)
-    picture = class_grid(rows)
+    picture = grid(rows.reshape(-1, *rows.shape[2:]), COLUMNS)
     write_atomically(run.options.folder / "samples" / f"{state.images_seen:09}.png", png(picture))
     diversity = run.diversity.of(rows)
     low = is_low(diversity, state.images_seen, settings)
@@ -153,9 +150,7 @@ def save(run: Run) -> None:
 
 def go_back(run: Run, failure: TrainingFailed) -> None:
     """The run goes on from its last sound state, which is its checkpoint from now on. Raises TrainingFailed after enough."""
-    run.state = roll_back(run.options.folder, run.settings, run.dataset, run.state, failure)
-    run.trainer = trainer_of(run.settings, run.state, run.dataset, run.trainer.device, run.trainer.autocast)
-    run.watch, run.means = Watch(run.settings), Means()
+    run.go_on_from(roll_back(run.options.folder, run.settings, run.dataset, run.state, failure))
     images_seen = run.state.images_seen
     words = (
         f"Going back to {images_seen:,} images, with other draws and half the learning rates "

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress
 
 # Between two lines where the output is not a terminal.
 LINE_SECONDS = 30.0
@@ -19,12 +19,9 @@ class Display:
         self.console, self.images = console, images
         self.window = deque([(now, images_seen)])
         self.line_due = now + LINE_SECONDS
-        counted, words = (
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
-            TextColumn("{task.description}"),
-        )
-        shown = console.is_terminal
-        self.bar = Progress(counted, BarColumn(bar_width=20), words, console=console, disable=not shown)
+        images_done, bar = "{task.completed:,.0f}/{task.total:,.0f} images", BarColumn(bar_width=20)
+        hidden = not console.is_terminal
+        self.bar = Progress(images_done, bar, "{task.description}", console=console, disable=hidden)
         self.task = self.bar.add_task("starting", total=images, completed=images_seen)
 
     def warn(self, name: str, words: str) -> None:

@@ -1,18 +1,17 @@
 """A run under way: what it was given, how far it is, and where it says how it goes."""
 
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from training.data.dataset import Dataset, real_batches
+from training.device import choose_precision
 from training.gan.state import State
-from training.gan.step import Autocast, Trainer
+from training.gan.step import Figures, Trainer
 from training.run.alarms import Diversity
 from training.run.board import Board
 from training.run.checkpoint import Header
@@ -42,47 +41,36 @@ class Options:
     """Called after each checkpoint, with the images seen."""
 
 
-class Means:
-    """Means of figures over updates; one that some updates lack is averaged over those that have it."""
-
-    def __init__(self) -> None:
-        self.updates = 0
-        self.figures: dict[str, list[Tensor]] = defaultdict(list)
-
-    def add(self, figures: dict[str, Tensor]) -> None:
-        self.updates += 1
-        for name, value in figures.items():
-            self.figures[name].append(value)
-
-    def take(self) -> dict[str, float]:
-        """The means as numbers, and a new beginning."""
-        means = {name: float(torch.stack(values).mean()) for name, values in self.figures.items()}
-        self.updates = 0
-        self.figures.clear()
-        return means
-
-
 class Run:
     """dataset: as the networks see it, of one class where they are not told. console: where the display is drawn.
 
-    A rollback replaces `state`, `trainer`, `watch` and `means`. `display.bar` and `board` are to be entered.
+    `display.bar` and `board` are to be entered.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        options: Options,
-        dataset: Dataset,
-        state: State,
-        trainer: Trainer,
-        console: Console,
+        self, settings: Settings, options: Options, dataset: Dataset, state: State, console: Console
     ) -> None:
         self.settings, self.options, self.dataset = settings, options, dataset
-        self.state, self.trainer = state, trainer
-        self.watch, self.means = Watch(settings), Means()
+        self.go_on_from(state)
         self.diversity = Diversity(dataset, min(dataset.spec.classes, MAX_ROWS), seeds_a_class(dataset.spec))
         self.display = Display(console, settings.images, state.images_seen, time.monotonic())
         self.board = Board(options.folder, state.images_seen, options.tensorboard)
+
+    def go_on_from(self, state: State) -> None:
+        """With the draws and learning rates of so many rollbacks, and no figures read yet."""
+        now, device = settings_now(self.settings, state.rollbacks), state.balance.device
+        autocast, _ = choose_precision(now.precision, device)
+        batches = real_batches(self.dataset, now.seed, now.batch, device)
+        self.state, self.watch = state, Watch(self.settings)
+        self.trainer = Trainer(now, self.dataset.spec.classes, device, batches, autocast)
+        self.updates: list[Figures] = []
+
+    def take_means(self) -> dict[str, float]:
+        """Over the updates since the last call; a figure that some lack is averaged over those that have it."""
+        names = dict.fromkeys(name for figures in self.updates for name in figures)
+        columns = {name: [figures[name] for figures in self.updates if name in figures] for name in names}
+        self.updates.clear()
+        return {name: float(torch.stack(values).mean()) for name, values in columns.items()}
 
     @property
     def finished(self) -> bool:
@@ -95,12 +83,3 @@ class Run:
     def crossed(self, every: int, before: int) -> bool:
         """Whether a multiple of `every` images lies in (before, images seen]."""
         return before // every != self.state.images_seen // every
-
-
-def trainer_of(
-    settings: Settings, state: State, dataset: Dataset, device: torch.device, autocast: Autocast
-) -> Trainer:
-    """What updates need, with the draws and learning rates of so many rollbacks."""
-    now = settings_now(settings, state.rollbacks)
-    batches = real_batches(dataset, now.seed, now.batch, device)
-    return Trainer(now, dataset.spec.classes, device, batches, autocast)

@@ -3,14 +3,11 @@
 import copy
 from collections.abc import Iterable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from service.generator.images import grid
 from service.generator.latents import latents
-from training.data.dataset import to_uint8
+from training.data.dataset import Pixels, to_uint8
 from training.gan.ema import settle_batch_norm
 from training.settings import ImageSpec, Settings
 
@@ -19,9 +16,7 @@ COLUMNS = 10
 MAX_ROWS = 20
 
 
-def sample(
-    generator: nn.Module, z_dim: int, seeds: Iterable[int], labels: Iterable[int]
-) -> NDArray[np.uint8]:
+def sample(generator: nn.Module, z_dim: int, seeds: Iterable[int], labels: Iterable[int]) -> Pixels:
     """The images at these addresses, uint8 [N, C, H, W]: the service gives the same for the same seed."""
     device = next(generator.parameters()).device
     z = torch.from_numpy(latents(seeds, z_dim)).to(device)
@@ -38,7 +33,7 @@ def settled(average: nn.Module, settings: Settings, spec: ImageSpec) -> nn.Modul
     return generator
 
 
-def class_rows(generator: nn.Module, settings: Settings, spec: ImageSpec) -> NDArray[np.uint8]:
+def class_rows(generator: nn.Module, settings: Settings, spec: ImageSpec) -> Pixels:
     """Seeds 0 to 9 of every class, uint8 [rows, COLUMNS, C, H, W]; of a single class 0 to 99, [1, 100, C, H, W]."""
     rows, columns = min(spec.classes, MAX_ROWS), seeds_a_class(spec)
     seeds = list(range(columns)) * rows
@@ -49,8 +44,3 @@ def class_rows(generator: nn.Module, settings: Settings, spec: ImageSpec) -> NDA
 
 def seeds_a_class(spec: ImageSpec) -> int:
     return COLUMNS if spec.classes > 1 else COLUMNS**2
-
-
-def class_grid(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One picture of `class_rows`, COLUMNS pictures wide: uint8 [C, pictures / COLUMNS * H, COLUMNS * W]."""
-    return grid(rows.reshape(-1, *rows.shape[2:]), COLUMNS)

@@ -107,23 +107,22 @@ class Watchdog(NamedTuple):
     sign: Callable[[Settings, Figures], bool]
     says: str
     remedies: Remedies
-    patience: int
+    patience: int = 100
     """Updates of G over which every reading has the sign."""
 
 
 WATCHDOGS = (
     Watchdog(
-        *(
-            "vanishing gradient",
-            vanishing,
-            "the generator's gradient is all but 0, so that it no longer learns",
-        ),
-        *((no_saturating_loss, smoother_discriminator), 100),
+        "vanishing gradient",
+        vanishing,
+        "the generator's gradient is all but 0, so that it no longer learns",
+        (no_saturating_loss, smoother_discriminator),
     ),
     Watchdog(
-        *("saturated discriminator", saturated),
+        "saturated discriminator",
+        saturated,
         "the discriminator is sure of every image, so that it teaches the generator little",
-        *((slower_discriminator, smoother_discriminator, FEW_IMAGES), 100),
+        (slower_discriminator, smoother_discriminator, FEW_IMAGES),
     ),
     # Shorter, because it is a matter of a few updates.
     Watchdog("divergence", diverging, "losses or gradients grow out of all proportion", DIVERGENCE, 30),

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.data.arrays import dataset_of
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Indices, Pixels
 from training.data.labels import text
 from training.data.request import Request
 from training.errors import UserError
@@ -53,7 +52,7 @@ def read(asked: Request) -> Dataset:
     return dataset_of(asked, *splits, class_names=class_names(names))
 
 
-def stacked(files: list[Path], before: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def stacked(files: list[Path], before: int) -> tuple[Pixels, Indices]:
     """uint8 [N, 3, 32, 32] and int64 [N]. Each file goes to its place before the next is read."""
     images, labels = np.empty((0, 3, _SIDE, _SIDE), np.uint8), []
     for i, (pixels, column) in enumerate(batches(files, before)):
@@ -71,7 +70,7 @@ def stacked(files: list[Path], before: int) -> tuple[NDArray[np.uint8], NDArray[
     return images[: len(column)], column
 
 
-def batches(files: list[Path], before: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+def batches(files: list[Path], before: int) -> Iterator[tuple[Pixels, Indices]]:
     for file in files:
         if before:
             content = np.frombuffer(file.read_bytes(), np.uint8)

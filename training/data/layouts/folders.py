@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -27,16 +27,15 @@ def holds(path: Path) -> bool:
 
 def read(asked: Request) -> Dataset:
     """Raises UserError."""
-    with ExitStack() as until:
-        return read_tree(tree_of(asked.path, until), asked)
+    with tree_of(asked.path) as tree:
+        return read_tree(tree, asked)
 
 
-def tree_of(path: Path, until: ExitStack) -> Tree:
+def tree_of(path: Path) -> AbstractContextManager[Tree]:
     if not path.is_dir():
-        is_zip = path.name.lower().endswith(trees.ZIP)
-        return trees.zipped(path, until) if is_zip else trees.tarred([path], until)
+        return trees.zipped(path) if path.name.lower().endswith(trees.ZIP) else trees.tarred([path])
     shards = sorted(file for file in path.rglob("*") if file.name.lower().endswith(trees.TAR))
-    return trees.tarred(shards, until) if shards else trees.folder(path)
+    return trees.tarred(shards) if shards else trees.folder(path)
 
 
 def read_tree(tree: Tree, asked: Request) -> Dataset:
@@ -129,9 +128,8 @@ def by_folders(tree: Tree, pictures: list[str], notes: Notes) -> list[Place]:
         raise UserError(
             f"{tree.path} is one level too high: its subfolder '{upper}' holds the class folders; give that one"
         )
-    refuse_empty(
-        tree, [top + f"{folder}/" for folder, split in splits.items() if split == "train"] or [top], pictures
-    )
+    training = [f"{top}{folder}/" for folder, split in splits.items() if split == "train"]
+    refuse_empty(tree, training or [top], pictures)
     return places
 
 

@@ -7,10 +7,9 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.data.arrays import dataset_of
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Pixels
 from training.data.request import Request
 from training.errors import UserError
 
@@ -78,7 +77,7 @@ def emnist(prefix: str) -> tuple[str, ...]:
     return (*map(chr, _DIGITS), *map(chr, _CAPITALS), *(f"{chr(code)} (small)" for code in small))
 
 
-def read_idx(file: Path) -> NDArray[np.uint8]:
+def read_idx(file: Path) -> Pixels:
     """One IDX file of unsigned bytes."""
     try:
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()

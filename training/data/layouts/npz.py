@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.arrays import Labels, dataset_of
+from training.data.arrays import dataset_of
 from training.data.dataset import Dataset
-from training.data.labels import label_column, text
+from training.data.labels import Column, label_column, text
 from training.data.request import Request
 from training.errors import UserError
 
@@ -51,7 +51,7 @@ def arrays_of(names: dict[str, str], file: np.lib.npyio.NpzFile, asked: Request)
     def first(wanted: tuple[str, ...]) -> NDArray | None:
         return next((file[names[name]] for name in wanted if name in names), None)
 
-    def split(images: tuple[str, ...], labels: tuple[str, ...]) -> tuple[NDArray, Labels | None] | None:
+    def split(images: tuple[str, ...], labels: tuple[str, ...]) -> tuple[NDArray, Column | None] | None:
         if (pixels := first(images)) is None:
             return None
         pixels, column = np.atleast_1d(pixels), first(labels)

@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +29,13 @@ class Tree(NamedTuple):
     shards: bool = False
 
 
-def folder(path: Path) -> Tree:
+@contextmanager
+def folder(path: Path) -> Iterator[Tree]:
     """Links are followed, but for one that leads back up. What hides itself, and what systems leave behind, is not seen."""
     entries = {e.relative_to(path).as_posix(): e.is_dir() for e in below(path, frozenset({path.resolve()}))}
     folders = {name for name, is_folder in entries.items() if is_folder}
-    return Tree(
-        path, [name for name in entries if name not in folders], folders, lambda name: whole(path / name)
-    )
+    files = [name for name in entries if name not in folders]
+    yield Tree(path, files, folders, lambda name: whole(path / name))
 
 
 def below(path: Path, above: frozenset[Path]) -> Iterator[Path]:
@@ -56,40 +56,43 @@ def whole(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def zipped(path: Path, until: ExitStack) -> Tree:
+@contextmanager
+def zipped(path: Path) -> Iterator[Tree]:
     """Raises UserError."""
     try:
-        archive = until.enter_context(zipfile.ZipFile(path))
+        archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be read as a zip archive: {error}") from error
-    # Some packers of Windows write its backslashes.
-    entries = [entry for entry in archive.infolist() if not entry.filename.endswith(("/", "\\"))]
-    places = {within(entry.filename.replace("\\", "/")): entry for entry in entries}
-    names = [name for name in places if seen(name)]
-    return Tree(path, names, set(), lambda name: archive.read(places[name]))
+    with archive:
+        # Some packers of Windows write its backslashes.
+        entries = [entry for entry in archive.infolist() if not entry.filename.endswith(("/", "\\"))]
+        places = {within(entry.filename.replace("\\", "/")): entry for entry in entries}
+        names = [name for name in places if seen(name)]
+        yield Tree(path, names, set(), lambda name: archive.read(places[name]))
 
 
-def tarred(paths: list[Path], until: ExitStack) -> Tree:
-    """One tar archive, or the shards of a data set, open for as long. Raises UserError."""
+@contextmanager
+def tarred(paths: list[Path]) -> Iterator[Tree]:
+    """One tar archive, or the shards of a data set. Raises UserError."""
     places: dict[str, tuple[tarfile.TarFile, tarfile.TarInfo]] = {}
-    for path in paths:
-        try:
-            archive = until.enter_context(tarfile.open(path))  # noqa: SIM115 (`until` closes it)
-            for member in archive:
-                if member.isfile() and seen(name := within(member.name)):
-                    places[name if len(paths) == 1 else f"{path.name}/{name}"] = archive, member
-        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-            # It says in several lines what it is not.
-            raise UserError(
-                f"{path} cannot be read as a tar archive: {str(error).splitlines()[0]}"
-            ) from error
 
     def read(name: str) -> bytes:
         archive, member = places[name]
         return (archive.extractfile(member) or io.BytesIO()).read()
 
     many = len(paths) > 1
-    return Tree(paths[0].parent if many else paths[0], list(places), set(), read, shards=many)
+    with ExitStack() as until:
+        for path in paths:
+            try:
+                archive = until.enter_context(tarfile.open(path))
+                for member in archive:
+                    if member.isfile() and seen(name := within(member.name)):
+                        places[f"{path.name}/{name}" if many else name] = archive, member
+            except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+                # It says in several lines what it is not.
+                reason = str(error).splitlines()[0]
+                raise UserError(f"{path} cannot be read as a tar archive: {reason}") from error
+        yield Tree(paths[0].parent if many else paths[0], list(places), set(), read, shards=many)
 
 
 def within(name: str) -> str:

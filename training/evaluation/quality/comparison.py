@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.generator.quality.statistics import in_class_distances
+from training.data.dataset import Indices, Pixels
 from training.evaluation.quality.coverage import coverage, radius
 from training.evaluation.quality.diversity import in_class_similarity
 from training.evaluation.quality.figures import NEIGHBOURS
@@ -74,8 +75,8 @@ def _deviation(values: Sequence[float]) -> float | None:
 class Sample(NamedTuple):
     """images: uint8 [N, C, H, W]; labels: int64 [N], what each should be, or None where nobody was told."""
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None
+    images: Pixels
+    labels: Indices | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Seen:
     """A sample through a judge's eyes."""
 
     judgement: Judgement
-    labels: NDArray[np.int64] | None
+    labels: Indices | None
 
     @property
     def features(self) -> NDArray[np.float32]:
@@ -108,27 +109,23 @@ def judged(real: Seen, other: Seen) -> dict[str, Value]:
 
     Those of single classes only where `other` has labels.
     """
+    both = (real.features, other.features)
     found = {
-        "frechet_distance": frechet_distance(real.features, other.features),
-        "frechet_infinity": frechet_infinity(real.features, other.features, real.labels, other.labels),
-        "kernel_distance": kernel_distance(real.features, other.features),
-        **coverage(real.features, other.features, NEIGHBOURS, real.radius)._asdict(),
+        "frechet_distance": frechet_distance(*both),
+        "frechet_infinity": frechet_infinity(*both, real.labels, other.labels),
+        "kernel_distance": kernel_distance(*both),
+        **coverage(*both, NEIGHBOURS, real.radius)._asdict(),
     }
     if real.labels is not None and other.labels is not None:
-        found["intra_class_frechet_distance"] = intra_class_frechet_distance(
-            real.features, real.labels, other.features, other.labels
-        )
+        apart = intra_class_frechet_distance(real.features, real.labels, other.features, other.labels)
+        found["intra_class_frechet_distance"] = apart
         by_class = list(class_diversities(real, other).values()) or [float("nan")]
         found["in_class_diversity"], found["least_class_diversity"] = fmean(by_class), min(by_class)
-    return {name: Value(value, len(other.features)) for name, value in found.items()} | recognisable(other)
-
-
-def recognisable(seen: Seen) -> dict[str, Value]:
-    """Those of a judge's figures that no real images take part in."""
-    found = {"inception_score": inception_score(seen.judgement.probabilities)}
-    if seen.labels is not None:
-        found["class_accuracy"] = float(seen.recognised.mean())
-    return {name: Value(value, len(seen.features)) for name, value in found.items()}
+    # No real images take part in these.
+    found["inception_score"] = inception_score(other.judgement.probabilities)
+    if other.labels is not None:
+        found["class_accuracy"] = float(other.recognised.mean())
+    return {name: Value(value, len(other.features)) for name, value in found.items()}
 
 
 def class_diversities(real: Seen, other: Seen) -> dict[int, float]:
@@ -178,7 +175,7 @@ def in_pixels(held_out: Sample, other: Sample) -> dict[str, Value]:
     return found
 
 
-def memorisation(images: NDArray[np.uint8], training: NDArray[np.uint8]) -> dict[str, Value]:
+def memorisation(images: Pixels, training: Pixels) -> dict[str, Value]:
     """Distances to the nearest training image."""
     size = min(NEAREST_IMAGES, len(images))
     _, distances = nearest_training(images[:size], training)

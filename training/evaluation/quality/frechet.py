@@ -1,10 +1,10 @@
 """The Fréchet distance between two sets of features: plain, without its bias, within each class."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.generator.quality import statistics
 from service.generator.quality.statistics import Features
+from training.data.dataset import Indices
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
@@ -21,8 +21,8 @@ def frechet_distance(real: Features, fake: Features) -> float:
 def frechet_infinity(
     real: Features,
     fake: Features,
-    real_labels: NDArray[np.int64] | None = None,
-    fake_labels: NDArray[np.int64] | None = None,
+    real_labels: Indices | None = None,
+    fake_labels: Indices | None = None,
     sizes: int = 9,
 ) -> float:
     """The distance that is left with endlessly many images: its bias, which falls like 1 / n, is taken off.
@@ -47,7 +47,7 @@ def frechet_infinity(
 
 
 def intra_class_frechet_distance(
-    real: Features, real_labels: NDArray[np.int64], fake: Features, fake_labels: NDArray[np.int64]
+    real: Features, real_labels: Indices, fake: Features, fake_labels: Indices
 ) -> float:
     """The mean over classes of the Fréchet distance between a class's real and generated images.
 
@@ -66,9 +66,7 @@ def intra_class_frechet_distance(
     return float(np.mean(distances)) if distances else float("nan")
 
 
-def frechet_error(
-    real: Features, fake: Features, resamples: int, labels: NDArray[np.int64] | None = None
-) -> float:
+def frechet_error(real: Features, fake: Features, resamples: int, labels: Indices | None = None) -> float:
     """One standard error of the distance over draws of the fake set, the real one being fixed: by the bootstrap, Efron 1979.
 
     labels: of the fake set, int64 [M]; each class is resampled by itself, as its count is the same in every draw. (Counts
@@ -81,7 +79,7 @@ def frechet_error(
     return float(np.std([frechet_distance(real, fake[drawn]) for drawn in rows], ddof=1))
 
 
-def in_shares(rng: np.random.Generator, count: int, labels: NDArray[np.int64] | None) -> NDArray[np.int64]:
+def in_shares(rng: np.random.Generator, count: int, labels: Indices | None) -> Indices:
     """All rows in random order, every first part of which has the classes in the shares that they have in all."""
     rows = rng.permutation(count)
     if labels is None:

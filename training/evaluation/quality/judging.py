@@ -1,7 +1,6 @@
 """Training classifiers: judges, each once a data set and kept, and students of generated images."""
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Indices, Pixels
 from training.evaluation.quality.judge import Judge, Network, accuracy, build, to_input
 from training.gan.augment import augment
 
@@ -31,6 +29,9 @@ _AUGMENT = "cutout"
 _TURNS = ("upright", "a quarter", "a half", "three quarters")
 # Of the classifiers that `usefulness` trains, four passes over 10,000 images: a minute of a core at 28x28.
 STUDENT_IMAGES = 40_000
+
+Advance = Callable[[int], None]
+"""Is told how many more images are done."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,8 @@ def judges_of(
     return [replace(JUDGES[name], **changes) for name in names]
 
 
-def judge_for(
-    dataset: Dataset, settings: JudgeSettings, cache: Path, advance: Callable[[int], None]
-) -> Judge:
-    """The judge of this data set: read from `cache` if it has been trained before, else trained and kept.
-
-    advance is called with the number of images that training went on by.
-    """
+def judge_for(dataset: Dataset, settings: JudgeSettings, cache: Path, advance: Advance) -> Judge:
+    """The judge of this data set: read from `cache` if it has been trained before, else trained and kept."""
     path = cache / f"judge-{key(dataset, settings)}.safetensors"
     if judge := _read(path, dataset, settings):
         advance(length(dataset, settings))
@@ -83,7 +79,7 @@ def length(dataset: Dataset, settings: JudgeSettings) -> int:
     return min(settings.images, _MAX_PASSES * len(halves(dataset.labels, settings.seed)[0]))
 
 
-def halves(labels: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def halves(labels: Indices, seed: int) -> tuple[Indices, Indices]:
     """The rows that a judge of this seed is trained on, half of each class, and those that it never sees."""
     seen = np.zeros(len(labels), bool)
     for label in np.unique(labels):
@@ -100,15 +96,15 @@ def key(dataset: Dataset, settings: JudgeSettings) -> str:
     return f"{digest.hexdigest()[:16]}-{settings.architecture}"
 
 
-def fit(dataset: Dataset, settings: JudgeSettings, advance: Callable[[int], None]) -> Judge:
+def fit(dataset: Dataset, settings: JudgeSettings, advance: Advance) -> Judge:
     """Trains a judge on its half of the training images; the held-out ones only measure its accuracy."""
     seen, _ = halves(dataset.labels, settings.seed)
-    shown, held_out = (dataset.images[seen], dataset.labels[seen]), (dataset.test_images, dataset.test_labels)
+    half = replace(dataset, images=dataset.images[seen], labels=dataset.labels[seen])
     if not dataset.has_classes:
-        dataset = replace(dataset, class_names=told_apart(dataset))
-        shown, held_out = turned(shown[0]), turned(held_out[0])
-    network = trained(dataset, *shown, settings, advance)
-    return Judge(settings.architecture, accuracy(network, *shown), accuracy(network, *held_out), network)
+        half = Dataset(dataset.name, _TURNS, *turned(half.images), *turned(half.test_images))
+    network = trained(half, settings, advance)
+    held_out = accuracy(network, half.test_images, half.test_labels)
+    return Judge(settings.architecture, accuracy(network, half.images, half.labels), held_out, network)
 
 
 def told_apart(dataset: Dataset) -> tuple[str, ...]:
@@ -119,7 +115,7 @@ def told_apart(dataset: Dataset) -> tuple[str, ...]:
     return dataset.class_names if dataset.has_classes else _TURNS
 
 
-def turned(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def turned(images: Pixels) -> tuple[Pixels, Indices]:
     """Each fourth image as it is, the others turned; and by how much. images: [N, C, H, H]."""
     found = images.copy()
     for turns in (1, 2, 3):
@@ -127,48 +123,34 @@ def turned(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int
     return found, np.arange(len(images)) % 4
 
 
-def usefulness(
-    dataset: Dataset,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    longest: int,
-    advance: Callable[[int], None],
-) -> float:
+def usefulness(dataset: Dataset, images: Pixels, labels: Indices, longest: int, advance: Advance) -> float:
     """The classification accuracy score: of a classifier trained on these images alone, on real held-out ones.
 
     Ravuri and Vinyals 2019 (arXiv 1905.10887). images, labels: generated, or real for the floor. longest: images.
     """
     settings = JudgeSettings("plain", seed=0, images=min(longest, STUDENT_IMAGES))
-    network = trained(dataset, images, labels, settings, advance)
+    network = trained(replace(dataset, images=images, labels=labels), settings, advance)
     return accuracy(network, dataset.test_images, dataset.test_labels)
 
 
-def trained(
-    dataset: Dataset,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    settings: JudgeSettings,
-    advance: Callable[[int], None],
-) -> Network:
-    """A classifier of these images, in classes of the data set.
+def trained(dataset: Dataset, settings: JudgeSettings, advance: Advance) -> Network:
+    """A classifier of the training images.
 
     AdamW under a one-cycle learning rate; parts of the images are cut out, or it would know them by heart. Where they
     are stays as it is: features should see it. The global random state is left as it was.
     """
-    shown = replace(dataset, images=images, labels=labels, _orders={})
-    steps = max(1, min(settings.images, _MAX_PASSES * len(images)) // _BATCH)
+    steps = max(1, min(settings.images, _MAX_PASSES * len(dataset.images)) // _BATCH)
     rng = torch.Generator().manual_seed(settings.seed)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         network = build(settings.architecture, dataset.spec)
-        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         optimiser = torch.optim.AdamW(network.parameters(), lr=_LR, weight_decay=_WEIGHT_DECAY, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=_LR, total_steps=steps + 1)
         for k in range(steps):
-            rows = shown.batch_indices(settings.seed, k, _BATCH)
+            rows = dataset.batch_indices(settings.seed, k, _BATCH)
             # What is cut out is 0, which here is made black.
-            seen = augment(to_input(images[rows]) + 1, _AUGMENT, rng) - 1
-            loss = F.cross_entropy(network(seen), torch.from_numpy(labels[rows]))
+            seen = augment(to_input(dataset.images[rows]) + 1, _AUGMENT, rng) - 1
+            loss = F.cross_entropy(network(seen), torch.from_numpy(dataset.labels[rows]))
             loss.backward()
             optimiser.step()
             optimiser.zero_grad()
@@ -179,7 +161,7 @@ def trained(
 
 def _read(path: Path, dataset: Dataset, settings: JudgeSettings) -> Judge | None:
     """None if there is no judge, or not a whole one: then it is trained anew."""
-    network = build(settings.architecture, replace(dataset, class_names=told_apart(dataset)).spec)
+    network = build(settings.architecture, replace(dataset.spec, class_names=told_apart(dataset)))
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()
@@ -188,7 +170,6 @@ def _read(path: Path, dataset: Dataset, settings: JudgeSettings) -> Judge | None
             train_accuracy, test_accuracy = float(told["train_accuracy"]), float(told["test_accuracy"])
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError):
         return None
-    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     network.eval().requires_grad_(False)
     return Judge(settings.architecture, train_accuracy, test_accuracy, network)
 
@@ -196,11 +177,9 @@ def _read(path: Path, dataset: Dataset, settings: JudgeSettings) -> Judge | None
 def _write(path: Path, judge: Judge) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.contiguous() for name, tensor in judge.network.state_dict().items()}
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    os.close(handle)
-    try:
-        accuracies = {"train_accuracy": judge.train_accuracy, "test_accuracy": judge.test_accuracy}
-        save_file(state, partial, metadata={name: repr(value) for name, value in accuracies.items()})
-        Path(partial).replace(path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    accuracies = {"train_accuracy": repr(judge.train_accuracy), "test_accuracy": repr(judge.test_accuracy)}
+    # A folder of its own, since two processes may train the same judge.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as partial:
+        file = Path(partial) / path.name
+        save_file(state, file, metadata=accuracies)
+        file.replace(path)

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin_min
 
+from training.data.dataset import Indices, Pixels
 
-def nearest_training(
-    images: NDArray[np.uint8], training: NDArray[np.uint8]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+
+def nearest_training(images: Pixels, training: Pixels) -> tuple[Indices, NDArray[np.float64]]:
     """Which training image is most like each image, int64 [N], and how far it is, float64 [N].
 
     The test of memorisation of Goodfellow et al. 2014 (section 5) in figures: a generator that copies is nearer to

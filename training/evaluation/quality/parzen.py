@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.metrics.pairwise import euclidean_distances
 
+from training.data.dataset import Pixels
+
 # The grid of the authors' parzen_ll.py.
 SIGMAS = np.logspace(-1, 0, 10)
 _CHUNK_VALUES = 10_000_000
@@ -28,11 +30,10 @@ class LogLikelihood(NamedTuple):
     sigma: float
 
 
-def parzen_log_likelihood(
-    samples: NDArray[np.uint8], validation: NDArray[np.uint8], test: NDArray[np.uint8]
-) -> LogLikelihood:
+def parzen_log_likelihood(samples: Pixels, validation: Pixels, test: Pixels) -> LogLikelihood:
     """samples, validation, test: uint8 [N, C, H, W], the last two apart from each other and from the training images."""
-    centres, chosen_on, measured_on = (_points(images) for images in (samples, validation, test))
+    parts = (samples, validation, test)
+    centres, chosen_on, measured_on = (images.reshape(len(images), -1) / 255.0 for images in parts)
     of_sigma = [float(densities.mean()) for densities in log_densities(centres, chosen_on, SIGMAS)]
     sigma = float(SIGMAS[int(np.argmax(of_sigma))])
     (found,) = log_densities(centres, measured_on, np.array([sigma]))
@@ -54,7 +55,3 @@ def log_densities(
             normal = np.log(count) + dimensions / 2 * np.log(2 * np.pi * sigma**2)
             found[i, start : start + rows] = logsumexp(squared / (-2 * sigma**2), axis=1) - normal
     return found
-
-
-def _points(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return images.reshape(len(images), -1) / 255.0

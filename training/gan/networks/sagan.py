@@ -19,7 +19,7 @@ from training.gan.networks.layers import (
     conv3x3,
     halvings,
 )
-from training.gan.networks.residual import DiscriminatorBlock, GeneratorBlock
+from training.gan.networks.residual import falling, rising
 from training.settings import ImageSpec, Settings
 
 
@@ -32,11 +32,7 @@ class Generator(nn.Module):
         self.base = (channels_at(settings, levels), spec.height >> levels, spec.width >> levels)
         self.embed = nn.Embedding(spec.classes, settings.label_dim)
         self.project = nn.Linear(settings.z_dim, math.prod(self.base))
-        blocks: list[nn.Module] = []
-        for level in range(levels - 1, 0, -1):
-            wide, narrow = channels_at(settings, level + 1), channels_at(settings, level)
-            blocks.append(GeneratorBlock(wide, narrow, settings.label_dim, up=True))
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = nn.ModuleList(rising(settings, spec, settings.label_dim))
         self.attention = SelfAttention(channels_at(settings, levels - 1))
         self.last_norm = ConditionalBatchNorm(settings.width, settings.label_dim)
         self.to_full = conv3x3(settings.width, 4 * (settings.width // 2))
@@ -62,10 +58,7 @@ class Discriminator(nn.Module):
         super().__init__()
         levels = halvings(spec)
         self.stem = nn.Conv2d(spec.channels, settings.width, 4, stride=2, padding=1)
-        self.blocks = nn.ModuleList(
-            DiscriminatorBlock(channels_at(settings, level), channels_at(settings, level + 1), down=True)
-            for level in range(1, levels + 1)
-        )
+        self.blocks = nn.ModuleList(falling(settings, spec))
         self.attention = SelfAttention(channels_at(settings, levels - 1))
         last = channels_at(settings, levels + 1)
         self.linear = nn.Linear(last, 1)
