@@ -146,7 +146,9 @@ def _input_shapes(
 @click.option("--image", callback=_image, metavar="CxHxW", help="What a flat output is: 3x64x64.")
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Colours as planes, or as pixels.")
 @click.option(
-    "--range", type=click.Choice(["-1..1", "0..1", "0..255"]), help="What is black, and what is white."
+    "--range",
+    type=click.Choice(["-1..1", "0..1", "0..255", "0..65535"]),
+    help="What is black, and what is white.",
 )
 @click.option(
     "--noise",
@@ -217,7 +219,7 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
     from ganserve.importing.folder import about, describe, write_folder
     from ganserve.importing.hub_folder import HubFolder, look_into
     from ganserve.importing.inspecting import inspect
-    from ganserve.importing.surgery.wishes import Refused, Wishes
+    from ganserve.importing.surgery.wishes import Refused, Wishes, printable
 
     factory, weights = options["factory"], options["weights"]
     wishes = Wishes(**{field.name: options[field.name] for field in fields(Wishes)})
@@ -240,21 +242,24 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
             adapted = adapt(plan, name)
         notes = [*describe(plan), *plan.notes, *plan.foreign.notes]
         click.echo("\n".join(f"- {line}" for line in notes))
-        if out is None:
-            click.echo("Nothing is open: `--out models/NAME` writes it.")
-            return
         text = about(
             factory,
             origin or path,
             options["about"] or found.about,
             options["licence"] or found.licence,
         )
-        with step(f"Loading it as the service will, and writing {out}"):
-            names = write_folder(plan, adapted, out, text)
+        with step("Loading it as the service will"):
+            names = write_folder(plan, adapted, out or scratch / name, text)
     except Refused as refused:
         lines = [f"{source or factory} can't be served as it is:"]
-        lines += [f"{i}. {fault.what}\n   {fault.mend}" for i, fault in enumerate(refused.faults, 1)]
+        lines += [
+            f"{i}. {printable(fault.what)}\n   {printable(fault.mend)}"
+            for i, fault in enumerate(refused.faults, 1)
+        ]
         raise click.ClickException("\n".join(lines)) from refused
+    if out is None:
+        click.echo("Nothing is open: `--out models/NAME` writes it.")
+        return
     click.echo(f"{out}: {', '.join(names)}. Next: look at samples.png, then `ganserve serve {out.parent}`")
 
 

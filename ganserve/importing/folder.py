@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ganserve.importing.adapting import Adapted
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.surgery.feeds import LAWS
-from ganserve.importing.surgery.wishes import Fault, Refused
+from ganserve.importing.surgery.wishes import Fault, Refused, printable
 from service.generator import loading
 from service.generator.contract import SCHEMA_OF_ROLES, Contract, card_row, write
 from service.generator.file.folded import laid_beside
@@ -191,7 +191,7 @@ def describe(plan: Plan) -> list[str]:
         )
     shown = "x".join(map(str, picture.shape))
     lines.append(
-        f"output '{picture.output.name}', {picture.output.dtype} {shown}, is {COLOURS[picture.channels]} {picture.width}x{picture.height}, "
+        f"output '{printable(picture.output.name)}', {picture.output.dtype} {shown}, is {COLOURS[picture.channels]} {picture.width}x{picture.height}, "
         f"{picture.layout.upper()}, in {picture.range.replace('..', ' to ')}"
     )
     return lines

@@ -1,5 +1,6 @@
 """What a foreign file is, and all that is open before it can be served."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,10 +13,17 @@ from onnx import shape_inference
 from ganserve.importing.reading import Foreign, read
 from ganserve.importing.roles import find_roles
 from ganserve.importing.surgery import randomness
+from ganserve.importing.surgery.every_class import finite, without_pictures
 from ganserve.importing.surgery.feeds import Feeds
-from ganserve.importing.surgery.nodes import Signature, inputs_of, outputs_of
-from ganserve.importing.surgery.original import Original
-from ganserve.importing.surgery.picture import Picture, choose_output, find_picture
+from ganserve.importing.surgery.nodes import Signature, graphs_of, inputs_of, odd_kind, outputs_of
+from ganserve.importing.surgery.original import DEPENDS, Original
+from ganserve.importing.surgery.picture import (
+    MOST_NUMBERS,
+    MOST_PIXELS,
+    Picture,
+    choose_output,
+    find_picture,
+)
 from ganserve.importing.surgery.wishes import Fault, Refused, Wishes
 from service.generator.classes import ClassNames
 from service.generator.contract import METADATA_KEY, Contract
@@ -50,11 +58,15 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
     faults = list(foreign.faults)
     # Weights that are not there are not NaN.
     faults += [] if foreign.faults else _graph_faults(foreign, wishes)
+    if strange := _strange(foreign.model.graph, wishes):
+        raise Refused([*faults, *strange])
     feeds, unknown = find_roles(inputs_of(foreign.model.graph), wishes)
     faults += unknown
     output = choose_output(outputs_of(foreign.model.graph), wishes)
     if isinstance(output, Fault):
         raise Refused([*faults, output])
+    if impossible := _impossible(foreign.model, output, feeds):
+        raise Refused([*faults, *impossible])
     original, raw, classes = None, None, None
     notes: list[str] = []
     if feeds is not None and not foreign.faults:
@@ -67,8 +79,12 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
             # Draws that are asked about do not keep anything else from being seen.
             original = Original(randomness.silenced(foreign.model), foreign.weights, feeds, [output.name])
             raw = original.raw(*original.inputs(_LOOKED_AT))
+            if classes and not found and (dark := without_pictures(original, classes, raw)):
+                found.append(dark)
+                raw = raw[finite(raw)] if finite(raw).any() else None
         except Refused as refused:
-            found += refused.faults
+            # Where a graph draws numbers, or learns of its batch, two passes differ for a reason that is already said.
+            found += [one for one in refused.faults if one != DEPENDS or not faults]
         except Exception as error:  # onnxruntime raises a dozen classes of its own
             mend = "--z, --label, --constant: are they right?"
             found.append(Fault(f"ONNX Runtime can't run it: {error}", mend))
@@ -100,6 +116,36 @@ def _graph_faults(foreign: Foreign, wishes: Wishes) -> list[Fault]:
         first, all_of_them = group[0], ", ".join(one.where for one in group)
         text = first.text.replace(first.where, all_of_them, 1)
         found.append(Fault(f"{text[0].upper()}{text[1:]}.", mend))
+    return found
+
+
+def _strange(graph: onnx.GraphProto, wishes: Wishes) -> list[Fault]:
+    """Inputs, and the output, of which nothing else can be said."""
+    needed = {one.name for one in inputs_of(graph)}
+    outputs = [one for one in graph.output if wishes.output in (None, one.name)]
+    if wishes.output is None and len(outputs) > 1:
+        # Another may hold the images.
+        outputs = []
+    parts = [("Input", one) for one in graph.input if one.name in needed]
+    return [
+        Fault(f"{which} '{value.name}' is {what}.", "Export it as a tensor of float32.")
+        for which, value in [*parts, *(("Output", one) for one in outputs)]
+        if (what := odd_kind(value))
+    ]
+
+
+def _impossible(model: onnx.ModelProto, output: Signature, feeds: Feeds | None) -> list[Fault]:
+    """What no option mends, and a run would only fail on in other words."""
+    graph, found = model.graph, list[Fault]()
+    read = {name for one in graphs_of(graph) for node in one.node for name in node.input}
+    if feeds is not None and feeds.noises[0].input.name not in read:
+        what = f"z is input {feeds.noises[0].input}, which nothing in the graph reads: every image would be the same."
+        found.append(Fault(what, "--z NAME of another input, or export it again"))
+    shape = _inferred(model, output)
+    if shape and math.prod(shape) > MOST_NUMBERS:
+        shown = "x".join(map(str, shape))
+        what = f"An image comes as {shown} numbers; the service has up to {MOST_PIXELS}x{MOST_PIXELS} pixels."
+        found.append(Fault(what, "Export a smaller size."))
     return found
 
 

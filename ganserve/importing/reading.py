@@ -56,7 +56,11 @@ def read(path: Path) -> Foreign:
         raise Refused([Fault(f"{path.name} is not an ONNX file: {error}.", "Give a .onnx file.")]) from error
     if not model.graph.output:
         raise Refused([Fault(f"{path.name} is not an ONNX file: it has no output.", "Give a .onnx file.")])
+    _open_axes(model)
     foreign = Foreign(model, apart.weights)
+    if not 0 < foreign.opset <= onnx.defs.onnx_opset_version():
+        says = f"of opset {foreign.opset}, newer than is read here" if foreign.opset else "of no opset"
+        raise Refused([Fault(f"{path.name} is {says}.", f"Export again with opset_version={OPSET}.")])
     _read_outside(foreign, path)
     _keep_plain_operators(foreign)
     return foreign
@@ -75,6 +79,14 @@ def converted(foreign: Foreign) -> onnx.ModelProto:
         foreign.notes.append(f"opset {foreign.opset} was converted to {OPSET}")
     model.ir_version = IR_VERSION
     return model
+
+
+def _open_axes(model: onnx.ModelProto) -> None:
+    """A batch of none, and sides below 0, are how some exporters write what is open; ONNX Runtime takes them at their word."""
+    for value in (*model.graph.input, *model.graph.output):
+        for place, axis in enumerate(value.type.tensor_type.shape.dim):
+            if axis.HasField("dim_value") and axis.dim_value < (place == 0):
+                axis.dim_param = f"open_{place}" if place else "N"
 
 
 def _read_outside(foreign: Foreign, path: Path) -> None:

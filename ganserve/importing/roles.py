@@ -107,8 +107,13 @@ def _z_of(inputs: Sequence[Signature], wishes: Wishes) -> Signature | Fault:
     found = wide if len(wide) == 1 else named
     if len(found) == 1:
         return found[0]
-    shown = "; ".join(map(str, inputs)) or "none"
-    example = found[0].name if found else inputs[0].name if inputs else "NAME"
+    if not inputs:
+        return Fault(
+            "No input is left that could be z: every image would be the same.",
+            "Export the generator with z as its input.",
+        )
+    shown = "; ".join(map(str, inputs))
+    example = found[0].name if found else inputs[0].name
     return Fault(f"Which input is z can't be seen; there are: {shown}.", f"--z {example}")
 
 
@@ -147,15 +152,18 @@ def _noise(z: Signature, wishes: Wishes | None) -> Noise | Fault:
     """wishes: of z itself; None for another input of noise."""
     shape = (wishes.z_shape if wishes else None) or _per_image(z)
     example = f"--z {z.name}={'x'.join(str(axis or 128) for axis in _per_image(z))}"
-    if not z.dims or len(z.dims) < 2:
+    if z.dims is None and not shape:
+        return Fault(f"z is input {z}: how many numbers an image has can't be seen.", f"--z {z.name}=100x1x1")
+    dims = (None,) * (1 + len(shape)) if z.dims is None else z.dims
+    if len(dims) < 2:
         return Fault(f"z is input {z}: it has no batch axis.", "Export again with z of [N, z_dim].")
     if not _is_float(z):
         return Fault(f"z is input {z}: it does not hold real numbers.", "--z NAME of another input")
     known = tuple(axis for axis in shape if axis is not None)
     if len(known) < len(shape):
         return Fault(f"z is input {z}: how many numbers an image has can't be seen.", example)
-    if len(known) != len(z.dims) - 1 or any(
-        own not in (None, axis) for own, axis in zip(z.dims[1:], known, strict=True)
+    if len(known) != len(dims) - 1 or any(
+        own not in (None, axis) for own, axis in zip(dims[1:], known, strict=True)
     ):
         return Fault(f"z is input {z}, and --z says {'x'.join(map(str, known))} per image.", example)
     if wishes is None:
@@ -186,8 +194,11 @@ def _unknown(one: Signature, label: Label | None) -> Fault:
     lower = one.name.lower()
     value = next((value for part, value in _EXAMPLES.items() if part in lower), "1")
     constant = f"--constant {one.name}={value}"
-    if label is None and _is_wide(one):
-        constant = f"--label {one.name}, if it takes the class; --constant {one.name}=0, if it stays the same"
+    if label is None:
+        value = "0" if _is_wide(one) else value
+        constant = (
+            f"--label {one.name}, if it takes the class; --constant {one.name}={value}, if it stays the same"
+        )
     if _is_float(one):
         more = f"--drawn {one.name}, if it is noise" if _is_wide(one) else f"--scalar {one.name}=0..1:{value}"
         constant += f"; {more}" + ("" if _is_wide(one) else ", if requests may choose it")

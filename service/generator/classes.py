@@ -13,6 +13,8 @@ MOST_BYTES = 200
 _SIGNS = {"+": " plus ", "#": " sharp "}
 _SIGN = re.compile(r"(?<=[\w+#])[+#]")
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+# What turns writing around or takes no room; not what joins letters, which scripts and emoji need.
+_UNSEEN = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
 
 def folded(name: str) -> str:
@@ -56,12 +58,15 @@ class ClassNames:
                 found.append(
                     f"class {i}, {name!r}, has a line break or another character that can't be printed: write it without"
                 )
-            elif not own:
+            elif _UNSEEN.search(name):
+                found.append(f"class {i}, {name!a}, has a character that can't be seen: write it without")
+            elif not any(unicodedata.category(c)[0] in "LN" for c in own):
                 found.append(f"class {i}, '{name}', has neither a letter nor a digit: write it out")
             elif len(own.encode()) > MOST_BYTES:
                 found.append(f"class {i}, '{name[:40]}...', is longer than {MOST_BYTES} bytes: shorten it")
             elif (other := first.setdefault(own, i)) != i and folded(name) == folded(self.names[other]):
-                found.append(f"classes {other} and {i} have one name, '{name}': rename one")
+                alike = f", as '{self.names[other]}' is the same" if self.names[other] != name else ""
+                found.append(f"classes {other} and {i} have one name, '{name}': rename one{alike}")
             elif other != i:
                 found.append(
                     f"classes {other} and {i}, '{self.names[other]}' and '{name}', are both '{own}' in addresses: "

@@ -91,7 +91,7 @@ def collect(listing: Listing, asked: Request) -> Dataset:
 
 def why(error: Exception, content: bytes) -> str:
     if not content:
-        return ": empty"
+        return ": empty, or not to be opened"
     # Of a file that is no picture Pillow says nothing but where it lay in memory.
     return "" if isinstance(error, UnidentifiedImageError) else f": {error or type(error).__name__}"
 

@@ -33,6 +33,8 @@ def load(path: Path, name: str | None = None, size: int | None = None) -> Datase
     try:
         dataset = layout.read(asked)
         check(dataset, path)
+    except MemoryError as error:
+        raise UserError(f"{path} does not fit into memory: {error}") from error
     except UserError as error:
         # What was left out may be the reason.
         raise UserError("; ".join([str(error), *asked.notes.left_out_lines()])) from error

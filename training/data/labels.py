@@ -10,6 +10,8 @@ from training.errors import UserError
 
 TRAIN = {"train", "training"}
 TEST = {"test", "testing"}
+NUMBER = re.compile(r"-?\d{1,18}")
+"""That an int64 holds."""
 VALIDATION = {"val", "valid", "validation", "dev", "eval"}
 
 
@@ -32,7 +34,7 @@ def chosen(splits: Iterable[str]) -> tuple[str, str]:
 def in_order(names: Iterable[str]) -> list[str]:
     """Each once, by the alphabet; where all are numbers, as numbers."""
     found = set(names)
-    if all(re.fullmatch(r"-?\d{1,18}", name) for name in found):
+    if all(map(NUMBER.fullmatch, found)):
         return sorted(found, key=lambda name: (int(name), name))
     return sorted(found)
 
@@ -54,9 +56,20 @@ def numbered(
     return tuple(map(str, range(high + 1))), column
 
 
+def as_array(labels: Sequence[object], where: object) -> NDArray:
+    """Raises UserError: rows of several lengths are no array."""
+    try:
+        return np.array(labels)
+    except ValueError as error:
+        raise UserError(
+            f"{where}: labels of several lengths; wanted is one integer or name per image"
+        ) from error
+
+
 def label_column(array: NDArray, count: int, where: object) -> Sequence[str] | NDArray[np.int64]:
     """One label per image out of integers, floats, names, [N, 1] or one-hot rows. Raises UserError."""
-    rows = array.reshape(count, -1) if count and array.size % count == 0 and array.ndim else array[..., None]
+    array = np.atleast_1d(array)
+    rows = array.reshape(count, -1) if count and array.size % count == 0 else array[..., None]
     if len(rows) != count:
         raise UserError(f"{where}: {count:,} images but {array.size:,} labels")
     if array.dtype.kind in "SU" and rows.shape[-1] == 1:

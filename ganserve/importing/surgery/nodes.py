@@ -9,6 +9,14 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from ganserve.importing.surgery.wishes import printable
+
+_NUMBERS = {
+    *(TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BOOL),
+    *(TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64),
+    *(TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64),
+}
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -19,10 +27,11 @@ class Signature:
     dims: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
+        name = printable(self.name)
         if self.dims is None:
-            return f"'{self.name}', {self.dtype} of unknown rank"
+            return f"'{name}', {self.dtype} of unknown rank"
         axes = ", ".join("?" if axis is None else str(axis) for axis in self.dims)
-        return f"'{self.name}', {self.dtype} [{axes}]"
+        return f"'{name}', {self.dtype} [{axes}]"
 
 
 def inputs_of(graph: onnx.GraphProto) -> list[Signature]:
@@ -35,12 +44,29 @@ def outputs_of(graph: onnx.GraphProto) -> list[Signature]:
     return [_signature(value) for value in graph.output]
 
 
+def odd_kind(value: onnx.ValueInfoProto) -> str | None:
+    """What an input or output is, in words, where it is no tensor of numbers that NumPy has."""
+    kind = value.type.WhichOneof("value")
+    if kind not in (None, "tensor_type"):
+        return f"a {kind.removesuffix('_type').replace('_', ' ')}, not a tensor"
+    element = value.type.tensor_type.elem_type
+    return None if element in _NUMBERS or not element else f"a tensor of {_element_name(element)}"
+
+
+def _element_name(element: int) -> str:
+    known = element in TensorProto.DataType.values()
+    return (
+        TensorProto.DataType.Name(element).lower() if known else f"type {element}, which ONNX does not know"
+    )
+
+
 def _signature(value: onnx.ValueInfoProto) -> Signature:
     tensor = value.type.tensor_type
     dims = None
     if tensor.HasField("shape"):
         dims = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
-    return Signature(value.name, np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type or 1)), dims)
+    element = tensor.elem_type if tensor.elem_type in _NUMBERS else TensorProto.FLOAT
+    return Signature(value.name, np.dtype(helper.tensor_dtype_to_np_dtype(element)), dims)
 
 
 class Nodes:

@@ -11,6 +11,9 @@ from ganserve.importing.surgery.feeds import Feeds
 from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator.file.session import session_of
 
+DEPENDS = Fault(
+    "An image depends on the others of its batch.", "Export again after model.eval(), or with training=False."
+)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
 _TRIED = 3
 
@@ -82,8 +85,7 @@ class Original:
         if together.shape != alone.shape:
             return self._fixed_batch(ValueError(f"{_TRIED} images come as {list(together.shape)}"))
         if not np.allclose(together, alone, rtol=1e-3, atol=1e-3 * np.abs(alone).max(), equal_nan=True):
-            what = "An image depends on the others of its batch."
-            raise Refused([Fault(what, "Export again after model.eval(), or with training=False.")])
+            raise Refused([DEPENDS])
         return None
 
     def _fixed_batch(self, error: Exception) -> int:
@@ -116,4 +118,6 @@ def _session(
     try:
         return session_of(model.SerializeToString(), weights, options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen classes of its own
-        raise Refused([Fault(f"ONNX Runtime can't load it: {error}", "Export it again.")]) from error
+        raise Refused(
+            [Fault(f"ONNX Runtime can't load it: {error}", "Export it again, in float32.")]
+        ) from error

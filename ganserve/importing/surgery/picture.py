@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ganserve.importing.surgery.nodes import Nodes, Signature, constants_of
 from ganserve.importing.surgery.wishes import Fault, Wishes
 
-RANGES = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
+RANGES = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0), "0..65535": (0.0, 65535.0)}
 LAYOUTS = ("nchw", "nhwc")
 _BY_OP = {"Tanh": "-1..1", "Sigmoid": "0..1", "HardSigmoid": "0..1"}
 _KEEPS_VALUES = {
@@ -24,7 +24,9 @@ _KEEPS_VALUES = {
     "Cast",
     "DepthToSpace",
 }
-_MOST_PIXELS = 4096
+MOST_PIXELS = 4096
+"""A side has; the service takes no more."""
+MOST_NUMBERS = 4 * MOST_PIXELS**2
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,9 @@ def _axes(shape: tuple[int, ...], wishes: Wishes) -> tuple[str, tuple[int, int, 
             f"An image comes as {shown} numbers; of these axes none, or not that of --layout, is 1 (grey), 3 (RGB) or 4 (RGBA).",
             "--output, if another holds the images; else export again with 1 or 3 channels",
         )
-    if max(height, width) > _MOST_PIXELS:
+    if max(height, width) > MOST_PIXELS:
         return Fault(
-            f"Images of {width}x{height}: the service has up to {_MOST_PIXELS}.", "Export a smaller size."
+            f"Images of {width}x{height}: the service has up to {MOST_PIXELS}.", "Export a smaller size."
         )
     return layout, (channels, height, width)
 
@@ -174,24 +176,30 @@ def _which_layout(shown: str) -> Fault:
 
 
 def _range(graph: onnx.GraphProto, output: Signature, raw: NDArray | None, wishes: Wishes) -> str | Fault:
-    if np.issubdtype(output.dtype, np.integer):
+    if output.dtype == np.uint8:
         return "0..255"
     if wishes.range is not None:
         return wishes.range
-    if known := _range_by_graph(graph, output.name):
+    if output.dtype == np.bool_:
+        return "0..1"
+    is_whole = np.issubdtype(output.dtype, np.integer)
+    if not is_whole and (known := _range_by_graph(graph, output.name)):
         return known
     if raw is None:
         return Fault(f"The range of output '{output.name}' can't be seen.", "--range -1..1 (or 0..1, 0..255)")
     low, high = float(raw.min()), float(raw.max())
-    if low < -0.1 and high > 0.1 and max(-low, high) <= 4:
+    if is_whole and low >= 0 and 32 < high <= 65535:
+        return "0..255" if high <= 255 else "0..65535"
+    # Whole numbers from -1 to 1 are pictures that a cast has destroyed.
+    if not is_whole and low < -0.1 and high > 0.1 and max(-low, high) <= 4:
         return "-1..1"
-    if low >= -0.001 and 0.1 < high <= 1.001:
+    if not is_whole and low >= -0.001 and 0.1 < high <= 1.001:
         return "0..1"
-    if high > 32 and low > -64 and high < 320:
+    if not is_whole and high > 32 and low > -64 and high < 320:
         return "0..255"
     return Fault(
-        f"Output '{output.name}' has values from {low:.3g} to {high:.3g}: what is black, and what is white?",
-        "--range -1..1 (or 0..1, 0..255)",
+        f"Output '{output.name}', {output.dtype}, has values from {low:.3g} to {high:.3g}: what is black, and what is white?",
+        "--range -1..1 (or 0..1, 0..255, 0..65535)",
     )
 
 

@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 from service.generator.file.inputs import Law
 
 
+def printable(text: str) -> str:
+    """On one line of a terminal, whatever names a file has: also what turns lines around is written out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+
+
 @dataclass(frozen=True)
 class Fault:
     """What keeps a file from being served, and what would mend it: an option, or another export."""

@@ -41,7 +41,7 @@ def test_a_class_is_found_by_its_name_as_it_is_printed_in_any_case_and_by_its_sl
 
 def test_names_that_clash_are_named_in_pairs_with_what_to_do():
     assert ClassNames(("cat", "dog", "Cat", "C", "C-", "--", "a\nb", "x" * 300)).faults == [
-        "classes 0 and 2 have one name, 'Cat': rename one",
+        "classes 0 and 2 have one name, 'Cat': rename one, as 'cat' is the same",
         "classes 3 and 4, 'C' and 'C-', are both 'c' in addresses: rename one",
         "class 5, '--', has neither a letter nor a digit: write it out",
         "class 6, 'a\\nb', has a line break or another character that can't be printed: write it without",

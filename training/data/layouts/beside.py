@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.data.labels import label_column, split_of
+from training.data.labels import NUMBER, label_column, split_of
 from training.data.layouts.trees import TAR, Tree
 from training.data.notes import Notes
 from training.errors import UserError
@@ -69,7 +69,7 @@ def by_samples(tree: Tree, pictures: list[str]) -> tuple[list[Place], set[str]] 
             labels[key(name)] = str(label)
     if not labels and not tree.shards:
         return None
-    numbers = all(label.lstrip("-").isdecimal() for label in labels.values())
+    numbers = all(NUMBER.fullmatch(label) for label in labels.values())
     found = {name: int(label) if numbers else label for name, label in labels.items()}
     splits = {name: split_of(name.split("/")[0]) if tree.shards else "" for name in pictures}
     return [Place(name, found.get(key(name)), splits[name]) for name in pictures], used

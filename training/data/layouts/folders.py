@@ -45,9 +45,21 @@ def read_tree(tree: Tree, asked: Request) -> Dataset:
     places, used = by_files_beside(tree, pictures, notes) or (None, set())
     for name in sorted({*tree.names} - {*pictures} - used):
         notes.left_out(f"{PurePosixPath(name).suffix or 'no suffix'}, which is no picture's", name)
+    for name in hidden_classes(tree.path):
+        notes.left_out("a folder of pictures that hides itself by the dot before its name", name)
     if not pictures:
         raise UserError(f"{tree.path} holds no images: give a folder with one subfolder per class")
     return collect(listing_of(tree, places or by_folders(tree, pictures, notes), notes), asked)
+
+
+def hidden_classes(path: Path) -> list[str]:
+    """`.NET` may be meant as a class; what tools keep in such folders is mostly no picture, and not looked for deeper."""
+    folders = [one for one in path.iterdir() if one.name.startswith(".")] if path.is_dir() else []
+    return sorted(
+        one.name
+        for one in folders
+        if one.is_dir() and any(file.suffix.lower() in SUFFIXES for file in one.iterdir())
+    )
 
 
 def listing_of(tree: Tree, places: list[Place], notes: Notes) -> Listing:

@@ -32,6 +32,9 @@ def holds(path: Path) -> bool:
 def read(asked: Request) -> Dataset:
     """Raises UserError."""
     path = asked.path
+    if path.suffix.lower() == ".npz" and not zipfile.is_zipfile(path):
+        # NumPy would take it for a pickle, and say how to run that.
+        raise UserError(f"{path} is no .npz: it is cut short, or another kind of file")
     try:
         # np.load leaves a file that it opened itself open where it turns out to be no archive.
         with path.open("rb") as opened:
@@ -51,7 +54,7 @@ def arrays_of(names: dict[str, str], file: np.lib.npyio.NpzFile, asked: Request)
     def split(images: tuple[str, ...], labels: tuple[str, ...]) -> tuple[NDArray, Labels | None] | None:
         if (pixels := first(images)) is None:
             return None
-        column = first(labels)
+        pixels, column = np.atleast_1d(pixels), first(labels)
         return pixels, None if column is None else label_column(column, len(pixels), asked.path)
 
     train = split(_IMAGES, _LABELS)
@@ -67,7 +70,7 @@ def arrays_of(names: dict[str, str], file: np.lib.npyio.NpzFile, asked: Request)
     if given is not None:
         class_names = tuple(text(name, asked.path) for name in np.ravel(given).tolist())
     dataset = dataset_of(asked, train, split(*held_out[0]) if held_out else None, class_names)
-    if "dataset" in names:
+    if "dataset" in names and file["dataset"].size == 1:
         dataset = replace(dataset, name=text(file["dataset"].item(), asked.path))
     return replace(dataset, split=str(file["split"])) if "split" in names and held_out else dataset
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from training.data.dataset import UNLABELLED, Dataset
 from training.data.encoded import collect
-from training.data.labels import chosen, label_column, numbered, split_of
+from training.data.labels import as_array, chosen, label_column, numbered, split_of
 from training.data.request import Listing, Request, Row
 from training.errors import UserError
 
@@ -75,7 +75,7 @@ def columns_of(schema: Any, path: Path) -> Columns:
     named = [name for name in types if kinds.get(name) == "ClassLabel"]
     label = next((name for name in (*_CLASS_COLUMNS, *named) if name in (named or types)), None)
     names = features[label].get("names") if label in named else None
-    return Columns(images[0], label, tuple(map(str, names)) if names else None)
+    return Columns(images[0], label, tuple(map(str, names)) if isinstance(names, list) and names else None)
 
 
 def rows_of(
@@ -91,10 +91,11 @@ def rows_of(
     labels, class_names = np.zeros(sum(counts), np.int64), UNLABELLED
     if columns.label:
         cells = [cell for file in used for cell in files[file].read([columns.label]).column(0).to_pylist()]
-        found = label_column(np.array(cells), len(cells), f"{asked.path}: column {columns.label}")
-        class_names, labels = columns.class_names, found
-        if class_names is None:
-            class_names, labels = numbered(found, asked.path)
+        where = f"{asked.path}: column {columns.label}"
+        found = label_column(as_array(cells, where), len(cells), where)
+        class_names, labels = numbered(found, asked.path)
+        if columns.class_names and not isinstance(found, list):
+            class_names = columns.class_names
     places = [(file, row) for file, count in zip(used, counts, strict=True) for row in range(count)]
     rows = [
         Row(f"{file.name} row {row}", int(label), bool(test) and splits[file] == test)

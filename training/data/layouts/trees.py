@@ -1,6 +1,7 @@
 """Folders, zip archives and tar archives as one thing: files by name, each read when it is asked for."""
 
 import io
+import posixpath
 import tarfile
 import zipfile
 import zlib
@@ -61,8 +62,11 @@ def zipped(path: Path, until: ExitStack) -> Tree:
         archive = until.enter_context(zipfile.ZipFile(path))
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be read as a zip archive: {error}") from error
-    names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    return Tree(path, [name for name in names if seen(name)], set(), archive.read)
+    # Some packers of Windows write its backslashes.
+    entries = [entry for entry in archive.infolist() if not entry.filename.endswith(("/", "\\"))]
+    places = {within(entry.filename.replace("\\", "/")): entry for entry in entries}
+    names = [name for name in places if seen(name)]
+    return Tree(path, names, set(), lambda name: archive.read(places[name]))
 
 
 def tarred(paths: list[Path], until: ExitStack) -> Tree:
@@ -72,8 +76,7 @@ def tarred(paths: list[Path], until: ExitStack) -> Tree:
         try:
             archive = until.enter_context(tarfile.open(path))  # noqa: SIM115 (`until` closes it)
             for member in archive:
-                if member.isfile() and seen(member.name):
-                    name = member.name.removeprefix("./")
+                if member.isfile() and seen(name := within(member.name)):
                     places[name if len(paths) == 1 else f"{path.name}/{name}"] = archive, member
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             # It says in several lines what it is not.
@@ -89,9 +92,14 @@ def tarred(paths: list[Path], until: ExitStack) -> Tree:
     return Tree(paths[0].parent if many else paths[0], list(places), set(), read, shards=many)
 
 
+def within(name: str) -> str:
+    """A file's name in its archive, as it would be unpacked without a way out: `./a//1.png`, `../a/1.png` -> `a/1.png`."""
+    return posixpath.normpath(f"/{name}").lstrip("/")
+
+
 def hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _JUNK
 
 
 def seen(name: str) -> bool:
-    return not any(hidden(part) for part in name.removeprefix("./").split("/"))
+    return not any(hidden(part) for part in name.split("/"))
