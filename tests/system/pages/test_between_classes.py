@@ -3,6 +3,7 @@
 import base64
 import io
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,7 +123,8 @@ def test_clients_send_weights_and_get_the_images_of_samples(served, tmp_path):
     )
     assert refused.exit_code == 1
     assert "takes one class for an image" in refused.output
-    with SyncHTTPClient(served.url) as bento:
+    bento: Any = SyncHTTPClient(served.url)
+    with bento:
         np.testing.assert_array_equal(bento.sample(model="mixing", label=BOTH, seed=1)[0], way[0])
     bento._temp_dir.cleanup()  # it leaves that to the garbage collector, with a warning
 
@@ -137,7 +139,7 @@ def test_triton_s_client_sends_a_row_of_weights_for_each_image(served, address):
     row[0, [7, 8]] = 0.25, 0.75
     weights.set_data_from_numpy(row)
     with triton.InferenceServerClient(address) as client:
-        image = client.infer("mixing", [seed, weights]).as_numpy("image")
+        answer: Any = client.infer("mixing", [seed, weights])
     want = served.samples(model="mixing", label=BOTH, seed=1, format="npy")
-    assert image is not None
-    np.testing.assert_array_equal(image.transpose(0, 2, 3, 1), np.load(io.BytesIO(want.content)))
+    image = answer.as_numpy("image").transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(image, np.load(io.BytesIO(want.content)))
