@@ -48,10 +48,10 @@ def balancers(replicas, tmp_path_factory):
 
 
 @contextmanager
-def asking(balancers):
-    """Clients of each."""
+def asking(balancers, clients=3):
+    """So many clients of each."""
     with ExitStack() as stack:
-        yield [stack.enter_context(Load(balancer, clients=3)) for balancer in balancers]
+        yield [stack.enter_context(Load(balancer, clients=clients)) for balancer in balancers]
 
 
 def test_all_replicas_restarted_one_after_another_cost_no_request(balancers, replicas):
@@ -69,7 +69,8 @@ def test_all_replicas_restarted_one_after_another_cost_no_request(balancers, rep
 def test_a_replica_killed_under_load_costs_no_request_but_of_debians_caddy_those_on_it(balancers, replicas):
     replica = replicas[0]
     *others, debians = balancers
-    with asking(others) as loads:
+    # More than the three that Envoy asks again at once by default.
+    with asking(others, clients=6) as loads:
         parent = psutil.Process(replica.server.process.pid)
         for process in (parent, *parent.children(recursive=True)):
             process.send_signal(signal.SIGKILL)
