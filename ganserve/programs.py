@@ -26,8 +26,8 @@ _BY_EXTRA = {
     ),
 }
 """What each extra of pyproject.toml brings and its commands can't do without."""
-_FILES = (
-    *("GANSERVE_API_KEYS_FILE", "GANSERVE_FAKE_FAULTS"),
+FILES = (
+    *("GANSERVE_API_KEYS_FILE", "GANSERVE_FAKE_FAULTS", "GANSERVE_SIGNING_KEY"),
     *("GANSERVE_CREDENTIALS_CERTIFICATE", "GANSERVE_CREDENTIALS_KEY"),
 )
 
@@ -142,7 +142,7 @@ def serve(
         _become(["-m", "service.settings"], environ)
     # The service runs in its own folder, not in this one.
     environ["GANSERVE_MODELS"] = str(Path(models).absolute() if models else APP / "models")
-    environ |= {name: str(Path(environ[name]).absolute()) for name in _FILES if environ.get(name)}
+    environ |= {name: str(Path(environ[name]).absolute()) for name in FILES if environ.get(name)}
     environ["BENTOML_HOME"] = str(_bentoml_home())
     # No balancer stands in front, which would have to notice.
     environ["GANSERVE_DRAIN_SECONDS"] = environ.get("GANSERVE_DRAIN_SECONDS") or "0"
