@@ -75,7 +75,6 @@ REFUSED = {
        for name in ("n", "seed", "label", "truncation", "timeout")},
     "400 digits beside 1.0": (request(b'{"n": 1.0, "seed": %b}' % MANY), 422),
     "400 digits and .0": (request(b'{"n": %b.0}' % MANY), 422),
-    "a deep list beside 1.0": (request(b'{"n": 1.0, "z": %b%b}' % (b"[" * 5000, b"]" * 5000)), 400),
     "a byte order mark": (request(b"\xef\xbb\xbf" + ASKS), 400),
     "UTF-16": (request(ASKS.decode().encode("utf-16")), 400),
     "UTF-32": (request(ASKS.decode().encode("utf-32")), 400),
@@ -87,6 +86,14 @@ REFUSED = {
 @pytest.mark.parametrize(("sent", "status"), REFUSED.values(), ids=REFUSED)
 def test_what_can_not_be_meant_is_refused_once_and_the_next_client_served(wire, sent, status):
     assert [said for said, *_ in wire.ask(sent)] == [status]
+    assert [said for said, *_ in wire.ask(request(ASKS))] == [200]
+
+
+@pytest.mark.parametrize("deep", [5000, 30_000])
+def test_a_deep_list_beside_1_0_is_refused(wire, deep):
+    """As no z, or as no JSON: how deep Python may read differs from one version to the next."""
+    ((status, _, _),) = wire.ask(request(b'{"n": 1.0, "z": %b%b}' % (b"[" * deep, b"]" * deep)))
+    assert status in (400, 422)
     assert [said for said, *_ in wire.ask(request(ASKS))] == [200]
 
 
