@@ -16,14 +16,6 @@ from tests.waiting import wait_until
 MODEL = ROOT / "models/fashion-mnist/generator.onnx"
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("containers")
-    one = containers.podman(folder)
-    containers.build(one, folder / "image")
-    return one
-
-
 FEW = ("--env=GANSERVE_ENGINE=onnxruntime", "--env=GANSERVE_MAX_LOADED_MB=20")
 """One model of twelve: the others would take their time, and tell no more."""
 WITHOUT_RIGHTS = {"CapEff": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}

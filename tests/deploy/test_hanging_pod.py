@@ -2,21 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor, wait
 
-import pytest
-
 from tests.deploy import containers, pods
 
 FAKE = "--env=GANSERVE_ENGINE=fake"
 HANG = "import psutil; [one.suspend() for one in psutil.process_iter() if '_bentoml_impl.worker.service' in one.cmdline()]"
 BETWEEN_SECONDS = 0.2
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("containers")
-    one = containers.podman(folder)
-    containers.build(one, folder / "image")
-    return one
 
 
 def test_a_pod_that_hangs_is_started_again_within_its_manifests_numbers_and_the_other_goes_on(

@@ -7,25 +7,23 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import c2pa
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 
-c2pa = pytest.importorskip("c2pa", reason="the extra `credentials` is not installed")
-
-from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
-
-from service.drawing.formats import SERIES_MEDIA_TYPES  # noqa: E402
-from service.errors import SettingsError  # noqa: E402
-from service.generator import images  # noqa: E402
-from service.generator.credentials import Credentials, credentials_of  # noqa: E402
-from service.preflight import problem  # noqa: E402
-from service.settings import Settings  # noqa: E402
-from tests import generators  # noqa: E402
-from tests.provenance import certificates  # noqa: E402
-from tests.provenance.test_routes import CASES, FILES, pictures, verified  # noqa: E402
-from tests.service.loaded import loaded  # noqa: E402
-from tests.service.web.site import Site  # noqa: E402
+from service.drawing.formats import SERIES_MEDIA_TYPES
+from service.errors import SettingsError
+from service.generator import images
+from service.generator.credentials import Credentials, credentials_of
+from service.preflight import problem
+from service.settings import Settings
+from tests import generators
+from tests.provenance import certificates
+from tests.provenance.test_routes import CASES, FILES, pictures, verified
+from tests.service.loaded import loaded
+from tests.service.web.site import Site
 
 SIGNED = [case for case in CASES if "datasets" not in case]
 
