@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ PROJECT = "ganserve-broken"
 HEALED_WITHIN_SECONDS = 240
 MODEL = "fashion-mnist"
 _READY = "import http.client as h; c = h.HTTPConnection('127.0.0.1', 3000, timeout=4); c.request('GET', '/readyz'); exit(c.getresponse().status != 200)"
+_ASK = "import http.client as h, sys; c = h.HTTPConnection(sys.argv[1], 8080, timeout=9); [(c.request('GET', '/livez'), c.getresponse().read()) for _ in range(int(sys.argv[2]))]"
 
 
 class Deployment:
@@ -76,7 +78,7 @@ class Deployment:
         self.do("rm", replica)
 
     def heal(self) -> float:
-        """Start whatever does not run, and return once all replicas are ready, and found by name: when the first was ready, in
+        """Start whatever does not run, and return once all replicas are ready, and asked by nginx: when the first was ready, in
         time.monotonic() seconds."""
         end, first, asked = time.monotonic() + HEALED_WITHIN_SECONDS, 0.0, 0
         while time.monotonic() < end:
@@ -86,7 +88,7 @@ class Deployment:
             are_ready = [self._is_ready(one) for one in self.of("ganserve")]
             first = first or (time.monotonic() if any(are_ready) else 0.0)
             if are_ready and all(are_ready):
-                if self._are_found():
+                if self._are_known():
                     return first
                 asked += 1
                 if asked % 10 == 0:
@@ -101,13 +103,17 @@ class Deployment:
     def networks(self, container: str) -> dict[str, dict[str, str]]:
         return json.loads(self.do("inspect", container))[0]["NetworkSettings"]["Networks"]
 
-    def _are_found(self) -> bool:
-        """Whether the network's DNS tells nginx the replicas' addresses, and no others."""
-        replicas = {
-            network["IPAddress"] for one in self.of("ganserve") for network in self.networks(one).values()
-        }
-        told = self.do("exec", self.of("nginx")[0], "getent", "ahostsv4", "ganserve", fails=True)
-        return {line.split()[0] for line in told.splitlines()} == replicas
+    def _are_known(self) -> bool:
+        """Whether nginx asks all replicas where they are now, and nobody else: it may know later than the network's DNS."""
+        replicas, nginx = self.of("ganserve"), self.of("nginx")[0]
+        here = {network["IPAddress"] for one in replicas for network in self.networks(one).values()}
+        (shared,) = self.networks(replicas[0]).keys() & self.networks(nginx).keys()
+        requests = str(4 * len(replicas))
+        address = self.networks(nginx)[shared]["IPAddress"]
+        self.do("exec", replicas[0], "python", "-c", _ASK, address, requests, fails=True)
+        lines = self.do("logs", "--tail", requests, nginx, fails=True).splitlines()
+        asked = [json.loads(line)["replica"] for line in lines if line.startswith("{")]
+        return set(re.findall(r"[\d.]+(?=:3000)", " ".join(asked))) == here
 
     def _wake_dns(self) -> None:
         """Podman's aardvark-dns 1.4, of Debian 12, may answer nobody from one change of its network to the next: make one."""
@@ -121,7 +127,7 @@ class Deployment:
         self._composed("up", *scale, *services)
 
     def _composed(self, *arguments: str) -> None:
-        environ = os.environ | {"MODELS": str(self.models)}
+        environ = os.environ | {"MODELS": str(self.models), "GANSERVE_LOGGED": "100%"}
         done = subprocess.run([*self._compose, *arguments], env=environ, capture_output=True, text=True)
         if done.returncode:
             raise click.ClickException(f"{shlex.join(self._compose)} {arguments[0]}: {done.stderr[-2000:]}")
