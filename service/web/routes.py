@@ -18,7 +18,7 @@ from service.web.kserve import predict
 from service.web.kserve import routes as kserve
 from service.web.operations import admin, probes
 from service.web.pages import routes as pages
-from service.web.v1 import addresses, cards, datasets, interpolations, samples
+from service.web.v1 import addresses, cards, datasets, interpolations, inversions, samples
 
 
 async def get_document(call: Call) -> Reply:
@@ -38,7 +38,7 @@ _DOCUMENT = Route(
     {200: Answer("OpenAPI 3.1.", {JSON: dict[str, Any]})},
 )
 ROUTES = [
-    *(*samples.ROUTES, *datasets.ROUTES, *interpolations.ROUTES),
+    *(*samples.ROUTES, *datasets.ROUTES, *interpolations.ROUTES, *inversions.ROUTES),
     # Before /v1/models/{model}, which would take `name:predict` for a name.
     *predict.ROUTES,
     *(*cards.ROUTES, *addresses.ROUTES),
