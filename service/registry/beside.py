@@ -28,7 +28,13 @@ class Beside:
         """Why the encoder that lies there is not served."""
         self.encoder: Encoder | None = None
         self._of = path
+        self._mark = self._mark_now()
         self._place: tuple[Batcher, Line] | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether another file lies there than was read, or none any more."""
+        return self._mark_now() != self._mark
 
     @property
     def file_bytes(self) -> int:
@@ -40,7 +46,7 @@ class Beside:
 
     def load(self, loaded: Loaded, version: str, worker: int) -> None:
         """Read it for the generator that was loaded, or say what is wrong with it. Raises nothing."""
-        self.encoder, self.problem = None, ""
+        self._mark = self._mark_now()
         device = worker % (device_count() or 1)
         try:
             self.encoder = encoding.load(self._of, loaded.contract, version, loaded.engine, device)
@@ -90,6 +96,13 @@ class Beside:
                 f"Model {self.name} has no encoder{why}, which finds the z of a picture: `python -m training encode` makes one.",
             )
         return self.encoder, self._place[1]
+
+    def _mark_now(self) -> tuple[int, int]:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return 0, 0
+        return status.st_mtime_ns, status.st_size
 
     def _break(self, reason: str) -> None:
         """A pass gave something else: the model goes on without it. On the event loop."""

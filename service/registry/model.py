@@ -111,6 +111,19 @@ class Model:
         self.state = "ready"
         self._note_info(1)
 
+    def beside_again(self, worker: int) -> Beside:
+        """What lies beside its file now. In a thread; raises nothing."""
+        beside = Beside(self.name, self.path)
+        beside.load(self.loaded, self.version, worker)
+        return beside
+
+    def put_beside(self, beside: Beside) -> None:
+        """Serve with another encoder, or with none, from now on. On the event loop."""
+        if self.state == "ready":
+            self.beside.end()
+            self.beside = beside
+            beside.serve(self.batcher, self.version, self.contract.image.counts_as)
+
     def end(self) -> None:
         """Take no request any more; those that were accepted are answered. On the event loop."""
         if self.state == "ready":

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence, Set
+from filecmp import cmp
 from pathlib import Path
 
 from msgspec import Struct
@@ -112,8 +113,11 @@ def keep(one: Found, shared: Path) -> None:
     folder = kept(shared, one.path.parent.name, one.version)
     folder.mkdir(parents=True, exist_ok=True)
     for beside in (card_of(one.path), watch_of(one.path), encoder_of(one.path)):
-        if beside.is_file():
-            write(folder / beside.name, beside.read_bytes())
+        copy = folder / beside.name
+        if not beside.is_file():
+            copy.unlink(missing_ok=True)
+        elif not copy.is_file() or not cmp(beside, copy, shallow=False):  # else workers would read it again
+            write(copy, beside.read_bytes())
     if (folder / one.path.name).is_file():
         return
     file = contents(one.path)
