@@ -11,7 +11,7 @@ from service import keys
 from service.errors import UnknownRoute
 from service.settings import Settings
 from service.web import openapi
-from service.web.clients import bento, huggingface, openai
+from service.web.clients import bento, huggingface, openai, openai_variations
 from service.web.http.asgi import Call, Reply, Scope
 from service.web.http.route import JSON, Answer, Route
 from service.web.kserve import predict
@@ -42,7 +42,7 @@ ROUTES = [
     # Before /v1/models/{model}, which would take `name:predict` for a name.
     *predict.ROUTES,
     *(*cards.ROUTES, *addresses.ROUTES),
-    *(*openai.ROUTES, *bento.ROUTES, *huggingface.ROUTES),
+    *(*openai.ROUTES, *openai_variations.ROUTES, *bento.ROUTES, *huggingface.ROUTES),
     *kserve.ROUTES,
     *(*admin.ROUTES, *probes.ROUTES),
     *(*pages.ROUTES, _DOCUMENT),

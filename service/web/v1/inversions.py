@@ -55,7 +55,7 @@ ROUTES = [
         DRAWING_ERRORS,
         "For a model with an encoder, which `python -m training encode` makes: its card says so. The body is JSON, or one picture as it is, with the other "
         "fields in the query. Passes of encoders share the lanes with all others; limits and errors are those of /v1/samples.",
-        Body(InversionRequest, {}, dict.fromkeys(MEDIA_TYPES, str)),
+        Body(InversionRequest, {}, dict.fromkeys(MEDIA_TYPES, str), is_needed=True),
         [
             Parameter("model", f"{_QUERY} Model name, or name@version.", "query"),
             Parameter("label", f"{_QUERY} Class of the picture.", "query"),
