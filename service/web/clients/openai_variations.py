@@ -15,7 +15,7 @@ from service.drawing.draw import Draw
 from service.drawing.encoders import encoded
 from service.drawing.fields import TIMEOUT, Fraction, ModelName, Seconds, Seed
 from service.drawing.formats import Picture as Format
-from service.drawing.inversions import Found, find
+from service.drawing.latent.inversions import Found, find
 from service.errors import InvalidField
 from service.generator.latents import MAX_SEED
 from service.registry.model import Model

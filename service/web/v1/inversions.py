@@ -2,7 +2,7 @@
 
 import msgspec
 
-from service.drawing.inversions import (
+from service.drawing.latent.inversions import (
     InversionReply,
     InversionRequest,
     find,

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from service.drawing.inversions import Found, find
+from service.drawing.latent.inversions import Found, find
 from service.errors import EngineFailed, InvalidField
 from service.generator.images import png
 from service.registry import orders, versions
