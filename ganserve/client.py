@@ -145,7 +145,7 @@ class Client:
             address = "@".join(origin)  # the others are of the same
         try:
             return inverted.read([response.json() for response in replies], *origin)
-        except (LookupError, TypeError, ValueError, OSError):
+        except (LookupError, TypeError, ValueError, AttributeError, OSError):
             raise self._not_ganserve("its inversions can't be read") from None
 
     def max_images(self, model: str | None = None) -> int:

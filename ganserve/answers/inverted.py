@@ -78,7 +78,7 @@ def _file_of(picture: Picture) -> bytes:
 
 
 def read(replies: Sequence[Any], model: str, version: str) -> Inversions:
-    """What some replies of one version hold together. Raises LookupError, TypeError, ValueError and OSError where that is none."""
+    """What some replies of one version hold together. Raises LookupError, TypeError, ValueError, AttributeError and OSError where that is none."""
     found = [one for reply in replies for one in reply["images"]]
     labels = [one.get("label") for one in found]
     are_labelled = None not in labels

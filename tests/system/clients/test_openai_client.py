@@ -91,6 +91,7 @@ def test_every_argument_that_it_has_is_a_field_or_refused_on_purpose(client):
     assert arguments - ways_to_send - refused <= set(GenerationRequest.__struct_fields__)
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI's own models have no more of it
 def test_it_gets_variations_of_a_picture(server, client):
     picture = server.samples(model="tiny", label="Bag", seed=4).content
     for image in (picture, ("bag.png", io.BytesIO(picture), "image/png")):

@@ -3,6 +3,7 @@
 import base64
 import io
 import itertools
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -65,7 +66,7 @@ def refused(reply: httpx.Response) -> str:
     assert reply.status_code in (400, 413, 422), (reply.status_code, reply.text[:300])
     assert len(reply.content) < 2000
     assert "Traceback" not in reply.text
-    assert "0x" not in reply.text
+    assert not re.search("0x[0-9a-f]{6}", reply.text), "no address of our memory"
     return reply.text
 
 
