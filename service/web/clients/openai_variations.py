@@ -140,6 +140,6 @@ ROUTES = [
         DRAWING_ERRORS,
         "For OpenAI's clients, as they send it. For a model with an encoder, which finds the picture's z, as /v1/inversions does; the "
         "variations are drawn near it, in the class that the encoder takes the picture for, which is their `revised_prompt`.",
-        Body(VariationRequest, media_type=FORM, is_needed=True),
+        Body(VariationRequest, media_type=FORM),
     )
 ]
