@@ -109,7 +109,7 @@ def test_openais_edits_take_several_pictures_and_stream_them(client):
         ({"image": b"GIF89a"}, "image", "no PNG, JPEG or WebP"),
         ({"n": 2}, "n", "one image of each"),
         ({"response_format": "url"}, "response_format", "no address"),
-        ({"mask": images.png(PHOTO[0])}, "mask", "no room"),
+        ({"mask": images.png(PHOTO[0])}, "mask", "no field 'mask'"),
         ({"extra_body": {"colour": "red"}}, "colour", "no field"),
     ],
 )
@@ -127,8 +127,6 @@ def test_a_form_that_is_none_is_refused(translators, body):
         answer = http.post("/v1/images/edits", content=body, headers=kind)
         assert answer.status_code == 400, answer.text
         assert http.post("/v1/images/edits", json={}).status_code == 415
-        kind = {"content-type": "multipart/form-data"}
-        assert http.post("/v1/images/edits", content=body, headers=kind).status_code == 400
 
 
 def tensors(kind, in_binary: bool | None = None, **given):
