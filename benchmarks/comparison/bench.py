@@ -14,14 +14,15 @@ from typing import TypeVar
 import msgspec
 import psutil
 
-from benchmarks import load, machine
-from benchmarks.load import WrkFailed
-from benchmarks.probe import LivezProbe
-from benchmarks.raw_limit import Facts, RawLimit
-from benchmarks.report import Cell, Failure, Run
-from benchmarks.running import Running, ServerFailed, free_port, running, scratch
-from benchmarks.servers import ONNXRUNTIME, ROOT, Server, environment
-from benchmarks.workloads import Workload
+from benchmarks.comparison import load
+from benchmarks.comparison.load import WrkFailed
+from benchmarks.comparison.raw_limit import Facts, RawLimit
+from benchmarks.comparison.report import Cell, Failure, Run
+from benchmarks.comparison.workloads import Workload
+from benchmarks.server import machine
+from benchmarks.server.probe import LivezProbe
+from benchmarks.server.running import Running, ServerFailed, free_port, running, scratch
+from benchmarks.server.servers import ONNXRUNTIME, ROOT, Server, environment
 
 T = TypeVar("T")
 WARM_UP_SECONDS = 1
@@ -65,7 +66,8 @@ def measure(plan: Plan, folder: Path, run: Run, report: Callable[[str, int], Non
     _child("benchmarks.models", str(folder), *plan.models)
     files = {model: folder / model / model / "generator.onnx" for model in plan.models}
     facts = {
-        model: _child_json(Facts, "benchmarks.raw_limit", str(file), "auto") for model, file in files.items()
+        model: _child_json(Facts, "benchmarks.comparison.raw_limit", str(file), "auto")
+        for model, file in files.items()
     }
     failed: set[tuple[str, Server]] = set()
     for alternation in range(plan.alternations):
@@ -85,7 +87,7 @@ def measure(plan: Plan, folder: Path, run: Run, report: Callable[[str, int], Non
                 if engine not in raw:
                     report(f"{model}, raw limit of {engine[0]}", 0)
                     arguments = (str(files[model]), *engine, str(2 * plan.seconds))
-                    raw[engine] = _child_json(RawLimit, "benchmarks.raw_limit", *arguments)
+                    raw[engine] = _child_json(RawLimit, "benchmarks.comparison.raw_limit", *arguments)
                     run.raw.setdefault(model, []).append(raw[engine])
                 task = Task(server, model, files[model], facts[model].z_dim, engine, raw[engine])
                 before = len(run.cells)
@@ -137,7 +139,7 @@ def _cell(task: Task, workload: Workload, started: Running, wanted_seconds: int)
 
 
 def _require_same_answer(task: Task, started: Running) -> None:
-    checked = _start("benchmarks.same_answer", str(task.file), task.engine[1], started.url)
+    checked = _start("benchmarks.comparison.same_answer", str(task.file), task.engine[1], started.url)
     if checked.returncode:
         raise ServerFailed(f"its answers differ: {checked.stderr.strip()}")
 

@@ -1,6 +1,6 @@
 """Does a server do the work that is measured? Its answers against those of the engine, asked directly.
 
-python -m benchmarks.same_answer FILE PRECISION URL    ends with a message and status 1 if not
+python -m benchmarks.comparison.same_answer FILE PRECISION URL    ends with a message and status 1 if not
 """
 
 import io

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.deployment import Deployment, deployed
-from tests.deploy import containers
+from benchmarks.server.deployment import Deployment, deployed
+from tests.deploy.podman import containers
 from tests.needs import program
 from tests.system.serving import ROOT, free_port
 

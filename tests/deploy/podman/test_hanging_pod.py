@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor, wait
 
-from tests.deploy import containers, pods
+from tests.deploy.podman import containers, pods
 
 FAKE = "--env=GANSERVE_ENGINE=fake"
 HANG = "import psutil; [one.suspend() for one in psutil.process_iter() if '_bentoml_impl.worker.service' in one.cmdline()]"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.workloads import Workload
+from benchmarks.comparison.workloads import Workload
 
 SCRIPT = Path(__file__).with_name("load.lua")
 TIMEOUT_SECONDS = 60  # wrk counts an answer that took longer as an error; its own default is 2

@@ -8,8 +8,8 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from service import metrics
-from tests.deploy import monitoring
-from tests.deploy.monitoring import DEPLOY
+from tests.deploy.prometheus import monitoring
+from tests.deploy.prometheus.monitoring import DEPLOY
 from tests.needs import program
 from tests.system.serving import ROOT
 
@@ -81,7 +81,7 @@ def test_the_table_of_alerts_says_of_each_what_made_it_fire():
     named = [name for row in rows for name in re.findall(r"\[(Ganserve\w+)\]\(#", row.split(" | ")[0])]
     assert sorted(named) == sorted(alert["alert"] for alert in monitoring.alerts())
     # All but those of Kubernetes are tried on real services.
-    tried = (ROOT / "tests/deploy/test_alerts.py").read_text()
+    tried = (ROOT / "tests/deploy/prometheus/test_alerts.py").read_text()
     by_hand = {name for row in rows if "series by hand" in row for name in re.findall(r"\[(\w+)\]", row)}
     assert {name for name in named if f'"{name}"' not in tried} == by_hand
 

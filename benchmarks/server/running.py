@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.servers import ROOT
+from benchmarks.server.servers import ROOT
 
 START_SECONDS = 90
 STREAK = 30  # answers in a row: one of several workers may be ready before the others

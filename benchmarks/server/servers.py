@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-VENVS = Path(__file__).with_name(".venvs")
+ROOT = Path(__file__).parents[2]
+VENVS = ROOT / "benchmarks" / ".venvs"
 
 ONNXRUNTIME = ("onnxruntime", "fp32")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.environments import PEERS
-from benchmarks.servers import ROOT
+from benchmarks.comparison.environments import PEERS
+from benchmarks.server.servers import ROOT
 from service.machine.hardware import available_cpus, cpu_name
 
 OTHER_CORES = 0.15

@@ -15,7 +15,7 @@ import pytest
 from service import admin
 from service.generator import contract
 from tests import generators
-from tests.deploy import recorded
+from tests.deploy.prometheus import recorded
 from tests.generators import Tiny
 from tests.service import watched
 from tests.system.serving import Server, serving

@@ -3,11 +3,10 @@
 import hashlib
 import subprocess
 import sys
-from pathlib import Path
 
-from benchmarks.servers import ROOT, VENVS
+from benchmarks.server.servers import ROOT, VENVS
 
-PEERS = Path(__file__).with_name("peers")
+PEERS = ROOT / "benchmarks" / "peers"
 CONSTRAINTS = ROOT / "constraints.txt"
 
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from benchmarks.load import Load
-from benchmarks.probe import BOUND_MS
-from benchmarks.raw_limit import RawLimit
-from benchmarks.workloads import Workload
+from benchmarks.comparison.load import Load
+from benchmarks.comparison.raw_limit import RawLimit
+from benchmarks.comparison.workloads import Workload
+from benchmarks.server.probe import BOUND_MS
 
 HEADER = [
     "model",

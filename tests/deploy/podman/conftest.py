@@ -1,6 +1,6 @@
 import pytest
 
-from tests.deploy import containers
+from tests.deploy.podman import containers
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROJECT = "ganserve-broken"
 """Not compose.yaml's own: what is broken and removed is never what somebody has running."""
 HEALED_WITHIN_SECONDS = 240

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.client.command.processes import process
 from tests.client.conftest import MAX_IMAGES
-from tests.client.processes import process
 from tests.terminal import on_a_terminal
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.deploy.containers import Container
+from tests.deploy.podman.containers import Container
 from tests.system.serving import ROOT
 
 FOLDER = ROOT / "deploy/kubernetes"

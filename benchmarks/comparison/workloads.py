@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from benchmarks.raw_limit import RawLimit
+from benchmarks.comparison.raw_limit import RawLimit
 
 
 @dataclass(frozen=True)

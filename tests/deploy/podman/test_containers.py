@@ -9,7 +9,7 @@ import pytest
 from benchmarks.image import layers
 from service.generator.contract import parse
 from service.generator.latents import latents
-from tests.deploy import containers, pods
+from tests.deploy.podman import containers, pods
 from tests.system.serving import ROOT
 from tests.waiting import wait_until
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.deploy import monitoring
+from tests.deploy.prometheus import monitoring
 from tests.needs import program
 from tests.system.serving import Server
 

@@ -1,7 +1,7 @@
 """The raw limit: the forward pass alone, in one process, without HTTP, queue or encoding.
 
-python -m benchmarks.raw_limit FILE ENGINE PRECISION SECONDS    prints a RawLimit as JSON
-python -m benchmarks.raw_limit FILE auto                        prints Facts as JSON
+python -m benchmarks.comparison.raw_limit FILE ENGINE PRECISION SECONDS    prints a RawLimit as JSON
+python -m benchmarks.comparison.raw_limit FILE auto                        prints Facts as JSON
 """
 
 import statistics

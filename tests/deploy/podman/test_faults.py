@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmarks.asking import Load
+from benchmarks.clients.asking import Load
 from benchmarks.faults import broken
-from tests.deploy import composed, containers
+from tests.deploy.podman import composed, containers
 
 FAULTS = ("kill -9 of a replica", "nginx -s reload", "scale to 1, to 3, to 2")
 

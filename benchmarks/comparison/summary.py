@@ -1,4 +1,4 @@
-"""The short table of docs/performance.md, from a saved measurement: python -m benchmarks.summary RESULT.json MODEL."""
+"""The short table of docs/performance.md, from a saved measurement: python -m benchmarks.comparison.summary RESULT.json MODEL."""
 
 import sys
 from pathlib import Path
@@ -6,9 +6,9 @@ from statistics import median
 
 import msgspec
 
-from benchmarks.report import Cell, Run, median_raw, number, unique
-from benchmarks.servers import ONNXRUNTIME
-from benchmarks.workloads import Workload
+from benchmarks.comparison.report import Cell, Run, median_raw, number, unique
+from benchmarks.comparison.workloads import Workload
+from benchmarks.server.servers import ONNXRUNTIME
 
 LOADS = [*(Workload(1, "png", connections) for connections in (1, 16, 64)), Workload(16, "npy", 16)]
 

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from ganserve.__main__ import main
 from tests.client.answering import drawn
+from tests.client.command.processes import process
 from tests.client.conftest import MAX_IMAGES
-from tests.client.processes import process
 from tests.system.serving import free_port
 from tests.waiting import wait_until
 
