@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def client(tmp_path_factory):
         yield Site(models)
 
 
-def encoded(pictures: np.ndarray) -> list[str]:
+def encoded(pictures: Iterable[np.ndarray]) -> list[str]:
     return [base64.b64encode(images.png(one)).decode() for one in pictures]
 
 
