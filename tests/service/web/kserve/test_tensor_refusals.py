@@ -180,5 +180,6 @@ def test_whatever_comes_is_read_or_refused(body, after):
             inputs = read_inputs(asked, rest, CONTRACT, LIMIT)
         except (InvalidField, NotJson):
             continue
-        assert 1 <= inputs.n <= LIMIT
-        assert len(inputs.label or ()) == inputs.n
+        n = len(next(one for one in (inputs.seeds, inputs.z) if one is not None))
+        assert 1 <= n <= LIMIT
+        assert len(inputs.label or ()) == n

@@ -22,7 +22,7 @@ def test_a_tensor_is_the_same_in_json_in_rows_and_in_binary():
     for one in (in_json, in_rows, in_binary, mixed):
         assert one.z is not None
         np.testing.assert_array_equal(one.z, z)
-        assert (one.z.dtype, one.seeds, one.label, one.n) == (np.float32, None, [3, 9], 2)
+        assert (one.z.dtype, one.seeds, one.label) == (np.float32, None, [3, 9])
 
 
 @given(st.lists(st.tuples(st.integers(0, MAX_SEED), st.integers(0, 9)), min_size=1, max_size=LIMIT))
