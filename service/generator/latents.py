@@ -61,13 +61,15 @@ _HALVES: dict[str, tuple[Callable[[float], float], bool, str]] = {
         "47dd073c4afc2aae9fea81e3ba80bca38e2157ed9eeb758bc30532742d287e3e",
     ),
 }
+PIXELS = "pixels"
 MEAN_SQUARES = {
     "normal": 1.0,
     "truncated": 1 - 4 * NormalDist().pdf(2) / _WITHIN,
     "uniform": 1 / 3,
     "uniform01": 1 / 3,
+    PIXELS: 255 * 511 / 6,
 }
-"""Of one number of z, by its law: standard normal; that within -2 to 2; uniform in -1 to 1, or in 0 to 1."""
+"""Of one number of z, by its law: standard normal; that within -2 to 2; uniform in -1 to 1, or in 0 to 1; a whole level of 0 to 255."""
 
 
 @cache
@@ -75,6 +77,8 @@ def quantiles_of(law: str) -> NDArray[np.float32]:
     """float32 [65536]. Raises KeyError: not one of MEAN_SQUARES."""
     if law == "normal":
         return QUANTILES
+    if law == PIXELS:
+        return np.arange(256, dtype=np.float32).repeat(256)
     inverse, is_mirrored, sha256 = _HALVES[law]
     lower = 0 if not is_mirrored else 32768
     table = np.array([inverse((k + 0.5) / 65536) for k in range(lower, 65536)], np.float32)
@@ -123,6 +127,17 @@ class Space(NamedTuple):
         for part in self.parts:
             if part.scales:
                 rows[:, begin : begin + part.size] *= np.float32(truncation)
+            begin += part.size
+        return rows
+
+    def scaled(self, rows: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+        """rows: as above; all of z is scaled, to what it may be: of a picture, whole levels of 0 to 255."""
+        rows, begin = rows.copy(), 0
+        for part in self.parts:
+            place = slice(begin, begin + part.size)
+            rows[:, place] *= np.float32(scale)
+            if part.law == PIXELS:
+                rows[:, place] = np.rint(rows[:, place]).clip(0, 255)
             begin += part.size
         return rows
 
