@@ -35,6 +35,7 @@ LAYERS = {
         "__main__",
         "research.comparison research.studies research.theory",
         "commands",
+        "translation",
         "research export",
         "evaluation",
         "evaluation.quality run presets",

@@ -5,11 +5,13 @@ Theirs but for: pictures from 28 pixels on; no dropout, as which their noise cam
 one; instance norm, which their batch norm is at their batch of 1. So no picture depends on others of its batch.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
-from training.gan.networks.layers import channels_at, conv3x3, halvings, he, upsample
-from training.settings import ImageSpec, Settings
+from training.gan.networks.layers import conv3x3, halvings, he, upsample
+from training.settings import ImageSpec
 
 
 class Norm(nn.Module):
@@ -34,7 +36,7 @@ class Generator(nn.Module):
         self.size = spec.height, spec.width
         channels = [given, *(width * 2 ** min(level, 2) for level in range(halvings(spec) + 1))]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        for level, (outer, inner) in enumerate(zip(channels, channels[1:], strict=False)):
+        for level, (outer, inner) in enumerate(pairwise(channels)):
             norm = Norm(inner) if level else nn.Identity()
             self.down.append(nn.Sequential(conv3x3(outer, inner, stride=2), norm, nn.LeakyReLU(0.2)))
             above = outer if level else width // 2

@@ -164,9 +164,7 @@ def begin(settings: Settings, folder: Path, dataset: Dataset) -> State:
                 f"{folder} holds a run with other settings: {', '.join(differing)}. Give another --run."
             )
         if words["data_fingerprint"] != dataset.fingerprint:
-            raise UserError(
-                f"{folder} holds a run on other images: give the same --data, or another --run."
-            )
+            raise UserError(f"{folder} holds a run on other images: give the same --data, or another --run.")
         checkpoint.restore(tensors, state)
         state.images_seen = words["images_seen"]
     return state
