@@ -167,6 +167,6 @@ Of {quality["images"]:,} held-out pairs (split: {quality["split"]}), each with o
 def _quality(found: dict[str, Any]) -> dict[str, Any]:
     """What was found, and the judge's figures of this generator where readers of other files look for them."""
     (first, *_), floor = found["rows"].values(), found["rows"][FLOOR]
-    of_judge = ("frechet_distance", "class_accuracy")
-    figures = {name: first[name] | {"floor": floor[name]["value"]} for name in of_judge}
+    of_judge = {"frechet_distance", "class_accuracy"} & set(first)
+    figures = {name: first[name] | {"floor": floor[name]["value"]} for name in sorted(of_judge)}
     return found | {"verdicts": [{"judge": found["judge"], "figures": figures}]}

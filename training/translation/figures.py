@@ -81,7 +81,8 @@ def compare(
     Real: the first held-out images; the other ones are of the training images that the judge has not seen. In JSON types.
     """
     size = size_of(dataset, [settings], count)
-    real, labels = dataset.test_images[:size], dataset.test_labels[:size]
+    real = dataset.test_images[:size]
+    labels = dataset.test_labels[:size] if dataset.has_classes else None
     seen = judge(real).features
     made = {name: translated(one, real) for name, one in translators.items()}
     rows = {
@@ -89,7 +90,6 @@ def compare(
         for name, images in made.items()
     }
     other = floor_samples(dataset, settings, size)[0]
-    assert other.labels is not None
     rows[FLOOR] = {"gradient": _over(steepness(other.images), steepness(real), paired=False)}
     rows[FLOOR] |= _of_judge(other.images, other.labels, judge, seen)
     return {
@@ -143,14 +143,16 @@ def _over(made: NDArray[np.float64], real: NDArray[np.float64], paired: bool) ->
     return Value(ratio, len(made), error / float(real.mean()))
 
 
-def _of_judge(images: Pixels, labels: Indices, judge: Judge, real: NDArray[np.float32]) -> dict[str, Value]:
+def _of_judge(
+    images: Pixels, labels: Indices | None, judge: Judge, real: NDArray[np.float32]
+) -> dict[str, Value]:
     features, probabilities = judge(images)
-    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     error = frechet_error(real, features, RESAMPLES)
-    return {
-        "class_accuracy": Value(float(right.mean()), len(right), _error(right)),
-        "frechet_distance": Value(frechet_distance(real, features), len(right), error),
-    }
+    found = {"frechet_distance": Value(frechet_distance(real, features), len(images), error)}
+    if labels is not None:
+        right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+        found["class_accuracy"] = Value(float(right.mean()), len(right), _error(right))
+    return found
 
 
 def _error(values: NDArray[np.float64]) -> float:

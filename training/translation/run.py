@@ -3,8 +3,9 @@
 import copy
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,7 +159,8 @@ def begin(settings: Settings, folder: Path, dataset: Dataset) -> State:
     state = State(G, D, average, *optimisers, torch.zeros(()))
     if (folder / FILE_NAME).exists():
         words, tensors = read(folder)
-        was, now = words["settings"], asdict(settings)
+        # A longer or shorter run may go on from the same state; anything else would be another run.
+        was, now = words["settings"], asdict(replace(settings, images=words["settings"]["images"]))
         if differing := [f"{name} ({was[name]}, now {now[name]})" for name in now if was[name] != now[name]]:
             raise UserError(
                 f"{folder} holds a run with other settings: {', '.join(differing)}. Give another --run."
@@ -187,7 +189,7 @@ def open_run(folder: Path) -> Translator:
     return Translator(generator.eval().requires_grad_(False), settings, spec, words["images_seen"])
 
 
-def read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Raises UserError: no checkpoint, or a damaged one, or one of another kind."""
     if not (folder / FILE_NAME).is_file():
         raise UserError(f"no checkpoint at {folder / FILE_NAME}: give a run folder of `translate train`")
@@ -200,7 +202,6 @@ def read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
 def rows(translator: Translator, given: Pixels, real: Pixels) -> Pixels:
     """Pictures that went in, what came out, and the real ones: three rows, uint8 [C, 3 H, N W]."""
     made = translator(given)
-    n, channels, height, width = real.shape
-    large = given.repeat(height // given.shape[2], axis=2).repeat(width // given.shape[3], axis=3)
-    first = np.broadcast_to(large, (n, channels, height, width)) if large.shape[1] == 1 else large
-    return grid(np.concatenate([first, made, real]), n)
+    height, width = (real.shape[axis] // given.shape[axis] for axis in (2, 3))
+    large = given.repeat(height, axis=2).repeat(width, axis=3)
+    return grid(np.concatenate([np.broadcast_to(large, real.shape), made, real]), len(real))
