@@ -29,7 +29,7 @@ HEADINGS = {
     "l1": Heading("L1, grey levels", 2),
     "psnr": Heading("PSNR, dB", 2),
     "ssim": Heading("SSIM", 4),
-    "gradient": Heading("gradient over real", 3),
+    "sharpness": Heading("sharpness over real", 3),
     "class_accuracy": Heading("class accuracy", 4),
     "frechet_distance": Heading("Fréchet distance", 4),
 }
@@ -64,9 +64,9 @@ def ssim(made: Pixels, real: Pixels) -> NDArray[np.float64]:
     return found.mean(axis=(1, 2, 3))
 
 
-def steepness(images: Pixels) -> NDArray[np.float64]:
-    """Of each picture the mean length of Sobel's gradient, [N]: blur lowers it."""
-    return gradient(images).mean(axis=(1, 2, 3), dtype=np.float64)
+def sharpness(images: Pixels) -> NDArray[np.float64]:
+    """Of each picture the mean square of Sobel's gradient, [N]: blur lowers it, where its length's mean may stay."""
+    return np.square(gradient(images)).mean(axis=(1, 2, 3), dtype=np.float64)
 
 
 def compare(
@@ -90,7 +90,7 @@ def compare(
         for name, images in made.items()
     }
     other = floor_samples(dataset, settings, size)[0]
-    rows[FLOOR] = {"gradient": _over(steepness(other.images), steepness(real), paired=False)}
+    rows[FLOOR] = {"sharpness": _over(sharpness(other.images), sharpness(real), paired=False)}
     rows[FLOOR] |= _of_judge(other.images, other.labels, judge, seen)
     return {
         "dataset": dataset.name,
@@ -130,10 +130,10 @@ def _pairs(made: Pixels, real: Pixels) -> Iterator[tuple[str, Value]]:
     for name, of in (("l1", l1), ("psnr", psnr), ("ssim", ssim)):
         found = np.concatenate([of(made[part], real[part]) for part in parts])
         yield name, Value(float(found.mean()), len(found), _error(found))
-    steep, steep_real = (
-        np.concatenate([steepness(images[part]) for part in parts]) for images in (made, real)
+    sharp, sharp_real = (
+        np.concatenate([sharpness(images[part]) for part in parts]) for images in (made, real)
     )
-    yield "gradient", _over(steep, steep_real, paired=True)
+    yield "sharpness", _over(sharp, sharp_real, paired=True)
 
 
 def _over(made: NDArray[np.float64], real: NDArray[np.float64], paired: bool) -> Value:

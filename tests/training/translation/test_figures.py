@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.translation.figures import l1, psnr, ssim, steepness
+from training.translation.figures import l1, psnr, ssim, sharpness
 
 
 def test_equal_pictures_are_at_the_best_of_every_figure():
@@ -19,10 +19,10 @@ def test_flat_pictures_are_by_hand():
     assert psnr(a, b) == pytest.approx([20 * np.log10(255 / 10)])
     c1 = 2.55**2
     assert ssim(a, b) == pytest.approx([(2 * 100 * 110 + c1) / (100**2 + 110**2 + c1)])
-    assert steepness(a).tolist() == [0]
+    assert sharpness(a).tolist() == [0]
 
 
-def test_noise_lowers_the_similarity_and_blur_the_steepness():
+def test_noise_lowers_the_similarity_and_blur_the_sharpness():
     rng = np.random.default_rng(0)
     real = np.kron(rng.integers(0, 200, (4, 1, 7, 7)), np.ones((4, 4))).astype(np.uint8)
     noisy = real + rng.integers(0, 50, real.shape, dtype=np.uint8)
@@ -30,6 +30,6 @@ def test_noise_lowers_the_similarity_and_blur_the_steepness():
     blurred = ((real.astype(int) + np.roll(real, 1, axis=3) + np.roll(real, -1, axis=3)) // 3).astype(
         np.uint8
     )
-    assert (steepness(blurred) < steepness(real)).all()
+    assert (sharpness(blurred) < sharpness(real)).all()
     # Covariance of 0: only the means agree.
     assert ssim(255 - noisy, noisy).max() < 0

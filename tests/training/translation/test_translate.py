@@ -73,7 +73,7 @@ def test_runs_are_measured_on_the_same_pairs(place):
     rows = found["rows"]
     assert list(rows) == ["pix2pix", "l1", "other real images"]
     assert all(row["l1"]["value"] > 0 and row["l1"]["standard_error"] > 0 for row in list(rows.values())[:2])
-    assert set(rows["other real images"]) == {"gradient", "class_accuracy", "frechet_distance"}
+    assert set(rows["other real images"]) == {"sharpness", "class_accuracy", "frechet_distance"}
     assert "| pix2pix |" in measured(place, "evaluate").output
 
 
