@@ -3,6 +3,7 @@
 import errno
 import gc
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -69,6 +70,7 @@ def main() -> None:
     \b
     ganserve sample --label Sneaker -n 16 --seed 1 -o grid.png
     ganserve interpolate 1 2 3 --label Bag -o way.gif
+    ganserve translate sketch.png --model shoes -o shoe.png
     ganserve models
     ganserve bench --connections 64
 
@@ -181,6 +183,54 @@ def interpolate(
     name, version = client.origin(answer)
     facts = {"model": name, "version": version, "seeds": seeds}
     say(to.path, f"seeds {', '.join(map(str, seeds))}", facts, to.write({"": answer.content}), as_json)
+
+
+@main.command()
+@click.argument(
+    "pictures",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PICTURE...",
+)
+@label_option
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Of the first, where the model takes one.")
+@scalar_option
+@model_option
+@quality_option
+@with_output(
+    ("png", "webp", "jpg", "avif", "npy"),
+    "NAME.png, .webp, .jpg or .avif: a grid. NAME.npy: uint8 [n, H, W, C]. FOLDER/: one picture each, of the same names. "
+    "-: stdout.",
+    folders=True,
+)
+@with_client
+def translate(
+    client: Client,
+    pictures: tuple[Path, ...],
+    label: Label | list[Label] | None,
+    seed: int | None,
+    scalars: dict[str, float] | None,
+    model: str | None,
+    quality: int | None,
+    to: Output,
+    as_json: bool,
+) -> None:
+    """Draw a picture of each PICTURE, by a model that is given one."""
+    _check(to, quality)
+    names = [f"{one.stem}.{to.format}" for one in pictures]
+    if to.folder and len(set(names)) < len(names):
+        raise click.UsageError("Two of the pictures have one name, and would be one file.")
+    drawn = client.translate(
+        [one.read_bytes() for one in pictures], label, seed, scalars=scalars, model=model
+    )
+    files = {"": encode(drawn.images, to.format, quality)}
+    if to.folder:
+        files = {name: encode(drawn.images[i : i + 1], to.format, quality) for i, name in enumerate(names)}
+    labels, seeds = (None if given is None else given.tolist() for given in (drawn.labels, drawn.seeds))
+    facts = {"model": drawn.model, "version": drawn.version, "labels": labels, "seeds": seeds}
+    what = f"{len(drawn.images)} images" if len(drawn.images) > 1 else "1 image"
+    say(to.path, what, facts, to.write(files), as_json)
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """The Python client: arrays in, arrays out."""
 
+import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from ganserve.errors import Refused, UnexpectedAnswer, one_line
 from ganserve.server import Server
@@ -17,7 +19,7 @@ from ganserve.together import together
 DEFAULT_TIMEOUT_SECONDS = 60.0  # longer than the server's own, whose answer says more
 _USUAL_MAX_IMAGES = 256  # a server's, unless it was set otherwise
 
-SAMPLES, INTERPOLATIONS = "/v1/samples", "/v1/interpolations"
+SAMPLES, INTERPOLATIONS, TRANSLATIONS = "/v1/samples", "/v1/interpolations", "/v1/translations"
 
 Label = str | int | Mapping[str, float]
 
@@ -148,6 +150,29 @@ class Client:
         response = self.post(INTERPOLATIONS, fields)
         return Frames(self._array(response), *self.origin(response))
 
+    def translate(
+        self,
+        pictures: Sequence[bytes | NDArray[np.uint8]] | NDArray[np.uint8],
+        label: Label | Sequence[Label] | None = None,
+        seed: int | None = None,
+        *,
+        scalars: Mapping[str, ArrayLike] | None = None,
+        model: str | None = None,
+    ) -> Samples:
+        """A picture of each of these, by a model that is given one: pix2pix, super-resolution.
+
+        pictures: PNG, JPEG or WebP files, or uint8 [H, W] or [H, W, C], C 1, 3 or 4, of any size; the server fits them. All
+        go in one request. label, seed, scalars: as in `sample`, where the model takes them. Its `seeds` are None where the
+        model draws nothing beside the picture.
+        """
+        files = [base64.b64encode(_file(one)).decode() for one in pictures]
+        fields = {"images": files, "format": "npy"}
+        fields |= given(model=model, label=_plain(label), seed=_plain(seed), scalars=_plain(scalars))
+        drawn = self._samples(fields, TRANSLATIONS)
+        if len(drawn.images) != len(files):
+            raise self._not_ganserve(f"it gave {len(drawn.images)} images for {len(files)}")
+        return drawn
+
     def max_images(self, model: str | None = None) -> int:
         """The most images of one request, fewer of large ones: as the model's card has it, else the API description."""
         if model not in self._max_images:
@@ -206,8 +231,8 @@ class Client:
             first.version,
         )
 
-    def _samples(self, fields: dict[str, Any]) -> Samples:
-        response = self.post(SAMPLES, fields)
+    def _samples(self, fields: dict[str, Any], path: str = SAMPLES) -> Samples:
+        response = self.post(path, fields)
         images = self._array(response)
         n = len(images)
         try:
@@ -269,6 +294,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
     return value.item() if isinstance(value, np.generic) else [_plain(one) for one in value]
+
+
+def _file(picture: bytes | NDArray[np.uint8]) -> bytes:
+    """Raises ValueError."""
+    if isinstance(picture, bytes):
+        return picture
+    pixels = np.asarray(picture)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+        raise ValueError(f"A picture is {pixels.dtype} {list(pixels.shape)}: it must be uint8 [H, W, C].")
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def checked_z(z: ArrayLike) -> NDArray[np.float64]:

@@ -156,6 +156,10 @@ class Inverter:
         return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
+PLAIN = Inverter()
+FULL = Inverter("full", (1, 8, 12), grow=2, z_dim=16, classes=("day", "dusk", "night"))
+
+
 def photos(n: int, shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.uint8]:
     """uint8 [n, *shape], of every level."""
     return np.random.default_rng(seed).integers(0, 256, (n, *shape), np.uint8)

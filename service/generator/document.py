@@ -12,6 +12,7 @@ from service.errors import InvalidField
 from service.generator.classes import ClassNames, folded
 from service.generator.file.folded import Weights
 from service.generator.file.inputs import (
+    ROLES,
     Input,
     image_of,
     plain,
@@ -98,6 +99,11 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         """Of the picture that it is given; None where it makes pictures of z alone."""
         found = image_of(self.declared)
         return None if found is None else ImageShape(*found[0].shape)
+
+    @cached_property
+    def uses_seed(self) -> bool:
+        """Whether a seed decides anything where a picture is given."""
+        return any(ROLES[one.role].is_z for one in self.declared if one.role != "image")
 
     def with_sources(self, z: NDArray[np.float32], sources: NDArray[np.uint8]) -> NDArray[np.float32]:
         """z with these pictures in their place, where the file takes one.

@@ -15,10 +15,7 @@ from service.generator.contract import Contract, ImageShape
 from service.generator.engines import race
 from service.generator.file.inputs import Input
 from service.settings import Settings
-from tests.translators import Inverter, photos
-
-PLAIN = Inverter()
-FULL = Inverter("full", (1, 8, 12), grow=2, z_dim=16, classes=("day", "dusk", "night"))
+from tests.translators import FULL, PLAIN, Inverter, photos
 
 
 def loaded(
