@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.translation.figures import l1, psnr, ssim, sharpness
+from training.translation.figures import l1, psnr, sharpness, ssim
 
 
 def test_equal_pictures_are_at_the_best_of_every_figure():
