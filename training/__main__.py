@@ -1,4 +1,4 @@
-"""The command line: `python -m training prepare | train | sample | evaluate | export | compare | theory | study`."""
+"""The command line: `python -m training prepare | train | sample | evaluate | export | translate | compare | theory | study`."""
 
 import errno
 import re

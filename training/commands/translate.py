@@ -99,7 +99,7 @@ def export_command(model: Path, threads: int | None, **named: Any) -> None:
     Nothing is written unless the file draws the trained network's pictures and loads with the code that will serve it.
     """
     translators, dataset, found = measured(threads=threads, **named)
-    size = export(next(iter(translators.values())), model, dataset, found, threads or 0)
+    size = export(list(translators.values()), model, dataset, found, threads or 0)
     click.echo(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}")
 
 
@@ -120,6 +120,10 @@ def measured(
     for name, one in translators.items():
         if one.spec.to_json() != dataset.as_one_class().spec.to_json():
             raise UserError(f"{name} was trained on {one.spec.dataset}: give the same --data")
+    if len(rules := {one.settings.rule for one in translators.values()}) > 1:
+        raise UserError(
+            f"the runs' rules differ, so that they were given other pictures: {', '.join(sorted(rules))}"
+        )
     (settings,) = judges_of([judge], judge_images)
     with Progress(console=Console(stderr=True)) as progress:
         seen = judge_for(dataset, settings, cache, bar(progress, "judge", length(dataset, settings)))

@@ -1,5 +1,6 @@
 """A run of pix2pix -> models/<name>/: a file that is given a picture, its card, and a picture of pairs."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,17 @@ class Served(nn.Module):
         return (image + 1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def export(translator: Translator, model: Path, dataset: Dataset, found: dict[str, Any], threads: int) -> int:
-    """Writes the model's folder; returns the size of its file in bytes.
+def export(
+    translators: Sequence[Translator], model: Path, dataset: Dataset, found: dict[str, Any], threads: int
+) -> int:
+    """Writes the model's folder, of the first; returns the size of its file in bytes.
 
-    found: of `figures.compare`, whose first row is this generator. Raises UserError, and then leaves a model of that name as it was.
+    found: of `figures.compare`, in their order. Raises UserError, and then leaves a model of that name as it was.
     """
+    translator = translators[0]
     graph, contract = build(translator, model.resolve().name, dataset, found)
     real = dataset.test_images[:COLUMNS]
-    picture = rows(translator, rule_of(translator.settings.rule, real.shape[1]).of(real), real)
+    picture = rows(translators, rule_of(translator.settings.rule, real.shape[1]).of(real), real)
     factor = max(1, SHOWN_PIXELS // contract.image.height)
     with staged(model) as folder:
         install(graph, contract, folder, threads)
@@ -131,7 +135,7 @@ A generator that is given a picture, trained from scratch with ganserve as pix2p
 
 ![Pairs]({SAMPLES})
 
-Held-out pictures: what goes in, what comes out, the real one.
+Held-out pictures: what goes in; what comes out of {"; of ".join(list(quality["rows"])[:-1])}; the real one.
 
 | | |
 | --- | --- |

@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,29 +86,34 @@ def train(
         say(console, f"At {state.images_seen:,} of {settings.images:,} images in {folder}")
         display = Display(console, settings.images, state.images_seen, time.monotonic())
         updates: list[Figures] = []
+        last = state.images_seen >= settings.images
         with display.bar:
-            while state.images_seen < settings.images and not stopping:
+            while not last:
                 before = state.images_seen // checkpoint_every
-                real = dataset.images[
-                    dataset.batch_indices(settings.seed, state.images_seen // settings.batch, settings.batch)
-                ]
+                k = state.images_seen // settings.batch
+                real = dataset.images[dataset.batch_indices(settings.seed, k, settings.batch)]
                 updates.append(train_step(settings, state, to_float(rule.of(real)), to_float(real)))
-                due = state.images_seen // checkpoint_every != before
-                if len(updates) == FIGURES_EVERY_UPDATES or due:
-                    means = {
-                        name: float(torch.stack([one[name] for one in updates]).mean()) for name in updates[0]
-                    }
-                    if not all(map(math.isfinite, means.values())):
-                        raise TrainingFailed("A loss became NaN or infinite: try a lower --lr.")
-                    display.show(means, state.images_seen, time.monotonic())
+                last = state.images_seen >= settings.images or bool(stopping)
+                due = last or state.images_seen // checkpoint_every != before
+                if due or len(updates) == FIGURES_EVERY_UPDATES:
+                    display.show(means(updates), state.images_seen, time.monotonic())
                     updates.clear()
                 if due:
                     save(settings, folder, dataset, state)
-        save(settings, folder, dataset, state)
         if stopping:
             raise Interrupted
         shown = dataset.test_images[:COLUMNS]
-        write_atomically(folder / "samples.png", png(rows(open_run(folder), rule.of(shown), shown)))
+        write_atomically(folder / "samples.png", png(rows([open_run(folder)], rule.of(shown), shown)))
+
+
+def means(updates: list[Figures]) -> dict[str, float]:
+    """Of each figure. Raises TrainingFailed."""
+    found = {name: float(torch.stack([one[name] for one in updates]).mean()) for name in updates[0]}
+    if not all(map(math.isfinite, found.values())):
+        raise TrainingFailed(
+            "A loss became NaN or infinite: try a lower --lr. The checkpoint is from before."
+        )
+    return found
 
 
 def train_step(settings: Settings, state: State, given: Tensor, real: Tensor) -> Figures:
@@ -199,9 +205,9 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return words, tensors
 
 
-def rows(translator: Translator, given: Pixels, real: Pixels) -> Pixels:
-    """Pictures that went in, what came out, and the real ones: three rows, uint8 [C, 3 H, N W]."""
-    made = translator(given)
+def rows(translators: Iterable[Translator], given: Pixels, real: Pixels) -> Pixels:
+    """A row of pictures that went in, one of each generator, and the real ones: uint8 [C, rows H, N W]."""
     height, width = (real.shape[axis] // given.shape[axis] for axis in (2, 3))
     large = given.repeat(height, axis=2).repeat(width, axis=3)
-    return grid(np.concatenate([np.broadcast_to(large, real.shape), made, real]), len(real))
+    made = [one(given) for one in translators]
+    return grid(np.concatenate([np.broadcast_to(large, real.shape), *made, real]), len(real))

@@ -22,10 +22,3 @@ def test_the_generator_descends_minus_log_d_and_lambda_times_l1():
     logits = torch.tensor([[0.0, 2.0]])
     by_hand = (math.log(2) + math.log(1 + math.exp(-2))) / 2 + 10 * 0.625
     assert float(generator_loss(logits, fake, real, 10)) == pytest.approx(by_hand)
-
-
-def test_the_gradient_is_that_of_finite_differences():
-    torch.manual_seed(0)
-    fake, real = torch.randn(2, 1, 3, 3, dtype=torch.float64), torch.randn(2, 1, 3, 3, dtype=torch.float64)
-    fake.requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda x: generator_loss(x.sum(dim=1), x, real, 100.0), fake)

@@ -38,7 +38,7 @@ def train(folder: Path, name: str, *more: object):
 
 def measured(folder: Path, what: str, *more: object):
     runs = [word for name in ("pix2pix", "l1") for word in ("--run", folder / name)]
-    few = ("--judge-images", 640, "--images", 40, "--threads", 1, "--cache", folder / "judges")
+    few = ("--judge-images", 640, "--images", 30, "--threads", 1, "--cache", folder / "judges")
     return command("translate", what, *runs, "--data", folder / "stripes.npz", *few, *more)
 
 
@@ -69,7 +69,7 @@ def test_runs_are_measured_on_the_same_pairs(place):
     told = measured(place, "evaluate", "--json")
     assert told.exit_code == 0, told.output
     found = json.loads(told.stdout)
-    assert found["images"] == 40
+    assert found["images"] == 30
     rows = found["rows"]
     assert list(rows) == ["pix2pix", "l1", "other real images"]
     assert all(row["l1"]["value"] > 0 and row["l1"]["standard_error"] > 0 for row in list(rows.values())[:2])
@@ -112,6 +112,10 @@ def test_a_run_of_other_pictures_or_of_none_is_refused(place, tmp_path):
     other = write_npz(tmp_path / "other.npz", count=60, channels=3)
     refused = command("translate", "evaluate", "--run", place / "l1", "--data", other)
     assert "l1 was trained on stripes: give the same --data" in refused.output
+    assert train(place, "quarter", "--rule", "quarter", "--images", 4).exit_code == 0
+    runs = ("--run", place / "l1", "--run", place / "quarter")
+    refused = command("translate", "evaluate", *runs, "--data", place / "stripes.npz")
+    assert "the runs' rules differ, so that they were given other pictures: edges, quarter" in refused.output
     refused = command("translate", "evaluate", "--run", tmp_path, "--data", other)
     assert "give a run folder of `translate train`" in refused.output
     refused = command("sample", "--run", place / "l1", "--out", tmp_path / "drawn.png")
