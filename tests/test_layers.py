@@ -53,7 +53,7 @@ HOMES = {
     "grpc": "service.web.grpc",
     "onnxruntime": "service.generator ganserve.importing",
     "openvino": "service.generator.engines",
-    "onnx": "service.generator training.export ganserve.importing",
+    "onnx": "service.generator training.export training.translation.export ganserve.importing",
     "torch": "training ganserve.importing.torch_module",
     "pyarrow": "ganserve.generating.writing.parquet training.data",
     "click": "ganserve training.__main__ training.commands training.research",

@@ -160,9 +160,9 @@ def begin(settings: Settings, folder: Path, dataset: Dataset) -> State:
     for network in (G, D):
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     adam = OPTIMISERS["adam"]
-    optimisers = (adam(network.parameters(), settings.lr, 0.5, 0.999) for network in (G, D))  # theirs
+    optimiser_g, optimiser_d = (adam(network.parameters(), settings.lr, 0.5, 0.999) for network in (G, D))
     average = copy.deepcopy(G).requires_grad_(False)
-    state = State(G, D, average, *optimisers, torch.zeros(()))
+    state = State(G, D, average, optimiser_g, optimiser_d, torch.zeros(()))
     if (folder / FILE_NAME).exists():
         words, tensors = read(folder)
         # A longer or shorter run may go on from the same state; anything else would be another run.
