@@ -118,7 +118,7 @@ def measured(
     translators = {run.resolve().name: open_run(run) for run in runs}
     dataset = load(data)
     for name, one in translators.items():
-        if one.spec.to_json() != dataset.as_one_class().spec.to_json():
+        if one.spec != dataset.as_one_class().spec:
             raise UserError(f"{name} was trained on {one.spec.dataset}: give the same --data")
     if len(rules := {one.settings.rule for one in translators.values()}) > 1:
         raise UserError(

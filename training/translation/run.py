@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from rich.console import Console
@@ -54,6 +54,16 @@ class Settings:
     """Of both networks, over the first half of the run; then it falls linearly to 0. Theirs is 2e-4 at batches of 1."""
     ema_half_life: float = 5000.0
     """As in training/settings.py; at most a tenth of the images seen so far."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says in words, beside its tensors."""
+
+    settings: Settings
+    spec: ImageSpec
+    images_seen: int
+    data_fingerprint: int
 
 
 @dataclass(frozen=True)
@@ -164,45 +174,48 @@ def begin(settings: Settings, folder: Path, dataset: Dataset) -> State:
     average = copy.deepcopy(G).requires_grad_(False)
     state = State(G, D, average, optimiser_g, optimiser_d, torch.zeros(()))
     if (folder / FILE_NAME).exists():
-        words, tensors = read(folder)
+        header, tensors = read(folder)
         # A longer or shorter run may go on from the same state; anything else would be another run.
-        was, now = words["settings"], asdict(replace(settings, images=words["settings"]["images"]))
+        was, now = asdict(header.settings), asdict(replace(settings, images=header.settings.images))
         if differing := [f"{name} ({was[name]}, now {now[name]})" for name in now if was[name] != now[name]]:
             raise UserError(
                 f"{folder} holds a run with other settings: {', '.join(differing)}. Give another --run."
             )
-        if words["data_fingerprint"] != dataset.fingerprint:
+        if header.data_fingerprint != dataset.fingerprint:
             raise UserError(f"{folder} holds a run on other images: give the same --data, or another --run.")
         checkpoint.restore(tensors, state)
-        state.images_seen = words["images_seen"]
+        state.images_seen = header.images_seen
     return state
 
 
 def save(settings: Settings, folder: Path, dataset: Dataset, state: State) -> None:
     """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one."""
-    words = {"settings": asdict(settings), "spec": dataset.spec.to_json()}
-    words |= {"images_seen": state.images_seen, "data_fingerprint": dataset.fingerprint}
-    write_atomically(folder / FILE_NAME, checkpoint.written({"format": FORMAT, **words}, state))
+    header = Header(settings, dataset.spec, state.images_seen, dataset.fingerprint)
+    write_atomically(folder / FILE_NAME, checkpoint.written({"format": FORMAT, **asdict(header)}, state))
 
 
 def open_run(folder: Path) -> Translator:
     """The averaged generator of a run folder. Raises UserError."""
-    words, tensors = read(folder)
-    settings, spec = Settings(**words["settings"]), ImageSpec.from_json(words["spec"])
+    header, tensors = read(folder)
     weights = checkpoint.part(tensors, "average")
-    generator = Generator(weights["down.0.0.weight"].shape[1], spec, settings.width)
+    generator = Generator(weights["down.0.0.weight"].shape[1], header.spec, header.settings.width)
     generator.load_state_dict(weights)
-    return Translator(generator.eval().requires_grad_(False), settings, spec, words["images_seen"])
+    generator.eval().requires_grad_(False)
+    return Translator(generator, header.settings, header.spec, header.images_seen)
 
 
-def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read(folder: Path) -> tuple[Header, dict[str, Tensor]]:
     """Raises UserError: no checkpoint, or a damaged one, or one of another kind."""
-    if not (folder / FILE_NAME).is_file():
-        raise UserError(f"no checkpoint at {folder / FILE_NAME}: give a run folder of `translate train`")
-    words, tensors = checkpoint.opened(folder / FILE_NAME)
-    if words.get("format") != FORMAT:
-        raise UserError(f"{folder / FILE_NAME} is not a checkpoint of this version of ganserve ({FORMAT})")
-    return words, tensors
+    file = folder / FILE_NAME
+    if not file.is_file():
+        raise UserError(f"no checkpoint at {file}: give a run folder of `translate train`")
+    words, tensors = checkpoint.opened(file)
+    try:
+        if words.get("format") != FORMAT:
+            raise ValueError(f"it is none of format '{FORMAT}'")
+        return msgspec.convert(words, Header), tensors
+    except (ValueError, msgspec.ValidationError) as error:
+        raise UserError(f"{file} is of another version of ganserve: {error}") from error
 
 
 def rows(translators: Iterable[Translator], given: Pixels, real: Pixels) -> Pixels:
