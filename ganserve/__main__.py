@@ -3,7 +3,6 @@
 import errno
 import gc
 import json
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,9 +12,10 @@ from ganserve.bench import Load
 from ganserve.client import INTERPOLATIONS, SAMPLES, Client, Label, given
 from ganserve.ctrl_c import heeded
 from ganserve.errors import GanserveError, Unreachable
-from ganserve.files import QUALITIES, Output, encode, image_names
+from ganserve.files import Output, encode, image_names
 from ganserve.options import (
     MAX_SEED,
+    check_quality,
     finite,
     json_option,
     label_of,
@@ -30,6 +30,7 @@ from ganserve.options import (
 )
 from ganserve.programs import PROGRAMS
 from ganserve.terminal import bar, named, say, show_load, show_models, with_next_step
+from ganserve.translating.command import translate
 
 UNREACHABLE, INTERRUPTED = 3, 130
 FORMATS = {"jpg": "jpeg"}
@@ -120,7 +121,7 @@ def sample(
     as_json: bool,
 ) -> None:
     """Draw images and write them to a file."""
-    _check(to, quality)
+    check_quality(to, quality)
     if z is not None and seed is not None:
         raise click.UsageError("--z and --seed exclude each other: z is what a seed stands for.")
     total = n or (len(label) if isinstance(label, list) else 1 if z is None else len(z))
@@ -174,7 +175,7 @@ def interpolate(
     """Draw what lies between the images of two or more seeds."""
     if len(seeds) < 2:
         raise click.UsageError("There is no way from one seed alone: give two or more.")
-    _check(to, quality)
+    check_quality(to, quality)
     fields = given(
         seeds=seeds, steps=steps, path=way, label=label, model=model, quality=quality, scalars=scalars
     )
@@ -183,54 +184,6 @@ def interpolate(
     name, version = client.origin(answer)
     facts = {"model": name, "version": version, "seeds": seeds}
     say(to.path, f"seeds {', '.join(map(str, seeds))}", facts, to.write({"": answer.content}), as_json)
-
-
-@main.command()
-@click.argument(
-    "pictures",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="PICTURE...",
-)
-@label_option
-@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Of the first, where the model takes one.")
-@scalar_option
-@model_option
-@quality_option
-@with_output(
-    ("png", "webp", "jpg", "avif", "npy"),
-    "NAME.png, .webp, .jpg or .avif: a grid. NAME.npy: uint8 [n, H, W, C]. FOLDER/: one picture each, of the same names. "
-    "-: stdout.",
-    folders=True,
-)
-@with_client
-def translate(
-    client: Client,
-    pictures: tuple[Path, ...],
-    label: Label | list[Label] | None,
-    seed: int | None,
-    scalars: dict[str, float] | None,
-    model: str | None,
-    quality: int | None,
-    to: Output,
-    as_json: bool,
-) -> None:
-    """Draw a picture of each PICTURE, by a model that is given one."""
-    _check(to, quality)
-    names = [f"{one.stem}.{to.format}" for one in pictures]
-    if to.folder and len(set(names)) < len(names):
-        raise click.UsageError("Two of the pictures have one name, and would be one file.")
-    drawn = client.translate(
-        [one.read_bytes() for one in pictures], label, seed, scalars=scalars, model=model
-    )
-    files = {"": encode(drawn.images, to.format, quality)}
-    if to.folder:
-        files = {name: encode(drawn.images[i : i + 1], to.format, quality) for i, name in enumerate(names)}
-    labels, seeds = (None if given is None else given.tolist() for given in (drawn.labels, drawn.seeds))
-    facts = {"model": drawn.model, "version": drawn.version, "labels": labels, "seeds": seeds}
-    what = f"{len(drawn.images)} images" if len(drawn.images) > 1 else "1 image"
-    say(to.path, what, facts, to.write(files), as_json)
 
 
 @main.command()
@@ -319,10 +272,7 @@ def bench(
         raise click.ClickException(f"No request was answered with images: {named(load.errors)}.")
 
 
-def _check(to: Output, quality: int | None) -> None:
-    """Raises UsageError."""
-    if quality is not None and to.format not in QUALITIES:
-        raise click.UsageError(f"--quality is of .jpg and .avif, not of .{to.format}.")
+main.add_command(translate)
 
 
 if __name__ == "__main__":

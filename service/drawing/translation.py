@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, cast
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -14,10 +14,8 @@ from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage,
 from service.drawing.formats import Format, Quality
 from service.drawing.mixing import Weights
 from service.drawing.sampler import Plain, labels_of
-from service.drawing.sizes import Size
-from service.drawing.uploads import pictures
 from service.errors import InvalidField
-from service.generator.contract import Contract
+from service.generator.contract import Contract, ImageShape
 from service.generator.latents import MAX_SEED
 from service.registry.model import Model
 
@@ -55,36 +53,15 @@ class TranslationRequest(Struct, forbid_unknown_fields=True):
     timeout: Timeout = None
 
 
-class Translation(NamedTuple):
-    """sizes: of the pictures as they were sent, upright; one each."""
-
-    draw: Draw
-    sizes: list[Size]
-
-
-def translate(asked: TranslationRequest, model: Model, max_images: int) -> Translation:
-    """Decodes the pictures, which takes a core up to seconds: not for the event loop.
-
-    Raises InvalidField, naming the field and what is allowed.
-    """
-    require_source(model)
-    if not 1 <= len(asked.images) <= max_images:
-        raise InvalidField(
-            "images", f"images has {len(asked.images)} entries; allowed are 1 to {max_images}."
-        )
+def source_of(model: Model) -> ImageShape:
+    """Of the pictures that it is given. Raises InvalidField where a model makes pictures of seeds."""
     source = model.contract.source
-    assert source is not None
-    read = pictures(asked.images, source)
-    return Translation(laid_in(model, read.pixels, asked.label, asked.seed, asked.scalars), read.sizes)
-
-
-def require_source(model: Model) -> None:
-    """Raises InvalidField where a model makes pictures of seeds."""
-    if model.contract.source is None:
+    if source is None:
         raise InvalidField(
             "model",
             f"Model {model.name} makes pictures of seeds and is given none: POST /v1/samples asks it.",
         )
+    return source
 
 
 def laid_in(
@@ -128,5 +105,9 @@ def rows(
     weights: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
     """float32 [n, row_dim]. seeds: n, or None where they decide nothing. Raises InvalidField, of scalars."""
-    z = np.zeros((len(pixels), contract.z_dim), np.float32) if seeds is None else contract.drawn(seeds)
+    if seeds is None:
+        z = np.zeros((len(pixels), contract.z_dim), np.float32)
+    else:
+        assert contract.space is not None
+        z = contract.space.draw_beside(seeds)
     return contract.with_scalars(contract.with_sources(z, pixels), scalars, weights)

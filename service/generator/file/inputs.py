@@ -14,7 +14,8 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.errors import InvalidField
-from service.generator.latents import PIXELS, Part, Space
+from service.generator.latents import Part, Space
+from service.generator.laws import PIXELS
 
 Law = Literal["normal", "truncated", "uniform", "uniform01"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")

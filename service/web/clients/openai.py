@@ -137,7 +137,7 @@ def _origin(call: Call) -> str:
     return f"{call.scope['scheme']}://{host}{prefix.rstrip('/')}"
 
 
-def _encoded(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[bytes]:
+def files_of(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[bytes]:
     """One file an image. pixels: uint8 [n, C, H, W]."""
     size = None if meant.size == sizes.own(draw.model.contract.image) else meant.size
     resized = (images.resize(image, meant.size.height, meant.size.width) for image in pixels)
@@ -152,7 +152,7 @@ def drawn_json(
 ) -> bytes:
     """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty."""
     reply = _reply(draw, picture, meant, folder)
-    for one, file in zip(reply.data, _encoded(draw, picture, pixels), strict=True):
+    for one, file in zip(reply.data, files_of(draw, picture, pixels), strict=True):
         one.b64_json = file
     return msgspec.json.encode(reply)
 
@@ -163,7 +163,7 @@ def streamed(
     """The events of a stream: each image whole, since one pass of a generator draws it whole."""
     reply = _reply(draw, picture, SampleRequest(), "")
     events = []
-    for one, file in zip(reply.data, _encoded(draw, picture, pixels), strict=True):
+    for one, file in zip(reply.data, files_of(draw, picture, pixels), strict=True):
         event = Completed(
             file,
             reply.created,

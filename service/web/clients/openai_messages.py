@@ -86,10 +86,10 @@ class EditRequest(GenerationRequest, forbid_unknown_fields=True, kw_only=True):
     image: Annotated[
         list[bytes],
         Meta(
-            description="A file, PNG, JPEG or WebP; or several, as `image[]`, each of which becomes an image of its own. They are fitted as those of /v1/translations are."
+            min_length=1,
+            description="A file, PNG, JPEG or WebP; or several, as `image[]`, each of which becomes an image of its own. They are fitted as those of /v1/translations are.",
         ),
     ]
-    mask: Annotated[bytes | None, Meta(description="Refused: a generator here has no room for one.")] = None
     input_fidelity: _Ignored = None
 
 

@@ -68,7 +68,7 @@ class Parameter(Struct, frozen=True):
 
 
 class Body(Struct, frozen=True):
-    """It may be left out where there is no example of it. others: what else it may be."""
+    """A body, JSON unless media_type says otherwise; JSON may be left out where there is no example of it. others: what else it may be."""
 
     kind: type[Struct]
     examples: Mapping[str, Any] = {}

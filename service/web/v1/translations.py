@@ -1,7 +1,6 @@
 """POST /v1/translations: pictures of pictures, by a generator that is given one."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
@@ -9,13 +8,15 @@ from service.drawing.draw import TRANSLATIONS
 from service.drawing.formats import MEDIA_TYPES
 from service.drawing.sampler import JsonReply, SampleRequest, encoding_of, sample
 from service.drawing.sizes import Size
-from service.drawing.translation import TranslationRequest, require_source, translate
+from service.drawing.translation import TranslationRequest, laid_in, source_of
 from service.drawing.uploads import MEDIA_TYPES as TAKEN
+from service.drawing.uploads import decoded
+from service.errors import InvalidField
 from service.generator.contract import ImageShape
-from service.web.http.asgi import Call, Reply
-from service.web.http.drawing_call import DrawingCall, accepted
-from service.web.http.pictures import decoded, read_pictures
+from service.web.http.asgi import Call, Reply, unless_client_goes
+from service.web.http.drawing_call import DrawingCall, accepted, drawn_headers
 from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Route
+from service.web.http.uploads import read_upload
 
 _decoder = msgspec.json.Decoder(TranslationRequest)
 SIZES_HEADER = "ganserve-source-sizes"
@@ -24,27 +25,30 @@ SIZES_TEXT = "WIDTHxHEIGHT of the pictures as they were sent, of all or one each
 
 async def post_translations(call: Call) -> Reply:
     """POST /v1/translations."""
-    asked = await read_pictures(call, _decoder)
+    asked = await read_upload(call, _decoder)
     drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
-    model = drawing.model
-    require_source(model)
-    size = sum(map(len, asked.images))
-    understood = await decoded(size, drawing.deadline, partial(translate, asked, model, drawing.most_images))
-    model.require_ready()  # it may have been taken away meanwhile
-    wanted = SampleRequest(format=asked.format, quality=asked.quality)
-    encoding = encoding_of(wanted, understood.draw, accepted(call.scope))
-    reply = await drawing.reply(
-        understood.draw,
-        MEDIA_TYPES[encoding.format],
-        lambda: sample(understood.draw, encoding, drawing.deadline),
-    )
-    reply.headers |= sizes_header(understood.sizes, model.contract.source)
-    return reply
+    model, n = drawing.model, len(asked.images)
+    # Before anything is decoded.
+    source = source_of(model)
+    if not 1 <= n <= drawing.most_images:
+        raise InvalidField("images", f"There are {n} pictures; allowed are 1 to {drawing.most_images}.")
+    call.take(n)
+
+    async def translated() -> Reply:
+        read = await decoded(asked.images, source, drawing.deadline)
+        model.require_ready()  # it may have been taken away meanwhile
+        call.draw = draw = laid_in(model, read.pixels, asked.label, asked.seed, asked.scalars)
+        wanted = SampleRequest(format=asked.format, quality=asked.quality)
+        encoding = encoding_of(wanted, draw, accepted(call.scope))
+        body = await sample(draw, encoding, drawing.deadline)
+        headers = drawn_headers(draw) | sizes_header(read.sizes, source)
+        return Reply(200, MEDIA_TYPES[encoding.format], body, headers)
+
+    return await unless_client_goes(call.receive, translated())
 
 
-def sizes_header(sizes: Sequence[Size], source: ImageShape | None) -> dict[str, str]:
+def sizes_header(sizes: Sequence[Size], source: ImageShape) -> dict[str, str]:
     """Nothing where all pictures had the model's own size."""
-    assert source is not None
     told = [f"{size}" for size in sizes]
     if set(told) == {f"{source.width}x{source.height}"}:
         return {}

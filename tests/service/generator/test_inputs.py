@@ -22,7 +22,8 @@ from service.generator.contract import Contract, ImageShape
 from service.generator.file.apart import put_together, taken_apart
 from service.generator.file.folded import Weights
 from service.generator.file.inputs import Input, scalar_rows
-from service.generator.latents import MEAN_SQUARES, latents, quantiles_of
+from service.generator.latents import latents
+from service.generator.laws import MEAN_SQUARES, quantiles_of
 from service.settings import Settings
 from tests.generators import Tiny
 

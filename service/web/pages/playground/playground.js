@@ -7,6 +7,7 @@ import "./download.js";
 import { drawGallery, useAs } from "./gallery.js";
 import { inspect } from "./inspect.js";
 import { drawInterpolation } from "./interpolate.js";
+import { drawInversion, showInversion } from "./invert.js";
 import { copy, find, make, pair, words } from "./parts.js";
 import { pulse } from "./pulse.js";
 import { Refusal, ask, setKey } from "./service.js";
@@ -16,12 +17,13 @@ import { card, cards, defaultEnds, keep, readSpot, setCards, shared, spot, view 
 const PANELS = {
   interpolate: drawInterpolation,
   arithmetic: drawArithmetic,
+  invert: drawInversion,
   compare: drawComparison,
   translate: drawTranslation,
   card: drawCard,
 };
 // Which panels show something else when this moves.
-const TOUCHES = { seed: ["compare", "translate"], n: [], truncation: Object.keys(PANELS) };
+const TOUCHES = { seed: ["compare", "invert", "translate"], n: [], truncation: Object.keys(PANELS) };
 const EVERY = "Every class in turn";
 const AGAIN_MS = 2000;
 
@@ -94,6 +96,8 @@ function showModels() {
     ),
   );
   find("model").value = view.model;
+  showInversion();
+  if (view.tab === "invert" && find("tab-invert").hidden) openTab("interpolate");
   const { classes, slugs, image, z_dim, engine, version, truncation } = card();
   const named = (classes ?? []).map((name, i) => make("option", { value: slugs[i], textContent: name }));
   find("class").replaceChildren(make("option", { value: "", textContent: classes ? EVERY : "This model has no classes" }), ...named);

@@ -1,8 +1,9 @@
-"""POST /v1/translations by a real server, and what refuses a generator that is given a picture."""
+"""POST /v1/translations, in process, and what refuses a generator that is given a picture."""
 
 import base64
 import io
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -10,23 +11,29 @@ from PIL import Image
 
 from service.generator import images
 from service.generator.latents import latents
+from service.web.v1.translations import ROUTES
+from tests.generators import Tiny
+from tests.service.loaded import loaded
+from tests.service.web.site import Site
 from tests.translators import FULL, PLAIN, photos
 
 PHOTOS = photos(3, PLAIN.shape)
 
 
 @pytest.fixture(scope="module")
-def client(translators):
-    with translators.client() as one:
-        yield one
+def client(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    files = {"tiny": Tiny().file(), "inverter": PLAIN.file(), "full": FULL.file()}
+    with loaded(root, files, default_model="tiny", engine="onnxruntime", provenance="on") as models:
+        yield Site(models)
 
 
-def encoded(pictures: np.ndarray) -> list[str]:
+def encoded(pictures: Iterable[np.ndarray]) -> list[str]:
     return [base64.b64encode(images.png(one)).decode() for one in pictures]
 
 
 def translated(client, **fields):
-    answer = client.post("/v1/translations", json={"model": "inverter"} | fields)
+    answer = client.ask("POST", "/v1/translations", json={"model": "inverter"} | fields)
     assert answer.status_code == 200, answer.text
     return answer
 
@@ -43,11 +50,18 @@ def test_a_picture_comes_back_translated(client):
     assert not {"ganserve-seeds", "ganserve-labels", "ganserve-source-sizes"} & set(answer.headers)
 
 
+def test_the_documents_example_works(client):
+    assert ROUTES[0].body is not None
+    for example in ROUTES[0].body.examples.values():
+        assert translated(client, **example).status_code == 200
+
+
 @pytest.mark.parametrize("kind", ["png", "webp"])
 def test_the_body_may_be_the_picture_itself(client, kind):
     content = io.BytesIO()
     Image.fromarray(PHOTOS[0].transpose(1, 2, 0)).save(content, kind, lossless=True)
-    answer = client.post(
+    answer = client.ask(
+        "POST",
         "/v1/translations?model=inverter&format=npy",
         content=content.getvalue(),
         headers={"content-type": f"image/{kind}"},
@@ -66,7 +80,8 @@ def test_what_is_drawn_beside_a_picture_is_asked_for_as_of_samples(client):
         want = FULL.translated(pictures[i : i + 1], z[i : i + 1], np.array([[2, 0][i]]), [2.0, 0.5][i])
         got = pixels(base64.b64decode(one["image"]))
         assert np.abs(got.astype(int) - want[0]).max() <= 1
-    again = client.post(
+    again = client.ask(
+        "POST",
         "/v1/translations?model=full&seed=7&label=2&strength=2",
         content=images.png(pictures[0]),
         headers={"content-type": "image/png"},
@@ -112,18 +127,18 @@ def test_what_a_picture_says_of_itself_has_none_of_the_picture_that_was_given(cl
     ],
 )
 def test_what_can_not_be_is_refused_with_the_field(client, fields, field, says):
-    answer = client.post("/v1/translations", json={"model": "inverter"} | fields)
+    answer = client.ask("POST", "/v1/translations", json={"model": "inverter"} | fields)
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field
     assert says in answer.json()["detail"]
 
 
 def test_a_body_of_another_kind_is_refused(client):
-    answer = client.post("/v1/translations", content=b"x", headers={"content-type": "image/gif"})
+    answer = client.ask("POST", "/v1/translations", content=b"x", headers={"content-type": "image/gif"})
     assert answer.status_code == 415
     assert "image/webp" in answer.json()["detail"]
     asked = {"content": images.png(PHOTOS[0]), "headers": {"content-type": "image/png"}}
-    answer = client.post("/v1/translations?model=inverter&colour=red", **asked)
+    answer = client.ask("POST", "/v1/translations?model=inverter&colour=red", **asked)
     assert (answer.status_code, answer.json()["field"]) == (422, "colour")
 
 
@@ -133,7 +148,6 @@ ASKED = {
     "/v1/interpolations": {"seeds": [1, 2]},
     "/v1/arithmetic": {"terms": [{"weight": 1, "seeds": [1]}]},
     "/v1/datasets": {"n": 1},
-    "/sample": {"n": 1},
     "/v1/images/generations": {"prompt": "x"},
     "/v1/models/inverter:predict": {"instances": [{"seed": 1}]},
 }
@@ -142,7 +156,7 @@ ASKED = {
 @pytest.mark.parametrize("route", ASKED)
 def test_what_draws_seeds_names_the_route_that_takes_pictures(client, route):
     named = {} if ":predict" in route else {"model": "inverter"}
-    answer = client.post(route.partition(" ")[0], json=named | ASKED[route])
+    answer = client.ask("POST", route.partition(" ")[0], json=named | ASKED[route])
     assert answer.status_code in (400, 422), answer.text
     assert "POST /v1/translations" in answer.text
 
