@@ -74,6 +74,12 @@ def load_generator(path: Path) -> TrainedGenerator:
 
 def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NAME) -> None:
     """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one."""
+    words = {"format": FORMAT, **asdict(header)}
+    write_atomically(run / file_name, written(words, state))
+
+
+def written(words: dict[str, Any], state: State) -> bytes:
+    """A checkpoint's file: what it says in words, JSON types, and the state's tensors."""
     tensors: dict[str, Tensor] = {}
     for name, module in (("G", state.G), ("D", state.D), ("average", state.average)):
         tensors |= {
@@ -85,8 +91,7 @@ def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NA
     tensors["balance"] = state.balance
     tensors["low_look"] = torch.tensor(state.low_look)
     tensors["rollbacks"] = torch.tensor(state.rollbacks)
-    words = {"format": FORMAT, "torch": torch.__version__, **asdict(header)}
-    write_atomically(run / file_name, save(tensors, metadata={"ganserve": json.dumps(words)}))
+    return save(tensors, metadata={"ganserve": json.dumps({"torch": torch.__version__, **words})})
 
 
 def restore(tensors: dict[str, Tensor], state: State) -> None:
@@ -114,13 +119,7 @@ def restore(tensors: dict[str, Tensor], state: State) -> None:
 
 def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
     """A checkpoint's header and tensors, on the CPU. Raises UserError."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            words: dict[str, Any] = json.loads((opened.metadata() or {}).get("ganserve", "{}"))
-            names = opened.keys()
-            tensors = {name: opened.get_tensor(name) for name in names}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as a checkpoint: {error}") from error
+    words, tensors = opened(file)
     if words.get("format") != FORMAT:
         raise UserError(f"{file} is not a checkpoint of this version of ganserve (format {FORMAT})")
     try:
@@ -129,6 +128,17 @@ def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise UserError(f"{file} is of another version of ganserve: {error}") from error
     return header, tensors
+
+
+def opened(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a checkpoint says in words, and its tensors, on the CPU. Raises UserError."""
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            words: dict[str, Any] = json.loads((tensors.metadata() or {}).get("ganserve", "{}"))
+            names = tensors.keys()
+            return words, {name: tensors.get_tensor(name) for name in names}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as a checkpoint: {error}") from error
 
 
 def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
