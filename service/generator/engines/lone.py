@@ -1,5 +1,6 @@
 """A pass that runs alone: on one thread as any other, or on all of them?"""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from timeit import repeat
@@ -26,7 +27,7 @@ def pays_from(one: Forward, every: Forward, contract: Contract) -> int | None:
     """
     for size in _SIZES:
         given = inputs(contract, 0, size)
-        one_seconds, every_seconds = (_seconds(partial(forward, *given)) for forward in (one, every))
+        one_seconds, every_seconds = (best_seconds(partial(forward, *given)) for forward in (one, every))
         if every_seconds < _FASTER * one_seconds:
             break
         if one_seconds > _LONG_SECONDS:
@@ -41,10 +42,10 @@ def pays_from(one: Forward, every: Forward, contract: Contract) -> int | None:
     return size
 
 
-def _seconds(forward: Callable[[], object]) -> float:
-    """The best of five; a long one is disturbed by little, so its best of two."""
-    best = min(repeat(forward, number=1, repeat=2))
-    return best if best > _LONG_SECONDS else min(best, *repeat(forward, number=1, repeat=3))
+def best_seconds(forward: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """The best of five; a long one is disturbed by little, so its best of two: more would take most of a large file's loading."""
+    best = min(repeat(forward, timer=clock, number=1, repeat=2))
+    return best if best > _LONG_SECONDS else min(best, *repeat(forward, timer=clock, number=1, repeat=3))
 
 
 def from_size(least: int, one: Forward, every: Forward) -> Forward:
