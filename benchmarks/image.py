@@ -14,9 +14,10 @@ from pathlib import Path
 
 import click
 
-from benchmarks import machine, models
-from benchmarks.running import free_port
-from benchmarks.servers import ROOT
+from benchmarks import models
+from benchmarks.server import machine
+from benchmarks.server.running import free_port
+from benchmarks.server.servers import ROOT
 
 STARTS = 3
 READY_WITHIN_SECONDS = {1: 3.0, 12: 5.0}

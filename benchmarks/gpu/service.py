@@ -34,7 +34,7 @@ OK, REFUSED, DRAINING = 200, 429, 503
 def run(part: Part) -> None:
     if missing := [name for name in _NEEDS if find_spec(name) is None]:
         return part.leave_out(f"not installed: {', '.join(missing)}")
-    from benchmarks.running import ServerFailed, free_port, running
+    from benchmarks.server.running import ServerFailed, free_port, running
 
     raw = _raw_limit(part)
     with tempfile.TemporaryDirectory(prefix="ganserve-gpu-") as home:

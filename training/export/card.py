@@ -84,12 +84,8 @@ def with_figures(text: str, contract: Contract, before: bytes, file: bytes) -> s
     text = text.replace(card_row(before), card_row(file))
     for title, section in (("Figures", _quality(contract)), ("Limits", _limits(contract))):
         text = _section(title).sub(lambda _, section=section: section + "\n\n", text)
-    return with_head(text, contract).rstrip() + "\n"
-
-
-def with_head(text: str, contract: Contract) -> str:
-    """The card with the head that Hugging Face's Hub reads, of what the file says now."""
-    return with_front_matter(text, contract, LICENCES.get(contract.training.get("dataset", "")))
+    licence = LICENCES.get(contract.training.get("dataset", ""))
+    return with_front_matter(text, contract, licence).rstrip() + "\n"
 
 
 def train_command(settings: Settings, dataset: str) -> str:

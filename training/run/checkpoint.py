@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -123,9 +124,9 @@ def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
     if words.get("format") != FORMAT:
         raise UserError(f"{file} is not a checkpoint of this version of ganserve (format {FORMAT})")
     try:
-        settings, spec = Settings.from_json(words["settings"]), ImageSpec.from_json(words["spec"])
+        settings, spec = Settings.from_json(words["settings"]), msgspec.convert(words["spec"], ImageSpec)
         header = Header(settings, spec, words["images_seen"], words.get("data_fingerprint"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise UserError(f"{file} is of another version of ganserve: {error}") from error
     return header, tensors
 
