@@ -19,7 +19,7 @@ DEEP = {"I": "integer grey", "F": "floating-point grey"}
 DEEP |= dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), "16-bit grey")
 DEEP_COLOUR = "16-bit colour"
 _ORIENTATION = 0x0112
-_STRIP = 1024
+_STRIP = 256
 
 
 class Reader:
