@@ -12,7 +12,7 @@ from service.generator import golden, trial
 from service.generator.contract import Contract, is_of_card, parse, version
 from service.generator.engine import Engine, Forward
 from service.generator.engines.choose import choose
-from service.generator.engines.lone import best_seconds, inputs
+from service.generator.engines.lone import LONG_SECONDS, best_seconds, inputs
 from service.generator.engines.race import Result
 from service.generator.file import signed
 from service.generator.file.folded import folded
@@ -140,7 +140,9 @@ def _forwards(engine: Engine) -> list[Forward]:
 
 
 def _warm_up(engine: Engine, contract: Contract) -> None:
-    """Every shape that will be met, on every path that will meet it."""
+    """Every shape that will be met, on every path that will meet it; of long passes the trial does that, too."""
+    if not engine.buckets and _pass_seconds(engine, contract, 1) > LONG_SECONDS:
+        return
     for size in engine.buckets or sorted({1, engine.max_batch}):
         for forward in _forwards(engine):
             forward(*inputs(contract, 0, size))

@@ -14,7 +14,7 @@ from service.generator.engine import Forward
 _SIZES = (1, 2, 4, 8)
 _FASTER = 0.9
 _COMPARED, _FEW_COMPARED = 32, 8
-_LONG_SECONDS = 0.05
+LONG_SECONDS = 0.05
 """Of a pass beside which waking threads is nothing: more images would show no more, and loading would take minutes."""
 
 
@@ -30,11 +30,11 @@ def pays_from(one: Forward, every: Forward, contract: Contract) -> int | None:
         one_seconds, every_seconds = (best_seconds(partial(forward, *given)) for forward in (one, every))
         if every_seconds < _FASTER * one_seconds:
             break
-        if one_seconds > _LONG_SECONDS:
+        if one_seconds > LONG_SECONDS:
             return None
     else:
         return None
-    compared = _COMPARED if one_seconds < _LONG_SECONDS else _FEW_COMPARED
+    compared = _COMPARED if one_seconds < LONG_SECONDS else _FEW_COMPARED
     for begin in range(0, compared, size):
         given = inputs(contract, begin, size)
         if not np.array_equal(one(*given), every(*given)):
@@ -45,7 +45,7 @@ def pays_from(one: Forward, every: Forward, contract: Contract) -> int | None:
 def best_seconds(forward: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """The best of five; a long one is disturbed by little, so its best of two: more would take most of a large file's loading."""
     best = min(repeat(forward, timer=clock, number=1, repeat=2))
-    return best if best > _LONG_SECONDS else min(best, *repeat(forward, timer=clock, number=1, repeat=3))
+    return best if best > LONG_SECONDS else min(best, *repeat(forward, timer=clock, number=1, repeat=3))
 
 
 def from_size(least: int, one: Forward, every: Forward) -> Forward:
