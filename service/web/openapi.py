@@ -100,10 +100,10 @@ def _parameter(one: Parameter, schemas: _Schemas) -> Object:
 
 
 def _body(body: Body, schemas: _Schemas) -> Object:
-    content = _content({JSON: body.kind} | dict(body.others), schemas)
+    content = _content({body.media_type: body.kind} | dict(body.others), schemas)
     if not body.examples:
-        return {"content": content}
-    content[JSON]["examples"] = {name: {"value": value} for name, value in body.examples.items()}
+        return {"content": content} | ({} if JSON in content else {"required": True})
+    content[body.media_type]["examples"] = {name: {"value": value} for name, value in body.examples.items()}
     return {"required": True, "content": content}
 
 

@@ -64,7 +64,7 @@ async def post_generations(call: Call) -> Reply:
     meant = SampleRequest(label=label, n=n, seed=asked.seed, scalars=asked.scalars)
     meant.truncation = 1.0 if asked.truncation is None else asked.truncation
     draw = drawing.resolve(meant)
-    picture = _picture(asked, contract.image, n)
+    picture = picture_of(asked, contract.image, n)
     nearest = {} if asked.size in (None, "auto", f"{picture.size}") else {SIZE_HEADER: f"{picture.size}"}
     if asked.response_format == "url":
         if asked.stream:
@@ -76,11 +76,11 @@ async def post_generations(call: Call) -> Reply:
         return Reply(200, JSON, addressed, address_headers(draw) | nearest)
     pixels = n * picture.size.height * picture.size.width
     if asked.stream:
-        encode, media_type = partial(_streamed, draw, picture), EVENTS
+        encode, media_type = partial(streamed, draw, picture), EVENTS
     else:
         # Some clients never say which of the two they are going to read.
         folder = _folder(draw, _origin(call)) if asked.response_format is None and _has_address(call) else ""
-        encode, media_type = partial(_drawn, draw, picture, meant, folder), JSON
+        encode, media_type = partial(drawn_json, draw, picture, meant, folder), JSON
     reply = await drawing.reply(
         draw,
         media_type,
@@ -90,7 +90,7 @@ async def post_generations(call: Call) -> Reply:
     return reply
 
 
-def _picture(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:
+def picture_of(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:
     """In the size that is nearest to what was asked for.
 
     Raises InvalidField: text that is no size, too many images of it, a compression that the format does not have.
@@ -137,7 +137,7 @@ def _origin(call: Call) -> str:
     return f"{call.scope['scheme']}://{host}{prefix.rstrip('/')}"
 
 
-def _encoded(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[bytes]:
+def files_of(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[bytes]:
     """One file an image. pixels: uint8 [n, C, H, W]."""
     size = None if meant.size == sizes.own(draw.model.contract.image) else meant.size
     resized = (images.resize(image, meant.size.height, meant.size.width) for image in pixels)
@@ -147,21 +147,23 @@ def _encoded(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[byte
     ]
 
 
-def _drawn(
+def drawn_json(
     draw: Draw, picture: Picture, meant: SampleRequest, folder: str, pixels: NDArray[np.uint8]
 ) -> bytes:
     """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty."""
     reply = _reply(draw, picture, meant, folder)
-    for one, file in zip(reply.data, _encoded(draw, picture, pixels), strict=True):
+    for one, file in zip(reply.data, files_of(draw, picture, pixels), strict=True):
         one.b64_json = file
     return msgspec.json.encode(reply)
 
 
-def _streamed(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
+def streamed(
+    draw: Draw, picture: Picture, pixels: NDArray[np.uint8], event_type: str = "image_generation.completed"
+) -> bytes:
     """The events of a stream: each image whole, since one pass of a generator draws it whole."""
     reply = _reply(draw, picture, SampleRequest(), "")
     events = []
-    for one, file in zip(reply.data, _encoded(draw, picture, pixels), strict=True):
+    for one, file in zip(reply.data, files_of(draw, picture, pixels), strict=True):
         event = Completed(
             file,
             reply.created,
@@ -171,6 +173,7 @@ def _streamed(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
             one.revised_prompt,
             reply.model,
             reply.version,
+            type=event_type,
         )
         events.append(b"event: %b\ndata: %b\n\n" % (event.type.encode(), msgspec.json.encode(event)))
     return b"".join(events)
@@ -188,13 +191,12 @@ def _reply(draw: Draw, picture: Picture, meant: SampleRequest, folder: str) -> G
     model = draw.model
     classes = model.contract.classes
     understood = None if draw.label is None or classes is None else classes[draw.label[0]]
-    assert draw.seeds is not None
     query = [] if meant.truncation == 1 else [f"truncation={meant.truncation!r}"]
     query += [] if picture.size == sizes.own(model.contract.image) else [f"size={picture.size}"]
     if formats.QUALITIES.get(picture.format, picture.quality) != picture.quality:
         query.append(f"quality={picture.quality}")
     data = []
-    for i, seed in enumerate(draw.seeds):
+    for i, seed in enumerate(draw.seeds or [None] * len(draw.z)):
         fields = "&".join([*query, *written(model.contract.declared, meant.scalars, i)])
         end = f".{formats.suffix(picture.format)}" + (f"?{fields}" if fields else "")
         url = f"{folder}{seed}{end}" if folder else None

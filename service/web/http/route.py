@@ -68,11 +68,12 @@ class Parameter(Struct, frozen=True):
 
 
 class Body(Struct, frozen=True):
-    """A JSON body; it may be left out where there is no example of it. others: what else it may be."""
+    """A body, JSON unless media_type says otherwise; JSON may be left out where there is no example of it. others: what else it may be."""
 
     kind: type[Struct]
     examples: Mapping[str, Any] = {}
     others: Content = {}
+    media_type: str = JSON
 
 
 class Route(Struct, frozen=True):

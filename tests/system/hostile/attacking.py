@@ -6,7 +6,10 @@ import socket
 import httpx
 import psutil
 
-JSON_ROUTES = ("/v1/samples", "/v1/interpolations", "/v1/arithmetic", "/v1/images/generations", "/sample")
+JSON_ROUTES = (
+    *("/v1/samples", "/v1/interpolations", "/v1/arithmetic", "/v1/inversions", "/v1/images/generations"),
+    "/sample",
+)
 INFER = "/v2/models/tiny/infer"
 MOST_REPLY_BYTES = 4000
 MOST_GROWTH_BYTES = 200 * 2**20

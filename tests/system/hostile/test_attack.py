@@ -4,6 +4,7 @@ BentoML's own holes among them: CVE-2025-27520 and CVE-2025-32375 (bodies and he
 CVE-2025-54381 (addresses in a request that the server fetches), CVE-2024-9056 (a multipart boundary without end).
 """
 
+import base64
 import gzip
 import json
 import pickle
@@ -12,11 +13,14 @@ import time
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from service.generator.images import png
 from tests.system.hostile.attacking import INFER, JSON_ROUTES, refused
 from tests.system.serving import ROOT
 
+PICTURE = base64.b64encode(png(np.zeros((1, 8, 8), np.uint8))).decode()
 pytestmark = pytest.mark.usefixtures("unharmed")
 
 
@@ -163,8 +167,8 @@ def test_no_body_harms(target, body):
 def test_no_name_in_a_body_is_a_path(target, name):
     with target.client() as client:
         for path in JSON_ROUTES:
-            asked = {"model": name, "prompt": "bag", "seeds": [1, 2], "terms": [{"weight": 1, "seeds": [1]}]}
-            wanted = {"/v1/interpolations": ("model", "seeds"), "/v1/arithmetic": ("model", "terms"), "/v1/images/generations": ("model", "prompt")}.get(path, ("model",))  # fmt: skip
+            asked = {"model": name, "prompt": "bag", "seeds": [1, 2], "terms": [{"weight": 1, "seeds": [1]}], "images": [PICTURE]}  # fmt: skip
+            wanted = {"/v1/interpolations": ("model", "seeds"), "/v1/arithmetic": ("model", "terms"), "/v1/images/generations": ("model", "prompt"), "/v1/inversions": ("model", "images")}.get(path, ("model",))  # fmt: skip
             reply = refused(client.post(path, json={field: asked[field] for field in wanted}), 404)
             assert "root:" not in reply.text
             refused(

@@ -10,8 +10,8 @@ from service.drawing import mixing
 from service.drawing.draw import Draw
 from service.drawing.fields import Fraction, Label, ModelName, Scalars, Seed, Timeout, as_numbers
 from service.drawing.formats import Format, Quality
+from service.drawing.latent.series import Series, request_of
 from service.drawing.mixing import Weights
-from service.drawing.series import Series, request_of
 from service.errors import InvalidField
 from service.generator.contract import Contract
 from service.generator.latents import at_typical_length, mean, weighted_sum
@@ -94,6 +94,7 @@ def add_up(request: ArithmeticRequest, model: Model, max_images: int) -> Series:
     Raises InvalidField, naming the field and what is allowed.
     """
     contract, terms = model.contract, request.terms
+    contract.require_seeds()
     model.require_truncation(request.truncation)
     n = len(terms) + 1 if request.include_terms else 1
     if n > max_images:
