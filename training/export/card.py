@@ -149,8 +149,8 @@ def _training(contract: Contract) -> str:
     settings = "\n".join(f"{name} = {value}" for name, value in training["settings"].items())
     return (
         f"## Training\n\nNetwork `{training['network']}`, loss `{training['loss']}`, torch {training['torch']}:\n\n"
-        f"```\n{training['command']}\n```\n\nIts settings (`training/settings.py` says what each means; one that is not here came later, and is at its default):\n\n"
-        f"```\n{settings}\n```"
+        f"```sh\n{training['command']}\n```\n\nIts settings (`training/settings.py` says what each means; one that is not here came later, and is at its default):\n\n"
+        f"```text\n{settings}\n```"
     )
 
 
@@ -174,7 +174,7 @@ def _quality(contract: Contract) -> str:
         f"'{first['architecture']}', which is named first, nothing was chosen. Figures of one judge can't be compared "
         "with another's, nor with Inception's; a Fréchet distance has a bias of about 1/n, so its floor is one for "
         "this n (the distance for n → ∞ has none).\n\n"
-        f"{markdown(quality)}\n\nMeasured by\n\n```\n{command}\n```"
+        f"{markdown(quality)}\n\nMeasured by\n\n```sh\n{command}\n```"
     )
 
 
