@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from service.environment import from_environment, unknown_names
 from service.errors import SettingsError
-from service.generator.credentials import credentials_of
+from service.generator.origin.credentials import credentials_of
 from service.keys import keyring
 from service.machine import endings, hardware, instance, logs, process
 from service.registry import footprint

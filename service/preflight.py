@@ -8,7 +8,7 @@ from pathlib import Path
 
 from service.environment import from_environment
 from service.errors import SettingsError
-from service.generator.credentials import credentials_of
+from service.generator.origin.credentials import credentials_of
 from service.keys import keyring
 from service.machine import instance
 

@@ -17,10 +17,11 @@ from ganserve.generating.writing.formats import Drawn
 from ganserve.programs import APP
 from service.environment import from_environment
 from service.errors import GanserveError
-from service.generator import images, provenance
+from service.generator import images
 from service.generator.engine import Forward
 from service.generator.latents import rows_of
 from service.generator.loading import FILE, load, read
+from service.generator.origin import provenance
 
 _AHEAD_PER_THREAD = 2
 

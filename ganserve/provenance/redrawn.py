@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ganserve.generating.engine import find
 from ganserve.generating.plan import Refused
 from ganserve.provenance.told import MOST_IMAGES
-from service.drawing.arithmetic import ArithmeticRequest, add_up
 from service.drawing.draw import Draw
-from service.drawing.interpolation import InterpolationRequest, interpolate
+from service.drawing.latent.arithmetic import ArithmeticRequest, add_up
+from service.drawing.latent.interpolation import InterpolationRequest, interpolate
 from service.drawing.sampler import SampleRequest, resolve
 from service.environment import from_environment
 from service.errors import GanserveError

@@ -11,10 +11,10 @@ from service.batching.answers import MOST_HERE_BYTES
 from service.batching.request_queue import Timing
 from service.drawing import formats, mixing
 from service.drawing.sizes import Size
-from service.generator import provenance
 from service.generator.file.inputs import scalar_rows, scalars_of
 from service.generator.latents import Seeded
-from service.generator.provenance import Told
+from service.generator.origin import provenance
+from service.generator.origin.provenance import Told
 from service.registry.model import Model
 
 SAMPLES = "/v1/samples"

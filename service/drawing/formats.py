@@ -10,7 +10,8 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from service.errors import InvalidField
-from service.generator import images, provenance
+from service.generator import images
+from service.generator.origin import provenance
 
 Picture = Literal["png", "webp", "jpeg", "avif"]
 Format = Literal["png", "webp", "jpeg", "avif", "npy", "json"]

@@ -9,12 +9,10 @@ The reader judges files that it did not write, so the schema lives here, and exp
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import onnx
-from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from service.errors import ContractError
@@ -23,6 +21,7 @@ from service.generator.document import GoldenSample as GoldenSample
 from service.generator.document import ImageShape as ImageShape
 from service.generator.file import graph
 from service.generator.file.apart import put_together, taken_apart, was_taken
+from service.generator.file.graph import Signature, signature
 from service.generator.file.inputs import ROLES, faults
 
 METADATA_KEY = "ganserve"
@@ -34,10 +33,7 @@ MOST_Z = {SCHEMA: 2**16, SCHEMA_OF_ROLES: 2**20}
 OPSET = 18
 IR_VERSION = 10
 
-_Signature = tuple[str, str, tuple[int | None, ...]]
-_PLAIN_DOMAINS = {"", "ai.onnx"}
 _IMPORT = "`ganserve import FILE --out models/NAME` makes one of it, or says what is missing"
-_NAMES_A_DOMAIN = onnx.NodeProto | onnx.OperatorSetIdProto | onnx.FunctionProto
 _CARD_ROW = re.compile(r"^\| SHA-256 of generator\.onnx \|(.*)\|[ \t]*$", re.MULTILINE)
 
 
@@ -75,15 +71,8 @@ def parse(file: bytes) -> Contract:
         raise ContractError(f"not an ONNX file: {error}") from error
     if not model.HasField("graph"):
         raise ContractError("not an ONNX file: it holds no graph")
-    domains: set[str] = set()
-    outside: list[onnx.TensorProto] = []
-    for part in _parts(model):
-        if isinstance(part, onnx.TensorProto):
-            if part.data_location == onnx.TensorProto.EXTERNAL or part.external_data:
-                outside += [] if was_taken(part) and part.name in apart.weights else [part]
-        else:
-            domains.add(part.domain)
-    if foreign := domains - _PLAIN_DOMAINS:
+    outside = [one for one in graph.outside(model) if not (was_taken(one) and one.name in apart.weights)]
+    if foreign := graph.domains(model) - graph.PLAIN_DOMAINS:
         raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}; {_IMPORT}")
     contract = _metadata(model)
     _check_graph(model.graph, contract)
@@ -155,28 +144,13 @@ def _metadata(model: onnx.ModelProto) -> Contract:
     return contract
 
 
-def _parts(message: Message) -> Iterator[Any]:
-    """Every tensor, and all that names a domain of operators: in branches, functions, sparse tensors, wherever.
-
-    Engines know some custom operators without an import, so nodes are asked themselves.
-    """
-    if isinstance(message, _NAMES_A_DOMAIN | onnx.TensorProto):
-        yield message
-    if isinstance(message, onnx.TensorProto):  # its weights are not worth the copy
-        return
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for inner in [value] if isinstance(value, Message) else value:
-                yield from _parts(inner)
-
-
 def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:
     initializers = {tensor.name for tensor in graph.initializer}
-    inputs = [_signature(value) for value in graph.input if value.name not in initializers]
-    outputs = [_signature(value) for value in graph.output]
+    inputs = [signature(value) for value in graph.input if value.name not in initializers]
+    outputs = [signature(value) for value in graph.output]
     shape = contract.image
     batch = contract.batch
-    want_inputs: list[_Signature] = [
+    want_inputs: list[Signature] = [
         (one.name, ROLES[one.role].element, (batch, *one.shape)) for one in contract.declared
     ]
     want_outputs = [("image", "UINT8", (batch, shape.channels, shape.height, shape.width))]
@@ -200,10 +174,3 @@ def _check_outside(graph: onnx.GraphProto, outside: Sequence[onnx.TensorProto], 
             raise ContractError(
                 f"weights '{tensor.name[:64]}' lie in '{location[:64]}', which the contract does not name"
             )
-
-
-def _signature(value: onnx.ValueInfoProto) -> _Signature:
-    tensor = value.type.tensor_type
-    axes = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
-    kind = onnx.TensorProto.DataType.DESCRIPTOR.values_by_number.get(tensor.elem_type)
-    return value.name, kind.name if kind else f"type {tensor.elem_type}", axes

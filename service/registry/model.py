@@ -9,10 +9,10 @@ from service.batching.batcher import Batcher, Line
 from service.errors import ContractError, EngineUnavailable, InvalidField, NotReady
 from service.generator import loading
 from service.generator.contract import Contract
-from service.generator.credentials import Credentials, credentials_of
 from service.generator.engine import Engine
 from service.generator.loading import FILE, Loaded
-from service.generator.provenance import Maker
+from service.generator.origin.credentials import Credentials, credentials_of
+from service.generator.origin.provenance import Maker
 from service.settings import Settings
 
 log = logging.getLogger("bentoml.ganserve.models")

@@ -16,7 +16,7 @@ from PIL import Image
 from service.drawing.formats import SERIES_MEDIA_TYPES
 from service.errors import SettingsError
 from service.generator import images
-from service.generator.credentials import Credentials, credentials_of
+from service.generator.origin.credentials import Credentials, credentials_of
 from service.preflight import problem
 from service.settings import Settings
 from tests import generators

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from ganserve.client import Client
 from ganserve.provenance import command
 from ganserve.provenance.told import facts_of
-from service.generator import images, provenance
+from service.generator import images
+from service.generator.origin import provenance
 from tests import generators
 from tests.generators import Tiny
 from tests.service.generator.test_class_weights import file as mixing_file

@@ -10,7 +10,7 @@ from PIL import Image, ImageSequence
 from ganserve.provenance.command import verify
 from ganserve.provenance.told import facts_of
 from service.generator import images
-from service.generator.provenance import Maker, Told, embed, packet
+from service.generator.origin.provenance import Maker, Told, embed, packet
 from tests import generators
 from tests.generating.written import run, served
 from tests.generators import Tiny

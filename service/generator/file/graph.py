@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from types import UnionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,32 @@ _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorPro
 # What hands a label on as it is.
 _KEEPS_VALUES = {"Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Expand"}
 _HOLDS_LABELS = {TensorProto.INT32, TensorProto.INT64}
+Signature = tuple[str, str, tuple[int | None, ...]]
+"""Name, type and sides of an input or output; None: of any length."""
+PLAIN_DOMAINS = {"", "ai.onnx"}
+_NAMES_A_DOMAIN = onnx.NodeProto | onnx.OperatorSetIdProto | onnx.FunctionProto
 _Values = dict[str, list[TensorProto | None]]
+
+
+def signature(value: onnx.ValueInfoProto) -> Signature:
+    tensor = value.type.tensor_type
+    axes = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
+    kind = onnx.TensorProto.DataType.DESCRIPTOR.values_by_number.get(tensor.elem_type)
+    return value.name, kind.name if kind else f"type {tensor.elem_type}", axes
+
+
+def domains(model: onnx.ModelProto) -> set[str]:
+    """Whose operators it has. Engines know some custom ones without an import, so nodes are asked themselves."""
+    return {part.domain for part in parts(model, _NAMES_A_DOMAIN)}
+
+
+def outside(model: onnx.ModelProto) -> list[TensorProto]:
+    """Tensors whose numbers are not in it."""
+    return [
+        part
+        for part in parts(model, TensorProto)
+        if part.data_location == TensorProto.EXTERNAL or part.external_data
+    ]
 
 
 class Fault(NamedTuple):
@@ -40,7 +66,7 @@ def faults(model: onnx.ModelProto, weights: Mapping[str, NDArray] | None = None)
     """
     yield from _nan(model, weights or {})
     values = _constants(model)
-    for node in _parts(model, onnx.NodeProto):
+    for node in parts(model, onnx.NodeProto):
         where = f"{node.op_type} '{node.name}'" if node.name else node.op_type
         output = node.output[0] if node.output else ""
         if node.op_type in _DRAWS:
@@ -80,7 +106,7 @@ def _look_ups(model: onnx.ModelProto, name: str) -> tuple[list[tuple[str, int]],
     for node in model.graph.node:
         if labels.isdisjoint(node.input):
             # A branch or a loop may read it from outside.
-            inner = (name for part in _parts(node, onnx.NodeProto) for name in part.input)
+            inner = (name for part in parts(node, onnx.NodeProto) for name in part.input)
             seen = seen and labels.isdisjoint(inner)
         elif node.op_type in _KEEPS_VALUES and node.input[0] in labels:
             labels.add(node.output[0])
@@ -108,7 +134,7 @@ def _rows(node: onnx.NodeProto, labels: set[str], values: _Values) -> tuple[int 
 
 def _nan(model: onnx.ModelProto, weights: Mapping[str, NDArray]) -> Iterator[Fault]:
     # Not infinity, which masks are made of.
-    for tensor in _parts(model, TensorProto):
+    for tensor in parts(model, TensorProto):
         if tensor.data_type in _FLOATS:
             taken = weights.get(tensor.name) if was_taken(tensor) else None
             if taken is None and tensor.data_location == TensorProto.EXTERNAL:
@@ -135,10 +161,10 @@ def _is_on(dropout: onnx.NodeProto, values: _Values) -> bool:
 def _constants(model: onnx.ModelProto) -> _Values:
     """What each name stands for: several where scopes use one again, None for what is computed."""
     values: _Values = defaultdict(list)
-    for graph in _parts(model, onnx.GraphProto):
+    for graph in parts(model, onnx.GraphProto):
         for tensor in graph.initializer:
             values[tensor.name].append(tensor)
-    for node in _parts(model, onnx.NodeProto):
+    for node in parts(model, onnx.NodeProto):
         constant = None
         if node.op_type == "Constant":
             constant = next((one.t for one in node.attribute if one.name == "value"), None)
@@ -156,8 +182,8 @@ def _attribute(node: onnx.NodeProto, name: str) -> int:
     return next((attribute.i for attribute in node.attribute if attribute.name == name), 0)
 
 
-def _parts(message: Message, kind: type[Any]) -> Iterator[Any]:
-    """Every part of a kind: in branches, loops and functions, wherever."""
+def parts(message: Message, kind: type[Any] | UnionType) -> Iterator[Any]:
+    """Every part of a kind: in branches, loops, functions and sparse tensors, wherever."""
     if isinstance(message, kind):
         yield message
     if isinstance(message, TensorProto):  # its weights are not worth the copy
@@ -165,4 +191,4 @@ def _parts(message: Message, kind: type[Any]) -> Iterator[Any]:
     for field, value in message.ListFields():
         if field.message_type is not None:
             for part in [value] if isinstance(value, Message) else value:
-                yield from _parts(part, kind)
+                yield from parts(part, kind)

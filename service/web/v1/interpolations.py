@@ -4,11 +4,11 @@ from typing import cast
 
 import msgspec
 
-from service.drawing.arithmetic import ArithmeticRequest, Term, add_up
 from service.drawing.formats import MEDIA_TYPES, SERIES_MEDIA_TYPES, SeriesFormat
-from service.drawing.interpolation import InterpolationRequest, interpolate
+from service.drawing.latent.arithmetic import ArithmeticRequest, Term, add_up
+from service.drawing.latent.interpolation import InterpolationRequest, interpolate
+from service.drawing.latent.series import Series, render
 from service.drawing.sampler import JsonReply
-from service.drawing.series import Series, render
 from service.web.http.asgi import Call, Reply
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall, accepted, address_headers, timing_of

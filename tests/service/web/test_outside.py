@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.drawing.arithmetic import ArithmeticRequest
-from service.drawing.interpolation import InterpolationRequest
+from service.drawing.latent.arithmetic import ArithmeticRequest
+from service.drawing.latent.interpolation import InterpolationRequest
 from service.drawing.sampler import SampleRequest
 from service.web.clients.bento import BentoRequest
 from service.web.clients.openai import GenerationRequest

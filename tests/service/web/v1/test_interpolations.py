@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.drawing.arithmetic import ArithmeticRequest, Term
-from service.drawing.interpolation import InterpolationRequest
+from service.drawing.latent.arithmetic import ArithmeticRequest, Term
+from service.drawing.latent.interpolation import InterpolationRequest
 from service.generator.latents import MAX_SEED
 from service.web import openapi
 from service.web.v1.interpolations import ROUTES

@@ -12,9 +12,9 @@ from service.drawing import mixing
 from service.drawing.draw import Draw
 from service.drawing.fields import Label, ModelName, Scalars, Seed, Timeout, Truncation, as_numbers
 from service.drawing.formats import Quality, SeriesFormat
+from service.drawing.latent.series import Series, request_of
 from service.drawing.mixing import Weights
 from service.drawing.sampler import explicit_z
-from service.drawing.series import Series, request_of
 from service.errors import InvalidField
 from service.generator.contract import Contract
 from service.generator.latents import linear, spherical

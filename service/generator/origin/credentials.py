@@ -14,7 +14,7 @@ import numpy as np
 
 from service.errors import SettingsError
 from service.generator import images
-from service.generator.provenance import DIGITAL_SOURCE_TYPE
+from service.generator.origin.provenance import DIGITAL_SOURCE_TYPE
 
 _ALGORITHMS = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _SETTINGS = {

@@ -4,8 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from service.drawing.arithmetic import ArithmeticRequest, add_up
-from service.drawing.series import Series
+from service.drawing.latent.arithmetic import ArithmeticRequest, add_up
+from service.drawing.latent.series import Series
 from service.errors import InvalidField
 from service.generator.latents import at_typical_length, latents, truncate
 from tests.generators import Tiny

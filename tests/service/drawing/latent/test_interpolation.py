@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.drawing.interpolation import InterpolationRequest, interpolate
-from service.drawing.series import Series
+from service.drawing.latent.interpolation import InterpolationRequest, interpolate
+from service.drawing.latent.series import Series
 from service.errors import InvalidField
 from service.generator.latents import latents, linear, spherical, truncate
 from tests.generators import Tiny

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from service.drawing.draw import Draw
-from service.drawing.series import Series, render
+from service.drawing.latent.series import Series, render
 from service.errors import DeadlinePassed, InvalidField
 from service.generator import images
 from service.generator.latents import latents

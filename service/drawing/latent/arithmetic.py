@@ -10,8 +10,8 @@ from service.drawing import mixing
 from service.drawing.draw import Draw
 from service.drawing.fields import Fraction, Label, ModelName, Scalars, Seed, Timeout, as_numbers
 from service.drawing.formats import Format, Quality
+from service.drawing.latent.series import Series, request_of
 from service.drawing.mixing import Weights
-from service.drawing.series import Series, request_of
 from service.errors import InvalidField
 from service.generator.contract import Contract
 from service.generator.latents import at_typical_length, mean, weighted_sum

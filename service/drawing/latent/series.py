@@ -13,7 +13,8 @@ from service.drawing.draw import Draw, picture, signed, xmp_of
 from service.drawing.encoders import encoded
 from service.drawing.formats import SeriesFormat
 from service.drawing.sampler import JsonImage, JsonReply
-from service.generator import images, provenance
+from service.generator import images
+from service.generator.origin import provenance
 
 _NOT_DRAWN = ("model", "format", "quality", "timeout")
 
