@@ -18,7 +18,7 @@ Generator = Callable[[Tensor, Tensor | None], Tensor]
 """(z float32 [N, row_dim], label int64 [N]) -> float32 [N, C, H, W], whole grey levels 0 to 255, with a gradient."""
 
 
-def differentiable(file: bytes, device: torch.device = torch.device("cpu")) -> Generator:
+def differentiable(file: bytes) -> Generator:
     """The graph of a file as engines run it (`as_engines_run_it`).
 
     Raises UserError, naming the operators that are not in `OPERATORS`.
@@ -26,7 +26,7 @@ def differentiable(file: bytes, device: torch.device = torch.device("cpu")) -> G
     model = onnx.load_model_from_string(file)
     if unknown := sorted({node.op_type for node in model.graph.node} - set(OPERATORS)):
         raise UserError(f"no gradient is known of its operators {', '.join(unknown)}")
-    weights = {one.name: _tensor(one).to(device) for one in model.graph.initializer}
+    weights = {one.name: _tensor(one) for one in model.graph.initializer}
     nodes = [
         (OPERATORS[node.op_type], _attributes(node), list(node.input), list(node.output))
         for node in model.graph.node

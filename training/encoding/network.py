@@ -1,10 +1,7 @@
 """E: from a picture to the z, and the class, that it is drawn from."""
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from service.generator.contract import Contract
 from training.gan.networks.layers import halvings
 from training.settings import ImageSpec
 

@@ -74,9 +74,14 @@ def with_precisions(text: str, contract: Contract, before: bytes, file: bytes) -
 
     before, file: the ONNX file without and with them.
     """
-    text = _section("Precisions").sub("", text.replace(card_row(before), card_row(file)))
-    head, limits, rest = text.partition("## Limits\n")
-    return f"{head.rstrip()}\n\n{_precisions(contract)}\n\n{limits}{rest}".rstrip() + "\n"
+    text = text.replace(card_row(before), card_row(file))
+    return with_section(text, "Precisions", _precisions(contract))
+
+
+def with_section(text: str, title: str, content: str) -> str:
+    """The card with this section before its limits, in the place of one of that title."""
+    head, limits, rest = _section(title).sub("", text).partition("## Limits\n")
+    return f"{head.rstrip()}\n\n## {title}\n\n{content}\n\n{limits}{rest}".rstrip() + "\n"
 
 
 def with_figures(text: str, contract: Contract, before: bytes, file: bytes) -> str:
@@ -192,7 +197,7 @@ def _precisions(contract: Contract) -> str:
         lines.append(f"| {about.heading}, judge '{judge}' | {' | '.join(values)} |")
     found = "may take bf16: no figure" if bf16_is_as_good(contract) else "does not take bf16: a figure"
     return (
-        f"## Precisions\n\nOf {fp32['images']:,} images of OpenVINO in each, from the same z, with one standard error "
+        f"Of {fp32['images']:,} images of OpenVINO in each, from the same z, with one standard error "
         f"(Fréchet distance: bootstrap of the images, {fp32['resamples']} resamples; class accuracy: binomial):\n\n"
         + "\n".join(lines)
         + f"\n\n`auto` {found} differs by more than the error of the difference."
