@@ -29,14 +29,6 @@ def session_of(
     return session
 
 
-def on_one_thread(file: bytes) -> ort.InferenceSession:
-    """On the caller's thread, which is counted for it. Raises what ONNX Runtime raises on a file that it can't run."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-
-
 def _read(graph: onnx.GraphProto) -> set[str]:
     """Names that a node takes, in branches and loops too, or that are handed out as they are."""
     found = {one.name for one in graph.output}

@@ -11,12 +11,12 @@ from typing import Annotated
 import msgspec
 import numpy as np
 import onnx
+import onnxruntime as ort
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.errors import ContractError
 from service.generator.contract import Contract
-from service.generator.file.session import on_one_thread
 from service.generator.quality.statistics import (
     Gaussian,
     Seen,
@@ -71,7 +71,10 @@ class Judge:
 
     def __init__(self, file: bytes) -> None:
         """Raises what ONNX Runtime raises on a file that it can't run."""
-        self._session = on_one_thread(file)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def signature(self) -> list[tuple[str, str, list[int]]]:
         """Name, type and all sides but the first."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -61,7 +62,7 @@ def test_an_encoder_gives_back_pictures_and_says_how_well(tmp_path: Path) -> Non
     assert card.index("the nearest training image") < card.index("## Limits")
     # The same pictures under another version: only its binding is new.
     again = onnx.load_model_from_string(TINY.file())
-    newer = contract.write(again, TINY.contract(training={"dataset": "mine"}))
+    newer = contract.write(again, msgspec.structs.replace(TINY.contract(), name="newer"))
     (folder / "generator.onnx").write_bytes(newer)
     assert command("encode", folder, "--data", data, "--cache", tmp_path, "--figures", *QUICK).exit_code == 0
     require_of(parse((folder / "generator.encoder").read_bytes()), TINY.contract(), contract.version(newer))
@@ -72,7 +73,7 @@ def test_without_a_gradient_it_learns_z_alone(tmp_path: Path) -> None:
     model_ = TINY.model()
     before = next(node for node in model_.graph.node if node.op_type == "Relu")
     before.op_type = "HardSwish"
-    file = contract.write(model_, TINY.contract(golden=[]))
+    file = contract.write(model_, msgspec.structs.replace(TINY.contract(), golden=[]))
     folder, data = model(tmp_path / "mine", file), own_pictures(tmp_path / "set.npz")
     result = command("encode", folder, "--data", data, "--cache", tmp_path, *QUICK, "--images", 64)
     assert result.exit_code == 0, result.output
