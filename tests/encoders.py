@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from service.generator import contract, encoder
 from service.generator.contract import Contract
 from service.generator.encoder import EncoderDocument, GoldenCode
 from service.generator.engine import Forward
+from tests.generators import Tiny
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,14 @@ class TinyEncoder:
             name: (random.normal(size=shape) / (60 * np.sqrt(pixels))).astype(np.float32)
             for name, shape in shapes.items()
         }
+
+
+def beside(root: Path, name: str, tiny: Tiny, weights_seed: int = 0) -> TinyEncoder:
+    """Lays an encoder where the generator `tiny` is or will be, in a models folder, and returns it."""
+    made = TinyEncoder(tiny.contract(), contract.version(tiny.file()), weights_seed)
+    (root / name).mkdir(parents=True, exist_ok=True)
+    (root / name / "generator.encoder").write_bytes(made.file(tiny.forward))
+    return made
 
 
 def with_graph(tiny: TinyEncoder, change: Callable[[onnx.ModelProto], object]) -> bytes:

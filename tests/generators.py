@@ -200,6 +200,6 @@ def with_other_golden() -> bytes:
 def folder(root: Path, files: dict[str, bytes]) -> Path:
     """A models folder holding these files, by model name."""
     for name, file in files.items():
-        (root / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True, exist_ok=True)
         (root / name / "generator.onnx").write_bytes(file)
     return root

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
@@ -21,7 +20,7 @@ from service.batching.forward_pass import Line, Outcome, Pass
 from service.batching.lanes import TOO_LATE, Lanes
 from service.batching.request_queue import Request, RequestQueue, Settle, Timing
 from service.errors import DeadlinePassed, Draining, ModelBroke
-from service.generator.engine import Engine
+from service.generator.engine import Passes
 from service.generator.latents import Seeded
 from service.machine.cores import Cores
 
@@ -76,7 +75,7 @@ class Batcher:
     def add(
         self,
         name: str,
-        engine: Engine,
+        engine: Passes,
         max_batch: int,
         pass_seconds: float = inf,
         max_piece: int | None = None,
@@ -110,18 +109,18 @@ class Batcher:
     async def submit(
         self,
         line: Line,
-        z: NDArray[np.float32] | Seeded,
+        z: NDArray[Any] | Seeded,
         label: Sequence[int] | None,
         deadline: float,
-        finish: Callable[[NDArray[np.uint8]], Any],
+        finish: Callable[[NDArray[Any]], Any],
         timing: Timing | None = None,
         effort: int = 1,
         background: bool = False,
     ) -> Any:
         """finish(images of these latents), whichever batches their pieces travel in.
 
-        z: float32 [n, z_dim], finite, or the seeds of it; label: n classes, in range, or None; deadline: time.monotonic() seconds.
-        finish: called with uint8 [n, C, H, W], in the order asked, on whichever thread ran the last pass.
+        z: float32 [n, z_dim], finite, or the seeds of it, or what else the line's engine takes; label: n classes, in range, or None;
+        deadline: time.monotonic() seconds. finish: called with uint8 [n, C, H, W], or what else the line gives, in the order asked, on whichever thread ran the last pass.
         timing: is filled in. effort: what a byte of pixels takes `finish`, as Request has it. background: whether nobody waits for it on
         the spot, so that what does need not stand back (background.py).
         Raises QueueFull or Draining before anything is queued; DeadlinePassed; EngineFailed, to the
@@ -147,10 +146,10 @@ class Batcher:
     def enqueue(
         self,
         line: Line,
-        z: NDArray[np.float32] | Seeded,
+        z: NDArray[Any] | Seeded,
         label: Sequence[int] | None,
         deadline: float,
-        finish: Callable[[NDArray[np.uint8]], Any],
+        finish: Callable[[NDArray[Any]], Any],
         settle: Settle,
         timing: Timing | None = None,
         effort: int = 1,

@@ -13,7 +13,7 @@ from prometheus_client import Gauge
 from service import metrics
 from service.batching.request_queue import Piece, Request, RequestQueue, Ride
 from service.errors import ModelBroke
-from service.generator.engine import Engine, Forward
+from service.generator.engine import Passes
 from service.generator.latents import rows_of
 
 Outcome = tuple[Request, Any, BaseException | None]
@@ -37,7 +37,7 @@ class Line:
     def __init__(
         self,
         name: str,
-        engine: Engine,
+        engine: Passes,
         queue: RequestQueue,
         pass_seconds: float,
         version: str = "",
@@ -55,8 +55,10 @@ class Line:
         """The same as it turns out under load, encoding included; 0: not known yet."""
         self.turn = 0.0
         """Seconds on the lanes that it was charged for; whoever has least is next (start-time fair queueing)."""
-        self.image_shape: tuple[int, ...] | None = None
-        """(C, H, W) of every image, which a pass is held to; None: whatever the engine gives."""
+        self.shape: tuple[int, ...] | None = None
+        """Of what a pass gives for each row, to which it is held: (C, H, W) of an image; None: whatever the engine gives."""
+        self.dtype: type[np.generic] = np.uint8
+        """The same of its type."""
         self.on_broken: Callable[[str], None] | None = None
         """Called on the event loop when a pass gave something else, with what."""
         self.queue = queue
@@ -122,15 +124,17 @@ class Work(NamedTuple):
     """What the line was charged for it in advance."""
 
 
-def compute(line: Line, pieces: list[Piece], forward: Forward) -> NDArray[np.uint8]:
-    """The images of one pass. Raises whatever the engine raises, and ModelBroke if it gave no images of the contract."""
+def compute(line: Line, pieces: list[Piece], forward: Callable[..., NDArray[Any]]) -> NDArray[Any]:
+    """The images of one pass. Raises whatever the engine raises, and ModelBroke if it gave something else than the line's."""
     begun_at = time.monotonic()
     z, label = _join(pieces)
     images = forward(z, label)
     ended_at = time.monotonic()
-    want = (len(z), *(line.image_shape or images.shape[1:]))
-    if images.shape != want or images.dtype != np.uint8:
-        raise ModelBroke(f"Model {line.name} gave {images.dtype} {images.shape} in a pass, not uint8 {want}.")
+    want = (len(z), *(line.shape or images.shape[1:]))
+    if images.shape != want or images.dtype != line.dtype:
+        raise ModelBroke(
+            f"Model {line.name} gave {images.dtype} {images.shape} in a pass, not {line.dtype.__name__} {want}."
+        )
     line.forward_passes.inc()
     line.forward_seconds.observe(ended_at - begun_at)
     line.batch_images.observe(len(images))
@@ -140,7 +144,7 @@ def compute(line: Line, pieces: list[Piece], forward: Forward) -> NDArray[np.uin
     return images
 
 
-def hand_out(pieces: list[Piece], images: NDArray[np.uint8], lock: Lock) -> list[Request]:
+def hand_out(pieces: list[Piece], images: NDArray[Any], lock: Lock) -> list[Request]:
     """Give requests their images. Returns those that have all of them now.
 
     lock: held where two passes may bring pieces of one request.
@@ -159,7 +163,7 @@ def hand_out(pieces: list[Piece], images: NDArray[np.uint8], lock: Lock) -> list
             continue
         with lock:  # two lanes may bring pieces of one request
             if request.images is None:
-                request.images = np.empty((request.n, *part.shape[1:]), np.uint8)
+                request.images = np.empty((request.n, *part.shape[1:]), part.dtype)
         request.images[piece.start : piece.stop] = part
         with lock:
             request.computed += size
@@ -168,7 +172,7 @@ def hand_out(pieces: list[Piece], images: NDArray[np.uint8], lock: Lock) -> list
     return done
 
 
-def _join(pieces: list[Piece]) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+def _join(pieces: list[Piece]) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     z = rows_of([piece.z for piece in pieces])
     labels = [
         label

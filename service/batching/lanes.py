@@ -10,8 +10,8 @@ import threading
 import time
 from contextlib import suppress
 from math import inf
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from service.batching import scheduler
@@ -243,9 +243,7 @@ class Lanes:
             else:
                 self._hand_out(work.line, [piece], images, settle)
 
-    def _hand_out(
-        self, line: Line, pieces: list[Piece], images: NDArray[np.uint8], settle: SettleAll
-    ) -> None:
+    def _hand_out(self, line: Line, pieces: list[Piece], images: NDArray[Any], settle: SettleAll) -> None:
         try:
             done = hand_out(pieces, images, self._lock)
         except Exception as error:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -40,15 +39,15 @@ class Timing(Struct):
 class Request:
     """A request's images, from admission to answer.
 
-    z: float32 [n, z_dim], or the seeds of it; label: n classes or None; deadline and accepted_at: time.monotonic() seconds.
+    z: float32 [n, z_dim], or the seeds of it, or whatever else the line's engine takes, a row an image; label: n classes or None; deadline and accepted_at: time.monotonic() seconds.
     """
 
-    z: NDArray[np.float32] | Seeded
+    z: NDArray[Any] | Seeded
     label: Sequence[int] | None
     deadline: float
     accepted_at: float
-    finish: Callable[[NDArray[np.uint8]], Any]
-    """Turns uint8 [n, C, H, W] into the answer, off the engine's thread."""
+    finish: Callable[[NDArray[Any]], Any]
+    """Turns uint8 [n, C, H, W], or what else the line gives, into the answer, off the engine's thread."""
     loop: AbstractEventLoop
     """Where whoever asked waits."""
     settle: Settle
@@ -61,7 +60,7 @@ class Request:
     """Images handed to a forward pass."""
     computed: int = 0
     """Images that came back."""
-    images: NDArray[np.uint8] | None = None
+    images: NDArray[Any] | None = None
     begun_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -77,7 +76,7 @@ class Piece:
     stop: int
 
     @property
-    def z(self) -> NDArray[np.float32] | Seeded:
+    def z(self) -> NDArray[Any] | Seeded:
         whole = self.request.z
         return whole if self.stop - self.start == self.request.n else whole[self.start : self.stop]
 

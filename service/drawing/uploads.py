@@ -4,9 +4,12 @@ What a file is, its first bytes say, and neither its name nor a header does. Its
 anything is decoded. Of a picture its pixels stay; EXIF, colour profiles, texts and thumbnails go.
 """
 
+import asyncio
 import io
+import time
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -14,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from service import metrics
 from service.drawing.sizes import Size
-from service.errors import InvalidField
+from service.errors import DeadlinePassed, InvalidField, QueueFull
 from service.generator.contract import ImageShape
+from service.machine.hardware import available_cpus
 
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
 MOST_BYTES = 2**24
@@ -45,6 +50,13 @@ _TURNS = {
 
 # Pillow says it where it would go on; here it is refused, and nobody's log has to hear of it.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+# Not asyncio's own threads, which others need, nor every core.
+_THREADS = ThreadPoolExecutor(max(1, available_cpus() // 2), "uploads")
+MOST_WAITING = 16
+"""Requests whose pictures are decoded, or wait for that: each holds its body in memory."""
+_waiting = 0  # read and written on the event loop
 
 
 class Pictures(NamedTuple):
@@ -77,6 +89,26 @@ def pictures(files: Sequence[bytes], shape: ImageShape, field: str = "images") -
         found.pixels[i], size = _read(file, shape, name)
         found.sizes.append(size)
     return found
+
+
+async def decoded(
+    files: Sequence[bytes], shape: ImageShape, deadline: float, field: str = "images"
+) -> Pictures:
+    """As `pictures`, in a thread. deadline: time.monotonic() seconds. Raises QueueFull, DeadlinePassed and what it raises."""
+    global _waiting
+    if _waiting >= MOST_WAITING:
+        metrics.refused.labels("queue_full").inc()
+        raise QueueFull(f"The pictures of {_waiting} requests are being decoded, and no more can wait.", 1)
+    _waiting += 1
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(_THREADS, pictures, files, shape, field)
+    except TimeoutError:
+        metrics.dropped.labels("deadline").inc()
+        raise DeadlinePassed("The deadline passed before the pictures were decoded.") from None
+    finally:
+        _waiting -= 1
 
 
 def _count_pixels(file: bytes, name: str) -> int:

@@ -1,7 +1,7 @@
 """What every engine promises."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,17 @@ from numpy.typing import NDArray
 Forward = Callable[[NDArray[np.float32], NDArray[np.int64] | None], NDArray[np.uint8]]
 """One forward pass: z float32 [N, row_dim] (z, and a scalar each, if there are some), label int64 [N] in range (None if unconditional)
 -> image uint8 [N, C, H, W], owned by the caller. Image i depends on (z[i], label[i]) alone."""
+
+
+class Passes(Protocol):
+    """What a batcher knows of an engine, which may also be an encoder's: rows in, a row out for each."""
+
+    @property
+    def lanes(self) -> Sequence[Callable[..., NDArray[Any]]]: ...
+    @property
+    def wide(self) -> Callable[..., NDArray[Any]]: ...
+    @property
+    def buckets(self) -> Sequence[int]: ...
 
 
 class Engine(Protocol):

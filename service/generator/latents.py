@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,7 +177,7 @@ class Seeded:
         return z if self.scalars is None else np.concatenate([z, self.scalars], axis=1)
 
 
-def rows_of(parts: "Sequence[NDArray[np.float32] | Seeded]") -> NDArray[np.float32]:
+def rows_of(parts: "Sequence[NDArray[Any] | Seeded]") -> NDArray[Any]:
     """The z of all parts, in order, and what else an image's row of numbers holds.
 
     parts: at least one, of one generator; arrays float32 [n, z_dim], or wider where there are scalars, and Seeded.

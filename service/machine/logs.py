@@ -154,3 +154,13 @@ def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread else os.getpid()
         cause = (args.exc_type, args.exc_value, args.exc_traceback)
         _log.error("thread %s ends", name, exc_info=cause, extra={"event": "thread_ends"})
+
+
+MOST_TOLD = 600
+"""Characters of what files and engines say."""
+
+
+def one_line(text: str) -> str:
+    """Of what files and engines say: no line of theirs may pass for one of the log's, and some say a megabyte."""
+    printable = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return printable if len(printable) <= MOST_TOLD else f"{printable[:MOST_TOLD]}..."

@@ -25,7 +25,7 @@ def least_mb(settings: Settings) -> float:
 
     With ONNX Runtime, where it is not OpenVINO that was asked for: which one `auto` takes is not known before.
     """
-    files = sorted(filter(None, map(_bytes, settings.models.glob("*/generator.onnx"))))
+    files = sorted(filter(None, map(_bytes_with_encoder, settings.models.glob("*/generator.onnx"))))
     models = 0.0
     for size in files:
         if models and models + memory_mb(size) > settings.max_loaded_mb:
@@ -33,6 +33,12 @@ def least_mb(settings: Settings) -> float:
         models += memory_mb(size)
     engine = _MB_OF_OPENVINO if settings.engine == "openvino" else 0
     return _MB_OF_THE_PARENT + settings.workers * (_MB_OF_A_WORKER + engine + models)
+
+
+def _bytes_with_encoder(file: Path) -> int:
+    """0 if there is no generator to go with it."""
+    size = _bytes(file)
+    return size and size + _bytes(file.with_suffix(".encoder"))
 
 
 def _bytes(file: Path) -> int:

@@ -13,16 +13,14 @@ from service.generator.engine import Engine
 from service.generator.loading import FILE, Loaded
 from service.generator.origin.credentials import Credentials, credentials_of
 from service.generator.origin.provenance import Maker
+from service.machine.logs import one_line
+from service.registry.beside import Beside
 from service.settings import Settings
 
 log = logging.getLogger("bentoml.ganserve.models")
 
 AROUND_SECONDS = 0.0006
 """What is around a pass."""
-
-
-_MOST_TOLD = 600
-"""Characters of why a file is not served."""
 
 
 class Idle(NotReady):
@@ -55,6 +53,8 @@ class Model:
         """Whether it was left idle once: nothing depends on it being ready."""
         self.loaded_at = self.used_at = 0.0
         """time.monotonic() seconds; used: when it was last asked for."""
+        self.beside = Beside(self.name, self.path)
+        """Its encoder, if it has one."""
         self._loaded: Loaded | None = None
         self._place: tuple[Batcher, Line] | None = None
 
@@ -70,6 +70,7 @@ class Model:
             file = loading.read(self.path, self.name, self.version)
             self.version, self.created, self.verified = file.version, file.created, file.verified
             self._loaded = loading.load(file, settings, worker)
+            self.beside.load(self._loaded, self.version, worker)
         except (ContractError, EngineUnavailable, OSError) as error:
             self._fail(f"{error}")
         except Exception as error:  # an engine may raise anything on a file that it can't run
@@ -103,11 +104,25 @@ class Model:
             self.version,
             image.counts_as,
         )
-        line.image_shape = image.channels, image.height, image.width
+        line.shape = image.channels, image.height, image.width
         line.on_broken = self._break
         self._place = batcher, line
+        self.beside.serve(batcher, self.version, image.counts_as)
         self.state = "ready"
         self._note_info(1)
+
+    def beside_again(self, worker: int) -> Beside:
+        """What lies beside its file now. In a thread; raises nothing."""
+        beside = Beside(self.name, self.path)
+        beside.load(self.loaded, self.version, worker)
+        return beside
+
+    def put_beside(self, beside: Beside) -> None:
+        """Serve with another encoder, or with none, from now on. On the event loop."""
+        if self.state == "ready":
+            self.beside.end()
+            self.beside = beside
+            beside.serve(self.batcher, self.version, self.contract.image.counts_as)
 
     def end(self) -> None:
         """Take no request any more; those that were accepted are answered. On the event loop."""
@@ -115,6 +130,7 @@ class Model:
             self.state = "retired"
             self.line.on_broken = None  # which holds this, which holds the line
             self.batcher.remove(self.line)
+            self.beside.end()
             self._note_info(0)
 
     @property
@@ -151,10 +167,10 @@ class Model:
 
     @property
     def file_bytes(self) -> int:
-        """With what lies beside it under its name, as `generator.onnx.data`. 0 if there is none, which loading it will say."""
+        """With what lies beside it under its name, as `generator.onnx.data`, and its encoder. 0 if there is none, which loading it will say."""
         try:
             beside = sum(file.stat().st_size for file in self.path.parent.glob(f"{self.path.name}.*"))
-            return self.path.stat().st_size + beside
+            return self.path.stat().st_size + beside + self.beside.file_bytes
         except OSError:
             return 0
 
@@ -198,7 +214,7 @@ class Model:
         ).set(value)
 
     def _fail(self, problem: str) -> None:
-        self.state, self.problem = "failed", _one_line(problem)
+        self.state, self.problem = "failed", one_line(problem)
         version = f"@{self.version}" if self.version else ""
         log.error(
             *("model %s%s (%s) is not served: %s", self.name, version, self.path.name, self.problem),
@@ -213,12 +229,6 @@ def _is_of_an_engine(error: Exception) -> bool:
     """Whether a library says so of the file, which its text tells; else it is our mistake, and it matters where it was made."""
     libraries = ("onnxruntime", "openvino")
     return isinstance(error, RuntimeError | MemoryError) or type(error).__module__.startswith(libraries)
-
-
-def _one_line(text: str) -> str:
-    """Of what files and engines say: no line of theirs may pass for one of the log's, and some say a megabyte."""
-    printable = " ".join("".join(one if one.isprintable() else " " for one in text).split())
-    return printable if len(printable) <= _MOST_TOLD else f"{printable[:_MOST_TOLD]}..."
 
 
 def _shared_piece(loaded: Loaded, most: int) -> int:

@@ -235,8 +235,14 @@ class Rollout:
             self._loading = asyncio.create_task(self._load_rest())
 
     async def _load_rest(self) -> None:
-        while model := _first_loading(one for ones in self.models.versions.values() for one in ones):
-            await self._load(model)
+        while True:
+            ones = [one for ones in self.models.versions.values() for one in ones]
+            if model := _first_loading(ones):
+                await self._load(model)
+            elif model := next((one for one in ones if one.state == "ready" and one.beside.is_stale), None):
+                model.put_beside(await asyncio.to_thread(model.beside_again, self._worker))
+            else:
+                return
 
     async def _load(self, model: Model, now: bool = False) -> None:
         """now: others are evicted for it. Else it may be left idle, unless it is one more version, to which an order sends requests."""

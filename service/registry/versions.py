@@ -7,12 +7,14 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence, Set
+from filecmp import cmp
 from pathlib import Path
 
 from msgspec import Struct
 
 from service.errors import ContractError
 from service.generator.contract import files_beside, version
+from service.generator.encoder import encoder_of
 from service.generator.file.reading import contents, has_text_name
 from service.generator.file.signed import SIGNATURE
 from service.generator.loading import FILE, card_of
@@ -104,15 +106,18 @@ def _source(one: Found, known: str | None, shared: Path | None) -> str:
 
 
 def keep(one: Found, shared: Path) -> None:
-    """A copy of the file, those of its weights, its card and its judge, for workers that start after the file was replaced.
+    """A copy of the file, those of its weights, its card, its judge and its encoder, for workers that start after the file was replaced.
 
     Raises OSError, and ContractError if the file is another by now.
     """
     folder = kept(shared, one.path.parent.name, one.version)
     folder.mkdir(parents=True, exist_ok=True)
-    for beside in (card_of(one.path), watch_of(one.path)):
-        if beside.is_file():
-            write(folder / beside.name, beside.read_bytes())
+    for beside in (card_of(one.path), watch_of(one.path), encoder_of(one.path)):
+        copy = folder / beside.name
+        if not beside.is_file():
+            copy.unlink(missing_ok=True)
+        elif not copy.is_file() or not cmp(beside, copy, shallow=False):  # else workers would read it again
+            write(copy, beside.read_bytes())
     if (folder / one.path.name).is_file():
         return
     file = contents(one.path)

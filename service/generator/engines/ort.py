@@ -53,7 +53,7 @@ class OrtEngine:
             raise EngineUnavailable(f"onnxruntime on CPU computes in fp32, not in {precision}.")
         self.precision = "fp32"
         self.provider = "CPUExecutionProvider"
-        narrow = _forward(_session(file, [self.provider], threads=1), contract)
+        narrow = _forward(new_session(file, [self.provider], threads=1), contract)
         self.lanes: Sequence[Forward] = [narrow] * threads
         self.wide = narrow
         self.on_caller = True
@@ -61,7 +61,7 @@ class OrtEngine:
         self.buckets: Sequence[int] = () if contract.batch is None else (contract.batch,)
         alone = ""
         if threads > 1:
-            every = _forward(_session(file, [self.provider], threads=threads), contract)
+            every = _forward(new_session(file, [self.provider], threads=threads), contract)
             least = pays_from(narrow, every, contract)
             alone = f", and a lone one too: {threads} threads were no faster"
             if least is not None:
@@ -104,7 +104,7 @@ def cuda_session(file: bytes, precision: str, device: int, **options: str) -> or
     if precision == "fp16":
         file = half.convert(file)
     provider = (gpu.PROVIDER, gpu.OPTIONS | own | options)
-    session = _session(file, [provider, "CPUExecutionProvider"], threads=1)
+    session = new_session(file, [provider, "CPUExecutionProvider"], threads=1)
     got = session.get_providers()[0]
     if got != gpu.PROVIDER:  # the fall-back to CPU is silent (onnxruntime issue 23372)
         raise EngineUnavailable(f"onnxruntime gave {got} instead of {gpu.PROVIDER}.")
@@ -124,7 +124,8 @@ def _forward(session: ort.InferenceSession, contract: Contract) -> Forward:
     return in_passes_of(contract.batch, forward)
 
 
-def _session(file: bytes, providers: list, threads: int) -> ort.InferenceSession:
+def new_session(file: bytes, providers: list, threads: int) -> ort.InferenceSession:
+    """Raises what ONNX Runtime raises."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -64,7 +64,7 @@ async def post_generations(call: Call) -> Reply:
     meant = SampleRequest(label=label, n=n, seed=asked.seed, scalars=asked.scalars)
     meant.truncation = 1.0 if asked.truncation is None else asked.truncation
     draw = drawing.resolve(meant)
-    picture = _picture(asked, contract.image, n)
+    picture = picture_of(asked, contract.image, n)
     nearest = {} if asked.size in (None, "auto", f"{picture.size}") else {SIZE_HEADER: f"{picture.size}"}
     if asked.response_format == "url":
         if asked.stream:
@@ -90,7 +90,7 @@ async def post_generations(call: Call) -> Reply:
     return reply
 
 
-def _picture(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:
+def picture_of(asked: GenerationRequest, native: ImageShape, n: int) -> Picture:
     """In the size that is nearest to what was asked for.
 
     Raises InvalidField: text that is no size, too many images of it, a compression that the format does not have.
@@ -137,7 +137,7 @@ def _origin(call: Call) -> str:
     return f"{call.scope['scheme']}://{host}{prefix.rstrip('/')}"
 
 
-def _encoded(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[bytes]:
+def files_of(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[bytes]:
     """One file an image. pixels: uint8 [n, C, H, W]."""
     size = None if meant.size == sizes.own(draw.model.contract.image) else meant.size
     resized = (images.resize(image, meant.size.height, meant.size.width) for image in pixels)
@@ -152,7 +152,7 @@ def _drawn(
 ) -> bytes:
     """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty."""
     reply = _reply(draw, picture, meant, folder)
-    for one, file in zip(reply.data, _encoded(draw, picture, pixels), strict=True):
+    for one, file in zip(reply.data, files_of(draw, picture, pixels), strict=True):
         one.b64_json = file
     return msgspec.json.encode(reply)
 
@@ -161,7 +161,7 @@ def _streamed(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
     """The events of a stream: each image whole, since one pass of a generator draws it whole."""
     reply = _reply(draw, picture, SampleRequest(), "")
     events = []
-    for one, file in zip(reply.data, _encoded(draw, picture, pixels), strict=True):
+    for one, file in zip(reply.data, files_of(draw, picture, pixels), strict=True):
         event = Completed(
             file,
             reply.created,

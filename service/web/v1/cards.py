@@ -66,6 +66,7 @@ def card(model: Model, models: Models) -> dict[str, Any]:
             "max_batch": model.line.queue.max_batch,
         },
         "golden": golden,
+        "encoder": _encoder(model),
         "invariance": {"levels": found.levels, "unit": "uint8 levels"},
         "truncation": found.truncation,
         "mixes_classes": contract.mixes_classes,
@@ -81,13 +82,22 @@ def card(model: Model, models: Models) -> dict[str, Any]:
     }
 
 
+def _encoder(model: Model) -> dict[str, Any] | None:
+    """Of its encoder, if it has one."""
+    encoder = model.beside.encoder
+    if encoder is None:
+        return {"problem": model.beside.problem} if model.beside.problem else None
+    document = encoder.document
+    return {"golden": encoder.golden, "training": document.training, "quality": document.quality}
+
+
 def _json(document: Any) -> Reply:
     return Reply(200, "application/json", msgspec.json.encode(document))
 
 
 _OBJECT = {JSON: dict[str, Any]}
 _CARD = (
-    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), max_images (of one request), inputs (by role; a scalar has its range and default), batch (images of every pass, where the graph takes no other number), invariance "
+    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), encoder (null where it has none: the mean difference to its golden z, how it was trained and what was measured of it; or the problem with it), max_images (of one request), inputs (by role; a scalar has its range and default), batch (images of every pass, where the graph takes no other number), invariance "
     "(most levels by which an image differed at load, in a batch and alone), truncation (whether it changes anything; "
     "where not, only 1 is allowed), mixes_classes (whether a label may be weights of several classes, as its file takes them), checked (images, sizes, classes, seconds) and unchecked (what was not, in words)."
 )
