@@ -10,7 +10,7 @@ import torch
 from service.errors import ContractError
 from service.generator import encoder as contract
 from service.generator.encoder import EncoderDocument, GoldenCode, encoder_of
-from service.generator.file.session import on_one_thread
+from service.generator.engines.ort import new_session
 from service.generator.loading import card_of
 from training.data.dataset import Pixels
 from training.encoding.fit import Target
@@ -61,7 +61,7 @@ def golden(target: Target) -> tuple[Pixels, np.ndarray | None]:
 
 
 def opened(file: bytes) -> Encode:
-    session = on_one_thread(file)
+    session = new_session(file, ["CPUExecutionProvider"], threads=1)
 
     def encode(images: Pixels) -> tuple[np.ndarray, ...]:
         parts = [session.run(None, {"image": images[i : i + _BATCH]}) for i in range(0, len(images), _BATCH)]
