@@ -52,7 +52,9 @@ def test_an_encoder_gives_back_pictures_and_says_how_well(tmp_path: Path) -> Non
     z, logits = opened(file)(images)
     # Nothing depends on the others of a batch.
     assert np.allclose(opened(file)(images[:1])[0], z[:1], atol=1e-4)
-    errors = [np.abs(one - images.astype(float)).mean() for one in (TINY.forward(z, labels), images.mean(axis=0))]
+    errors = [
+        np.abs(one - images.astype(float)).mean() for one in (TINY.forward(z, labels), images.mean(axis=0))
+    ]
     assert errors[0] < errors[1] / 2
     assert (logits.argmax(axis=1) == labels).mean() > 0.8
     ways = {one["way"]: one["absolute_error"]["value"] for one in document.quality["ways"]}
