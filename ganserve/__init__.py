@@ -8,7 +8,18 @@
 Neither this nor its command line, `ganserve --help`, needs the service or the training package.
 """
 
-from ganserve.client import Client, Frames, Samples
+from ganserve.answers.drawn import Frames, Samples
+from ganserve.answers.inverted import Inversions
+from ganserve.client import Client
 from ganserve.errors import GanserveError, Refused, UnexpectedAnswer, Unreachable
 
-__all__ = ["Client", "Frames", "GanserveError", "Refused", "Samples", "UnexpectedAnswer", "Unreachable"]
+__all__ = [
+    "Client",
+    "Frames",
+    "GanserveError",
+    "Inversions",
+    "Refused",
+    "Samples",
+    "UnexpectedAnswer",
+    "Unreachable",
+]

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
@@ -10,6 +9,9 @@ import httpx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ganserve.answers import inverted
+from ganserve.answers.drawn import Frames, Samples
+from ganserve.answers.inverted import Inversions, Picture
 from ganserve.errors import Refused, UnexpectedAnswer, one_line
 from ganserve.server import Server
 from ganserve.together import together
@@ -17,32 +19,9 @@ from ganserve.together import together
 DEFAULT_TIMEOUT_SECONDS = 60.0  # longer than the server's own, whose answer says more
 _USUAL_MAX_IMAGES = 256  # a server's, unless it was set otherwise
 
-SAMPLES, INTERPOLATIONS = "/v1/samples", "/v1/interpolations"
+SAMPLES, INTERPOLATIONS, INVERSIONS = "/v1/samples", "/v1/interpolations", "/v1/inversions"
 
 Label = str | int | Mapping[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Images, and where each can be asked for again."""
-
-    images: NDArray[np.uint8]
-    """uint8 [N, H, W, C], C 1 (grey), 3 (RGB) or 4 (RGBA)."""
-    labels: NDArray[np.int64] | None
-    """int64 [N], indexes into the `classes` of the model's card, of several the heaviest; None for an unconditional model."""
-    seeds: NDArray[np.int64] | None
-    """int64 [N]; None where z was given."""
-    model: str
-    version: str
-
-
-@dataclass(frozen=True, eq=False)
-class Frames:
-    """The images of a way between points, uint8 [N, H, W, C]."""
-
-    images: NDArray[np.uint8]
-    model: str
-    version: str
 
 
 class Client:
@@ -147,6 +126,27 @@ class Client:
         fields |= {"seeds": _plain(seeds), "truncation": truncation, "format": "npy"}
         response = self.post(INTERPOLATIONS, fields)
         return Frames(self._array(response), *self.origin(response))
+
+    def invert(
+        self,
+        pictures: Picture | Sequence[Picture],
+        label: Label | Sequence[Label] | None = None,
+        *,
+        model: str | None = None,
+    ) -> Inversions:
+        """The z of pictures, or of one, in the order given; the model needs an encoder.
+
+        label: what they are, or one a picture; by default what the encoder takes them for. Raises OSError for files that can't be read, too.
+        """
+        replies, origin, address = [], ("", ""), model
+        for part in inverted.parts(pictures, _plain(label), self.max_images(model)):
+            replies.append(self.post(INVERSIONS, part | given(model=address)))
+            origin = self.origin(replies[-1])
+            address = "@".join(origin)  # the others are of the same
+        try:
+            return inverted.read([response.json() for response in replies], *origin)
+        except (LookupError, TypeError, ValueError, AttributeError, OSError):
+            raise self._not_ganserve("its inversions can't be read") from None
 
     def max_images(self, model: str | None = None) -> int:
         """The most images of one request, fewer of large ones: as the model's card has it, else the API description."""

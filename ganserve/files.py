@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from ganserve.client import Client, Samples
+from ganserve.answers.drawn import Samples
+from ganserve.client import Client
 
 QUALITIES = {"jpg": 90, "avif": 75}
 """Of the suffixes that have one, what it is where none is asked for, as the server has it."""

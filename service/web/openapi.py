@@ -18,7 +18,7 @@ from service.errors import (
 )
 from service.settings import Settings
 from service.web.error_shapes import shape_at
-from service.web.http.route import Answer, Body, Content, Errors, Parameter, Route
+from service.web.http.route import JSON, Answer, Body, Content, Errors, Parameter, Route
 
 Object = dict[str, Any]
 _Schemas = Mapping[Any, Object]
@@ -102,7 +102,7 @@ def _parameter(one: Parameter, schemas: _Schemas) -> Object:
 def _body(body: Body, schemas: _Schemas) -> Object:
     content = _content({body.media_type: body.kind} | dict(body.others), schemas)
     if not body.examples:
-        return {"content": content} | ({"required": True} if body.is_needed else {})
+        return {"content": content} | ({} if JSON in content else {"required": True})
     content[body.media_type]["examples"] = {name: {"value": value} for name, value in body.examples.items()}
     return {"required": True, "content": content}
 

@@ -2,7 +2,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganserve.__main__ import main
-from tests import generators
+from tests import encoders, generators
 from tests.generators import Tiny
 from tests.system.serving import serving
 
@@ -19,6 +19,7 @@ def server(tmp_path_factory):
         "bare": Tiny(classes=None).file(),
     }
     models = generators.folder(tmp_path_factory.mktemp("models"), files)
+    encoders.beside(models, "tiny", Tiny())
     home = tmp_path_factory.mktemp("server") / "home"
     with serving(
         home, models=models, default_model="tiny", engine="onnxruntime", max_images_per_request=MAX_IMAGES

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ganserve.client import Samples
+from ganserve.answers.drawn import Samples
 from ganserve.files import image_names
 
 

@@ -144,7 +144,7 @@ def test_an_option_that_a_page_names_is_one_of_our_programs():
         "--no-recreate",
     }
     others |= {"--force-recreate", "--ssl-certfile", "--ssl-keyfile", "--format", "--help", "--no-cache"}
-    others |= {"--no-log-prefix", "--timestamp", "--private", "--signature"}
+    others |= {"--no-log-prefix", "--timestamp", "--private", "--signature", "--data-binary"}
     named = {
         (page, option)
         for page, text in TODAY.items()

@@ -1,6 +1,6 @@
 import pytest
 
-from tests import generators
+from tests import encoders, generators
 from tests.generators import Tiny
 from tests.system.serving import serving
 
@@ -10,15 +10,20 @@ SLOW = Tiny(burn=128, golden_samples=1)  # some 40 ms a pass, whether of one ima
 
 @pytest.fixture(scope="session")
 def small_models(tmp_path_factory):
-    return generators.folder(
+    """`tiny` has an encoder, here and below."""
+    root = generators.folder(
         tmp_path_factory.mktemp("small"), {name: tiny.file() for name, tiny in SMALL.items()}
     )
+    encoders.beside(root, "tiny", SMALL["tiny"])
+    return root
 
 
 @pytest.fixture(scope="session")
 def all_models(tmp_path_factory):
     files = {name: tiny.file() for name, tiny in {**SMALL, "slow": SLOW}.items()}
-    return generators.folder(tmp_path_factory.mktemp("all"), files)
+    root = generators.folder(tmp_path_factory.mktemp("all"), files)
+    encoders.beside(root, "tiny", SMALL["tiny"])
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from service.drawing.draw import Draw
 from service.drawing.encoders import encoded
 from service.drawing.fields import TIMEOUT, Fraction, ModelName, Seconds, Seed
 from service.drawing.formats import Picture as Format
-from service.drawing.inversions import Found, find
+from service.drawing.latent.inversions import Found, find
 from service.errors import InvalidField
 from service.generator.latents import MAX_SEED
 from service.registry.model import Model
@@ -140,6 +140,6 @@ ROUTES = [
         DRAWING_ERRORS,
         "For OpenAI's clients, as they send it. For a model with an encoder, which finds the picture's z, as /v1/inversions does; the "
         "variations are drawn near it, in the class that the encoder takes the picture for, which is their `revised_prompt`.",
-        Body(VariationRequest, media_type=FORM, is_needed=True),
+        Body(VariationRequest, media_type=FORM),
     )
 ]

@@ -68,16 +68,12 @@ class Parameter(Struct, frozen=True):
 
 
 class Body(Struct, frozen=True):
-    """A body, JSON unless media_type says otherwise; it may be left out where there is no example of it. others: what else it may be.
-
-    is_needed: whether it may not be left out, though there is no example.
-    """
+    """A body, JSON unless media_type says otherwise; JSON may be left out where there is no example of it. others: what else it may be."""
 
     kind: type[Struct]
     examples: Mapping[str, Any] = {}
     others: Content = {}
     media_type: str = JSON
-    is_needed: bool = False
 
 
 class Route(Struct, frozen=True):

@@ -1,8 +1,11 @@
 """POST /v1/inversions: the z of pictures that clients have."""
 
-import msgspec
+import base64
 
-from service.drawing.inversions import (
+import msgspec
+import numpy as np
+
+from service.drawing.latent.inversions import (
     InversionReply,
     InversionRequest,
     find,
@@ -12,6 +15,7 @@ from service.drawing.inversions import (
 )
 from service.drawing.uploads import MEDIA_TYPES
 from service.errors import InvalidField
+from service.generator.images import png
 from service.web.http.asgi import Call, Reply, unless_client_goes
 from service.web.http.drawing_call import DrawingCall, drawn_headers
 from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Parameter, Route
@@ -40,6 +44,7 @@ async def post_inversions(call: Call) -> Reply:
     return await unless_client_goes(call.receive, inverted())
 
 
+_PIXEL = base64.b64encode(png(np.full((1, 1, 1), 128, np.uint8))).decode()
 _QUERY = "Beside a picture as the body."
 ROUTES = [
     Route(
@@ -55,7 +60,7 @@ ROUTES = [
         DRAWING_ERRORS,
         "For a model with an encoder, which `python -m training encode` makes: its card says so. The body is JSON, or one picture as it is, with the other "
         "fields in the query. Passes of encoders share the lanes with all others; limits and errors are those of /v1/samples.",
-        Body(InversionRequest, {}, dict.fromkeys(MEDIA_TYPES, str), is_needed=True),
+        Body(InversionRequest, {"one grey pixel": {"images": [_PIXEL]}}, dict.fromkeys(MEDIA_TYPES, str)),
         [
             Parameter("model", f"{_QUERY} Model name, or name@version.", "query"),
             Parameter("label", f"{_QUERY} Class of the picture.", "query"),

@@ -80,7 +80,7 @@ def test_of_16_bits_the_upper_8_are_taken():
 
 
 def test_what_is_transparent_lies_on_white_where_the_model_has_no_alpha():
-    half = np.dstack([np.zeros((8, 8, 3), np.uint8), np.tile(np.uint8([0, 128, 255, 0]), (8, 2))])
+    half = np.dstack([np.zeros((8, 8, 3), np.uint8), np.tile(np.array([0, 128, 255, 0], np.uint8), (8, 2))])
     want = np.tile([255, 127, 0, 255], (8, 2))
     np.testing.assert_array_equal(read(saved(half), GREY)[..., 0], want)
     np.testing.assert_array_equal(read(saved(half), RGBA)[..., 3], half[..., 3])
@@ -182,7 +182,7 @@ TOO_LARGE = [(2**16, 2**16), (2**31 - 1, 2**31 - 1), (4097, 4096), (10_000, 10_0
 @pytest.mark.parametrize("size", TOO_LARGE)
 def test_a_picture_that_says_it_is_too_large_is_not_decoded(size):
     with pytest.raises(InvalidField, match="16777216 pixels"):  # of one that was decoded, that it is damaged
-        pictures([png_of_zeros(*size, 2**10)], RGB)
+        pictures([png_of_zeros(*size, most_bytes=2**10)], RGB)
 
 
 @pytest.mark.parametrize("size", [(0, 8), (8, 0), (0, 0)])

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 
-from service.drawing.inversions import Found, find
+from service.drawing.latent.inversions import Found, find
 from service.errors import EngineFailed, InvalidField
 from service.generator.images import png
 from service.registry import orders, versions
@@ -121,7 +122,7 @@ def test_an_encoder_that_breaks_while_it_serves_leaves_the_model_served(tmp_path
                 if fault == "another size"
                 else np.full((1, 18), np.nan, np.float32)
             )
-            engine = model.beside.encoder.engine
+            engine: Any = model.beside.encoder.engine
             engine.wide, engine.lanes = (lambda *_: wrong), [lambda *_: wrong] * len(engine.lanes)
             with pytest.raises(EngineFailed):
                 await inverted(rollout)

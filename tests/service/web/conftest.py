@@ -1,5 +1,6 @@
 import pytest
 
+from tests import encoders
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import Site
@@ -7,7 +8,7 @@ from tests.service.web.site import Site
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory):
-    """A grey, an RGB and an unconditional generator on OpenVINO, with small limits."""
+    """A grey generator with its encoder, an RGB and an unconditional one, on OpenVINO, with small limits."""
     files = {
         "tiny": Tiny().file(),
         "colour": Tiny(image=(3, 8, 8)).file(),
@@ -20,5 +21,7 @@ def site(tmp_path_factory):
         "max_images_per_request": 64,
         "max_body_bytes": 65536,
     }
-    with loaded(tmp_path_factory.mktemp("models"), files, **settings) as models:
+    root = tmp_path_factory.mktemp("models")
+    encoders.beside(root, "tiny", Tiny())
+    with loaded(root, files, **settings) as models:
         yield Site(models)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from service.web.clients.openai import GenerationRequest
+from service.web.clients.openai_variations import VariationRequest
 from tests.generators import CLASSES
 
 
@@ -88,6 +89,27 @@ def test_every_argument_that_it_has_is_a_field_or_refused_on_purpose(client):
     ways_to_send = {"extra_headers", "extra_query", "extra_body", "timeout"}
     refused = {"frame_count", "frame_duration_ms", "svg"}  # of animations, drawings
     assert arguments - ways_to_send - refused <= set(GenerationRequest.__struct_fields__)
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI's own models have no more of it
+def test_it_gets_variations_of_a_picture(server, client):
+    picture = server.samples(model="tiny", label="Bag", seed=4).content
+    for image in (picture, ("bag.png", io.BytesIO(picture), "image/png")):
+        reply = client.images.create_variation(
+            image=image, model="tiny", n=3, size="256x256", response_format="b64_json", user="me",
+            extra_body={"seed": 5, "step": 0.2},
+        )  # fmt: skip
+        assert [one.seed for one in reply.data] == [5, 6, 7]
+        assert {one.revised_prompt for one in reply.data} < set(CLASSES)
+        assert [pixels(one).shape for one in reply.data] == [(256, 256)] * 3
+    with pytest.raises(openai.BadRequestError, match="python -m training encode"):
+        client.images.create_variation(image=picture, model="colour")
+
+
+def test_every_argument_of_variations_is_a_field(client):
+    arguments = set(inspect.signature(client.images.create_variation).parameters)
+    ways_to_send = {"extra_headers", "extra_query", "extra_body", "timeout"}
+    assert arguments - ways_to_send <= set(VariationRequest.__struct_fields__)
 
 
 def test_it_lists_the_models(client):

@@ -4,6 +4,7 @@ BentoML's own holes among them: CVE-2025-27520 and CVE-2025-32375 (bodies and he
 CVE-2025-54381 (addresses in a request that the server fetches), CVE-2024-9056 (a multipart boundary without end).
 """
 
+import base64
 import contextlib
 import gzip
 import itertools
@@ -15,12 +16,18 @@ import zlib
 from pathlib import Path
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 
+from service.generator.images import png
 from tests.system.serving import ROOT, serving
 
-JSON_ROUTES = ("/v1/samples", "/v1/interpolations", "/v1/arithmetic", "/v1/images/generations", "/sample")
+JSON_ROUTES = (
+    *("/v1/samples", "/v1/interpolations", "/v1/arithmetic", "/v1/inversions", "/v1/images/generations"),
+    "/sample",
+)
+PICTURE = base64.b64encode(png(np.zeros((1, 8, 8), np.uint8))).decode()
 INFER = "/v2/models/tiny/infer"
 MOST_REPLY_BYTES = 4000
 MOST_GROWTH_BYTES = 200 * 2**20
@@ -320,8 +327,8 @@ def test_no_path_leads_out(target):
 def test_no_name_in_a_body_is_a_path(target, name):
     with target.client() as client:
         for path in JSON_ROUTES:
-            asked = {"model": name, "prompt": "bag", "seeds": [1, 2], "terms": [{"weight": 1, "seeds": [1]}]}
-            wanted = {"/v1/interpolations": ("model", "seeds"), "/v1/arithmetic": ("model", "terms"), "/v1/images/generations": ("model", "prompt")}.get(path, ("model",))  # fmt: skip
+            asked = {"model": name, "prompt": "bag", "seeds": [1, 2], "terms": [{"weight": 1, "seeds": [1]}], "images": [PICTURE]}  # fmt: skip
+            wanted = {"/v1/interpolations": ("model", "seeds"), "/v1/arithmetic": ("model", "terms"), "/v1/images/generations": ("model", "prompt"), "/v1/inversions": ("model", "images")}.get(path, ("model",))  # fmt: skip
             reply = refused(client.post(path, json={field: asked[field] for field in wanted}), 404)
             assert "root:" not in reply.text
             refused(

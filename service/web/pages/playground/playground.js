@@ -7,14 +7,15 @@ import "./download.js";
 import { drawGallery, useAs } from "./gallery.js";
 import { inspect } from "./inspect.js";
 import { drawInterpolation } from "./interpolate.js";
+import { drawInversion, showInversion } from "./invert.js";
 import { copy, find, make, pair, words } from "./parts.js";
 import { pulse } from "./pulse.js";
 import { Refusal, ask, setKey } from "./service.js";
 import { card, cards, defaultEnds, keep, readSpot, setCards, shared, spot, view } from "./view.js";
 
-const PANELS = { interpolate: drawInterpolation, arithmetic: drawArithmetic, compare: drawComparison, card: drawCard };
+const PANELS = { interpolate: drawInterpolation, arithmetic: drawArithmetic, invert: drawInversion, compare: drawComparison, card: drawCard };
 // Which panels show something else when this moves.
-const TOUCHES = { seed: ["compare"], n: [], truncation: Object.keys(PANELS) };
+const TOUCHES = { seed: ["compare", "invert"], n: [], truncation: Object.keys(PANELS) };
 const EVERY = "Every class in turn";
 const AGAIN_MS = 2000;
 
@@ -78,6 +79,8 @@ function showModels() {
     ),
   );
   find("model").value = view.model;
+  showInversion();
+  if (view.tab === "invert" && find("tab-invert").hidden) openTab("interpolate");
   const { classes, slugs, image, z_dim, engine, version, truncation } = card();
   const named = (classes ?? []).map((name, i) => make("option", { value: slugs[i], textContent: name }));
   find("class").replaceChildren(make("option", { value: "", textContent: classes ? EVERY : "This model has no classes" }), ...named);
@@ -152,7 +155,7 @@ tabs.addEventListener("click", (event) => {
 tabs.addEventListener("keydown", (event) => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!step) return;
-  const all = [...tabs.children];
+  const all = [...tabs.children].filter((tab) => !tab.hidden);
   const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
   openTab(next.getAttribute("aria-controls"));
   next.focus();

@@ -46,6 +46,8 @@ def refused(reply, status: int, param: str | None) -> str:
 def test_variations_are_drawn_near_the_z_of_the_picture(site):
     reply = vary(site, n=3, seed=7, step=0.3).json()
     z, logits = ENCODER.forward(PICTURE[None])
+    assert logits is not None
+    assert TINY.classes is not None
     label = logits.argmax(axis=1)
     near = np.sqrt(1 - 0.3**2) * z + 0.3 * TINY.contract().rows([7, 8, 9])
     drawn = TINY.forward(near.astype(np.float32), label.repeat(3))

@@ -70,7 +70,7 @@ def test_whatever_the_pages_ask_for_is_there(site):
 
 
 def test_all_of_it_is_small():
-    assert sum((FOLDER / name).stat().st_size for name in FILES) < 84_000
+    assert sum((FOLDER / name).stat().st_size for name in FILES) < 90_000
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def test_a_picture_gets_its_z_class_and_reconstruction(site, tiny):
     assert reply.status_code == 200, reply.text
     (found,) = reply.json()["images"]
     z, logits = tiny.forward(PICTURE[None])
+    assert TINY.classes is not None
     shares = np.exp(logits[0] - logits[0].max())
     shares /= shares.sum()
     label = int(shares.argmax())
