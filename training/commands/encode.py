@@ -69,7 +69,7 @@ def command(
 
     It needs no checkpoint, so that imported generators can have one. It is written as generator.encoder beside the
     generator, and its figures into it and the generator's card: what it gives back of held-out real pictures, beside the
-    nearest training images and a search in z. Stopped by Ctrl-C it leaves everything as it was.
+    nearest training images and a search in z. Stopped while it trains, it leaves everything as it was.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -87,12 +87,12 @@ def command(
             recipe = Recipe(images, batch, seed, width, pixels=0.0 if no_pixels else DEFAULT.pixels)
             file = trained(of, dataset, recipe, data, progress)
             # Before the figures: a judge, where none is kept, takes minutes.
-            export.install(file, of)
+            export.install(file, of, dataset)
         (settings,) = judges_of([judge], judge_images)
         done = bar(progress, f"judge {judge}", length(dataset, settings))
         eyes = judge_for(dataset, settings, cache, done)
         file = measured(file, of, dataset, eyes, pictures, steps, progress)
-        export.install(file, of)
+        export.install(file, of, dataset)
     show(parse(file).quality)
 
 

@@ -1,5 +1,6 @@
 """E as `generator.encoder` beside its generator, and its section in the card."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,12 +13,12 @@ from service.generator import encoder as contract
 from service.generator.encoder import EncoderDocument, GoldenCode, encoder_of
 from service.generator.engines.ort import new_session
 from service.generator.loading import card_of
-from training.data.dataset import Pixels
+from training.data.dataset import Dataset, Pixels
 from training.encoding.fit import Target
-from training.encoding.measure import HEAD, Encode, rows, words
+from training.encoding.measure import HEAD, Encode, again, held_out, rows, words
 from training.encoding.network import Encoder
 from training.errors import UserError
-from training.export.card import with_section
+from training.export.card import COLUMNS, shown, with_section
 from training.export.onnx_graph import traced
 from training.files import write_atomically
 
@@ -95,21 +96,31 @@ def with_document(file: bytes, **changes: Any) -> bytes:
     return contract.write(onnx.load_model_from_string(file), document)
 
 
-def install(file: bytes, target: Target) -> None:
-    """Beside the generator; and its section in the card, where there is one. Raises UserError."""
+def picture_of(path: Path) -> Path:
+    """Of a generator's file: held-out pictures, and what the encoder gives back of them."""
+    return path.with_suffix(".encoder.png")
+
+
+def install(file: bytes, target: Target, dataset: Dataset) -> None:
+    """Beside the generator, with a picture; and its section in the card, where there is one. Raises UserError."""
     write_atomically(encoder_of(target.file), file)
+    images, _ = held_out(dataset, COLUMNS)
+    both = [images, again(opened(file), target, images)]
+    write_atomically(picture_of(target.file), shown(np.concatenate(both)))
     card = card_of(target.file)
     if card.is_file():
-        text = with_section(card.read_text("utf-8"), "Encoder", section(contract.parse(file)))
+        content = section(contract.parse(file), picture_of(target.file).name)
+        text = with_section(card.read_text("utf-8"), "Encoder", content)
         write_atomically(card, text.encode())
 
 
-def section(document: EncoderDocument) -> str:
-    """Of the card, in Markdown."""
+def section(document: EncoderDocument, picture: str) -> str:
+    """Of the card, in Markdown. picture: a file's name."""
     lines = [f"| {' | '.join(HEAD)} |", "| --- | ---: | ---: | ---: | ---: |"]
     lines += [f"| {' | '.join(row)} |" for row in rows(document.quality)] if document.quality else []
     figures = f"{words(document.quality)}\n\n" + "\n".join(lines) if document.quality else "Not measured."
     return (
         "`generator.encoder` finds the z of a picture, and its class. It was trained by\n\n"
-        f"```\n{document.training['command']}\n```\n\n{figures}"
+        f"```\n{document.training['command']}\n```\n\n![Pictures and reconstructions]({picture})\n\n"
+        f"Above held-out pictures, and below what it finds in them, drawn again.\n\n{figures}"
     )

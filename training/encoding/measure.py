@@ -31,9 +31,8 @@ def measure(
     steps: int,
     advance: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Figures in JSON types. count: held-out pictures, drawn once for ever. steps: of Adam. advance: of 4 parts."""
-    chosen = np.random.default_rng(0).permutation(len(dataset.test_images))[:count]
-    images, labels = dataset.test_images[chosen], dataset.test_labels[chosen]
+    """Figures in JSON types. count: held-out pictures. steps: of Adam. advance: is told how many more of the ways are done."""
+    images, labels = held_out(dataset, count)
     seen = judge(images).features
     unit = _unit(judge, dataset)
 
@@ -54,8 +53,7 @@ def measure(
         return {"way": name} | {key: _mean(value) for key, value in values.items()} | {"seconds": seconds}
 
     z, *logits = encode(images)
-    guess = logits[0].argmax(axis=1) if logits else labels
-    ways = [way("the encoder", lambda: draw(encode(images)[0], guess))]
+    ways = [way("the encoder", lambda: again(encode, target, images))]
     if logits:
         ways.append(way("the encoder, told the class", lambda: draw(z, labels)))
     ways.append(
@@ -75,6 +73,18 @@ def measure(
         right = encode(dataset.test_images)[1].argmax(axis=1) == dataset.test_labels
         about["class_accuracy"] = _mean(right.astype(np.float64)) | {"images": len(right)}
     return about | {"judge": judge.architecture, "learning_rate": LEARNING_RATE}
+
+
+def held_out(dataset: Dataset, count: int) -> tuple[Pixels, Indices]:
+    """The same ones, and fewer where there are fewer."""
+    chosen = np.random.default_rng(0).permutation(len(dataset.test_images))[:count]
+    return dataset.test_images[chosen], dataset.test_labels[chosen]
+
+
+def again(encode: Encode, target: Target, images: Pixels) -> Pixels:
+    """What E finds in them, drawn, of the class that E takes each for."""
+    z, *logits = encode(images)
+    return target.source.forward(z, logits[0].argmax(axis=1) if logits else None)
 
 
 def descend(
@@ -124,11 +134,8 @@ def words(quality: dict[str, Any]) -> str:
 
 def _unit(judge: Judge, dataset: Dataset) -> float:
     """How far two real pictures of a class are from each other, on average."""
-    held_out = slice(_UNIT_IMAGES)
-    labels = dataset.test_labels[held_out]
-    return float(
-        np.mean(list(in_class_distances(judge(dataset.test_images[held_out]).features, labels).values()))
-    )
+    images, labels = held_out(dataset, _UNIT_IMAGES)
+    return float(np.mean(list(in_class_distances(judge(images).features, labels).values())))
 
 
 def _mean(values: NDArray[np.float64]) -> dict[str, float]:

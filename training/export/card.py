@@ -12,6 +12,7 @@ from service.generator.engines.choose import bf16_is_as_good
 from service.generator.file.front_matter import front_matter, with_front_matter
 from service.generator.images import grid, png
 from service.generator.latents import latents
+from training.data.dataset import Pixels
 from training.evaluation.generated import Source
 from training.evaluation.quality.figures import FIGURES
 from training.evaluation.report import markdown
@@ -45,8 +46,12 @@ def sample_grid(source: Source) -> bytes:
     # Unconditional: every cell is a seed of its own.
     seeds = [i % COLUMNS if source.classes else i for i in range(count)]
     label = np.repeat(np.arange(rows), COLUMNS) if source.classes else None
-    picture = grid(source.forward(latents(seeds, source.z_dim), label), COLUMNS)
-    factor = max(1, SHOWN_PIXELS // source.image.height)
+    return shown(source.forward(latents(seeds, source.z_dim), label))
+
+
+def shown(images: Pixels) -> bytes:
+    """A PNG of images, uint8 [N, C, H, W], in rows of COLUMNS, large enough to be seen."""
+    picture, factor = grid(images, COLUMNS), max(1, SHOWN_PIXELS // images.shape[2])
     return png(np.ascontiguousarray(picture.repeat(factor, axis=1).repeat(factor, axis=2)))
 
 

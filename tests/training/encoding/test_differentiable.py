@@ -50,7 +50,11 @@ class Strange(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         style, z = z.split([2, 6], dim=1)
-        x = self.layers(z) * style[:, :1, None, None].exp() / (1 + style.square().mean(1)[:, None, None, None])
+        x = (
+            self.layers(z)
+            * style[:, :1, None, None].exp()
+            / (1 + style.square().mean(1)[:, None, None, None])
+        )
         return torch.where(x > 0.5, x, x.abs().sqrt()).clamp(-3, 3)
 
 
@@ -62,5 +66,8 @@ def test_a_graph_from_elsewhere_has_the_values_and_gradients_of_its_network() ->
     z = torch.randn(5, 8, requires_grad=True)
     want, got = network(z), draw(z, None)
     torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
-    (slope,), (wanted) = torch.autograd.grad(got.square().sum(), z), torch.autograd.grad(want.square().sum(), z)
+    (slope,), (wanted) = (
+        torch.autograd.grad(got.square().sum(), z),
+        torch.autograd.grad(want.square().sum(), z),
+    )
     torch.testing.assert_close(slope, wanted[0], rtol=1e-3, atol=1e-3)

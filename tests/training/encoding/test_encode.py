@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from service.generator import contract
 from service.generator.encoder import parse, require_of
@@ -61,6 +62,8 @@ def test_an_encoder_gives_back_pictures_and_says_how_well(tmp_path: Path) -> Non
     assert ways["Adam from the encoder's z, 10 steps"] < ways["the encoder, told the class"]
     assert len(ways) == 5
     card = (folder / "README.md").read_text()
+    with Image.open(folder / "generator.encoder.png") as picture:
+        assert picture.height < picture.width
     assert card.index("the nearest training image") < card.index("## Limits")
     # The same pictures under another version: only its binding is new.
     again = onnx.load_model_from_string(TINY.file())
