@@ -106,7 +106,7 @@ def install(file: bytes, target: Target, dataset: Dataset) -> None:
     write_atomically(encoder_of(target.file), file)
     images, _ = held_out(dataset, COLUMNS)
     both = [images, again(opened(file), target, images)]
-    write_atomically(picture_of(target.file), shown(np.concatenate(both)))
+    write_atomically(picture_of(target.file), shown(np.concatenate(both), len(images)))
     card = card_of(target.file)
     if card.is_file():
         content = section(contract.parse(file), picture_of(target.file).name)

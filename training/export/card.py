@@ -49,9 +49,9 @@ def sample_grid(source: Source) -> bytes:
     return shown(source.forward(latents(seeds, source.z_dim), label))
 
 
-def shown(images: Pixels) -> bytes:
-    """A PNG of images, uint8 [N, C, H, W], in rows of COLUMNS, large enough to be seen."""
-    picture, factor = grid(images, COLUMNS), max(1, SHOWN_PIXELS // images.shape[2])
+def shown(images: Pixels, columns: int = COLUMNS) -> bytes:
+    """A PNG of images, uint8 [N, C, H, W], row by row, large enough to be seen."""
+    picture, factor = grid(images, columns), max(1, SHOWN_PIXELS // images.shape[2])
     return png(np.ascontiguousarray(picture.repeat(factor, axis=1).repeat(factor, axis=2)))
 
 
