@@ -74,13 +74,11 @@ def command(
     if threads:
         torch.set_num_threads(threads)
     console, dataset = Console(stderr=True), load(data)
+    of = target(model, dataset, threads or 0)
+    dataset = dataset if of.contract.classes else dataset.as_one_class()
+    if of.gradient is None:
+        console.print(f"Without errors in pixels: {of.why_none}", soft_wrap=True, markup=False)
     with threadpool_limits(threads), Progress(console=console) as progress:
-        of = target(model, dataset, threads or 0)
-        dataset = dataset if of.contract.classes else dataset.as_one_class()
-        if of.gradient is None:
-            console.print(
-                f"Without errors in pixels: {of.why_none}", highlight=False, soft_wrap=True, markup=False
-            )
         if figures:
             file = export.read(of)
         else:
