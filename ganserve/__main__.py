@@ -12,9 +12,10 @@ from ganserve.bench import Load
 from ganserve.client import INTERPOLATIONS, SAMPLES, Client, Label, given
 from ganserve.ctrl_c import heeded
 from ganserve.errors import GanserveError, Unreachable
-from ganserve.files import QUALITIES, Output, encode, image_names
+from ganserve.files import Output, encode, image_names
 from ganserve.options import (
     MAX_SEED,
+    check_quality,
     finite,
     json_option,
     label_of,
@@ -29,6 +30,7 @@ from ganserve.options import (
 )
 from ganserve.programs import PROGRAMS
 from ganserve.terminal import bar, named, say, show_load, show_models, with_next_step
+from ganserve.translating.command import translate
 
 UNREACHABLE, INTERRUPTED = 3, 130
 FORMATS = {"jpg": "jpeg"}
@@ -69,6 +71,7 @@ def main() -> None:
     \b
     ganserve sample --label Sneaker -n 16 --seed 1 -o grid.png
     ganserve interpolate 1 2 3 --label Bag -o way.gif
+    ganserve translate sketch.png --model shoes -o shoe.png
     ganserve models
     ganserve bench --connections 64
 
@@ -118,7 +121,7 @@ def sample(
     as_json: bool,
 ) -> None:
     """Draw images and write them to a file."""
-    _check(to, quality)
+    check_quality(to, quality)
     if z is not None and seed is not None:
         raise click.UsageError("--z and --seed exclude each other: z is what a seed stands for.")
     total = n or (len(label) if isinstance(label, list) else 1 if z is None else len(z))
@@ -172,7 +175,7 @@ def interpolate(
     """Draw what lies between the images of two or more seeds."""
     if len(seeds) < 2:
         raise click.UsageError("There is no way from one seed alone: give two or more.")
-    _check(to, quality)
+    check_quality(to, quality)
     fields = given(
         seeds=seeds, steps=steps, path=way, label=label, model=model, quality=quality, scalars=scalars
     )
@@ -269,10 +272,7 @@ def bench(
         raise click.ClickException(f"No request was answered with images: {named(load.errors)}.")
 
 
-def _check(to: Output, quality: int | None) -> None:
-    """Raises UsageError."""
-    if quality is not None and to.format not in QUALITIES:
-        raise click.UsageError(f"--quality is of .jpg and .avif, not of .{to.format}.")
+main.add_command(translate)
 
 
 if __name__ == "__main__":

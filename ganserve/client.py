@@ -1,6 +1,7 @@
 """The Python client: arrays in, arrays out."""
 
 import io
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ganserve.answers import inverted
 from ganserve.answers.drawn import Frames, Samples
+from ganserve.answers.fields import checked_z, given, part_of, plain
 from ganserve.answers.inverted import Inversions, Picture
 from ganserve.errors import Refused, UnexpectedAnswer, one_line
 from ganserve.server import Server
@@ -19,7 +21,8 @@ from ganserve.together import together
 DEFAULT_TIMEOUT_SECONDS = 60.0  # longer than the server's own, whose answer says more
 _USUAL_MAX_IMAGES = 256  # a server's, unless it was set otherwise
 
-SAMPLES, INTERPOLATIONS, INVERSIONS = "/v1/samples", "/v1/interpolations", "/v1/inversions"
+SAMPLES, INTERPOLATIONS = "/v1/samples", "/v1/interpolations"
+INVERSIONS, TRANSLATIONS = "/v1/inversions", "/v1/translations"
 
 Label = str | int | Mapping[str, float]
 
@@ -79,8 +82,8 @@ class Client:
         tell: called with how many more images have arrived.
         """
         rows = None if z is None else checked_z(z).tolist()
-        fields = given(model=model, label=_plain(label), seed=_plain(seed), n=n, z=rows)
-        fields |= given(scalars=_plain(scalars)) | {"truncation": truncation, "format": "npy"}
+        fields = given(model=model, label=plain(label), seed=plain(seed), n=n, z=rows)
+        fields |= given(scalars=plain(scalars)) | {"truncation": truncation, "format": "npy"}
         listed = [len(fields[name]) for name in ("label", "z") if isinstance(fields.get(name), list)]
         count = n if n is not None else next(iter(listed), 1)
         # Lists that do not agree are left whole, for the server to say so.
@@ -121,11 +124,32 @@ class Client:
         What is not given is the server's choice: its /docs say which, and the limits.
         """
         fields = given(
-            steps=steps, path=path, label=_plain(label), loop=loop or None, model=model, scalars=scalars
+            steps=steps, path=path, label=plain(label), loop=loop or None, model=model, scalars=scalars
         )
-        fields |= {"seeds": _plain(seeds), "truncation": truncation, "format": "npy"}
+        fields |= {"seeds": plain(seeds), "truncation": truncation, "format": "npy"}
         response = self.post(INTERPOLATIONS, fields)
         return Frames(self._array(response), *self.origin(response))
+
+    def translate(
+        self,
+        pictures: Picture | Sequence[Picture],
+        label: Label | Sequence[Label] | None = None,
+        seed: int | None = None,
+        *,
+        scalars: Mapping[str, ArrayLike] | None = None,
+        model: str | None = None,
+    ) -> Samples:
+        """An image of each of these pictures, or of one, by a model that is given one: pix2pix, super-resolution.
+
+        All go in one request. label, seed, scalars: as in `sample`, where the model takes them; `seeds` are None where it
+        draws nothing beside the picture. Raises OSError for files that can't be read, too.
+        """
+        (fields,) = inverted.parts(pictures, plain(label), sys.maxsize)
+        fields |= given(model=model, seed=plain(seed), scalars=plain(scalars)) | {"format": "npy"}
+        drawn = self._samples(fields, TRANSLATIONS)
+        if len(drawn.images) != len(fields["images"]):
+            raise self._not_ganserve(f"it gave {len(drawn.images)} images for {len(fields['images'])}")
+        return drawn
 
     def invert(
         self,
@@ -139,7 +163,7 @@ class Client:
         label: what they are, or one a picture; by default what the encoder takes them for. Raises OSError for files that can't be read, too.
         """
         replies, origin, address = [], ("", ""), model
-        for part in inverted.parts(pictures, _plain(label), self.max_images(model)):
+        for part in inverted.parts(pictures, plain(label), self.max_images(model)):
             replies.append(self.post(INVERSIONS, part | given(model=address)))
             origin = self.origin(replies[-1])
             address = "@".join(origin)  # the others are of the same
@@ -175,7 +199,7 @@ class Client:
         """The first piece says which model, version and seed the others are to be of."""
 
         def part(begin: int) -> dict[str, Any]:
-            return _part(fields | {"n": min(size, count - begin)}, begin, size)
+            return part_of(fields | {"n": min(size, count - begin)}, begin, size)
 
         def ask(begin: int) -> Samples:
             piece = part(begin) | {"model": address}
@@ -206,8 +230,8 @@ class Client:
             first.version,
         )
 
-    def _samples(self, fields: dict[str, Any]) -> Samples:
-        response = self.post(SAMPLES, fields)
+    def _samples(self, fields: dict[str, Any], path: str = SAMPLES) -> Samples:
+        response = self.post(path, fields)
         images = self._array(response)
         n = len(images)
         try:
@@ -249,32 +273,3 @@ class Client:
 
     def _not_ganserve(self, what: str) -> UnexpectedAnswer:
         return UnexpectedAnswer(one_line(f"{self.server.url} does not answer as ganserve does: {what}."))
-
-
-def given(**fields: Any) -> dict[str, Any]:
-    """Those that are not None: the others are the server's choice."""
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _part(value: Any, begin: int, size: int) -> Any:
-    if isinstance(value, dict):
-        return {name: _part(one, begin, size) for name, one in value.items()}
-    return value[begin : begin + size] if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    """Labels and seeds as JSON has them, NumPy's included: one, or a list."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
-    return value.item() if isinstance(value, np.generic) else [_plain(one) for one in value]
-
-
-def checked_z(z: ArrayLike) -> NDArray[np.float64]:
-    """z as float64 [n, z_dim]; one row may come without its n. Raises ValueError."""
-    rows = np.asarray(z)
-    rows = rows[None] if rows.ndim == 1 else rows
-    if rows.ndim != 2 or not len(rows) or rows.dtype.kind not in "fiu" or not np.isfinite(rows).all():
-        raise ValueError(f"z is {rows.dtype} {list(rows.shape)}: it must be finite numbers [n, z_dim].")
-    return rows.astype(np.float64)

@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from ganserve.client import DEFAULT_TIMEOUT_SECONDS, Client, Label, checked_z
-from ganserve.files import output
+from ganserve.files import QUALITIES, Output, output
 from ganserve.server import DEFAULT_URL
 from ganserve.terminal import tell_wait
 
@@ -156,3 +156,9 @@ truncation_option = click.option(
     show_default=True,
     help="Scales z: less variety, more typical images.",
 )
+
+
+def check_quality(to: Output, quality: int | None) -> None:
+    """Raises UsageError."""
+    if quality is not None and to.format not in QUALITIES:
+        raise click.UsageError(f"--quality is of .jpg and .avif, not of .{to.format}.")

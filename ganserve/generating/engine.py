@@ -18,6 +18,7 @@ from ganserve.programs import APP
 from service.environment import from_environment
 from service.errors import GanserveError
 from service.generator import images
+from service.generator.document import TRANSLATES
 from service.generator.engine import Forward
 from service.generator.latents import rows_of
 from service.generator.loading import FILE, load, read
@@ -74,6 +75,8 @@ class LocalModel:
         except (GanserveError, OSError) as error:
             raise Refused(f"{address}: {error}") from None
         contract, engine = loaded.contract, loaded.engine
+        if contract.source is not None:
+            raise Refused(f"{address}: {TRANSLATES}")
         image = contract.image
         self.origin = Origin(
             file.name,

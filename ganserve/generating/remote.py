@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ganserve.client import Client, given
 from ganserve.errors import Refused, UnexpectedAnswer, Unreachable, one_line
 from ganserve.generating.plan import Block, Origin, Plan
+from ganserve.generating.plan import Refused as NoSet
 from ganserve.generating.writing.formats import Drawn, decoded
 
 DATASETS = "/v1/datasets"
@@ -42,13 +43,17 @@ class RemoteModel:
     def __init__(self, url: str, api_key: str | None, model: str | None, timeout: float) -> None:
         """timeout: seconds without a word of the server, or without one that can draw.
 
-        Raises GanserveError, ValueError.
+        Raises GanserveError, ValueError; NoSet.
         """
         self._client = Client(url, api_key=api_key, timeout=timeout)
         self._timeout = timeout
         cards = {card.get("id"): card for card in self._client.models()}
         default = next((f"{name}" for name, card in cards.items() if card.get("default")), "")
         card = self._client.model(model or default)
+        if card.get("source"):
+            raise NoSet(
+                f"{card.get('id')} makes a picture of one that it is given: POST /v1/translations takes it."
+            )
         try:
             image, engine = card["image"], card["engine"]
             self.origin = Origin(

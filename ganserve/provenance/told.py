@@ -5,6 +5,7 @@ import re
 from typing import Any
 from xml.sax.saxutils import unescape
 
+from ganserve.client import TRANSLATIONS
 from ganserve.generating.plan import Refused
 from ganserve.options import MAX_SEED
 
@@ -44,6 +45,8 @@ def facts_of(picture: bytes) -> dict[str, Any]:
 
 
 def _request(told: dict[str, str]) -> dict[str, Any]:
+    if told["route"] == TRANSLATIONS:
+        raise Refused("It was made of another picture, which it does not hold, so nothing draws it again.")
     request = json.loads(told["request"])
     if told["route"] not in ROUTES or not isinstance(request, dict):
         raise ValueError

@@ -77,6 +77,7 @@ class Dataset:
     def __init__(self, asked: DatasetRequest, model: Model, most_images: int) -> None:
         """Raises InvalidField, naming the field and what is allowed."""
         contract = model.contract
+        contract.require_seeds()
         model.require_truncation(asked.truncation)
         if asked.n > most_images:
             raise InvalidField("n", f"n is {asked.n}; this server gives at most {most_images} in one stream.")

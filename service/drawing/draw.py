@@ -17,7 +17,7 @@ from service.generator.origin import provenance
 from service.generator.origin.provenance import Told
 from service.registry.model import Model
 
-SAMPLES = "/v1/samples"
+SAMPLES, TRANSLATIONS = "/v1/samples", "/v1/translations"
 _EFFORT_OF_SIGNING = MOST_HERE_BYTES + 1
 
 
@@ -102,7 +102,8 @@ def xmp_of(draw: Draw, format: str, quality: int | None = None, size: Size | Non
     elif _is_of_seeds(draw):
         told = Told(draw.seeds, draw.label, draw.z.truncation if isinstance(draw.z, Seeded) else 1.0)
     else:
-        told = Told(route=SAMPLES, request=_request(draw))
+        route = SAMPLES if draw.model.contract.source is None else TRANSLATIONS
+        told = Told(route=route, request=_request(draw))
     return provenance.packet(maker, told._replace(size="" if size is None else f"{size}", quality=quality))
 
 
@@ -117,14 +118,18 @@ def _is_of_seeds(draw: Draw) -> bool:
 
 
 def _request(draw: Draw) -> dict[str, Any]:
-    """What POST /v1/samples draws it again by."""
+    """What POST /v1/samples draws it again by; or POST /v1/translations, of the pictures that were given, which are not told."""
     contract, n = draw.model.contract, len(draw.z)
-    request: dict[str, Any] = {} if n == 1 else {"n": n}
+    request: dict[str, Any] = {} if n == 1 or contract.source is not None else {"n": n}
     if isinstance(draw.z, Seeded):
         assert draw.seeds is not None
         request["seed"], behind = draw.seeds[0], draw.z.scalars
         if draw.z.truncation != 1:
             request["truncation"] = draw.z.truncation
+    elif contract.source is not None:
+        request |= {} if draw.seeds is None else {"seed": draw.seeds[0]}
+        assert isinstance(draw.z, np.ndarray)
+        behind = draw.z[:, contract.z_dim :]
     else:
         request["z"] = [_shortest(row) for row in draw.z[:, : contract.z_dim]]
         behind = draw.z[:, contract.z_dim :]

@@ -107,7 +107,7 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
         z = contract.with_scalars(z, request.scalars, weights)
     if weights is not None:
         return Draw(model, seeds, mixing.heaviest(weights), z, weights=weights)
-    return Draw(model, seeds, _labels(asked, n, first, contract), z)  # pyright: ignore[reportArgumentType]
+    return Draw(model, seeds, labels_of(asked, n, first, contract), z)  # pyright: ignore[reportArgumentType]
 
 
 def encoding_of(request: SampleRequest, draw: Draw, accepted: str | None) -> Encoding:
@@ -158,6 +158,7 @@ def _count(request: SampleRequest, max_images: int) -> int:
 
 def explicit_z(rows: list[list[float]], contract: Contract) -> NDArray[np.float32]:
     """float32 [len(rows), z_dim], at least one row. Raises InvalidField."""
+    contract.require_seeds()
     for i, row in enumerate(rows):
         if len(row) != contract.z_dim:
             raise InvalidField("z", f"z[{i}] has {len(row)} numbers; this model's z_dim is {contract.z_dim}.")
@@ -168,7 +169,8 @@ def explicit_z(rows: list[list[float]], contract: Contract) -> NDArray[np.float3
     return z
 
 
-def _labels(label: Plain, n: int, first_seed: int, contract: Contract) -> list[int] | None:
+def labels_of(label: Plain, n: int, first_seed: int, contract: Contract) -> list[int] | None:
+    """A class for each of n images; None for an unconditional model. Raises InvalidField."""
     if label is None:
         if contract.classes is None:
             return None

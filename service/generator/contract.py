@@ -1,8 +1,8 @@
 """The contract: one ONNX file that describes itself.
 
 Schema 1: inputs `z` float32 [N, z_dim] and, in a conditional generator, `label` int64 [N]; output `image`
-uint8 [N, C, H, W]; N free. Schema 2: inputs by role (inputs.py), C also 4 (RGBA), N free or one number,
-weights in the file or beside it.
+uint8 [N, C, H, W]; N free. Schema 2: inputs by role (inputs.py), a picture that is given (uint8 [N, C, H, W]) among
+them, C also 4 (RGBA), N free or one number, weights in the file or beside it.
 `metadata_props["ganserve"]` holds one JSON document, `Contract`.
 The reader judges files that it did not write, so the schema lives here, and export imports it.
 """

@@ -8,12 +8,23 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from service.errors import InvalidField
 from service.generator.classes import ClassNames, folded
 from service.generator.file.folded import Weights
-from service.generator.file.inputs import Input, plain, rows_behind, scalars_of, space_of, weights_of
+from service.generator.file.inputs import (
+    ROLES,
+    Input,
+    image_of,
+    plain,
+    rows_behind,
+    scalars_of,
+    space_of,
+    weights_of,
+)
 from service.generator.latents import Seeded, Space, latents, truncate
 
 COUNTED_PIXELS = 2**15
+TRANSLATES = "This model makes a picture of one that it is given: POST /v1/translations takes it."
 
 
 class ImageShape(Struct, frozen=True):
@@ -84,6 +95,39 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         return self.z_dim + len(scalars_of(self.declared)) + weights_of(self.declared)
 
     @cached_property
+    def source(self) -> ImageShape | None:
+        """Of the picture that it is given; None where it makes pictures of z alone."""
+        found = image_of(self.declared)
+        return None if found is None else ImageShape(*found[0].shape)
+
+    @cached_property
+    def uses_seed(self) -> bool:
+        """Whether a seed decides anything where a picture is given."""
+        return any(ROLES[one.role].is_z for one in self.declared if one.role != "image")
+
+    def with_sources(self, z: NDArray[np.float32], sources: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """z with these pictures in their place, where the file takes one.
+
+        z: float32 [N, z_dim], or rows; sources: uint8 [N, C, H, W], of the shape `source`.
+        """
+        found = image_of(self.declared)
+        assert found is not None
+        z = z.copy()
+        z[:, found[1]] = sources.reshape(len(z), -1)
+        return z
+
+    def sources(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The pictures in these rows, uint8 [N, C, H, W], where the file takes one."""
+        found = image_of(self.declared)
+        assert found is not None
+        return rows[:, found[1]].astype(np.uint8).reshape(len(rows), *found[0].shape)
+
+    def require_seeds(self) -> None:
+        """Raises InvalidField where a seed, or z, is not all that a picture is made of."""
+        if self.source is not None:
+            raise InvalidField("model", TRANSLATES)
+
+    @cached_property
     def mixes_classes(self) -> bool:
         """Whether an image may be of several classes at once."""
         return weights_of(self.declared) > 0
@@ -105,10 +149,11 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
     ) -> Seeded:
         """Rows that are not computed yet. weights: float32 [N, K], of classes, where the file takes them.
 
-        Raises InvalidField for scalars that there are not, or out of range.
+        Raises InvalidField for scalars that there are not, or out of range, and where a picture must be given.
         """
         if self.space is None and not scalars:
             return Seeded(seeds, self.z_dim, truncation)
+        self.require_seeds()
         rows = rows_behind(self.declared, scalars, len(seeds), weights)
         return Seeded(seeds, self.z_dim, truncation, self.space, rows)
 
@@ -125,6 +170,12 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
     def truncated(self, z: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:
         """z, or rows, with what truncation scales scaled by it."""
         return truncate(z, truncation) if self.space is None else self.space.truncated(z, truncation)
+
+    def scaled(self, rows: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+        """rows: float32 [N, row_dim]. z is far larger, or smaller, than a seed's, within what it may be."""
+        if self.space is None:
+            return rows * np.float32(scale)
+        return self.space.scaled(rows, scale)
 
     @cached_property
     def class_count(self) -> int:

@@ -7,81 +7,23 @@ version. So nothing here depends on a library's random stream or on a platform's
 
 SHAKE128 (FIPS 202) is a counter-based generator that every language ships; QUANTILES holds the
 standard normal's 65,536 mid-point quantiles as float32, so |z| < 4.4. Where a generator was trained on another law, that
-law's quantiles stand in their place (`QUANTILES_OF`): the inverse of its distribution function, of the same numbers.
+law's quantiles stand in their place (`quantiles_of` in laws.py): the inverse of its distribution function, of the same numbers.
 """
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.generator.laws import MEAN_SQUARES, PIXELS, QUANTILES, quantiles_of
+
 MAX_SEED = 2**53 - 1  # the largest integer that JavaScript, and so any JSON client, holds exactly
 
 _PREFIX = b"ganserve z1"
-_QUANTILES_SHA256 = "1cfbba1e07e34386a57626f82aeb43e6ed54ba70a3ea6b7d964dc66a841074a8"
-
-
-def _quantiles() -> NDArray[np.float32]:
-    inverse = NormalDist().inv_cdf
-    upper = np.array([inverse((k + 0.5) / 65536) for k in range(32768, 65536)], np.float32)
-    table = np.concatenate([-upper[::-1], upper])
-    # A libm that rounds log otherwise would move a value by one float32 step, silently.
-    if hashlib.sha256(table.astype("<f4").tobytes()).hexdigest() != _QUANTILES_SHA256:
-        raise RuntimeError(
-            "This platform computes other normal quantiles: seeds would not keep their images."
-        )
-    return table
-
-
-QUANTILES = _quantiles()
-
-
-_WITHIN = NormalDist().cdf(2) - NormalDist().cdf(-2)
-_HALVES: dict[str, tuple[Callable[[float], float], bool, str]] = {
-    # Of the upper half, at shares of 0.5 to 1; whether the lower is its mirror image, and the table's SHA-256.
-    "truncated": (
-        lambda share: NormalDist().inv_cdf(0.5 + (share - 0.5) * _WITHIN),
-        True,
-        "6b075029120987c39b76f11bec072a269f3100b8d6fbed67643c8b17946dfe39",
-    ),
-    "uniform": (
-        lambda share: 2 * share - 1,
-        True,
-        "e5391733f9c5678058cffe956c9532c8be9b15b06f5dd65136e417815336f836",
-    ),
-    "uniform01": (
-        lambda share: share,
-        False,
-        "47dd073c4afc2aae9fea81e3ba80bca38e2157ed9eeb758bc30532742d287e3e",
-    ),
-}
-MEAN_SQUARES = {
-    "normal": 1.0,
-    "truncated": 1 - 4 * NormalDist().pdf(2) / _WITHIN,
-    "uniform": 1 / 3,
-    "uniform01": 1 / 3,
-}
-"""Of one number of z, by its law: standard normal; that within -2 to 2; uniform in -1 to 1, or in 0 to 1."""
-
-
-@cache
-def quantiles_of(law: str) -> NDArray[np.float32]:
-    """float32 [65536]. Raises KeyError: not one of MEAN_SQUARES."""
-    if law == "normal":
-        return QUANTILES
-    inverse, is_mirrored, sha256 = _HALVES[law]
-    lower = 0 if not is_mirrored else 32768
-    table = np.array([inverse((k + 0.5) / 65536) for k in range(lower, 65536)], np.float32)
-    table = np.concatenate([-table[::-1], table]) if is_mirrored else table
-    if hashlib.sha256(table.astype("<f4").tobytes()).hexdigest() != sha256:
-        raise RuntimeError("This platform computes other quantiles: seeds would not keep their images.")
-    return table
 
 
 class Part(NamedTuple):
@@ -115,6 +57,17 @@ class Space(NamedTuple):
             begin += part.size
         return z
 
+    def draw_beside(self, seeds: Iterable[int]) -> NDArray[np.float32]:
+        """As `draw`, but for pictures that are about to be laid in: there 0, and not drawn where nothing comes behind."""
+        ends = np.cumsum([part.size for part in self.parts]).tolist()
+        drawn = [(part, end) for part, end in zip(self.parts, ends, strict=True) if part.law != PIXELS]
+        numbers = _numbers(seeds, drawn[-1][1])
+        z = np.zeros((len(numbers), self.z_dim), np.float32)
+        for part, end in drawn:
+            place = slice(end - part.size, end)
+            z[:, place] = quantiles_of(part.law)[numbers[:, place]]
+        return z
+
     def truncated(self, rows: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:
         """rows: float32 [N, z_dim], or with the scalars behind; what truncation scales is scaled."""
         if truncation == 1:
@@ -123,6 +76,17 @@ class Space(NamedTuple):
         for part in self.parts:
             if part.scales:
                 rows[:, begin : begin + part.size] *= np.float32(truncation)
+            begin += part.size
+        return rows
+
+    def scaled(self, rows: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+        """rows: as above; all of z is scaled, to what it may be: of a picture, whole levels of 0 to 255."""
+        rows, begin = rows.copy(), 0
+        for part in self.parts:
+            place = slice(begin, begin + part.size)
+            rows[:, place] *= np.float32(scale)
+            if part.law == PIXELS:
+                rows[:, place] = np.rint(rows[:, place]).clip(0, 255)
             begin += part.size
         return rows
 

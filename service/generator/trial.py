@@ -61,7 +61,7 @@ def judge(file: bytes, contract: Contract, engine: Engine, max_batch: int) -> Fi
     alone = trial.draw_alone()
     trial.compare_batches(alone)
     by_class = trial.draw_classes()
-    trial.draw_scalars(alone)
+    trial.refuse_what_changes_nothing(alone)
     _refuse_one_colour(np.concatenate([alone, *(one.images for one in by_class)]))
     truncation = trial.truncation_matters(alone)
     if not truncation:
@@ -105,7 +105,7 @@ class _Trial:
         self.forwards: Sequence[Forward] = [*dict.fromkeys((engine.lanes[0], engine.wide, *engine.lanes))]
         self.z = contract.rows(range(_IMAGES))
         for place, scale in _SCALES.items():
-            self.z[place, : contract.z_dim] *= np.float32(scale)
+            self.z[[place]] = contract.scaled(self.z[[place]], scale)
         # From the last class down to the first, evenly.
         last = contract.class_count - 1
         self.label = np.linspace(last, 0, _IMAGES).astype(np.int64) if contract.classes is not None else None
@@ -181,9 +181,8 @@ class _Trial:
             for truncation in (0.1, 0.5)
         )
 
-    def draw_scalars(self, alone: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-        """At both ends of each. Raises ContractError for one that changes nothing: one image would have many addresses."""
-        drawn = []
+    def refuse_what_changes_nothing(self, alone: NDArray[np.uint8]) -> None:
+        """A scalar, at both ends of it: one image would have many addresses; or the picture that is given."""
         for place, one in enumerate(scalars_of(self.contract.declared), self.contract.z_dim):
             ends = []
             for value in one.bounds[:2]:
@@ -194,8 +193,11 @@ class _Trial:
                 raise ContractError(
                     f"the scalar {one.name} changes nothing, from {one.low:g} to {one.high:g}"
                 )
-            drawn += ends
-        return drawn
+        # The fake engine may have no room to paint it.
+        if self.contract.source is not None and self.engine.name != "fake":
+            others = self.contract.with_sources(self.z, np.roll(self.contract.sources(self.z), 1, axis=0))
+            if np.array_equal(self.draw(others, self.label), alone):
+                raise ContractError("the picture that it is given changes nothing")
 
     def refuse_if_z_is_ignored(self, alone: NDArray[np.uint8]) -> None:
         """Of some class, two z must have different images."""

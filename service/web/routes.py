@@ -11,14 +11,14 @@ from service import keys
 from service.errors import UnknownRoute
 from service.settings import Settings
 from service.web import openapi
-from service.web.clients import bento, huggingface, openai, openai_variations
+from service.web.clients import bento, huggingface, openai, openai_edits, openai_variations
 from service.web.http.asgi import Call, Reply, Scope
 from service.web.http.route import JSON, Answer, Route
 from service.web.kserve import predict
 from service.web.kserve import routes as kserve
 from service.web.operations import admin, probes
 from service.web.pages import routes as pages
-from service.web.v1 import addresses, cards, datasets, interpolations, inversions, samples
+from service.web.v1 import addresses, cards, datasets, interpolations, inversions, samples, translations
 
 
 async def get_document(call: Call) -> Reply:
@@ -39,10 +39,12 @@ _DOCUMENT = Route(
 )
 ROUTES = [
     *(*samples.ROUTES, *datasets.ROUTES, *interpolations.ROUTES, *inversions.ROUTES),
+    *translations.ROUTES,
     # Before /v1/models/{model}, which would take `name:predict` for a name.
     *predict.ROUTES,
     *(*cards.ROUTES, *addresses.ROUTES),
-    *(*openai.ROUTES, *openai_variations.ROUTES, *bento.ROUTES, *huggingface.ROUTES),
+    *(*openai.ROUTES, *openai_edits.ROUTES, *openai_variations.ROUTES),
+    *(*bento.ROUTES, *huggingface.ROUTES),
     *kserve.ROUTES,
     *(*admin.ROUTES, *probes.ROUTES),
     *(*pages.ROUTES, _DOCUMENT),

@@ -1,6 +1,7 @@
 import pytest
 
 from tests import encoders, generators
+from tests import translators as translators_of
 from tests.generators import Tiny
 from tests.system.serving import serving
 
@@ -31,4 +32,16 @@ def server(all_models, tmp_path_factory):
     """One server with the default settings, on onnxruntime, for all tests that leave it as it was."""
     home = tmp_path_factory.mktemp("server") / "home"
     with serving(home, models=all_models, default_model="tiny", engine="onnxruntime") as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def translators(tmp_path_factory):
+    """One server of generators that are given a picture, beside one that is not, which is the default."""
+    files = {"tiny": Tiny(), "inverter": translators_of.PLAIN, "full": translators_of.FULL}
+    home = tmp_path_factory.mktemp("translators")
+    models = generators.folder(home / "models", {name: one.file() for name, one in files.items()})
+    with serving(
+        home / "home", models=models, default_model="tiny", engine="onnxruntime", provenance="on"
+    ) as one:
         yield one

@@ -94,6 +94,7 @@ def add_up(request: ArithmeticRequest, model: Model, max_images: int) -> Series:
     Raises InvalidField, naming the field and what is allowed.
     """
     contract, terms = model.contract, request.terms
+    contract.require_seeds()
     model.require_truncation(request.truncation)
     n = len(terms) + 1 if request.include_terms else 1
     if n > max_images:

@@ -96,6 +96,7 @@ def interpolate(request: InterpolationRequest, model: Model, max_images: int) ->
     Raises InvalidField, naming the field and what is allowed.
     """
     contract = model.contract
+    contract.require_seeds()
     model.require_truncation(request.truncation)
     points = _count(request)
     between = request.steps - 1

@@ -18,16 +18,17 @@ def front_matter(contract: Contract, licence: str | None) -> str:
 
     licence: as the Hub names it, as `cc-by-4.0`.
     """
+    kind = "unconditional-image-generation" if contract.source is None else "image-to-image"
     said: dict[str, Any] = {
         "license": licence or "unknown",
         "library_name": "ganserve",
-        "pipeline_tag": "unconditional-image-generation",
+        "pipeline_tag": kind,
         "tags": ["ganserve", "onnx", "image-generation", *["class-conditional"] * bool(contract.classes)],
     }
     if dataset := contract.training.get("dataset"):
         said["datasets"] = [str(dataset)]
     if metrics := _metrics(contract.quality):
-        task = {"type": "unconditional-image-generation"}
+        task = {"type": kind}
         of = {"type": str(dataset or "unknown"), "name": str(dataset or "unknown")}
         said["model-index"] = [
             {"name": contract.name, "results": [{"task": task, "dataset": of, "metrics": metrics}]}

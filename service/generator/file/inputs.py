@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidField
 from service.generator.latents import Part, Space
+from service.generator.laws import PIXELS
 
 Law = Literal["normal", "truncated", "uniform", "uniform01"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
@@ -25,16 +26,22 @@ TAKEN = {WEIGHTS, "z", "seed", "label", "truncation", "quality", "format", "imag
 
 
 class Role(NamedTuple):
-    """element: as ONNX names it; is_z: its numbers are drawn from the seed; scales: by truncation, too."""
+    """element: as ONNX names it; is_z: its numbers are drawn from the seed; scales: by truncation, too.
+
+    law: of those numbers, where the role has one of its own.
+    """
 
     element: str
     is_z: bool = False
     scales: bool = False
+    law: str = ""
 
 
 ROLES = {
     "z": Role("FLOAT", is_z=True, scales=True),
     "noise": Role("FLOAT", is_z=True),
+    # Drawn from the seed where nobody gives a picture: at load, and for golden samples.
+    "image": Role("UINT8", is_z=True, law=PIXELS),
     "scalar": Role("FLOAT"),
     "label": Role("INT64"),
     "class_weights": Role("FLOAT"),
@@ -44,14 +51,14 @@ ROLES = {
 class Input(Struct, frozen=True, omit_defaults=True):
     """One input of the graph.
 
-    shape: of one image's part: of z and noise; a scalar and a label have none. law: what its numbers were in training:
-    standard normal; that within -2 to 2; uniform in -1 to 1, or in 0 to 1. low, high, default: of a scalar, which a request
+    shape: of one image's part: of z and noise; of an image, the picture that is given, channels, height and width; a scalar
+    and a label have none. law: what the numbers of z and noise were in training: standard normal; that within -2 to 2; uniform in -1 to 1, or in 0 to 1. low, high, default: of a scalar, which a request
     may choose; about: what it does, for people. class_weights: in the place of a label, one weight a class, so that an image
     may be of several; a class alone has 1 and the others 0.
     """
 
     name: str
-    role: Literal["z", "noise", "scalar", "label", "class_weights"]
+    role: Literal["z", "noise", "image", "scalar", "label", "class_weights"]
     shape: list[Annotated[int, Meta(ge=1, le=2**20)]] = []
     law: Law = "normal"
     low: float | None = None
@@ -86,14 +93,23 @@ def faults(inputs: Sequence[Input], z_dim: int, classes: int | None) -> list[str
         found.append("names of inputs are letters, digits, _ and ., each once")
     roles = [one.role for one in inputs]
     labels = roles.count("label") + roles.count("class_weights")
-    if not inputs or roles[0] != "z" or labels != int(classes is not None):
-        found.append("the first input is z, and there is one label if there are classes, else none")
+    if not inputs or roles[0] not in ("z", "image") or labels != int(classes is not None):
+        found.append(
+            "the first input is z, or an image, and there is one label if there are classes, else none"
+        )
+    if roles.count("image") > 1 or "image" in names:
+        found.append("one input at most is an image, and none is called image, as the output is")
     if (size := sum(one.size for one in inputs if ROLES[one.role].is_z)) != z_dim:
-        found.append(f"z_dim is {z_dim}, and z and noise have {size} numbers")
+        found.append(f"z_dim is {z_dim}, and z, noise and image have {size} numbers")
     for one in inputs:
         if one.role == "class_weights":
             if one.shape != [classes]:
                 found.append(f"input {one.name}: class_weights have the shape [{classes}], one a class")
+        elif one.role == "image":
+            if len(one.shape) != 3 or one.shape[0] not in (1, 3, 4) or max(one.shape) > 4096:
+                found.append(f"input {one.name}: an image has 1, 3 or 4 channels, a height and a width")
+            if one.law != "normal":
+                found.append(f"input {one.name}: an image has no law")
         elif ROLES[one.role].is_z != bool(one.shape):
             found.append(f"input {one.name}: z and noise have a shape, {one.role} has none")
         given = [value for value in (one.low, one.high, one.default) if value is not None]
@@ -112,11 +128,21 @@ def faults(inputs: Sequence[Input], z_dim: int, classes: int | None) -> list[str
 def space_of(inputs: Sequence[Input]) -> Space | None:
     """None where an image's row of numbers is a standard normal z that truncation scales, and no more."""
     drawn = [one for one in inputs if ROLES[one.role].is_z]
-    parts = tuple(Part(one.size, one.law, ROLES[one.role].scales) for one in drawn)
+    parts = tuple(Part(one.size, ROLES[one.role].law or one.law, ROLES[one.role].scales) for one in drawn)
     count = len(scalars_of(inputs)) + weights_of(inputs)
     if not count and all(part.law == "normal" and part.scales for part in parts):
         return None
     return Space(parts, count)
+
+
+def image_of(inputs: Sequence[Input]) -> tuple[Input, slice] | None:
+    """The image among the inputs, and where in a row its numbers are; None where there is none."""
+    begin = 0
+    for one in inputs:
+        if one.role == "image":
+            return one, slice(begin, begin + one.size)
+        begin += one.size if ROLES[one.role].is_z else 0
+    return None
 
 
 def scalars_of(inputs: Sequence[Input]) -> list[Input]:

@@ -32,7 +32,7 @@ def rewired(file: bytes, contract: Contract) -> bytes:
         nodes.append(helper.make_node("Slice", ["z", *ends], [out]))
         begin += size
 
-    # As a row is laid out: z and noise in their order, then the scalars, then the weights of classes.
+    # As a row is laid out: z, noise and image in their order, then the scalars, then the weights of classes.
     for one in sorted(contract.declared, key=lambda one: _BEHIND.get(one.role, 0)):
         inner = f"input/{one.name}"
         if one.role == "label":
@@ -43,6 +43,10 @@ def rewired(file: bytes, contract: Contract) -> bytes:
             nodes.extend(_weights_or_label(graph, f"{inner}/flat", inner, one.size))
             continue
         shape = _integers(graph, f"{inner}/shape", [-1, *one.shape])
+        if one.role == "image":  # whole numbers of 0 to 255, which every engine casts alike
+            nodes.append(helper.make_node("Reshape", [f"{inner}/flat", shape], [f"{inner}/levels"]))
+            nodes.append(helper.make_node("Cast", [f"{inner}/levels"], [inner], to=TensorProto.UINT8))
+            continue
         nodes.append(helper.make_node("Reshape", [f"{inner}/flat", shape], [inner]))
     rest = list(graph.node)
     del graph.node[:], graph.input[:]

@@ -76,11 +76,11 @@ async def post_generations(call: Call) -> Reply:
         return Reply(200, JSON, addressed, address_headers(draw) | nearest)
     pixels = n * picture.size.height * picture.size.width
     if asked.stream:
-        encode, media_type = partial(_streamed, draw, picture), EVENTS
+        encode, media_type = partial(streamed, draw, picture), EVENTS
     else:
         # Some clients never say which of the two they are going to read.
         folder = _folder(draw, _origin(call)) if asked.response_format is None and _has_address(call) else ""
-        encode, media_type = partial(_drawn, draw, picture, meant, folder), JSON
+        encode, media_type = partial(drawn_json, draw, picture, meant, folder), JSON
     reply = await drawing.reply(
         draw,
         media_type,
@@ -147,7 +147,7 @@ def files_of(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[byte
     ]
 
 
-def _drawn(
+def drawn_json(
     draw: Draw, picture: Picture, meant: SampleRequest, folder: str, pixels: NDArray[np.uint8]
 ) -> bytes:
     """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty."""
@@ -157,7 +157,9 @@ def _drawn(
     return msgspec.json.encode(reply)
 
 
-def _streamed(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
+def streamed(
+    draw: Draw, picture: Picture, pixels: NDArray[np.uint8], event_type: str = "image_generation.completed"
+) -> bytes:
     """The events of a stream: each image whole, since one pass of a generator draws it whole."""
     reply = _reply(draw, picture, SampleRequest(), "")
     events = []
@@ -171,6 +173,7 @@ def _streamed(draw: Draw, picture: Picture, pixels: NDArray[np.uint8]) -> bytes:
             one.revised_prompt,
             reply.model,
             reply.version,
+            type=event_type,
         )
         events.append(b"event: %b\ndata: %b\n\n" % (event.type.encode(), msgspec.json.encode(event)))
     return b"".join(events)
@@ -188,13 +191,12 @@ def _reply(draw: Draw, picture: Picture, meant: SampleRequest, folder: str) -> G
     model = draw.model
     classes = model.contract.classes
     understood = None if draw.label is None or classes is None else classes[draw.label[0]]
-    assert draw.seeds is not None
     query = [] if meant.truncation == 1 else [f"truncation={meant.truncation!r}"]
     query += [] if picture.size == sizes.own(model.contract.image) else [f"size={picture.size}"]
     if formats.QUALITIES.get(picture.format, picture.quality) != picture.quality:
         query.append(f"quality={picture.quality}")
     data = []
-    for i, seed in enumerate(draw.seeds):
+    for i, seed in enumerate(draw.seeds or [None] * len(draw.z)):
         fields = "&".join([*query, *written(model.contract.declared, meant.scalars, i)])
         end = f".{formats.suffix(picture.format)}" + (f"?{fields}" if fields else "")
         url = f"{folder}{seed}{end}" if folder else None

@@ -80,10 +80,23 @@ class GenerationRequest(Struct, forbid_unknown_fields=True):
     safety_identifier: _Ignored = None
 
 
-class GeneratedImage(Struct, omit_defaults=True):
-    """`revised_prompt` is the class that the prompt was understood as."""
+class EditRequest(GenerationRequest, forbid_unknown_fields=True, kw_only=True):
+    """OpenAI's fields of an edit, as a form has them, and seed, truncation, scalars (`scalars[NAME]`) and timeout."""
 
-    seed: int
+    image: Annotated[
+        list[bytes],
+        Meta(
+            min_length=1,
+            description="A file, PNG, JPEG or WebP; or several, as `image[]`, each of which becomes an image of its own. They are fitted as those of /v1/translations are.",
+        ),
+    ]
+    input_fidelity: _Ignored = None
+
+
+class GeneratedImage(Struct, omit_defaults=True):
+    """`revised_prompt` is the class that the prompt was understood as. seed: null where it decides nothing of an edit."""
+
+    seed: int | None
     b64_json: bytes | None = None
     url: str | None = None
     revised_prompt: str | None = None
@@ -111,7 +124,7 @@ class Completed(Struct):
     created_at: int
     size: str
     output_format: str
-    seed: int
+    seed: int | None
     revised_prompt: str | None
     model: str
     version: str

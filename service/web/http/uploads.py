@@ -62,16 +62,38 @@ async def read_form(call: Call, kind: type[S], pictures: str) -> S:
             try:
                 fields[name] = content.decode()
             except UnicodeDecodeError:
+                if name not in kind.__struct_fields__:
+                    raise InvalidField(
+                        name[:64],
+                        f"There is no field '{name[:64]}'; allowed are {', '.join(kind.__struct_fields__)}.",
+                    ) from None
                 raise InvalidField(name[:64], f"The field '{name[:64]}' is no text in UTF-8.") from None
     return converted(fields, kind)
 
 
 def converted(fields: dict[str, Any], kind: type[S]) -> S:
-    """Texts and bytes as the struct, numbers read out of texts. Raises InvalidField."""
+    """Texts and bytes as the struct, numbers read out of texts. Raises InvalidField.
+
+    Where it has `scalars`, a number that is no field is one of those, as NAME or, as in forms of OpenAI's clients, scalars[NAME].
+    """
+    known = kind.__struct_fields__
+    if "scalars" in known and (
+        others := [name for name in fields if name not in known and _is_number(fields[name])]
+    ):
+        scalars = {name.removeprefix("scalars[").removesuffix("]"): fields.pop(name) for name in others}
+        fields["scalars"] = scalars
     try:
         return msgspec.convert(fields, kind, strict=False)
     except msgspec.ValidationError as error:
         raise invalid_field(error, kind) from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _query(call: Call) -> dict[str, str]:

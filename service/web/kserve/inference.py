@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
+from service.drawing import translation
 from service.drawing.draw import Draw
 from service.errors import GanserveError, UnknownModel
 from service.web.http.asgi import Call, Reply, header
@@ -53,7 +54,10 @@ async def drawn(
     drawing, inputs = await _understood(call, model, version, asked, binary)
     found, in_binary = drawing.model, read_outputs(asked)
     found.require_truncation(parameters.truncation)
-    if inputs.z is None:
+    if inputs.image is not None:
+        z = translation.rows(found.contract, inputs.image, inputs.seeds, inputs.scalars, inputs.weights)
+        z = found.contract.truncated(z, parameters.truncation)
+    elif inputs.z is None:
         assert inputs.seeds is not None
         z = found.contract.seeded(inputs.seeds, parameters.truncation, inputs.scalars, inputs.weights)
     else:

@@ -1,4 +1,4 @@
-"""What the tensors of a KServe V2 request ask for together: seeds or z, classes or weights of them, scalars."""
+"""What the tensors of a KServe V2 request ask for together: seeds or z, or pictures, classes or weights of them, scalars."""
 
 from typing import Any, cast
 
@@ -16,7 +16,8 @@ from service.generator.latents import MAX_SEED
 class Inputs(Struct):
     """What the tensors of a request ask for, checked against the model.
 
-    z: float32 [n, z_dim], finite, or None; seeds: n of them, or None where z is given. label: n classes, or
+    z: float32 [n, z_dim], finite, or None; seeds: n of them, or None where z is given, or a picture to a model that draws
+    nothing beside it. image: uint8 [n, C, H, W], or None of a model that is given none. label: n classes, or
     None for an unconditional model.
     """
 
@@ -27,16 +28,18 @@ class Inputs(Struct):
     """float32 [n, K], each row with a sum of 1, where images are of several classes; label has the heaviest then."""
     scalars: dict[str, float | list[float]]
     """One per image, of those that are given; their ranges are not checked yet."""
-
-    @property
-    def n(self) -> int:
-        return len(self.seeds or ()) if self.z is None else len(self.z)
+    image: NDArray[np.uint8] | None = None
 
 
 def agreed(tensors: dict[str, NDArray[Any]], contract: Contract, scalars: list[str]) -> Inputs:
     """Values in range, and one number of images. Raises InvalidField."""
     z, seed, label = tensors.get("z"), tensors.get("seed"), tensors.get("label")
-    if (z is None) == (seed is None):
+    image = tensors.get("image")
+    if contract.source is not None:
+        for name in ("image", "seed") if contract.uses_seed else ("image",):
+            if name not in tensors:
+                raise InvalidField(name, f"The input '{name}' is missing.")
+    elif (z is None) == (seed is None):
         both = "is given with z: they exclude each other, since z is what a seed stands for" * (z is not None)
         raise InvalidField(
             "seed", f"The input 'seed' {both or 'is missing, and so is z: one of them is needed'}."
@@ -47,7 +50,9 @@ def agreed(tensors: dict[str, NDArray[Any]], contract: Contract, scalars: list[s
         worst = seed.min() if seed.min() < 0 else seed.max()
         raise InvalidField("seed", f"seed holds {worst}; allowed are 0 to {MAX_SEED}.")
     seeds: list[int] | None = None if seed is None else seed.tolist()
-    n = len(seeds if seeds is not None else z)  # pyright: ignore[reportArgumentType]
+    n = len(next(one for one in (image, seeds, z) if one is not None))
+    if image is not None and seeds is not None:
+        _check_count("seed", len(seeds), n)
     chosen: dict[str, float | list[float]] = {
         name: tensors[name].tolist() for name in scalars if name in tensors
     }
@@ -55,7 +60,7 @@ def agreed(tensors: dict[str, NDArray[Any]], contract: Contract, scalars: list[s
         _check_count(name, len(cast(list[float], values)), n)
     count = contract.class_count
     if not count:
-        return Inputs(z, seeds, None, None, chosen)
+        return Inputs(z, seeds, None, None, chosen, image)
     if (rows := tensors.get(WEIGHTS)) is not None:
         if label is not None:
             raise InvalidField(
@@ -63,16 +68,16 @@ def agreed(tensors: dict[str, NDArray[Any]], contract: Contract, scalars: list[s
             )
         _check_count(WEIGHTS, len(rows), n)
         weights = np.array([shares(row, WEIGHTS) for row in rows.tolist()], np.float32)
-        return Inputs(z, seeds, heaviest(weights), weights, chosen)
+        return Inputs(z, seeds, heaviest(weights), weights, chosen, image)
     if label is None:
         own = [first % count for first in (range(n) if seeds is None else seeds)]
-        return Inputs(z, seeds, own, None, chosen)
+        return Inputs(z, seeds, own, None, chosen, image)
     _check_count("label", len(label), n)
     if label.min() < 0 or label.max() >= count:
         label_index(
             int(label.min() if label.min() < 0 else label.max()), contract
         )  # raises, listing the classes
-    return Inputs(z, seeds, label.tolist(), None, chosen)
+    return Inputs(z, seeds, label.tolist(), None, chosen, image)
 
 
 def _check_count(name: str, count: int, n: int) -> None:

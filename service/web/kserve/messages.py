@@ -63,11 +63,19 @@ class OutputParameters(_CodecParameters, forbid_unknown_fields=True):
 
 
 class InferInput(Struct, forbid_unknown_fields=True):
-    name: Annotated[str, Meta(description="`z`, `seed`, `label`, or a scalar of the model.")]
-    shape: Annotated[
-        list[Annotated[int, Meta(ge=0)]], Meta(description="[n, z_dim] for z, [n] or [n, 1] for the others.")
+    name: Annotated[
+        str,
+        Meta(
+            description="`z`, `seed`, `label`, or a scalar of the model; `image` of one that is given a picture."
+        ),
     ]
-    datatype: Annotated[str, Meta(description="`INT64` for seed and label, `FP32` for z and scalars.")]
+    shape: Annotated[
+        list[Annotated[int, Meta(ge=0)]],
+        Meta(description="[n, z_dim] for z, [n, C, H, W] for image, [n] or [n, 1] for the others."),
+    ]
+    datatype: Annotated[
+        str, Meta(description="`INT64` for seed and label, `UINT8` for image, `FP32` for z and scalars.")
+    ]
     parameters: Annotated[InputParameters | None, Meta(description="Of the tensor.")] = None
     # A plain default has no JSON Schema.
     data: Annotated[
@@ -89,7 +97,7 @@ class InferRequest(Struct, forbid_unknown_fields=True):
     inputs: Annotated[
         list[InferInput],
         Meta(
-            description="`z` FP32 [n, z_dim] or `seed` INT64 [n], and `label` INT64 [n] where the model has classes, and FP32 [n] of each scalar that is not to be its default. n is 1 to {settings.max_images_per_request}. Without label, image i has class seed[i] mod K, or i mod K for z."
+            description="`z` FP32 [n, z_dim] or `seed` INT64 [n], and `label` INT64 [n] where the model has classes, and FP32 [n] of each scalar that is not to be its default. n is 1 to {settings.max_images_per_request}. Without label, image i has class seed[i] mod K, or i mod K for z. A model that is given a picture takes `image` UINT8 [n, C, H, W], of its own size, in the place of z, and `seed` beside it where it draws something."
         ),
     ]
     id: Annotated[str | None, Meta(description="Returned in the reply.")] = None

@@ -221,9 +221,16 @@ def stats(model: Model, counted: Counts) -> ModelStats:
 
 
 def _inputs(model: Model) -> list[tuple[str, str, list[int]]]:
-    """Name, datatype, and shape after the batch axis. All are optional: z or seed is given, and label or weights of classes may be."""
+    """Name, datatype, and shape after the batch axis.
+
+    All are optional: z or seed is given, or an image, and label or weights of classes may be.
+    """
     contract = model.contract
     scalars = [(one.name, "FP32", []) for one in scalars_of(contract.declared)]
     label = [] if contract.classes is None else [("label", "INT64", [])]
     weights = [(WEIGHTS, "FP32", [contract.class_count])] if contract.mixes_classes else []
-    return [("z", "FP32", [contract.z_dim]), ("seed", "INT64", []), *label, *weights, *scalars]
+    seed = ("seed", "INT64", [])
+    if (source := contract.source) is not None:
+        image = ("image", "UINT8", [source.channels, source.height, source.width])
+        return [image, *([seed] if contract.uses_seed else []), *label, *weights, *scalars]
+    return [("z", "FP32", [contract.z_dim]), seed, *label, *weights, *scalars]

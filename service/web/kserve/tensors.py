@@ -28,7 +28,10 @@ from service.web.kserve.messages import (
     ResponseOutput,
 )
 
-_INTEGERS = ("seed", "label")
+_DATATYPES = {"seed": "INT64", "label": "INT64", "image": "UINT8"}
+"""Of what is no FP32."""
+_DTYPES = {"INT64": "<i8", "UINT8": "u1", "FP32": "<f4"}
+_Level = Annotated[int, Meta(ge=0, le=255)]
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -37,6 +40,8 @@ _numbers = msgspec.json.Decoder(list[float])
 _rows = msgspec.json.Decoder(list[list[float]])
 _integers = msgspec.json.Decoder(list[_Int64])
 _integer_rows = msgspec.json.Decoder(list[list[_Int64]])
+_levels = msgspec.json.Decoder(list[_Level])
+_planes = msgspec.json.Decoder(list[list[list[list[_Level]]]])
 _STRUCTS: dict[str, type[Struct]] = {
     "": InferRequest,
     "parameters": InferParameters,
@@ -75,6 +80,10 @@ def read_request(body: bytes, header_length: str | None) -> tuple[InferRequest, 
 def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max_images: int) -> Inputs:
     """The tensors of a request. Raises InvalidField, naming the tensor and what is allowed."""
     shapes: dict[str, tuple[int | None, ...]] = {"z": (None, contract.z_dim), "seed": (None,)}
+    if (source := contract.source) is not None:
+        shapes = {"image": (None, source.channels, source.height, source.width)}
+        if contract.uses_seed:
+            shapes["seed"] = (None,)
     if contract.classes is not None:
         shapes["label"] = (None,)
     if contract.mixes_classes:
@@ -87,7 +96,7 @@ def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max
         if one.name not in shapes:
             raise InvalidField(
                 "inputs",
-                f"There is no input '{one.name[:64]}'; allowed are z or seed{''.join(f', and {name}' for name in list(shapes)[2:])}.",
+                f"There is no input '{one.name[:64]}'; allowed are {_allowed(list(shapes))}.",
             )
         if one.name in tensors:
             raise InvalidField(one.name, f"The input '{one.name}' is given twice.")
@@ -141,7 +150,7 @@ def write_response(
 
 def _check_shape(one: InferInput, shape: tuple[int | None, ...], max_images: int) -> None:
     """Raises InvalidField unless `one` has that shape (None: n, 1 to max_images) and its datatype."""
-    datatype = "INT64" if one.name in _INTEGERS else "FP32"
+    datatype = _DATATYPES.get(one.name, "FP32")
     if one.datatype != datatype:
         raise InvalidField(
             one.name, f"The datatype of '{one.name}' is '{one.datatype[:64]}'; allowed is {datatype}."
@@ -160,7 +169,7 @@ def _check_shape(one: InferInput, shape: tuple[int | None, ...], max_images: int
 
 
 def _from_binary(one: InferInput, binary: memoryview, begin: int, size: int) -> NDArray[Any]:
-    dtype = np.dtype("<i8" if one.name in _INTEGERS else "<f4")
+    dtype = np.dtype(_DTYPES[_DATATYPES.get(one.name, "FP32")])
     wanted = int(np.prod(one.shape)) * dtype.itemsize
     if bytes(one.data) != b"null":
         raise InvalidField(one.name, f"'{one.name}' has data and binary_data_size: they exclude each other.")
@@ -183,8 +192,11 @@ def _from_json(one: InferInput) -> NDArray[Any]:
     if text == b"null":
         raise InvalidField(one.name, f"'{one.name}' has no data, and no binary_data_size either.")
     nested = len(one.shape) == 2 and text[1:].lstrip()[:1] == b"["
+    datatype = _DATATYPES.get(one.name, "FP32")
     try:
-        if one.name not in _INTEGERS:
+        if datatype == "UINT8":
+            return _pixels_from_json(one, text)
+        if datatype == "FP32":
             rows = _rows.decode(text) if nested else [_numbers.decode(text)]
         else:
             rows = _integer_rows.decode(text) if nested else [decode(text, _integers)]
@@ -204,7 +216,20 @@ def _from_json(one: InferInput) -> NDArray[Any]:
             else f"data of '{one.name}' has {count} numbers; its shape {_shown(one.shape)} has {np.prod(one.shape)}.",
         )
     with np.errstate(over="ignore"):
-        return np.array(rows, "<i8" if one.name in _INTEGERS else "<f4").reshape(one.shape)
+        return np.array(rows, _DTYPES[datatype]).reshape(one.shape)
+
+
+def _pixels_from_json(one: InferInput, text: bytes) -> NDArray[np.uint8]:
+    """Row by row, or as lists in lists. Raises InvalidField; msgspec's errors."""
+    is_nested = text[1:].lstrip()[:1] == b"["
+    pixels = _planes.decode(text) if is_nested else decode(text, _levels)
+    try:
+        found = np.array(pixels, np.uint8)
+    except ValueError:  # rows of unequal lengths
+        found = np.empty(0, np.uint8)
+    if found.size != np.prod(one.shape) or (is_nested and list(found.shape) != one.shape):
+        raise InvalidField(one.name, f"data of '{one.name}' does not have its shape {_shown(one.shape)}.")
+    return found.reshape(one.shape)
 
 
 def invalid(error: msgspec.ValidationError) -> InvalidField:
@@ -216,6 +241,12 @@ def invalid(error: msgspec.ValidationError) -> InvalidField:
         what = f"There is no '{unknown[1][:64]}' in {path or 'the request'}"
         return InvalidField(unknown[1][:64], f"{what}; allowed are {', '.join(allowed)}.")
     return InvalidField(path or "body", f"{path or 'The body'}: {text}.")
+
+
+def _allowed(names: list[str]) -> str:
+    """`z or seed, and label, and psi`; `image, and seed`."""
+    both, rest = (" or ".join(names[:2]), names[2:]) if names[0] == "z" else (names[0], names[1:])
+    return both + "".join(f", and {name}" for name in rest)
 
 
 def _shown(shape: list[int]) -> str:

@@ -22,7 +22,8 @@ from service.generator.contract import Contract, ImageShape
 from service.generator.file.apart import put_together, taken_apart
 from service.generator.file.folded import Weights
 from service.generator.file.inputs import Input, scalar_rows
-from service.generator.latents import MEAN_SQUARES, latents, quantiles_of
+from service.generator.latents import latents
+from service.generator.laws import MEAN_SQUARES, quantiles_of
 from service.settings import Settings
 from tests.generators import Tiny
 
@@ -145,6 +146,7 @@ def exact(law: str, share: float) -> float:
         "truncated": lambda: normal.inv_cdf(normal.cdf(-2) + share * (normal.cdf(2) - normal.cdf(-2))),
         "uniform": lambda: 2 * share - 1,
         "uniform01": lambda: share,
+        "pixels": lambda: int(256 * share),
     }[law]()
 
 
@@ -203,7 +205,7 @@ def test_a_scalar_is_one_number_or_one_per_image():
 
 WRONG = {
     "no z first": [Input("y", "label"), Input("z", "z", [208])],
-    "z and noise have 16": [Input("latent", "z", [Z]), Input("y", "label")],
+    "z, noise and image have 16": [Input("latent", "z", [Z]), Input("y", "label")],
     "low <= default <= high": [*Styled().inputs[:2], Input("psi", "scalar", low=1, high=0, default=0.5), Styled().inputs[3]],
     "called that": [*Styled().inputs[:2], Input("seed", "scalar", low=0, high=1, default=0.5), Styled().inputs[3]],
     "only a scalar": [Input("latent", "z", [Z], low=0), *Styled().inputs[1:]],

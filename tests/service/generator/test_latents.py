@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from service.generator.latents import (
     MAX_SEED,
-    QUANTILES,
     Seeded,
     at_typical_length,
     latents,
@@ -19,6 +18,7 @@ from service.generator.latents import (
     truncate,
     weighted_sum,
 )
+from service.generator.laws import QUANTILES
 
 seeds = st.integers(0, MAX_SEED)
 

@@ -11,11 +11,19 @@ import { drawInversion, showInversion } from "./invert.js";
 import { copy, find, make, pair, words } from "./parts.js";
 import { pulse } from "./pulse.js";
 import { Refusal, ask, setKey } from "./service.js";
+import { drawTranslation, showTranslators } from "./translate.js";
 import { card, cards, defaultEnds, keep, readSpot, setCards, shared, spot, view } from "./view.js";
 
-const PANELS = { interpolate: drawInterpolation, arithmetic: drawArithmetic, invert: drawInversion, compare: drawComparison, card: drawCard };
+const PANELS = {
+  interpolate: drawInterpolation,
+  arithmetic: drawArithmetic,
+  invert: drawInversion,
+  compare: drawComparison,
+  translate: drawTranslation,
+  card: drawCard,
+};
 // Which panels show something else when this moves.
-const TOUCHES = { seed: ["compare", "invert"], n: [], truncation: Object.keys(PANELS) };
+const TOUCHES = { seed: ["compare", "invert", "translate"], n: [], truncation: Object.keys(PANELS) };
 const EVERY = "Every class in turn";
 const AGAIN_MS = 2000;
 
@@ -25,6 +33,8 @@ let absent = "";
 async function start() {
   try {
     setCards((await ask("v1/models")).answer.data);
+    showTranslators();
+    if (view.tab === "translate" && find("tab-translate").hidden) openTab("interpolate");
     // The refusal says where models were looked for.
     if (!cards.length) await ask("v1/samples", {});
     if (!cards.some(isUsable)) throw noneReady();
@@ -32,6 +42,7 @@ async function start() {
     if (!isUsable(card())) view.model = cards.filter(isUsable).sort((a, b) => rank(b) - rank(a))[0].id;
     absent = named === view.model ? "" : named;
     await wake();
+    if (!isUsable(card())) return start();
   } catch (error) {
     words(find("gallery-words"), error);
     if (error.status !== 401) setTimeout(start, AGAIN_MS);
@@ -47,8 +58,14 @@ async function start() {
 // The model of requests that name none, then one that is in memory.
 const rank = (one) => 2 * one.default + (one.state === "ready");
 
+// Not what makes pictures of pictures: its seeds draw nothing.
 function isUsable(one) {
-  return one?.state === "ready" || one?.state === "idle";
+  return (one?.state === "ready" || one?.state === "idle") && !one.source;
+}
+
+function told({ state, problem, source }) {
+  if (source) return "makes a picture of one that it is given: POST /v1/translations takes it";
+  return `is ${state}${problem ? `: ${problem}` : ""}`;
 }
 
 // What there is to know about a model is known once it is in memory; asking for its metadata brings it there.
@@ -60,7 +77,7 @@ async function wake() {
 }
 
 function noneReady() {
-  const states = cards.map((one) => `${one.id} is ${one.state}${one.problem ? `: ${one.problem}` : ""}`);
+  const states = cards.map((one) => `${one.id} ${told(one)}`);
   return new Refusal("No model is ready.", `${states.join("; ")}. This page asks again every two seconds.`);
 }
 
@@ -74,8 +91,8 @@ async function watchLoading() {
 
 function showModels() {
   find("model").replaceChildren(
-    ...cards.map(({ id, state }) =>
-      make("option", { value: id, textContent: state === "ready" ? id : `${id} (${state})`, disabled: !isUsable({ state }) }),
+    ...cards.map((one) =>
+      make("option", { value: one.id, textContent: one.source ? `${one.id} (translates pictures)` : one.state === "ready" ? one.id : `${one.id} (${one.state})`, disabled: !isUsable(one) }),
     ),
   );
   find("model").value = view.model;
@@ -169,6 +186,7 @@ find("model").addEventListener("change", async (event) => {
   } catch {
     return start();
   }
+  if (card().source) return start();
   if (card().state === "idle") return; // another was chosen meanwhile
   showModels();
   for (const end of ["a", "b"]) view[end] = spot(readSpot(view[end]));

@@ -25,9 +25,12 @@ export function setKey(text) {
   } catch {}
 }
 
-const posted = (body) => ({ method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+const posted = (body) =>
+  body instanceof Blob
+    ? { method: "POST", headers: { "content-type": body.type }, body }
+    : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
 
-/** GET, or POST of `body`. Returns {answer, ms, parts}; throws Refusal, or AbortError. */
+/** GET, or POST of `body`, a file or JSON. Returns {answer, ms, parts}; throws Refusal, or AbortError. */
 export async function ask(path, body, signal) {
   const begun = performance.now();
   const reply = await reach(path, { ...(body && posted(body)), signal });
