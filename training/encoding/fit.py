@@ -78,7 +78,7 @@ def target(path: Path, dataset: Dataset, threads: int) -> Target:
         run, contract = as_engines_run_it(content, file.parent)
     except ContractError as error:
         raise UserError(f"{file}: {error}") from error
-    if any(one.role == "image" for one in contract.declared):
+    if contract.source is not None:
         raise UserError(f"{file}: it draws from pictures; what an encoder finds is z alone")
     z, label = contract.drawn(range(COMPARED)), np.arange(COMPARED) % max(1, contract.class_count)
     label = label if contract.classes else None

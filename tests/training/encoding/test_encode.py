@@ -13,6 +13,7 @@ from service.generator.encoder import parse, require_of
 from service.generator.latents import latents
 from tests.generators import Tiny
 from tests.training.tiny import command, write_npz
+from tests.translators import Inverter
 from training.encoding.export import opened
 
 CLASSES = ("dark", "grey", "light")
@@ -97,3 +98,10 @@ def test_another_data_set_is_refused_in_one_line(tmp_path: Path, changes: dict, 
     assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
     assert says in result.output
     assert not (folder / "generator.encoder").exists()
+
+
+def test_a_generator_that_is_given_pictures_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = model(tmp_path / "mine", Inverter(shape=(1, 28, 28)).file())
+    result = command("encode", folder, "--data", write_npz(tmp_path / "set.npz"), *QUICK)
+    assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
+    assert "it draws from pictures" in result.output
