@@ -72,7 +72,8 @@ def measure(
     if logits:
         right = encode(dataset.test_images)[1].argmax(axis=1) == dataset.test_labels
         about["class_accuracy"] = _mean(right.astype(np.float64)) | {"images": len(right)}
-    return about | {"judge": judge.architecture, "learning_rate": LEARNING_RATE}
+    eyes = {"judge": judge.architecture, "judge_accuracy": judge.test_accuracy}
+    return about | eyes | {"learning_rate": LEARNING_RATE}
 
 
 def held_out(dataset: Dataset, count: int) -> tuple[Pixels, Indices]:
@@ -121,8 +122,8 @@ def words(quality: dict[str, Any]) -> str:
     """What the table's figures are."""
     text = (
         f"Of {quality['images']:,} pictures of {quality['dataset']} that nothing was trained on (split: {quality['split']}), in grey "
-        f"levels over all pixels, ± one standard error. Feature distances are those of judge '{quality['judge']}'; 1 is that "
-        f"of two real pictures of a class. Adam (learning rate {quality['learning_rate']}) descends the absolute error"
+        f"levels over all pixels, ± one standard error. Feature distances are those of judge '{quality['judge']}' "
+        f"({100 * quality['judge_accuracy']:.1f} % right on real ones); 1 is that of two real pictures of a class. Adam (learning rate {quality['learning_rate']}) descends the absolute error"
     )
     if (accuracy := quality.get("class_accuracy")) is None:
         return f"{text}."
