@@ -12,6 +12,7 @@ from service.generator.engines.choose import bf16_is_as_good
 from service.generator.file.front_matter import front_matter, with_front_matter
 from service.generator.images import grid, png
 from service.generator.latents import latents
+from training.data.dataset import Pixels
 from training.evaluation.generated import Source
 from training.evaluation.quality.figures import FIGURES
 from training.evaluation.report import markdown
@@ -45,8 +46,12 @@ def sample_grid(source: Source) -> bytes:
     # Unconditional: every cell is a seed of its own.
     seeds = [i % COLUMNS if source.classes else i for i in range(count)]
     label = np.repeat(np.arange(rows), COLUMNS) if source.classes else None
-    picture = grid(source.forward(latents(seeds, source.z_dim), label), COLUMNS)
-    factor = max(1, SHOWN_PIXELS // source.image.height)
+    return shown(source.forward(latents(seeds, source.z_dim), label))
+
+
+def shown(images: Pixels, columns: int = COLUMNS) -> bytes:
+    """A PNG of images, uint8 [N, C, H, W], row by row, large enough to be seen."""
+    picture, factor = grid(images, columns), max(1, SHOWN_PIXELS // images.shape[2])
     return png(np.ascontiguousarray(picture.repeat(factor, axis=1).repeat(factor, axis=2)))
 
 
@@ -74,9 +79,14 @@ def with_precisions(text: str, contract: Contract, before: bytes, file: bytes) -
 
     before, file: the ONNX file without and with them.
     """
-    text = _section("Precisions").sub("", text.replace(card_row(before), card_row(file)))
-    head, limits, rest = text.partition("## Limits\n")
-    return f"{head.rstrip()}\n\n{_precisions(contract)}\n\n{limits}{rest}".rstrip() + "\n"
+    text = text.replace(card_row(before), card_row(file))
+    return with_section(text, "Precisions", _precisions(contract))
+
+
+def with_section(text: str, title: str, content: str) -> str:
+    """The card with this section before its limits, in the place of one of that title."""
+    head, limits, rest = _section(title).sub("", text).partition("## Limits\n")
+    return f"{head.rstrip()}\n\n## {title}\n\n{content}\n\n{limits}{rest}".rstrip() + "\n"
 
 
 def with_figures(text: str, contract: Contract, before: bytes, file: bytes) -> str:
@@ -188,7 +198,7 @@ def _precisions(contract: Contract) -> str:
         lines.append(f"| {about.heading}, judge '{judge}' | {' | '.join(values)} |")
     found = "may take bf16: no figure" if bf16_is_as_good(contract) else "does not take bf16: a figure"
     return (
-        f"## Precisions\n\nOf {fp32['images']:,} images of OpenVINO in each, from the same z, with one standard error "
+        f"Of {fp32['images']:,} images of OpenVINO in each, from the same z, with one standard error "
         f"(Fréchet distance: bootstrap of the images, {fp32['resamples']} resamples; class accuracy: binomial):\n\n"
         + "\n".join(lines)
         + f"\n\n`auto` {found} differs by more than the error of the difference."
