@@ -78,7 +78,7 @@ def test_every_other_refusal_has_openais_shape_too(site):
     response = site.get(PATH)
     refused(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
-    refused(site.ask("POST", "/v1/images/edits", json={}), 404, "unknown_route")
+    refused(site.ask("POST", "/v1/images/mirrors", json={}), 404, "unknown_route")
     refused(generate(site, prompt="bag", timeout=1e-9), 504, "deadline_passed")
 
 

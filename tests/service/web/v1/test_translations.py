@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganserve.generating.engine import LocalModel
+from ganserve.generating.plan import Refused
 from service.generator import images
 from service.generator.latents import latents
 from service.web.v1.translations import ROUTES
@@ -172,3 +174,10 @@ def test_a_card_says_what_its_model_is_given(client):
     assert cards["tiny"]["source"] is None
     assert cards["full"]["source"] == {"channels": 1, "height": 8, "width": 12}
     assert cards["inverter"]["inputs"] == [{"name": "photo", "role": "image", "shape": [3, 8, 8]}]
+
+
+def test_generate_draws_no_set_of_such_a_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANSERVE_ENGINE", "onnxruntime")
+    (tmp_path / "generator.onnx").write_bytes(PLAIN.file())
+    with pytest.raises(Refused, match="POST /v1/translations"):
+        LocalModel(f"{tmp_path}")
