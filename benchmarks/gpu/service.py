@@ -88,7 +88,7 @@ def _environment(home: Path, part: Part) -> dict[str, str]:
 
 
 def _loads(part: Part, port: int, raw: float) -> None:
-    from benchmarks import flood
+    from benchmarks.clients import flood
 
     for kind, (n, fields) in KINDS.items():
         for connections in CONNECTIONS:
@@ -138,7 +138,7 @@ def _first(server: Any) -> list[Any]:
 
 
 def _under_load(port: int, event: threading.Timer, seconds: float) -> Any:
-    from benchmarks import flood
+    from benchmarks.clients import flood
 
     event.start()
     try:
