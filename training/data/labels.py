@@ -56,19 +56,13 @@ def numbered(labels: Column | Sequence[int], where: object) -> tuple[tuple[str, 
     return tuple(map(str, range(high + 1))), column
 
 
-def as_array(labels: Sequence[object], where: object) -> NDArray:
-    """Raises UserError: rows of several lengths are no array."""
-    try:
-        return np.array(labels)
-    except ValueError as error:
-        raise UserError(
-            f"{where}: labels of several lengths; wanted is one integer or name per image"
-        ) from error
-
-
-def label_column(array: NDArray, count: int, where: object) -> Column:
+def label_column(labels: NDArray | Sequence[object], count: int, where: object) -> Column:
     """One label per image out of integers, floats, names, [N, 1] or one-hot rows. Raises UserError."""
-    array = np.atleast_1d(array)
+    try:
+        array = np.atleast_1d(np.asarray(labels))
+    except ValueError as error:
+        wanted = "wanted is one integer or name per image"
+        raise UserError(f"{where}: labels of several lengths; {wanted}") from error
     rows = array.reshape(count, -1) if count and array.size % count == 0 else array[..., None]
     if len(rows) != count:
         raise UserError(f"{where}: {count:,} images but {array.size:,} labels")

@@ -1,11 +1,13 @@
 """Two replicas behind HAProxy, Caddy and Envoy with the shipped snippets: what nginx does for clients, as far as each can."""
 
+import re
 import signal
 from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
 
+from service.settings import Settings
 from tests import generators
 from tests.generators import Tiny
 from tests.system.balancers import others as other_balancers
@@ -99,6 +101,16 @@ def test_what_is_for_operators_is_not_for_clients_and_no_replica_is_told_as_such
                 assert client.get(path).status_code == 404
             # One is enough: Caddy looks for a replica for as long as lb_try_duration says before it gives up.
             wait_until(lambda client=client: _loses(client), seconds=60)
+
+
+def test_caddy_looks_for_a_replica_for_longer_than_one_may_take_to_answer():
+    """Else a replica that ends late would cost its requests. Above it gives up sooner (others.py)."""
+    shipped = other_balancers.CADDYFILE.read_text()
+    tries, answers = (
+        int(re.findall(rf"(?m)^\s+{name} (\d+)s$", shipped)[0])
+        for name in ("lb_try_duration", "response_header_timeout")
+    )
+    assert tries > answers > Settings().timeout_seconds
 
 
 def _loses(client) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from training.data.dataset import UNLABELLED, Dataset
 from training.data.encoded import collect
-from training.data.labels import as_array, chosen, label_column, numbered, split_of
+from training.data.labels import chosen, label_column, numbered, split_of
 from training.data.request import Listing, Request, Row
 from training.errors import UserError
 
@@ -92,7 +92,7 @@ def rows_of(
     if columns.label:
         cells = [cell for file in used for cell in files[file].read([columns.label]).column(0).to_pylist()]
         where = f"{asked.path}: column {columns.label}"
-        found = label_column(as_array(cells, where), len(cells), where)
+        found = label_column(cells, len(cells), where)
         class_names, labels = numbered(found, asked.path)
         if columns.class_names and not isinstance(found, list):
             class_names = columns.class_names
