@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks import bench, environments, load, machine, report
-from benchmarks.bench import Plan
-from benchmarks.report import Run
-from benchmarks.servers import SERVERS, Server
-from benchmarks.workloads import QUICK, WORKLOADS
+from benchmarks.comparison import bench, environments, load, report
+from benchmarks.comparison.bench import Plan
+from benchmarks.comparison.report import Run
+from benchmarks.comparison.workloads import QUICK, WORKLOADS
+from benchmarks.server import machine
+from benchmarks.server.servers import SERVERS, Server
 
 HERE = Path(__file__).parent
 # Not benchmarks.models.MODELS: that file imports onnx, and this process should share no pages with a server.

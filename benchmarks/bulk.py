@@ -38,7 +38,7 @@ def since(begun: tuple[float, float], images: float) -> Speed:
 )
 def main(model: str, rounds: int, seconds: float, suffixes: tuple[str, ...]) -> None:
     """Forward passes alone on every core (raw), and the whole way into files, in turn in one process."""
-    from benchmarks.raw_limit import images_per_second
+    from benchmarks.comparison.raw_limit import images_per_second
     from ganserve.generating.engine import LocalModel
     from ganserve.generating.plan import plan
     from ganserve.generating.sets import make

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import image
-from benchmarks.asking import Load, Seen
-from benchmarks.deployment import MODEL, Deployment, deployed
+from benchmarks.clients.asking import Load, Seen
+from benchmarks.server.deployment import MODEL, Deployment, deployed
 
 BACK_WITHIN_SECONDS = 5.0
 """From the first replica that is ready to the first answer, where none was left."""

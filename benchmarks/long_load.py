@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from benchmarks import machine, models, running
-from benchmarks.probe import LivezProbe
-from benchmarks.servers import ONE_WORKER, environment
+from benchmarks import models
+from benchmarks.server import machine, running
+from benchmarks.server.probe import LivezProbe
+from benchmarks.server.servers import ONE_WORKER, environment
 
 # 133 MB: of a residual generator of 64x64x3.
 _CHANNELS = (1024, 1024, 512, 256, 128)

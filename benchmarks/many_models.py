@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from benchmarks import machine, models, running
-from benchmarks.servers import AS_IT_COMES, ONE_WORKER, ROOT, Server, environment
+from benchmarks import models
+from benchmarks.server import machine, running
+from benchmarks.server.servers import AS_IT_COMES, ONE_WORKER, ROOT, Server, environment
 
 ENGINES = ("onnxruntime", "openvino")
 

@@ -21,8 +21,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import flood, machine, models, running
-from benchmarks.servers import AS_IT_COMES, ONNXRUNTIME, environment
+from benchmarks import models
+from benchmarks.clients import flood
+from benchmarks.server import machine, running
+from benchmarks.server.servers import AS_IT_COMES, ONNXRUNTIME, environment
 from service.settings import Settings
 from service.web.connection.refusals import HOLD_SECONDS
 

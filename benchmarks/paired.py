@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.raw_limit import ENGINES
+from benchmarks.comparison.raw_limit import ENGINES
 
 ROUNDS = 200
 BATCHES = (1, 8, 16)

@@ -43,15 +43,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Zhang et al. 2019: two time scales, D's four times G's as theirs, both 5 times as fast; they had batches of 256.
     "sagan": _PLAIN | {"network": "sagan", "width": 32, "loss": "hinge",
                        "lr_g": 5e-4, "lr_d": 2e-3, "beta1": 0.0, "beta2": 0.9, "batch": 32},
-    # The shipped recipe: non-saturating loss, exact R1 every 8 updates, one high learning rate.
-    "ns-r1": {"network": "residual", "width": 32, "attention": True, "loss": "non_saturating", "d_steps": 1,
-              "r1_gamma": 0.2, "r1_gamma_end": 0.04, "r1_every": 8,
-              "lr_g": 1e-3, "lr_d": 1e-3, "beta1": 0.0, "beta2": 0.99, "batch": 32},
+    # The shipped recipe, which is the defaults: non-saturating loss, exact R1 every 8 updates, one high learning rate.
+    "ns-r1": {},
     # The loss of R3GAN (Huang et al. 2024), which is relativistic pairing of Jolicoeur-Martineau 2019, with R1 and R2; not its
     # networks without norms, nor both penalties in every update: the networks are the shipped ones without attention.
-    "rpgan": {"network": "residual", "width": 32, "attention": False, "loss": "relativistic", "d_steps": 1,
-              "r1_gamma": 0.2, "r1_gamma_end": 0.04, "r1_every": 4, "r2": True,
-              "lr_g": 1e-3, "lr_d": 1e-3, "beta1": 0.0, "beta2": 0.99, "batch": 32},
+    "rpgan": {"attention": False, "loss": "relativistic", "r1_every": 4, "r2": True},
 }  # fmt: skip
 
 AT_LEAST = {

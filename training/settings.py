@@ -1,6 +1,6 @@
 """Every choice that a training run makes, in one dataclass."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 
@@ -17,14 +17,6 @@ class ImageSpec:
     @property
     def classes(self) -> int:
         return len(self.class_names)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"class_names": list(self.class_names)}
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Self:
-        values: dict[str, Any] = document | {"class_names": tuple(document["class_names"])}
-        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -107,12 +99,8 @@ class Settings:
     precision: str = "auto"
     """fp32, bf16 (autocast), or auto: bf16 only where the hardware multiplies it fast."""
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(document) - known):
+        if unknown := sorted(set(document) - {field.name for field in fields(cls)}):
             raise ValueError(f"settings unknown to this version of ganserve: {', '.join(unknown)}")
         return cls(**document)

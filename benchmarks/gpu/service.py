@@ -34,7 +34,7 @@ OK, REFUSED, DRAINING = 200, 429, 503
 def run(part: Part) -> None:
     if missing := [name for name in _NEEDS if find_spec(name) is None]:
         return part.leave_out(f"not installed: {', '.join(missing)}")
-    from benchmarks.running import ServerFailed, free_port, running
+    from benchmarks.server.running import ServerFailed, free_port, running
 
     raw = _raw_limit(part)
     with tempfile.TemporaryDirectory(prefix="ganserve-gpu-") as home:
@@ -88,7 +88,7 @@ def _environment(home: Path, part: Part) -> dict[str, str]:
 
 
 def _loads(part: Part, port: int, raw: float) -> None:
-    from benchmarks import flood
+    from benchmarks.clients import flood
 
     for kind, (n, fields) in KINDS.items():
         for connections in CONNECTIONS:
@@ -138,7 +138,7 @@ def _first(server: Any) -> list[Any]:
 
 
 def _under_load(port: int, event: threading.Timer, seconds: float) -> Any:
-    from benchmarks import flood
+    from benchmarks.clients import flood
 
     event.start()
     try:

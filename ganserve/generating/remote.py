@@ -51,6 +51,7 @@ class RemoteModel:
         default = next((f"{name}" for name, card in cards.items() if card.get("default")), "")
         card = self._client.model(model or default)
         if card.get("source"):
+            self._client.close()
             raise NoSet(
                 f"{card.get('id')} makes a picture of one that it is given: POST /v1/translations takes it."
             )

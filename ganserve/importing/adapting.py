@@ -11,7 +11,7 @@ from onnx import helper
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.reading import converted
 from ganserve.importing.surgery import batch
-from ganserve.importing.surgery.nodes import Nodes, graphs_of, rename
+from ganserve.importing.surgery.nodes import Nodes, rename, strip
 from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator import golden
 from service.generator.contract import (
@@ -118,13 +118,5 @@ def _around(plan: Plan, model: onnx.ModelProto, size: int | None) -> onnx.ModelP
     whole = helper.make_graph(nodes.nodes, "generator", plan.feeds.infos(size), [image], nodes.tensors)
     whole.sparse_initializer.extend(inner.sparse_initializer)
     adapted = helper.make_model(whole, opset_imports=list(model.opset_import), ir_version=IR_VERSION)
-    _strip(adapted.graph)
+    strip(adapted.graph)
     return adapted
-
-
-def _strip(graph: onnx.GraphProto) -> None:
-    """Without what only the exporter can use: above all the source paths of whoever exported."""
-    for one in graphs_of(graph):
-        for part in (one, *one.node, *one.initializer):
-            part.ClearField("doc_string")
-            part.ClearField("metadata_props")

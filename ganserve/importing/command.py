@@ -68,10 +68,12 @@ def _classes(ctx: click.Context, option: click.Parameter, text: str | None) -> l
         return None
     if text.isascii() and text.isdigit() and not Path(text).exists():
         return int(text)
+    from service.generator.classes import text_of
+
     try:
-        lines = Path(text).read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{text} can't be read as UTF-8: {error}.") from error
+        lines = text_of(Path(text).read_bytes()).splitlines()
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{text} can't be read: {error}.") from error
     return [line.strip() for line in lines if line.strip()]
 
 

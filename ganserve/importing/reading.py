@@ -18,6 +18,8 @@ from service.generator.file.reading import contents
 
 _PLAIN = {"", "ai.onnx"}
 _TORCH = {".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".pkl"}
+_COPY = "Copy the files again from where they come from: all into one folder, as files and not as links."
+_SHOWN, _SHOWN_LETTERS = 5, 200
 _KERAS = {".h5", ".hdf5", ".keras", ".tflite", ".pb"}
 
 
@@ -101,9 +103,20 @@ def _read_outside(foreign: Foreign, path: Path) -> None:
         return
     places = [{entry.key: entry.value for entry in tensor.external_data} for tensor in outside]
     files = {path.parent / place.get("location", "") for place in places}
-    if missing := sorted(str(file) for file in files if not file.is_file()):
-        what = f"The weights lie in other files, and {', '.join(missing)} is not there."
+    if missing := sorted(str(file)[:_SHOWN_LETTERS] for file in files if not file.is_file()):
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        what = f"The weights lie in other files, and {', '.join(missing[:_SHOWN])}{more} is not there."
         foreign.faults.append(Fault(what, f"Put what the exporter wrote beside {path.name} there too."))
+        return
+    sizes = {file: file.stat().st_size for file in files}
+    held, taken = sum(sizes.values()), 0
+    for place in places:
+        length = place.get("length", str(sizes[path.parent / place["location"]]))
+        taken += int(length) if length.isdecimal() else 0
+    # Else a small file could be read until memory is full.
+    if taken > held:
+        what = f"The weights take {taken:,} bytes, and the files that they lie in have {held:,}: they overlap, or are cut short."
+        foreign.faults.append(Fault(what, _COPY))
         return
     initializers = {id(one) for one in model.graph.initializer}
     size = 0
@@ -116,7 +129,9 @@ def _read_outside(foreign: Foreign, path: Path) -> None:
             if id(tensor) in initializers:
                 take_out(tensor, memoryview(tensor.raw_data), weights)
     except Exception as error:  # of a path that leads out of the folder, a short file, and more
-        foreign.faults.append(Fault(f"The weights can't be read: {error}.", "Copy the files again."))
+        foreign.faults.append(
+            Fault(f"The weights can't be read: {str(error) or type(error).__name__}.", _COPY)
+        )
         return
     foreign.notes.append(f"weights of {size / 2**20:.2f} MiB lay beside the file")
 

@@ -6,7 +6,7 @@ import logging
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,32 +46,41 @@ def to_onnx(
     except Exception as error:  # of whoever wrote the module
         what = f"The module's forward raises {type(error).__name__}: {error}"
         raise Refused([Fault(what, "--input: are the shapes right?")]) from error
-    with _quiet():
+    try:
+        # An example batch of 1 would make the batch axis a constant.
+        free = tuple({0: torch.export.Dim("N")} for _ in names)
+        program = exported(module, example, names, free)
+    except Exception:  # the exporter raises whatever the module's Python does to a free batch
         try:
-            # An example batch of 1 would make the batch axis a constant.
-            free = tuple({0: torch.export.Dim("N")} for _ in names)
-            program = _export(module, example, names, free)
-        except Exception:  # the exporter raises whatever the module's Python does to a free batch
-            try:
-                program = _export(module, tuple(one[:1] for one in example), names, None)
-            except Exception as error:
-                what = f"torch.onnx can't export the module: {error}"
-                raise Refused([Fault(what, "Export it yourself, and import the ONNX file.")]) from error
+            program = exported(module, tuple(one[:1] for one in example), names, None)
+        except Exception as error:
+            what = f"torch.onnx can't export the module: {error}"
+            raise Refused([Fault(what, "Export it yourself, and import the ONNX file.")]) from error
     program.save(out)
 
 
-def _export(module: nn.Module, example: tuple[Tensor, ...], names: list[str], free: Any) -> Any:
-    return torch.onnx.export(
-        module,
-        example,
-        input_names=names,
-        output_names=["image"],
-        dynamic_shapes=free,
-        opset_version=OPSET,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+def exported(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    names: list[str],
+    free: Any,
+    outputs: Sequence[str] = ("image",),
+) -> torch.onnx.ONNXProgram:
+    """example: a tensor per name, of which the axes in `free` are none of the graph's constants. Raises what torch does."""
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            example,
+            input_names=names,
+            output_names=outputs,
+            dynamic_shapes=free,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program
 
 
 def _module(factory: str, config: Mapping[str, Any]) -> nn.Module:

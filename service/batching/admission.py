@@ -11,6 +11,7 @@ from service.errors import QueueFull
 
 MOST_RETRY_SECONDS = 60
 _OWN_TIMES = 4
+_FULL_SECONDS = 0.002  # in which a lane does little of what waits
 _STEADY = 0.8  # of the time that a request has
 
 
@@ -36,6 +37,10 @@ class Admission:
         self._kept_images = 0
         self._max_wait_seconds = max_wait_seconds
         self._lines: list[Line] = []
+        self.is_refusing = False
+        """Whether the last who asked was refused."""
+        self._full: tuple[QueueFull, str] | None = None
+        self._full_until = 0.0
 
     def add(self, line: Line) -> None:
         self._lines.append(line)
@@ -61,9 +66,10 @@ class Admission:
 
     def check(self, line: Line, n: int, seconds_left: float) -> None:
         """Raises QueueFull if n images more are too many, or would come to nothing before `seconds_left` are over."""
+        self.is_refusing = True
         free = self._free_images(line)
         if (counted := n * line.counts_as) > free:
-            metrics.refused.labels("queue_full").inc()
+            metrics.child(metrics.refused, "queue_full").inc()
             large = f" Each of these counts as {line.counts_as}." if line.counts_as > 1 else ""
             raise QueueFull(
                 f"{self.accepted_images} images are waiting; {counted} more would pass the limit of {self.accepted_images + free}.{large}",
@@ -75,26 +81,38 @@ class Admission:
         own = _OWN_TIMES * ceil(n / line.queue.max_batch) * line.full_pass_seconds / self._lanes
         most = max(0.0, min(max(self._max_wait_seconds, own), in_time))
         if (wait := self._wait_seconds(line, n)) > most:
-            metrics.refused.labels("wait").inc()
+            metrics.child(metrics.refused, "wait").inc()
             raise QueueFull(
                 f"What is waiting before these images takes some {wait:.1f} s; it may take {most:.1f}.",
                 self._retry_seconds(line),
             )
+        self.is_refusing = False
 
-    def check_any(self) -> None:
-        """Raises QueueFull if not even one image of any model could be accepted now. Cheap: a flood is most of what is done."""
+    def full(self, now: float) -> QueueFull | None:
+        """Why not even one image of any model could be accepted now, or _FULL_SECONDS ago; None if one could.
+
+        now: time.monotonic() seconds. Cheap: in a flood it is most of what is asked.
+        """
+        if now >= self._full_until:
+            self._full, self._full_until = self._find_full(), now + _FULL_SECONDS
+        if self._full is None:
+            self._full_until = 0.0
+            return None
+        error, reason = self._full
+        metrics.child(metrics.refused, reason).inc()
+        return error
+
+    def _find_full(self) -> tuple[QueueFull, str] | None:
         reason = "queue_full"
         for line in self._lines:
             if self._free_images(line) >= line.counts_as:
                 if self._wait_seconds(line, 1) <= self._max_wait_seconds:
-                    return
+                    return None
                 reason = "wait"
-        if self._lines:
-            metrics.child(metrics.refused, reason).inc()
-            raise QueueFull(
-                f"{self.accepted_images} images are waiting, and no more can.",
-                self._retry_seconds(self._lines[0]),
-            )
+        if not self._lines:
+            return None
+        text = f"{self.accepted_images} images are waiting, and no more can."
+        return QueueFull(text, self._retry_seconds(self._lines[0])), reason
 
     def _free_images(self, line: Line) -> int:
         """Images that the line may have more, beside what the others keep for themselves."""

@@ -3,6 +3,7 @@
 One rule for everyone who takes names in: `training prepare`, `export`, `ganserve import`, and the service.
 """
 
+import codecs
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -15,6 +16,21 @@ _SIGN = re.compile(r"(?<=[\w+#])[+#]")
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 # What turns writing around or takes no room; not what joins letters, which scripts and emoji need.
 _UNSEEN = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+
+
+def text_of(file: bytes) -> str:
+    """What a file with names in it says: in UTF-8, or in UTF-16 that begins with its mark, as Excel writes it.
+
+    Raises ValueError, with what to do.
+    """
+    is_wide = file.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = file.decode("utf-16" if is_wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ValueError("neither UTF-8 nor UTF-16 with its mark: save it as UTF-8")
+    return text
 
 
 def folded(name: str) -> str:

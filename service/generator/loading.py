@@ -1,9 +1,9 @@
 """A generator's file -> what serves it: read, verified against its card, on its engine, warm, judged and timed."""
 
-import math
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from service import metrics
@@ -12,7 +12,7 @@ from service.generator import golden, trial
 from service.generator.contract import Contract, is_of_card, parse, version
 from service.generator.engine import Engine, Forward
 from service.generator.engines.choose import choose
-from service.generator.engines.lone import inputs
+from service.generator.engines.lone import LONG_SECONDS, best_seconds, inputs
 from service.generator.engines.race import Result
 from service.generator.file import signed
 from service.generator.file.folded import folded
@@ -114,12 +114,11 @@ def load(file: File, settings: Settings, worker: int = 0) -> Loaded:
         worker=worker,
     )
     _warm_up(engine, contract)
-    max_batch = settings.max_batch or _max_batch(engine, contract)
+    max_batch, seconds = _largest_pass(engine, contract, settings.max_batch)
     findings = trial.judge(content, contract, engine, max_batch)
     metrics.invariance_levels.labels(file.name, file.version).set(findings.levels)
     is_made_up = settings.engine_of(file.name)[0] == "fake"  # and replies say so
     errors = None if is_made_up else _compare_golden(file, engine, contract)
-    seconds = _pass_seconds(engine, contract, max_batch)
     return Loaded(contract, engine, measured, max_batch, seconds, findings, errors)
 
 
@@ -141,43 +140,35 @@ def _forwards(engine: Engine) -> list[Forward]:
 
 
 def _warm_up(engine: Engine, contract: Contract) -> None:
-    """Every shape that will be met, on every path that will meet it."""
+    """Every shape that will be met, on every path that will meet it; of long passes the trial does that, too."""
+    if not engine.buckets and _pass_seconds(engine, contract, 1) > LONG_SECONDS:
+        return
     for size in engine.buckets or sorted({1, engine.max_batch}):
         for forward in _forwards(engine):
             forward(*inputs(contract, 0, size))
 
 
-def _max_batch(engine: Engine, contract: Contract) -> int:
-    """The engine's own, or on CPU as many of a quick generator's images as a short pass holds."""
-    size = engine.max_batch
-    if engine.buckets:
-        return size
-    seconds = _pass_seconds(engine, contract, size)
-    while size < MOST_IMAGES and 2 * seconds <= SHORT_SECONDS:
+def _largest_pass(engine: Engine, contract: Contract, asked: int) -> tuple[int, float]:
+    """Its images, and the seconds that it takes on one lane: of so many as are asked for, of the engine's own, or on CPU
+    of as many of a quick generator's images as a short pass holds.
+    """
+    size = asked or engine.max_batch
+    measured = min(size, engine.max_batch)
+    seconds = size / measured * _pass_seconds(engine, contract, measured)
+    while not (asked or engine.buckets) and size < MOST_IMAGES and 2 * seconds <= SHORT_SECONDS:
         size, seconds = 2 * size, 2 * seconds
-    return size
+    if measured < size and seconds < _SURE_SECONDS * size / measured:
+        seconds = _pass_seconds(engine, contract, size)
+    return size, seconds
 
 
 def _pass_seconds(engine: Engine, contract: Contract, size: int) -> float:
-    """A full pass on one lane: the best of five, since others may disturb one; a long one is reckoned from a shorter.
+    """A pass of so many images on one lane.
 
     By the thread's own time, where that is all: beside traffic every pass is disturbed.
     """
     clock = time.thread_time if engine.on_caller else time.monotonic
-
-    def seconds_of(images: int) -> float:
-        given = inputs(contract, 0, images)
-        begun = clock()
-        engine.lanes[0](*given)
-        return clock() - begun
-
-    measured = min(size, engine.max_batch)
-    best = math.inf
-    for _ in range(5):
-        best = min(best, seconds_of(measured))
-    if measured < size and best < _SURE_SECONDS:
-        return seconds_of(size)
-    return best * size / measured
+    return best_seconds(partial(engine.lanes[0], *inputs(contract, 0, size)), clock)
 
 
 def _compare_golden(file: File, engine: Engine, contract: Contract) -> golden.GoldenErrors | None:

@@ -174,12 +174,13 @@ class _Trial:
 
     def truncation_matters(self, alone: NDArray[np.uint8]) -> bool:
         """False where z is brought to one length before it is used: all truncations would be addresses of one image."""
-        return any(
-            # By one level, rounding may move it: z is another one.
-            golden.difference(self.draw(self.contract.truncated(self.z, truncation), self.label), alone).max
-            > 1
-            for truncation in (0.1, 0.5)
-        )
+        # By one level, rounding may move it: z is another one. Of a slow generator one image mostly says it.
+        for rows, by in (slice(1), 0.1), (slice(1), 0.5), (slice(1, None), 0.1), (slice(1, None), 0.5):
+            label = None if self.label is None else self.label[rows]
+            images = self.draw(self.contract.truncated(self.z[rows], by), label)
+            if golden.difference(images, alone[rows]).max > 1:
+                return True
+        return False
 
     def refuse_what_changes_nothing(self, alone: NDArray[np.uint8]) -> None:
         """A scalar, at both ends of it: one image would have many addresses; or the picture that is given."""

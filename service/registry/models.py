@@ -86,7 +86,10 @@ class Models(Mapping[str, Model]):
         model.serve(self.batcher)
         unchecked, contract = model.loaded.unchecked, model.contract
         image = contract.image
-        log.info(
+        # At the start every worker loads all models: one says so.
+        level = logging.DEBUG if self.worker and not model.on_demand else logging.INFO
+        log.log(
+            level,
             "model %s@%s ready in %.2f s: %s, %dx%dx%d, %.1f MB; %s; %s; %s%s",
             model.name,
             model.version,

@@ -15,6 +15,7 @@ from msgspec import Struct
 from service.errors import ContractError
 from service.generator.contract import files_beside, version
 from service.generator.encoder import encoder_of
+from service.generator.file.folded import beside
 from service.generator.file.reading import contents, has_text_name
 from service.generator.file.signed import SIGNATURE
 from service.generator.loading import FILE, card_of
@@ -112,23 +113,23 @@ def keep(one: Found, shared: Path) -> None:
     """
     folder = kept(shared, one.path.parent.name, one.version)
     folder.mkdir(parents=True, exist_ok=True)
-    for beside in (card_of(one.path), watch_of(one.path), encoder_of(one.path)):
-        copy = folder / beside.name
-        if not beside.is_file():
+    for other in (card_of(one.path), watch_of(one.path), encoder_of(one.path)):
+        copy = folder / other.name
+        if not other.is_file():
             copy.unlink(missing_ok=True)
-        elif not copy.is_file() or not cmp(beside, copy, shallow=False):  # else workers would read it again
-            write(copy, beside.read_bytes())
+        elif not copy.is_file() or not cmp(other, copy, shallow=False):  # else workers would read it again
+            write(copy, other.read_bytes())
     if (folder / one.path.name).is_file():
         return
     file = contents(one.path)
     if version(file) != one.version:
         raise ContractError("it changed while it was read: reload again")
-    for beside in files_beside(file):
-        shutil.copyfile(one.path.with_name(beside), folder / beside)
+    for name in files_beside(file):
+        shutil.copyfile(beside(one.path.parent, name), folder / name)
     if one.path.with_name(SIGNATURE).is_file():  # which is of all that lies there
-        for beside in one.path.parent.iterdir():
-            if beside.is_file() and beside != one.path:
-                shutil.copyfile(beside, folder / beside.name)
+        for other in one.path.parent.iterdir():
+            if other.is_file() and other != one.path:
+                shutil.copyfile(other, folder / other.name)
     write(folder / one.path.name, file)
     os.utime(folder / one.path.name, (one.modified, one.modified))
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from benchmarks import flood
+from benchmarks.clients import flood
 
 
 @contextmanager

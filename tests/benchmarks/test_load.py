@@ -5,9 +5,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import msgspec
 import pytest
 
-from benchmarks import load
-from benchmarks.load import WrkFailed
-from benchmarks.workloads import Workload
+from benchmarks.comparison import load
+from benchmarks.comparison.load import WrkFailed
+from benchmarks.comparison.workloads import Workload
 from tests.needs import needs
 
 OUTPUT = """\

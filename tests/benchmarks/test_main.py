@@ -3,9 +3,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from benchmarks import summary
 from benchmarks.__main__ import judge
-from benchmarks.bench import Plan
+from benchmarks.comparison import summary
+from benchmarks.comparison.bench import Plan
 from tests.benchmarks.test_report import CROWD, LONE, cell, run
 
 PLAN = Plan([], ["fashion-mnist"], [LONE, CROWD], alternations=3, seconds=2)

@@ -3,11 +3,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import report
-from benchmarks.load import Load
-from benchmarks.raw_limit import RawLimit
-from benchmarks.report import Cell, Failure, Run
-from benchmarks.workloads import Workload
+from benchmarks.comparison import report
+from benchmarks.comparison.load import Load
+from benchmarks.comparison.raw_limit import RawLimit
+from benchmarks.comparison.report import Cell, Failure, Run
+from benchmarks.comparison.workloads import Workload
 
 RAW = RawLimit("onnxruntime", "fp32", 2000.0, 8, pass_ms=0.6, p99_ms=0.7, memory_mb=100.0, ready_seconds=0.5)
 MACHINE = {

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from benchmarks.running import ServerFailed, free_port, running
+from benchmarks.server.running import ServerFailed, free_port, running
 
 SERVER = """
 import sys

@@ -1,6 +1,6 @@
 import numpy as np
 
-from benchmarks.same_answer import N, difference
+from benchmarks.comparison.same_answer import N, difference
 from service.generator import images
 
 WANT = np.random.default_rng(0).integers(0, 255, (N, 1, 8, 8), np.uint8)

@@ -1,9 +1,9 @@
 import pytest
 
 from benchmarks.__main__ import MODELS, select
-from benchmarks.environments import PEERS
+from benchmarks.comparison.environments import PEERS
 from benchmarks.models import MODELS as DESCRIBED
-from benchmarks.servers import ONNXRUNTIME, ROOT, SERVERS, environment
+from benchmarks.server.servers import ONNXRUNTIME, ROOT, SERVERS, environment
 from service.environment import from_environment
 from service.machine.hardware import default_workers
 

@@ -24,7 +24,10 @@ PAGES = [
     *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")),
     *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "deploy").rglob("*.md")),
     *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "examples").glob("*.py")),
+    *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "models").glob("*/README.md")),
 ]
+OF_CARDS = "run by", "test_cards.py"
+"""The mark of a model card's blocks: whoever exports a model has no use for one in his own card."""
 PROGRAMS = ("sh", "python")
 PARSED = ("json", "toml", "yaml", "nginx")
 _FENCE = re.compile(
@@ -100,7 +103,11 @@ def of(page: str, text: str) -> list[Block]:
             text[: match.start("text")].count("\n"),
             match["language"],
             match["text"],
-            *_read_mark(match["mark"] or "", (match["said"] or "").strip()),
+            *(
+                _read_mark(*OF_CARDS)
+                if page.startswith("models/")
+                else _read_mark(match["mark"] or "", (match["said"] or "").strip())
+            ),
         )
         # Words may stand between, but no heading.
         before = text[end : match.start()]

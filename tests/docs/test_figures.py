@@ -5,8 +5,8 @@ import re
 import msgspec
 import pytest
 
-from benchmarks import summary
-from benchmarks.report import Run
+from benchmarks.comparison import summary
+from benchmarks.comparison.report import Run
 from tests.docs import figures
 from tests.docs.blocks import PAGES, ROOT
 

@@ -199,7 +199,9 @@ def test_weights_that_are_not_beside_the_file_are_named(tmp_path):
 def test_names_of_classes_come_from_a_file_and_are_counted(tmp_path):
     path = save(foreign.conditional_dcgan(), tmp_path / "theirs.onnx")
     names = tmp_path / "names.txt"
-    names.write_text("кошка\nсобака белая\nC\nC++\nC#\n", "utf-8")
+    names.write_text("кошка\nсобака белая\nC\nC++\nC#\n", "cp1251")
+    assert "save it as UTF-8" in run(path, "--out", tmp_path / "mine", "--classes", names).output
+    names.write_text("кошка\nсобака белая\nC\nC++\nC#\n", "utf-16")
     assert run(path, "--out", tmp_path / "mine", "--classes", names).exit_code == 0
     found = parse((tmp_path / "mine" / "generator.onnx").read_bytes())
     assert found.slugs == ["кошка", "собака-белая", "c", "c-plus-plus", "c-sharp"]

@@ -9,7 +9,7 @@ from service.generator import golden
 from service.generator.contract import is_of_card, parse, version
 from service.generator.engines.ort import OrtEngine
 from service.generator.engines.ov import OpenVinoEngine
-from service.generator.latents import latents
+from service.generator.file.rewired import rewired
 from service.generator.loading import CARD
 from training.export.card import SAMPLES
 from training.presets import PRESETS
@@ -26,11 +26,12 @@ def test_an_image_is_that_of_the_network_and_bit_equal_in_every_batch(path, name
     contract = parse(file)
     assert is_of_card(file, path.with_name(CARD).read_text())
     assert contract.golden
+    run = rewired(file, contract)
     if name == "openvino":
-        engine = OpenVinoEngine(file, contract, precision="auto", threads=2)
+        engine = OpenVinoEngine(run, contract, precision="auto", threads=2)
     else:
-        engine = OrtEngine(file, contract, cuda=False, precision="auto", threads=2)
-    z = latents(range(IMAGES), contract.z_dim)
+        engine = OrtEngine(run, contract, cuda=False, precision="auto", threads=2)
+    z = contract.rows(range(IMAGES))
     label = None if contract.classes is None else np.arange(IMAGES) % contract.class_count
 
     def batches(forward, size):
@@ -64,7 +65,7 @@ def test_a_system_is_what_its_folder_says_and_no_copy_of_another():
         assert contract.name == name
         if name in PRESETS:
             assert contract.training["settings"]["preset"] == name
-        engine = OrtEngine(file, contract, cuda=False, precision="fp32", threads=1)
+        engine = OrtEngine(rewired(file, contract), contract, cuda=False, precision="fp32", threads=1)
         label = None if contract.classes is None else np.arange(8)
-        pictures.add(engine.wide(latents(range(8), contract.z_dim), label).tobytes())
+        pictures.add(engine.wide(contract.rows(range(8)), label).tobytes())
     assert len(pictures) == len(files)

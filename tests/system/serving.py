@@ -16,7 +16,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.running import still_runs
+from benchmarks.server.running import still_runs
 from service.machine import instance
 from tests.waiting import wait_until
 

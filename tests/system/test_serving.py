@@ -9,6 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
+from service.generator.contract import parse
+from service.generator.images import png
 from service.generator.latents import latents
 from service.registry.footprint import memory_mb
 from tests import generators
@@ -231,13 +233,21 @@ def test_more_models_than_there_is_room_for_are_served_in_turn_by_every_worker(t
 
 @pytest.mark.parametrize(("engine", "most_mb"), [("onnxruntime", 500), ("openvino", 900)])
 def test_every_shipped_model_is_ready_within_seconds_and_in_little_memory(tmp_path, engine, most_mb):
-    names = {path.parent.name for path in (ROOT / "models").glob("*/generator.onnx")}
+    files = (ROOT / "models").glob("*/generator.onnx")
+    shipped = {path.parent.name: parse(path.read_bytes()) for path in files}
     begun = time.monotonic()
     with serving(tmp_path / "home", models=ROOT / "models", engine=engine, threads=2) as server:
         assert time.monotonic() - begun < 30  # of which BentoML itself takes some
-        assert server.get("/readyz").json()["models"] == dict.fromkeys(sorted(names), "ready")
-        for name in names:
-            reply = server.samples(model=name, n=4, seed=1)
+        assert server.get("/readyz").json()["models"] == dict.fromkeys(sorted(shipped), "ready")
+        for name, contract in shipped.items():
+            if contract.source is None:
+                reply = server.samples(model=name, n=4, seed=1)
+            else:
+                assert "POST /v1/translations" in server.samples(model=name).text
+                (drawn,) = contract.sources(contract.rows([1]))
+                with server.client() as client:
+                    picture = {"content": png(drawn), "headers": {"content-type": "image/png"}}
+                    reply = client.post(f"/v1/translations?model={name}", **picture)
             assert (reply.status_code, reply.headers["ganserve-model"]) == (200, name)
             assert reply.headers["ganserve-engine"] == engine
         assert all(card["verified"] for card in server.get("/v1/models").json()["data"])

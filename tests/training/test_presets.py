@@ -1,7 +1,7 @@
 """Each preset trains, goes on in the same bits, and is in its exported graph the system that it is named after."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -143,7 +143,7 @@ def exported(settings: Settings) -> tuple[onnx.ModelProto, bytes]:
 def test_a_preset_is_in_its_graph_what_it_is_named_after(tmp_path: Path, preset: str) -> None:
     # Systems that share a generator's shape share the export, which takes seconds.
     shape = {"network", "conditional", "width", "z_dim", "label_dim", "attention"}
-    settings, plain = settings_of(preset), settings_of(preset).to_json()
+    settings, plain = settings_of(preset), asdict(settings_of(preset))
     same = next(
         name for name in PRESETS if all(getattr(settings_of(name), key) == plain[key] for key in shape)
     )

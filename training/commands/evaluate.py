@@ -22,23 +22,11 @@ from training.evaluation.report import print_tables
 
 @click.command("evaluate")
 @click.option("--run", type=EXISTING, help="A run folder, or a checkpoint file: evaluated in torch.")
-@click.option(
-    "--model",
-    type=EXISTING,
-    help="Instead of a run: an exported model's folder, or its .onnx file, evaluated on the engine that serves it.",
-)
-@click.option(
-    "--url",
-    help="Instead of a run: a running service, asked by its public API (http://localhost:3000; key: GANSERVE_API_KEY).",
-)
+@click.option("--model", type=EXISTING, help="Or an exported model: evaluated on the engine that serves it.")
+@click.option("--url", help="Or a running service, by its public API (its key: GANSERVE_API_KEY).")
 @click.option("--name", help="With --url: which of its models; its default if not given.")
 @data("The data set it was trained on, in any form that `train` takes.")
-@whole(
-    "--images",
-    "Generated images, and as many real ones; fewer where the data set has fewer.",
-    10_000,
-    MIN_IMAGES,
-)
+@whole("--images", "Generated images, and as many real ones, where there are so many.", 10_000, MIN_IMAGES)
 @whole("--draws", "Of so many images each, from other seeds: their spread is the error that seeds make.", 3)
 @judges(default=list(JUDGES))
 @click.option("--judge-seed", type=click.IntRange(0), help="Another seed for the judges than their own.")

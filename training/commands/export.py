@@ -10,9 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from service.errors import ContractError
 from service.generator.classes import slug
-from service.generator.contract import parse
 from service.generator.loading import CARD, FILE
 from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, flag, judges, whole
 from training.commands.sources import EXISTING, FOLDER, data
@@ -22,47 +20,30 @@ from training.evaluation.evaluate import Evaluation, check_match, evaluate_besid
 from training.evaluation.generated import Source
 from training.evaluation.quality.judging import JUDGES, judges_of
 from training.evaluation.reference import Reference, reference
-from training.export.card import SAMPLES, with_head
+from training.export.card import SAMPLES
 from training.export.export import add_figures, add_precisions, export
 from training.export.gate import require
 from training.export.precisions import open_precisions
 from training.export.watch import write_watch
-from training.files import write_atomically
 from training.run.checkpoint import load_generator
 
 # Of seeds, in file and card.
 DRAWS = 3
+MORE_THAN_NONE = click.FloatRange(0, min_open=True)
 
 
 @click.command("export")
 @click.option("--run", type=EXISTING, help="A run folder, or a checkpoint file.")
-@flag(
-    "--precisions",
-    "Instead of a run: judge the --model that is there in OpenVINO's fp32 and bf16, and add the figures to file and card.",
-)
-@flag(
-    "--figures",
-    "Instead of a run: evaluate the --model that is there, and put the figures into file and card.",
-)
-@flag("--head", "Instead of a run: write the head of the --model's card anew, from what its file says.")
+@flag("--precisions", "Instead of a run: judge the --model in OpenVINO's fp32 and bf16, for file and card.")
+@flag("--figures", "Instead of a run: evaluate the --model that is there, for file and card.")
 @data("The data set: with it the served file is evaluated, and the figures go into file and card.", False)
 @click.option(
-    "--model",
-    type=FOLDER,
-    help="The model's folder, whose name is the model's; models/ and the data set's name if not given.",
+    "--model", type=FOLDER, help="The model's folder; models/ and the data set's name if not given."
 )
 @judges(default=list(JUDGES))
 @whole("--images", "Images evaluated.", 10_000)
-@click.option(
-    "--max-fid",
-    type=click.FloatRange(0, min_open=True),
-    help="Refuse a Fréchet distance of more times its floor, by any of the judges.",
-)
-@click.option(
-    "--min-class-accuracy",
-    type=click.FloatRange(0, 1),
-    help="Refuse a class accuracy below it, by any of the judges.",
-)
+@click.option("--max-fid", type=MORE_THAN_NONE, help="Refuse a Fréchet distance of more times its floor.")
+@click.option("--min-class-accuracy", type=click.FloatRange(0, 1), help="Refuse a class accuracy below it.")
 @JUDGE_IMAGES
 @THREADS
 @CACHE
@@ -72,7 +53,6 @@ def command(
     run: Path | None,
     precisions: bool,
     figures: bool,
-    head: bool,
     data: Path | None,
     model: Path | None,
     judges: tuple[str, ...],
@@ -94,15 +74,6 @@ def command(
     """
     if threads:
         torch.set_num_threads(threads)
-    if head:
-        if model is None or run is not None or precisions or figures:
-            raise UserError("--head needs --model, and no --run")
-        try:
-            text = with_head((model / CARD).read_text("utf-8"), parse((model / FILE).read_bytes()))
-        except ContractError as error:
-            raise UserError(f"{model / FILE}: {error}") from error
-        write_atomically(model / CARD, text.encode())
-        return
     console, dataset = Console(stderr=True), None if data is None else load(data)
     if dataset is None and (max_fid, min_class_accuracy) != (None, None):
         raise UserError("--max-fid and --min-class-accuracy need --data: nothing is measured without")

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from service.generator.images import png
 from training.commands.sources import NEW_FILE, SOURCE
+from training.data.dataset import SIZES
 from training.data.formats import load
 from training.data.label_check import one_of_each, show
 from training.data.layouts import npz
@@ -16,14 +17,8 @@ from training.files import written
 @click.command("prepare")
 @SOURCE
 @click.option("--out", required=True, type=NEW_FILE, help="The .npz to write.")
-@click.option(
-    "--name", help="The data set's name, which the model will carry. The folder's name if not given."
-)
-@click.option(
-    "--size",
-    type=click.Choice(["28", "32", "64", "128"]),
-    help="Crop each image to a centred square and scale it to this many pixels a side.",
-)
+@click.option("--name", help="The data set's name, which the model will carry; the folder's if not given.")
+@click.option("--size", type=click.Choice([*map(str, SIZES)]), help="Crop to a centred square of this side.")
 def command(data: Path, out: Path, name: str | None, size: str | None) -> None:
     """Check a data set and pack it into one .npz.
 

@@ -13,6 +13,7 @@ from training.commands.options import DEVICE, THREADS, choice, whole
 from training.commands.sources import FOLDER, SOURCE
 from training.data.dataset import UNLABELLED
 from training.data.formats import load
+from training.gan.augment import AUGMENTATIONS
 from training.presets import PRECISIONS, settings_of
 from training.run.loop import Interrupted, say, train
 from training.run.run import Options
@@ -22,28 +23,16 @@ from training.settings import Settings
 @click.command("train")
 @SOURCE
 @click.option(
-    "--run",
-    required=True,
-    type=FOLDER,
-    help="The run's folder: checkpoint, sample grids, TensorBoard. One with a checkpoint is gone on with.",
+    "--run", required=True, type=FOLDER, help="The run's folder; with a checkpoint it is gone on with."
 )
 @click.option("--preset", default="ns-r1", show_default=True, help="A recipe of presets.py.")
 @click.option("--images", type=click.IntRange(1), help="Length of the run in real images seen.")
 @click.option("--batch", type=click.IntRange(2), help="Images in an update.")
 @click.option("--seed", type=click.IntRange(0), help="Decides weights, order of images and latents.")
+@click.option("--augment", help=f"For small data sets, a comma list of {', '.join(AUGMENTATIONS)}.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="auto: bf16 where it is fast.")
 @click.option(
-    "--augment",
-    help="Augmentations before the discriminator, for small data sets: a comma list of "
-    "brightness, saturation, contrast, translation, cutout.",
-)
-@click.option(
-    "--precision", type=click.Choice(PRECISIONS), help="auto: bf16 where the hardware is fast at it."
-)
-@click.option(
-    *("--set", "changes"),
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Any other setting of settings.py; may be repeated.",
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Any other setting of settings.py."
 )
 @DEVICE
 @THREADS

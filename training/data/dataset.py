@@ -96,12 +96,16 @@ def shuffle(count: int, seed: int, turn: int) -> Indices:
 
 def held_out(labels: Indices) -> NDArray[np.bool_]:
     """A sixth of each class: the same images whenever the same files are read. labels: [N], >= 0."""
+    # A class's only image is trained on.
+    return part_of_each(labels, 0, lambda count: min(max(1, round(count * HELD_OUT)), count - 1))
+
+
+def part_of_each(labels: Indices, seed: int, size: Callable[[int], int]) -> NDArray[np.bool_]:
+    """[N]: of each class of so many images as many as `size` says, drawn by the seed."""
     mask = np.zeros(len(labels), bool)
     for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        # A class's only image is trained on.
-        count = min(max(1, round(len(members) * HELD_OUT)), len(members) - 1)
-        mask[np.random.default_rng([0, int(label)]).permutation(members)[:count]] = True
+        members = np.random.default_rng([seed, int(label)]).permutation(np.flatnonzero(labels == label))
+        mask[members[: size(len(members))]] = True
     return mask
 
 

@@ -5,7 +5,7 @@ import warnings
 from collections import Counter
 
 import numpy as np
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
@@ -70,5 +70,7 @@ def collect(listing: Listing, asked: Request) -> Dataset:
 def why(error: Exception, content: bytes) -> str:
     if not content:
         return ": empty, or not to be opened"
+    if isinstance(error, Image.DecompressionBombError):
+        return f": more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} megapixels, shrink it first"
     # Of a file that is no picture Pillow says nothing but where it lay in memory.
-    return "" if isinstance(error, UnidentifiedImageError) else f": {error or type(error).__name__}"
+    return "" if isinstance(error, UnidentifiedImageError) else f": {str(error) or type(error).__name__}"

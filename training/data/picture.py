@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image, ImageOps
 
-from training.data.dataset import Pixels
+from training.data.dataset import Pixels, misfit
 from training.data.levels import span, to_bytes
 from training.data.notes import Notes
 
@@ -19,6 +19,7 @@ DEEP = {"I": "integer grey", "F": "floating-point grey"}
 DEEP |= dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), "16-bit grey")
 DEEP_COLOUR = "16-bit colour"
 _ORIENTATION = 0x0112
+_STRIP = 256
 
 
 class Reader:
@@ -33,13 +34,18 @@ class Reader:
         # What is noted of a picture that then turns out to be damaged is not said.
         found = Notes()
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if self.size is None and misfit(*opened.size):
+                # Refused for its size, which is told without a look at 100 million pixels.
+                return np.broadcast_to(np.uint8(0), (1, opened.height, opened.width))
             if getattr(opened, "is_animated", False):
                 found.noted("with several frames, of which the first is read", name)
             kind, colour = depth(opened), opened.mode not in ("L", "LA")
             if opened.getexif().get(_ORIENTATION, 1) != 1:
                 # Telephones store pictures lying down, with a note which way is up.
                 found.noted("turned upright, as their EXIF says", name)
-            picture = ImageOps.exif_transpose(opened)
+            # A copy of a large scan takes half a gigabyte: here and below there is none without need.
+            ImageOps.exif_transpose(opened, in_place=True)
+            picture: Image.Image = opened
             if kind:
                 picture = self._shallow(picture, kind, name, found)
             picture = flattened(picture, name, found)
@@ -106,11 +112,26 @@ def flattened(picture: Image.Image, name: str, found: Notes) -> Image.Image:
     elif picture.mode not in ("L", "LA", "RGB", "RGBA"):
         found.noted(f"{picture.mode}, turned to RGB", name)
     if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
+        picture = in_mode(picture, "RGBA")
         if picture.getchannel("A").getextrema() != (255, 255):
             found.noted("with transparency, laid on white", name)
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+        return on_white(picture)
+    return in_mode(picture, "L" if picture.mode in ("1", "L") else "RGB")
+
+
+def in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """RGBA -> RGB, strip by strip: three whole pictures of four bytes per pixel would be in memory at once."""
+    out = Image.new("RGB", picture.size)
+    for top in range(0, picture.height, _STRIP):
+        strip = picture.crop((0, top, picture.width, min(top + _STRIP, picture.height)))
+        out.paste(
+            Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), (0, top)
+        )
+    return out
 
 
 def fitted(picture: Image.Image, size: int, name: str, found: Notes) -> Image.Image:
@@ -122,6 +143,8 @@ def fitted(picture: Image.Image, size: int, name: str, found: Notes) -> Image.Im
         found.noted("cropped to their centred square", name)
     if side < size:
         found.noted(f"smaller than {size}x{size}, enlarged", name)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    if picture.width != picture.height:
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side))
     # Lanczos averages as it shrinks; sampling instead would alias, and G would learn the aliases.
-    return picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+    return picture.resize((size, size), Image.Resampling.LANCZOS)

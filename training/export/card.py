@@ -94,12 +94,8 @@ def with_figures(text: str, contract: Contract, before: bytes, file: bytes) -> s
     text = text.replace(card_row(before), card_row(file))
     for title, section in (("Figures", _quality(contract)), ("Limits", _limits(contract))):
         text = _section(title).sub(lambda _, section=section: section + "\n\n", text)
-    return with_head(text, contract).rstrip() + "\n"
-
-
-def with_head(text: str, contract: Contract) -> str:
-    """The card with the head that Hugging Face's Hub reads, of what the file says now."""
-    return with_front_matter(text, contract, LICENCES.get(contract.training.get("dataset", "")))
+    licence = LICENCES.get(contract.training.get("dataset", ""))
+    return with_front_matter(text, contract, licence).rstrip() + "\n"
 
 
 def train_command(settings: Settings, dataset: str) -> str:
@@ -163,8 +159,8 @@ def _training(contract: Contract) -> str:
     settings = "\n".join(f"{name} = {value}" for name, value in training["settings"].items())
     return (
         f"## Training\n\nNetwork `{training['network']}`, loss `{training['loss']}`, torch {training['torch']}:\n\n"
-        f"```\n{training['command']}\n```\n\nIts settings (`training/settings.py` says what each means; one that is not here came later, and is at its default):\n\n"
-        f"```\n{settings}\n```"
+        f"```sh\n{training['command']}\n```\n\nIts settings (`training/settings.py` says what each means; one that is not here came later, and is at its default):\n\n"
+        f"```text\n{settings}\n```"
     )
 
 
@@ -188,7 +184,7 @@ def _quality(contract: Contract) -> str:
         f"'{first['architecture']}', which is named first, nothing was chosen. Figures of one judge can't be compared "
         "with another's, nor with Inception's; a Fréchet distance has a bias of about 1/n, so its floor is one for "
         "this n (the distance for n → ∞ has none).\n\n"
-        f"{markdown(quality)}\n\nMeasured by\n\n```\n{command}\n```"
+        f"{markdown(quality)}\n\nMeasured by\n\n```sh\n{command}\n```"
     )
 
 

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def build(trained: TrainedGenerator, name: str, mix: bool = False) -> tuple[onnx
 
 def training_facts(trained: TrainedGenerator, graph: onnx.ModelProto) -> dict[str, Any]:
     """Where the weights come from, in JSON types."""
-    settings = trained.settings.to_json()
+    settings = asdict(trained.settings)
     return {
         "dataset": trained.spec.dataset,
         "images_seen": trained.images_seen,

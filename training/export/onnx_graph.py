@@ -1,9 +1,5 @@
 """A trained generator as an ONNX graph, and the proof that it draws the same pictures."""
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,7 +7,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from service.generator.contract import IR_VERSION, OPSET, Contract
+from ganserve.importing.surgery.nodes import strip
+from ganserve.importing.torch_module import exported
+from service.generator.contract import IR_VERSION, Contract
 from service.generator.engine import Forward
 from service.generator.engines.ort import OrtEngine
 from service.generator.file.rewired import rewired
@@ -58,24 +56,13 @@ def traced(
     Whoever asks compares what it gives: the exporter has written wrong graphs of convolution and batch norm (pytorch issues
     166797 and 169178). The one before it is deprecated, and wrote 249 nodes where this one writes 71.
     """
-    with _quiet():
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(inputs.values()),
-            input_names=list(inputs),
-            output_names=outputs,
-            dynamic_shapes=tuple(free[name] for name in inputs),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
-    assert program is not None
+    axes = tuple(free[name] for name in inputs)
+    program = exported(module.eval(), tuple(inputs.values()), list(inputs), axes, outputs)
     model = onnx.ModelProto()
     model.CopyFrom(program.model_proto)
     model.ir_version = IR_VERSION
-    _strip(model)
+    strip(model.graph)
+    model.graph.ClearField("value_info")
     model.graph.name = name
     onnx.checker.check_model(model, full_check=True)
     return model
@@ -112,27 +99,3 @@ def multiply_adds(model: onnx.ModelProto) -> int:
         elif node.op_type in ("Gemm", "MatMul"):
             total += int(np.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1])
     return total
-
-
-def _strip(model: onnx.ModelProto) -> None:
-    """Removes what only the exporter can use: above all the source paths of whoever exported."""
-    graph = model.graph
-    for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
-        part.ClearField("doc_string")
-        part.ClearField("metadata_props")
-    model.ClearField("metadata_props")
-    model.graph.ClearField("value_info")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's notes on itself: torchvision's operators, and a deprecation inside torch."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-            yield
-    finally:
-        registration.setLevel(level)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -73,6 +74,12 @@ def load_generator(path: Path) -> TrainedGenerator:
 
 def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NAME) -> None:
     """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one."""
+    words = {"format": FORMAT, **asdict(header)}
+    write_atomically(run / file_name, written(words, state))
+
+
+def written(words: dict[str, Any], state: State) -> bytes:
+    """A checkpoint's file: what it says in words, JSON types, and the state's tensors."""
     tensors: dict[str, Tensor] = {}
     for name, module in (("G", state.G), ("D", state.D), ("average", state.average)):
         tensors |= {
@@ -84,8 +91,7 @@ def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NA
     tensors["balance"] = state.balance
     tensors["low_look"] = torch.tensor(state.low_look)
     tensors["rollbacks"] = torch.tensor(state.rollbacks)
-    words = {"format": FORMAT, "torch": torch.__version__, **asdict(header)}
-    write_atomically(run / file_name, save(tensors, metadata={"ganserve": json.dumps(words)}))
+    return save(tensors, metadata={"ganserve": json.dumps({"torch": torch.__version__, **words})})
 
 
 def restore(tensors: dict[str, Tensor], state: State) -> None:
@@ -113,21 +119,26 @@ def restore(tensors: dict[str, Tensor], state: State) -> None:
 
 def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
     """A checkpoint's header and tensors, on the CPU. Raises UserError."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            words: dict[str, Any] = json.loads((opened.metadata() or {}).get("ganserve", "{}"))
-            names = opened.keys()
-            tensors = {name: opened.get_tensor(name) for name in names}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as a checkpoint: {error}") from error
+    words, tensors = opened(file)
     if words.get("format") != FORMAT:
         raise UserError(f"{file} is not a checkpoint of this version of ganserve (format {FORMAT})")
     try:
-        settings, spec = Settings.from_json(words["settings"]), ImageSpec.from_json(words["spec"])
+        settings, spec = Settings.from_json(words["settings"]), msgspec.convert(words["spec"], ImageSpec)
         header = Header(settings, spec, words["images_seen"], words.get("data_fingerprint"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise UserError(f"{file} is of another version of ganserve: {error}") from error
     return header, tensors
+
+
+def opened(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a checkpoint says in words, and its tensors, on the CPU. Raises UserError."""
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            words: dict[str, Any] = json.loads((tensors.metadata() or {}).get("ganserve", "{}"))
+            names = tensors.keys()
+            return words, {name: tensors.get_tensor(name) for name in names}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as a checkpoint: {error}") from error
 
 
 def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

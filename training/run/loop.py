@@ -1,7 +1,7 @@
 """The spine of training: from an empty folder, or a checkpoint, to the last image."""
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -95,7 +95,7 @@ def begin(settings: Settings, folder: Path, dataset: Dataset, device: torch.devi
         return new_state(settings, dataset.spec, device), False
     header, tensors = read(file)
     # A longer or shorter run may go on from the same state; anything else would be another run.
-    was, now = header.settings.to_json(), replace(settings, images=header.settings.images).to_json()
+    was, now = asdict(header.settings), asdict(replace(settings, images=header.settings.images))
     if differing := [f"{name} ({was[name]}, now {now[name]})" for name in now if was[name] != now[name]]:
         raise UserError(
             f"{folder} holds a run with other settings: {', '.join(differing)}. Give another --run."

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch.overrides import TorchFunctionMode
 
@@ -28,7 +29,7 @@ def check_fits(settings: Settings, spec: ImageSpec, device: torch.device) -> Non
         ) from error
     numbers = weights * _COPIES + settings.batch * spec.height * spec.width * (settings.width + spec.channels)
     needed, free = numbers * _FLOAT_BYTES, free_bytes(device)
-    if free is not None and needed > free:
+    if needed > free:
         raise UserError(
             f"the run needs {needed / _GB:,.1f} GB and {free / _GB:,.1f} GB are free: "
             f"a smaller --set width= (now {settings.width}), z_dim ({settings.z_dim}) or --batch ({settings.batch})"
@@ -45,15 +46,11 @@ class ShapesOnly(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def free_bytes(device: torch.device) -> int | None:
-    """Of the accelerator, or of this machine and of this container of it; None where the system does not say."""
+def free_bytes(device: torch.device) -> int:
+    """Of the accelerator, or of this machine and of this container of it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text("ascii").splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
+    free = psutil.virtual_memory().available
     try:
         group = Path("/sys/fs/cgroup")
         limit, used = ((group / name).read_text("ascii") for name in ("memory.max", "memory.current"))

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress
@@ -62,14 +63,9 @@ def description(figures: dict[str, float], images_per_second: float, images_left
         return f"{figures.get(name, float('nan')):.2f}"
 
     # A run ends with the update in which it passes its last image.
-    left = clock(max(images_left, 0) / images_per_second) if images_per_second > 0 else "?"
+    seconds = max(images_left, 0) / images_per_second if images_per_second > 0 else None
+    left = "?" if seconds is None else timedelta(seconds=round(seconds))
     return (
         f"loss D {value('loss/D')} G {value('loss/G')}  D(x) {value('D(x)')} D(G(z)) {value('D(G(z))')}  "
         f"|grad D| {value('gradient/D')} |grad G| {value('gradient/G')}  {images_per_second:.0f} images/s  {left} left"
     )
-
-
-def clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"

@@ -126,3 +126,11 @@ def rename(graph: onnx.GraphProto, new: Callable[[str], str]) -> None:
             value.name = new(value.name)
         for sparse in one.sparse_initializer:
             sparse.values.name = new(sparse.values.name)
+
+
+def strip(graph: onnx.GraphProto) -> None:
+    """Removes what only the exporter can use: above all the source paths of whoever exported."""
+    for one in graphs_of(graph):
+        for part in (one, *one.node, *one.initializer, *one.input, *one.output):
+            part.ClearField("doc_string")
+            part.ClearField("metadata_props")

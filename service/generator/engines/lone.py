@@ -1,5 +1,6 @@
 """A pass that runs alone: on one thread as any other, or on all of them?"""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from timeit import repeat
@@ -13,7 +14,7 @@ from service.generator.engine import Forward
 _SIZES = (1, 2, 4, 8)
 _FASTER = 0.9
 _COMPARED, _FEW_COMPARED = 32, 8
-_LONG_SECONDS = 0.05
+LONG_SECONDS = 0.05
 """Of a pass beside which waking threads is nothing: more images would show no more, and loading would take minutes."""
 
 
@@ -26,14 +27,14 @@ def pays_from(one: Forward, every: Forward, contract: Contract) -> int | None:
     """
     for size in _SIZES:
         given = inputs(contract, 0, size)
-        one_seconds, every_seconds = (_seconds(partial(forward, *given)) for forward in (one, every))
+        one_seconds, every_seconds = (best_seconds(partial(forward, *given)) for forward in (one, every))
         if every_seconds < _FASTER * one_seconds:
             break
-        if one_seconds > _LONG_SECONDS:
+        if one_seconds > LONG_SECONDS:
             return None
     else:
         return None
-    compared = _COMPARED if one_seconds < _LONG_SECONDS else _FEW_COMPARED
+    compared = _COMPARED if one_seconds < LONG_SECONDS else _FEW_COMPARED
     for begin in range(0, compared, size):
         given = inputs(contract, begin, size)
         if not np.array_equal(one(*given), every(*given)):
@@ -41,10 +42,10 @@ def pays_from(one: Forward, every: Forward, contract: Contract) -> int | None:
     return size
 
 
-def _seconds(forward: Callable[[], object]) -> float:
-    """The best of five; a long one is disturbed by little, so its best of two."""
-    best = min(repeat(forward, number=1, repeat=2))
-    return best if best > _LONG_SECONDS else min(best, *repeat(forward, number=1, repeat=3))
+def best_seconds(forward: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """The best of five; a long one is disturbed by little, so its best of two: more would take most of a large file's loading."""
+    best = min(repeat(forward, timer=clock, number=1, repeat=2))
+    return best if best > LONG_SECONDS else min(best, *repeat(forward, timer=clock, number=1, repeat=3))
 
 
 def from_size(least: int, one: Forward, every: Forward) -> Forward:

@@ -117,13 +117,19 @@ def measure(file: bytes) -> Result:
         except Exception as error:  # an engine may raise anything on a file that it can't run
             log.info("%s in %s can't run it: %s", name, precision, error, extra={"event": "engine_cannot"})
             continue
+        alone = inputs(contract, 0, 1)
+        passes(*alone)
         begun = time.process_time()
-        passes(*inputs(contract, 0, 1))
-        passes(*inputs(contract, 0, 1))
-        size = max(1, min(_MOST_IMAGES, int(_LONGEST_PASS_SECONDS / max(time.process_time() - begun, 1e-6))))
-        given = inputs(contract, 0, size)
-        passes(*given)
-        best, spent, count = float("inf"), 0.0, 0
+        passes(*alone)
+        best = max(time.process_time() - begun, 1e-6)
+        size = max(1, min(_MOST_IMAGES, int(_LONGEST_PASS_SECONDS / 2 / best)))
+        spent, count = best, 1
+        if size > 1:
+            given = inputs(contract, 0, size)
+            passes(*given)
+            best, spent, count = float("inf"), 0.0, 0
+        else:
+            given = alone
         while count < 2 or spent < BUDGET_SECONDS:
             begun = time.process_time()
             passes(*given)

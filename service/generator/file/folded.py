@@ -4,9 +4,10 @@ protobuf reads no message of 2 GiB; what is served is taken apart (apart.py) bef
 """
 
 import hashlib
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.errors import ContractError
-from service.generator.file.apart import Chunk, rewritten, was_taken, with_data
+from service.generator.file.apart import Chunk, rewritten, taken_apart, was_taken, with_data
 
 
 class Weights(Struct, frozen=True):
@@ -26,10 +27,13 @@ class Weights(Struct, frozen=True):
 
 def folded(file: bytes, weights: Sequence[Weights], folder: Path) -> bytes:
     """`file` with all external data inside. Raises ContractError: not there, of another hash, or not as the graph says."""
+    places = _places(file)
     held: dict[str, memoryview] = {}
     for one in weights:
+        path = beside(folder, one.file)
+        _check_places([place for place in places if place.file == one.file], path)
         try:
-            content = (folder / one.file).read_bytes()
+            content = path.read_bytes()
         except OSError as error:
             raise ContractError(f"weights beside the file: {one.file}: {error.strerror}") from error
         if (digest := hashlib.sha256(content).hexdigest()) != one.sha256:
@@ -41,19 +45,79 @@ def folded(file: bytes, weights: Sequence[Weights], folder: Path) -> bytes:
     def fold(tensor: onnx.TensorProto, raw: memoryview | None) -> list[Chunk] | None:
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             return None
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        if (data := held.get(entries.get("location", ""))) is None:
+        place = _place(tensor)
+        if (data := held.get(place.file)) is None:
             raise ContractError(f"weights '{tensor.name}' lie in a file that the contract does not name")
-        begin = int(entries.get("offset", 0))
-        part = data[begin : begin + int(entries.get("length", len(data) - begin))]
-        if len(part) < int(entries.get("length", 0)):
-            raise ContractError(f"weights '{tensor.name}' end beyond {entries['location']}")
-        return with_data(tensor, part)
+        return with_data(tensor, data[place.begin : place.end])
 
     try:
         return rewritten(file, fold)
     except (ValueError, IndexError) as error:
         raise ContractError(f"not an ONNX file: {error}") from error
+
+
+def beside(folder: Path, name: str) -> Path:
+    """Where that file of weights lies. Raises ContractError: it is none, or a link that leads out of the folder."""
+    path = folder / name
+    try:
+        # A pipe would be waited for, and a device be read, without end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ContractError(f"weights beside the file: {name} is no file")
+        is_inside = path.resolve().is_relative_to(folder.resolve())
+    except OSError as error:
+        raise ContractError(f"weights beside the file: {name}: {error.strerror}") from error
+    if not is_inside:
+        raise ContractError(f"weights beside the file: {name} is a link that leads out of its folder")
+    return path
+
+
+class _Place(NamedTuple):
+    """Where the data of a tensor begin in a file, and where they end, in bytes."""
+
+    tensor: str
+    file: str
+    begin: int
+    end: int | None
+
+
+def _place(tensor: onnx.TensorProto) -> _Place:
+    """Raises ContractError."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    try:
+        begin = int(entries.get("offset", 0))
+        end = begin + int(entries["length"]) if "length" in entries else None
+    except ValueError:
+        begin, end = -1, None
+    if begin < 0 or (end is not None and end < begin):
+        raise ContractError(
+            f"weights '{tensor.name[:64]}' have no place in their file: offset and length must be numbers from 0"
+        )
+    return _Place(tensor.name[:64], entries.get("location", ""), begin, end)
+
+
+def _places(file: bytes) -> list[_Place]:
+    """Raises ContractError."""
+    apart = taken_apart(file)
+    return [
+        _place(tensor)
+        for tensor in apart.model().graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL and tensor.name not in apart.weights
+    ]
+
+
+def _check_places(places: Sequence[_Place], path: Path) -> None:
+    """Before a byte is read, so that no more is than the graph takes. Raises ContractError."""
+    size = path.stat().st_size
+    taken = last = 0
+    for place in places:
+        end = size if place.end is None else place.end
+        if not place.begin <= end <= size:
+            raise ContractError(f"weights '{place.tensor}' end beyond {path.name}")
+        taken, last = taken + end - place.begin, max(last, end)
+    if taken > size:
+        raise ContractError(f"weights overlap in {path.name}: they take {taken:,} bytes of its {size:,}")
+    if last < size:
+        raise ContractError(f"{path.name} has {size:,} bytes, and the weights end after {last:,}")
 
 
 def laid_beside(model: onnx.ModelProto, weights: Mapping[str, NDArray], path: Path) -> Weights:

@@ -66,15 +66,20 @@ def faults(model: onnx.ModelProto, weights: Mapping[str, NDArray] | None = None)
     """
     yield from _nan(model, weights or {})
     values = _constants(model)
+    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
     for node in parts(model, onnx.NodeProto):
         where = f"{node.op_type} '{node.name}'" if node.name else node.op_type
         output = node.output[0] if node.output else ""
         if node.op_type in _DRAWS:
             text = f"the graph draws random numbers, by {where}: one (z, label) would have many images"
             yield Fault("random", text, where, output)
-        if node.op_type == "Dropout" and _is_on(node, values):
-            text = f"dropout is left on, in {where}: one (z, label) would have many images"
-            yield Fault("training", text, where, output)
+        if node.op_type == "Dropout" and (wrong := _dropout(node, values, opset)):
+            yield Fault(
+                "training",
+                f"dropout {wrong}, in {where}: one (z, label) would have many images",
+                where,
+                output,
+            )
         if node.op_type == "BatchNormalization" and _attribute(node, "training_mode"):
             text = f"batch norm is left in training, in {where}: an image would depend on the others of its batch"
             yield Fault("training", text, where, output)
@@ -150,12 +155,23 @@ def _nan(model: onnx.ModelProto, weights: Mapping[str, NDArray]) -> Iterator[Fau
                 yield Fault("nan", f"{where} hold NaN", where)
 
 
-def _is_on(dropout: onnx.NodeProto, values: _Values) -> bool:
-    """Whether it may drop anything: its third input is there, and no constant false."""
-    if len(dropout.input) < 3 or not dropout.input[2]:
-        return False
-    flags = values.get(dropout.input[2], [None])
-    return any(flag is None or bool(numpy_helper.to_array(flag).any()) for flag in flags)
+def _dropout(node: onnx.NodeProto, values: _Values, opset: int) -> str:
+    """By what it may drop anything; nothing where it can't.
+
+    Up to opset 6 it drops unless an attribute says that it is tested. From 7 to 11 it has no switch, and hands on what it
+    gets. From 12 on it drops where its third input is there, and no constant false; its ratio is the second.
+    """
+    if opset < 7:
+        return "" if _attribute(node, "is_test") else "is left on"
+    if opset < 12:
+        return ""
+    if any(one.name == "ratio" for one in node.attribute):
+        return "has its ratio as before opset 12"
+    if len(node.input) < 3 or not node.input[2]:
+        return ""
+    flags = values.get(node.input[2], [None])
+    is_on = any(flag is None or bool(numpy_helper.to_array(flag).any()) for flag in flags)
+    return "is left on" if is_on else ""
 
 
 def _constants(model: onnx.ModelProto) -> _Values:

@@ -6,7 +6,7 @@ A connection is uvicorn's, and so is every request that is not plainly one of th
 import asyncio
 import re
 import time
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, cast
 
 from msgspec import Struct
@@ -127,8 +127,10 @@ class Wire(HalfClosedProtocol):
         front = self._front
         try:
             self._charge = front.enter("sample", head.credential)
-            if batcher := front.models.batcher:  # before the body is read: in a flood most come here
-                batcher.admission.check_any()
+            # Before the body is read: in a flood most end here.
+            if (batcher := front.models.batcher) and (full := batcher.admission.full(self._began_at)):
+                self._hold(_reply_of(full))
+                return
             self._sampling = begin_samples(
                 body, front.models, self._began_at, self._settle, self._charge, head.accepted
             )
@@ -136,15 +138,19 @@ class Wire(HalfClosedProtocol):
             self._charge = None  # taken again there
             raise
         except QueueFull as error:
-            self._is_held = True
-            front.refusals.send(partial(self._refuse_held, error))
+            # Not the error: it has all of its request by its traceback.
+            self._hold(reply_to(error))
         except Exception as error:
             self._send(reply_to(error, self._who()))
 
-    def _refuse_held(self, error: QueueFull) -> None:
+    def _hold(self, refusal: Reply) -> None:
+        self._is_held = True
+        self._front.refusals.send(partial(self._refuse_held, refusal))
+
+    def _refuse_held(self, refusal: Reply) -> None:
         if self._is_held:  # else the client has gone
             self._is_held = False
-            self._send(reply_to(error, self._who()))
+            self._send(refusal)
             self.look_again()
 
     def _who(self) -> dict[str, str]:
@@ -181,6 +187,12 @@ class Wire(HalfClosedProtocol):
             self._charge.settle(code)
             self._charge = None
         self._front.spans.record(SAMPLES, "POST", code, self._began_at, self._traceparent, draw, media_type)
+
+
+@lru_cache(4)
+def _reply_of(full: QueueFull) -> Reply:
+    """The same for all whom it refuses."""
+    return reply_to(full)
 
 
 class Head(Struct):

@@ -73,11 +73,14 @@ def begin_samples(
     model = models.pick(asked.model, asked.seed)
     model.require_ready()
     most = model.contract.image.most_images(models.settings.max_images_per_request)
+    deadline = deadline_of(begun, asked.timeout, models.settings.timeout_seconds)
+    admission = model.batcher.admission
+    if admission.is_refusing and (asked.n or 1) <= most:  # before there is work in it
+        admission.check(model.line, asked.n or 1, deadline - begun)
     draw = resolve(asked, model, most)
     encoding = encoding_of(asked, draw, accepted)
     if charge is not None:
         charge.take(len(draw.z), time.monotonic())
-    deadline = deadline_of(begun, asked.timeout, models.settings.timeout_seconds)
     return Sampling(encoding, draw, begin(draw, encoding, deadline, settle))
 
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import card, golden, there
 from benchmarks.gpu.card import Card
-from benchmarks.running import still_runs
+from benchmarks.server.running import still_runs
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]

@@ -51,12 +51,11 @@ def test_the_only_model_may_fill_the_whole_queue():
     before = refused("queue_full")
     with pytest.raises(QueueFull, match="limit of 1000"):
         books.check(one, 1, FOREVER)
-    with pytest.raises(QueueFull, match="no more can"):
-        books.check_any()
+    assert "no more can" in str(books.full(0.0))
     assert refused("queue_full") == before + 2
     books.give_back(one, 1)
     books.check(one, 1, FOREVER)
-    books.check_any()
+    assert books.full(1.0) is None
 
 
 def test_a_flood_of_requests_for_one_model_leaves_room_for_the_others():
@@ -69,10 +68,36 @@ def test_a_flood_of_requests_for_one_model_leaves_room_for_the_others():
             break
     assert books.images_by_model["a"] == 1000 - 900 // 4
     books.check(quiet, 225, FOREVER)
-    books.check_any()
+    assert books.full(0.0) is None
     accept(books, quiet, 225)
+    assert isinstance(books.full(0.0), QueueFull)
+
+
+def test_that_it_is_full_is_found_once_a_moment_and_counted_each_time():
+    one = line("a")
+    books = admission(one)
+    accept(books, one, 1000)
+    before = refused("queue_full")
+    first = books.full(0.0)
+    assert first is not None
+    books.give_back(one, 1)
+    assert books.full(0.001) is first
+    assert refused("queue_full") == before + 2
+    assert books.full(0.003) is None
+    books.take(one, 1)
+    assert books.full(0.003) not in (first, None), "that there is room is never remembered"
+
+
+def test_it_is_refusing_from_one_that_is_refused_to_one_that_is_accepted():
+    one = line("a")
+    books = admission(one)
+    books.check(one, 1, FOREVER)
+    assert not books.is_refusing
     with pytest.raises(QueueFull):
-        books.check_any()
+        books.check(one, 1001, FOREVER)
+    assert books.is_refusing
+    books.check(one, 1, FOREVER)
+    assert not books.is_refusing
 
 
 def test_versions_of_one_model_have_one_part_of_the_queue_and_one_that_goes_leaves_it_to_the_others():
@@ -119,8 +144,7 @@ def test_a_request_is_refused_when_it_would_wait_too_long_for_its_first_pass():
         books.check(one, 1, FOREVER)
     assert caught.value.retry_after_seconds == 2
     full = refused("queue_full")
-    with pytest.raises(QueueFull):
-        books.check_any()
+    assert books.full(0.0) is not None
     assert refused("wait") == before + 2
     assert refused("queue_full") == full, "there is room, but not in time"
 

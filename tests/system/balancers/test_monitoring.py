@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.deploy import monitoring
+from tests.deploy.prometheus import monitoring
 from tests.needs import program
 from tests.system.serving import free_port, serving
 from tests.waiting import wait_until

@@ -12,6 +12,7 @@ from PIL import Image
 
 import ganserve
 from ganserve.__main__ import main
+from ganserve.generating.command import generate
 from service.generator import images
 from service.generator.latents import latents
 from tests.translators import FULL, PLAIN, photos
@@ -37,6 +38,8 @@ def test_ganserves_client_sends_files_and_arrays(translators):
     np.testing.assert_array_equal(by_array.images.transpose(0, 3, 1, 2), 255 - PHOTO)
     np.testing.assert_array_equal(by_array.images, by_file.images)
     assert (by_file.seeds, by_file.labels, by_file.model) == (None, None, "inverter")
+    assert drawn.seeds is not None
+    assert drawn.labels is not None
     assert (drawn.seeds.tolist(), drawn.labels.tolist()) == ([5, 6], [1, 0])
     assert np.abs(drawn.images.transpose(0, 3, 1, 2) - wanted([5, 6], [1, 0])).max() <= 1
 
@@ -62,8 +65,8 @@ def test_the_command_line_writes_a_picture_of_each(translators, tmp_path):
 
 
 def test_generate_names_the_route_that_takes_pictures(translators, tmp_path):
-    asked = ["generate", "--n", "1", "--out", f"{tmp_path / 'set'}", "--model", "inverter"]
-    ran = CliRunner().invoke(main, [*asked, "--url", translators.url])
+    asked = ["--n", "1", "--out", f"{tmp_path / 'set'}", "--model", "inverter"]
+    ran = CliRunner().invoke(generate, [*asked, "--url", translators.url])
     assert (ran.exit_code, "POST /v1/translations" in ran.output) == (1, True), ran.output
 
 

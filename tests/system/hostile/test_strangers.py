@@ -132,7 +132,7 @@ def test_who_looks_at_a_file_from_elsewhere_speaks_to_nobody(tmp_path, home, mon
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_a_benchmark_speaks_to_nobody(small_models, tmp_path, home, engine):
     file = small_models / "tiny/generator.onnx"
-    run(tmp_path / "calls", "-m", "benchmarks.raw_limit", file, engine, "fp32", 0.1)
+    run(tmp_path / "calls", "-m", "benchmarks.comparison.raw_limit", file, engine, "fp32", 0.1)
     assert_kept_to_itself(tmp_path / "calls", home)
 
 

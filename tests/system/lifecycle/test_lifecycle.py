@@ -92,5 +92,9 @@ def test_two_workers_share_one_page_of_metrics_and_die_with_their_parent(small_m
             path.name for path in (server.folder / "metrics").glob("counter_*.db") if path.stat().st_size
         }
         assert len(answering) >= 2, "both workers count"
+        said = [one["model"] for one in server.events if one["event"] == "model_ready"]
+        assert sorted(said) == sorted(server.get("/readyz").json()["models"]), (
+            "each model once, not once per worker"
+        )
         server.process.kill()
         wait_until(lambda: not server.tree())

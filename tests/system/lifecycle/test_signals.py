@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from benchmarks.running import still_runs
+from benchmarks.server.running import still_runs
 from tests.system.serving import Server, command, environment, free_port, serving
 from tests.waiting import wait_until
 

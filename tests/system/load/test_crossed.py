@@ -22,7 +22,9 @@ from tests.waiting import until
 
 SECONDS = 1.5
 CHECKED = 150
-SHIPPED = sorted(path.parent.name for path in (ROOT / "models").glob("*/generator.onnx"))
+FILES = sorted((ROOT / "models").glob("*/generator.onnx"))
+# What is asked for are samples.
+SHIPPED = [path.parent.name for path in FILES if contract.parse(path.read_bytes()).source is None]
 OLD, NEW = Tiny(golden_samples=1), Tiny(golden_samples=1, weights_seed=1)
 V_OLD, V_NEW = (contract.version(tiny.file()) for tiny in (OLD, NEW))
 SLOW = Tiny(burn=48, golden_samples=1)

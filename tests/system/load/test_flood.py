@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from benchmarks import flood
+from benchmarks.clients import flood
 from tests import generators
 from tests.generators import Tiny
 from tests.system.serving import Server, serving

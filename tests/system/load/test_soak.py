@@ -2,7 +2,8 @@
 
 import asyncio
 
-from benchmarks.soak import EXCHANGES, Soak, Tick, report
+from benchmarks.clients.exchanges import EXCHANGES
+from benchmarks.soak import Soak, Tick, report
 
 
 def test_every_exchange_is_answered_as_the_soak_expects_and_nothing_grows(server):

@@ -1,7 +1,8 @@
-"""axe-core looks at every page, in both themes and on a phone; and a change is seen within a tenth of a second."""
+"""axe-core looks at every page, in both themes and on a phone; keyboard and phone are enough; a change is seen within a tenth of a second."""
 
 import io
 import json
+import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -10,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.needs import needs
 from tests.system.pages.chromium import chromium, where
+from tests.system.pages.playground import tiles
 from tests.system.pages.quickness import times_to_picture
 from tests.system.serving import ROOT, serving
 
@@ -144,3 +146,108 @@ def test_a_change_is_seen_within_a_tenth_of_a_second(desk):
     print("milliseconds from a new seed to its pictures:", [round(time) for time in times])
     # A quarter of them: others use this machine, too.
     assert times[len(times) // 4] < 100
+
+
+def test_everything_is_done_with_the_keyboard_alone(visit):
+    page = visit()
+    expect(tiles(page)).to_have_count(40)
+
+    def tab_to(selector: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                assert ring != "none", f"{selector} shows that it has the focus"
+                return
+        raise AssertionError(f"Tab does not lead to {selector}")
+
+    tab_to("#class")
+    page.keyboard.type("Sandal")
+    expect(tiles(page).first).to_have_attribute("aria-label", "Sandal, seed 0")
+    tab_to("#seed-slider")
+    page.keyboard.press("ArrowRight")
+    expect(tiles(page).first).to_have_attribute("aria-label", "Sandal, seed 1")
+    tab_to("#gallery .tile")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("a")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("b")
+    expect(page.locator("#slot-a p")).to_have_text("Sandal, seed 2")
+    chosen = page.evaluate("document.activeElement.image.name")
+    expect(page.locator("#slot-b p")).to_have_text(chosen)
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name=chosen)
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert page.evaluate("document.activeElement.image.name") == chosen, "the focus is where it was"
+    tab_to("[role=tab]")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#result .tile")).to_have_count(1)
+    tab_to("#first")
+    page.keyboard.press("End")
+    page.keyboard.type(", 40")
+    expect(page).to_have_url(re.compile("first=1%2C\\+2%2C\\+3%2C\\+40"))
+
+
+def test_a_phone_needs_no_scrolling_sideways(visit):
+    page = visit("/#model=fashion-mnist", viewport={"width": 360, "height": 740}, has_touch=True)
+    expect(tiles(page)).to_have_count(12)
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        expect(page.get_by_role("tabpanel")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    tiles(page).first.click()
+    page.get_by_role("dialog").get_by_label("z", exact=True).wait_for()
+    box = page.get_by_role("dialog").bounding_box()
+    assert box
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    assert page.get_by_role("dialog").evaluate("one => one.scrollWidth <= one.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+CONTRAST = """
+selectors => selectors.map(selector => {
+  const light = colour => {
+    const [r, g, b] = colour.map(level => level / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const read = text => text.match(/[\\d.]+/g).map(Number);
+  const element = document.querySelector(selector);
+  let behind = element;
+  while (behind && read(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
+  const pair = [getComputedStyle(element).color, getComputedStyle(behind ?? document.documentElement).backgroundColor];
+  const [low, high] = pair.map(read).map(light).sort((a, b) => a - b);
+  return [selector, (high + 0.05) / (low + 0.05)];
+})
+"""
+LEGIBLE = [
+    *("h1", "h2", "label", "#model", "#facts", "#latency", "#parts", "#pulse dt", "#pulse dd", ".seed"),
+    *(".end.a", ".end.b", ".is-a .end.a", ".is-b .end.b", "nav a", "#theme", "#play", "#slot-a p"),
+    *("[role=tab][aria-selected=true]", "[role=tab][aria-selected=false]", "#gallery-words", ".words strong"),
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_is_legible_in_both_themes(visit, scheme):
+    page = visit(color_scheme=scheme, refusals=True)
+    expect(page.locator("#film img")).to_have_count(16)
+    page.locator("#seed").fill("-1")
+    expect(page.locator("#gallery-words")).to_be_visible()
+    background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background)[:3])) > 384) == (scheme == "light")
+    faint = {selector: ratio for selector, ratio in page.evaluate(CONTRAST, LEGIBLE) if ratio < 4.5}
+    assert faint == {}
+
+
+def test_the_theme_that_was_chosen_is_kept(visit):
+    page = visit(color_scheme="light")
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(paper)
+    page.get_by_role("button", name="Dark theme").click()
+    dark = page.evaluate(paper)
+    assert dark != light
+    page.reload()
+    expect(page.get_by_role("button", name="Light theme")).to_be_visible()
+    assert page.evaluate(paper) == dark

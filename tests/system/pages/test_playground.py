@@ -1,27 +1,22 @@
 """The playground, in a browser, as somebody uses it."""
 
-import base64
 import io
 import json
 import re
 import shutil
 import subprocess
-from functools import partial
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import expect
 
 from service.registry.footprint import memory_mb
 from tests import generators
 from tests.needs import needs
 from tests.system.conftest import SMALL
 from tests.system.pages.chromium import chromium, where
+from tests.system.pages.playground import address, drawn, shown, tiles
 from tests.system.serving import ROOT, serving
-
-TIMEOUT_MS = 15_000
 
 
 @pytest.fixture(scope="module")
@@ -53,65 +48,8 @@ def crowded(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(served, crowded):
-    expect.set_options(timeout=TIMEOUT_MS)
     with chromium() as one:
         yield one
-
-
-@pytest.fixture
-def visit(browser, served):
-    """Opens the page. At the end: it asked no other host for anything, and the browser had nothing to complain of."""
-    contexts, requests, complaints = [], [], []
-
-    def open_(path="/#model=fashion-mnist", *, refusals=False, answers=None, **options) -> Page:
-        """refusals: answers of 400 and above are expected. answers: pattern of addresses -> JSON instead of the service's."""
-        still: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
-        context = browser.new_context(**still | options)
-        contexts.append(context)
-        context.set_default_timeout(TIMEOUT_MS)
-        page = context.new_page()
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-
-        def hear(message) -> None:
-            # The browser itself logs every answer of 400 and above.
-            if message.type in ("error", "warning") and not (
-                refusals and "Failed to load resource" in message.text
-            ):
-                complaints.append(message.text)
-
-        page.on("console", hear)
-        for pattern, answer in (answers or {}).items():
-            page.route(pattern, partial(_fulfill, json=answer))
-        page.goto(served.url + path)
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    hosts = {urlsplit(url).netloc for url in requests if not url.startswith(("data:", "blob:"))}
-    assert hosts == {urlsplit(served.url).netloc}
-    assert complaints == []
-
-
-def _fulfill(route: Route, json: object) -> None:
-    route.fulfill(json=json)
-
-
-def tiles(page: Page):
-    return page.locator("#gallery .tile")
-
-
-def shown(page: Page, selector: str = "#gallery img") -> list[bytes]:
-    """The bytes of the pictures that are on the page."""
-    sources = page.locator(selector).evaluate_all("all => all.map(one => one.src)")
-    return [base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in sources]
-
-
-def drawn(server, **asked) -> list[bytes]:
-    """The same, as the service gives them to anybody."""
-    images = server.samples(model="fashion-mnist", format="json", **asked).json()["images"]
-    return [base64.b64decode(image["image"]) for image in images]
 
 
 def test_it_opens_on_the_default_model_and_says_when_that_of_a_link_is_absent(visit):
@@ -185,10 +123,6 @@ def test_two_images_make_an_interpolation_that_plays(visit):
     assert page.evaluate(picture) != before, "the large picture follows"
 
 
-def address(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
 def test_images_are_dragged_to_the_ends_and_into_a_sum(visit):
     page = visit("/#model=fashion-mnist&class=dress&n=20")
     page.get_by_label("Dress, seed 17", exact=True).drag_to(page.locator("#slot-a"))
@@ -240,111 +174,6 @@ def test_an_opened_image_shows_the_z_that_the_generator_got(visit, served):
     page.get_by_role("button", name="Add to plus").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.get_by_label("plus", exact=True)).to_have_value("7, 8, 9")
-
-
-def test_everything_is_done_with_the_keyboard_alone(visit):
-    page = visit()
-    expect(tiles(page)).to_have_count(40)
-
-    def tab_to(selector: str) -> None:
-        for _ in range(30):
-            page.keyboard.press("Tab")
-            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
-                ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-                assert ring != "none", f"{selector} shows that it has the focus"
-                return
-        raise AssertionError(f"Tab does not lead to {selector}")
-
-    tab_to("#class")
-    page.keyboard.type("Sandal")
-    expect(tiles(page).first).to_have_attribute("aria-label", "Sandal, seed 0")
-    tab_to("#seed-slider")
-    page.keyboard.press("ArrowRight")
-    expect(tiles(page).first).to_have_attribute("aria-label", "Sandal, seed 1")
-    tab_to("#gallery .tile")
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("a")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("b")
-    expect(page.locator("#slot-a p")).to_have_text("Sandal, seed 2")
-    chosen = page.evaluate("document.activeElement.image.name")
-    expect(page.locator("#slot-b p")).to_have_text(chosen)
-    page.keyboard.press("Enter")
-    dialog = page.get_by_role("dialog", name=chosen)
-    expect(dialog).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(dialog).to_be_hidden()
-    assert page.evaluate("document.activeElement.image.name") == chosen, "the focus is where it was"
-    tab_to("[role=tab]")
-    page.keyboard.press("ArrowRight")
-    expect(page.locator("#result .tile")).to_have_count(1)
-    tab_to("#first")
-    page.keyboard.press("End")
-    page.keyboard.type(", 40")
-    expect(page).to_have_url(re.compile("first=1%2C\\+2%2C\\+3%2C\\+40"))
-
-
-def test_a_phone_needs_no_scrolling_sideways(visit):
-    page = visit("/#model=fashion-mnist", viewport={"width": 360, "height": 740}, has_touch=True)
-    expect(tiles(page)).to_have_count(12)
-    for tab in page.get_by_role("tab").all():
-        tab.click()
-        expect(page.get_by_role("tabpanel")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    tiles(page).first.click()
-    page.get_by_role("dialog").get_by_label("z", exact=True).wait_for()
-    box = page.get_by_role("dialog").bounding_box()
-    assert box
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= 360
-    assert page.get_by_role("dialog").evaluate("one => one.scrollWidth <= one.clientWidth")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-
-
-CONTRAST = """
-selectors => selectors.map(selector => {
-  const light = colour => {
-    const [r, g, b] = colour.map(level => level / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const read = text => text.match(/[\\d.]+/g).map(Number);
-  const element = document.querySelector(selector);
-  let behind = element;
-  while (behind && read(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
-  const pair = [getComputedStyle(element).color, getComputedStyle(behind ?? document.documentElement).backgroundColor];
-  const [low, high] = pair.map(read).map(light).sort((a, b) => a - b);
-  return [selector, (high + 0.05) / (low + 0.05)];
-})
-"""
-LEGIBLE = [
-    *("h1", "h2", "label", "#model", "#facts", "#latency", "#parts", "#pulse dt", "#pulse dd", ".seed"),
-    *(".end.a", ".end.b", ".is-a .end.a", ".is-b .end.b", "nav a", "#theme", "#play", "#slot-a p"),
-    *("[role=tab][aria-selected=true]", "[role=tab][aria-selected=false]", "#gallery-words", ".words strong"),
-]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_is_legible_in_both_themes(visit, scheme):
-    page = visit(color_scheme=scheme, refusals=True)
-    expect(page.locator("#film img")).to_have_count(16)
-    page.locator("#seed").fill("-1")
-    expect(page.locator("#gallery-words")).to_be_visible()
-    background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", background)[:3])) > 384) == (scheme == "light")
-    faint = {selector: ratio for selector, ratio in page.evaluate(CONTRAST, LEGIBLE) if ratio < 4.5}
-    assert faint == {}
-
-
-def test_the_theme_that_was_chosen_is_kept(visit):
-    page = visit(color_scheme="light")
-    paper = "getComputedStyle(document.documentElement).backgroundColor"
-    light = page.evaluate(paper)
-    page.get_by_role("button", name="Dark theme").click()
-    dark = page.evaluate(paper)
-    assert dark != light
-    page.reload()
-    expect(page.get_by_role("button", name="Light theme")).to_be_visible()
-    assert page.evaluate(paper) == dark
 
 
 def test_a_refusal_is_shown_in_words_and_goes_with_the_next_answer(visit, served):

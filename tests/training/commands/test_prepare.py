@@ -1,5 +1,6 @@
 """`prepare`: what it packs, what it says, what it refuses."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,12 @@ def test_folder_of_images_is_packed_in_any_size_and_colour(tmp_path: Path, size:
 
     assert result.exit_code == 0, result.output
     packed = load(tmp_path / "out.npz")
-    assert packed.spec.to_json() == {
+    assert asdict(packed.spec) == {
         "dataset": "My stripes",
         "channels": channels,
         "height": size,
         "width": size,
-        "class_names": ["middle", "narrow", "wide"],
+        "class_names": ("middle", "narrow", "wide"),
     }
     assert packed.images.shape == (21, channels, size, size)
     # One of each eight is held out, the same ones whenever the folder is read.

@@ -112,7 +112,8 @@ def test_a_judge_is_beside_it_that_sees_what_torch_sees_and_the_model_within_its
 
 def test_the_card_tells_command_figures_and_limits(place):
     card = (place / "models" / "stripes" / "README.md").read_text("utf-8")
-    assert "python -m training train --data data/stripes" in card
+    assert "```sh\npython -m training train --data data/stripes" in card
+    assert "```sh\npython -m training evaluate --model models/stripes --data data/stripes" in card
     assert "--set width=8" in card
     assert "| Fréchet distance |" in card
     assert "## Limits" in card

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from service.generator.classes import text_of
 from training.data.labels import NUMBER, label_column, split_of
 from training.data.layouts.trees import TAR, Tree
 from training.data.notes import Notes
@@ -42,7 +43,7 @@ def by_dataset_json(tree: Tree, pictures: list[str], document: str, notes: Notes
     """{"labels": [["00000/img00000000.png", 6], ...]}, or null where there are no classes."""
     where = f"{tree.path}: {document}"
     try:
-        rows = json.loads(tree.read(document))["labels"]
+        rows = json.loads(text_in(tree, document))["labels"]
         if rows is None:
             return [Place(name, None, "") for name in pictures]
         folder = document.removesuffix("dataset.json")
@@ -64,7 +65,7 @@ def by_samples(tree: Tree, pictures: list[str]) -> tuple[list[Place], set[str]] 
     used = {name for name in tree.names if ending(name) in ("cls", "json", "txt", "__key__")}
     for name in filter(used.__contains__, tree.names):
         if ending(name) == "cls":
-            labels[key(name)] = tree.read(name).decode("utf-8", "replace").strip()
+            labels[key(name)] = text_in(tree, name).strip()
         elif ending(name) == "json" and (label := label_in(tree.read(name))) is not None:
             labels[key(name)] = str(label)
     if not labels and not tree.shards:
@@ -93,13 +94,23 @@ def ending(name: str) -> str:
     return name.rpartition("/")[2].partition(".")[2].lower()
 
 
-def by_table(tree: Tree, pictures: list[str], table: str, notes: Notes) -> list[Place] | None:
-    """A .csv with a column of file names, with or without their suffix, and a column of classes."""
+def text_in(tree: Tree, name: str) -> str:
+    """Raises UserError: without it, no picture would have a class."""
     try:
-        lines = tree.read(table).decode("utf-8-sig").splitlines()
-        rows = list(csv.DictReader(lines, delimiter="\t" if table.lower().endswith(".tsv") else ","))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return None
+        return text_of(tree.read(name))
+    except Exception as error:  # encrypted, cut short, of another encoding
+        raise UserError(f"{tree.path}: {name} can't be read: {error}") from error
+
+
+def by_table(tree: Tree, pictures: list[str], table: str, notes: Notes) -> list[Place] | None:
+    """A .csv with a column of file names, with or without their suffix, and a column of classes. Raises UserError."""
+    lines = text_in(tree, table).splitlines()
+    try:
+        # Excel writes semicolons where commas stand in numbers, and tabs in UTF-16.
+        delimiter = max(",;\t", key=lines[0].count) if lines else ","
+        rows = list(csv.DictReader(lines, delimiter=delimiter))
+    except csv.Error as error:
+        raise UserError(f"{tree.path}: {table} can't be read: {error}") from error
     columns = [column for column in (rows[0] if rows else []) if isinstance(column, str)]
     known = {name for picture in pictures for name in (picture, PurePosixPath(picture).stem)}
     files = next((c for c in columns if any(row[c] in known for row in rows)), None)

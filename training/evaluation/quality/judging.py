@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from training.data.dataset import Dataset, Indices, Pixels
+from training.data.dataset import Dataset, Indices, Pixels, part_of_each
 from training.evaluation.quality.judge import Judge, Network, accuracy, build, to_input
 from training.gan.augment import augment
 
@@ -81,10 +81,7 @@ def length(dataset: Dataset, settings: JudgeSettings) -> int:
 
 def halves(labels: Indices, seed: int) -> tuple[Indices, Indices]:
     """The rows that a judge of this seed is trained on, half of each class, and those that it never sees."""
-    seen = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        members = np.random.default_rng([seed, int(label)]).permutation(np.flatnonzero(labels == label))
-        seen[members[: (len(members) + 1) // 2]] = True
+    seen = part_of_each(labels, seed, lambda count: (count + 1) // 2)
     return np.flatnonzero(seen), np.flatnonzero(~seen)
 
 

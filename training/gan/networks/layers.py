@@ -110,8 +110,3 @@ def zero(layer: nn.Conv2d) -> nn.Conv2d:
 def upsample(x: Tensor) -> Tensor:
     """Nearest neighbour, twice the height and width."""
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
-
-
-def downsample(x: Tensor) -> Tensor:
-    """2x2 means; an odd side is rounded up, as a stride-2 convolution with padding 1 does."""
-    return F.avg_pool2d(x, 2, ceil_mode=True)

@@ -20,7 +20,6 @@ from training.gan.networks.layers import (
     channels_at,
     conv1x1,
     conv3x3,
-    downsample,
     halvings,
     he,
     upsample,
@@ -124,7 +123,8 @@ class DiscriminatorBlock(nn.Module):
         # The stride is in the second convolution, which then costs a quarter.
         self.conv2 = zero(conv3x3(channels_in, channels_out, stride=2 if down else 1))
         self.skip = conv1x1(channels_in, channels_out) if channels_in != channels_out else nn.Identity()
-        self.resize = downsample if down else nn.Identity()
+        # An odd side is rounded up, as the convolution with its padding does.
+        self.resize = nn.AvgPool2d(2, ceil_mode=True) if down else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.leaky_relu(x, 0.2))

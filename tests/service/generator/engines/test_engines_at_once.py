@@ -25,6 +25,7 @@ from service.generator.engines.fake import FakeEngine
 from service.generator.engines.lone import inputs
 from service.generator.engines.ort import OrtEngine
 from service.generator.engines.ov import OpenVinoEngine
+from service.generator.file.rewired import rewired
 from service.generator.latents import Seeded
 from tests.generators import Tiny
 from tests.waiting import until
@@ -42,6 +43,7 @@ def made(name: str, file: bytes) -> Engine:
     contract = parse(file)
     if name == "fake":
         return FakeEngine(contract, lanes=LANES)
+    file = rewired(file, contract)
     if name == "openvino":
         return OpenVinoEngine(file, contract, precision="fp32", threads=LANES)
     return OrtEngine(file, contract, cuda=False, precision="fp32", threads=LANES)

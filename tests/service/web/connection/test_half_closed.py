@@ -9,7 +9,7 @@ import pytest
 from service.generator.engines.fake import FakeEngine
 from tests.generators import Tiny
 from tests.service.loaded import loaded
-from tests.service.web.connection.test_wire import BODY, Served, answers, request, served
+from tests.service.web.connection.wired import BODY, Served, answers, request, served
 from tests.waiting import wait_until
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

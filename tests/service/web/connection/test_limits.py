@@ -10,7 +10,7 @@ from service.web.connection.limits import MOST_FIELDS, MOST_HEAD_BYTES, MOST_URL
 from service.web.connection.lingering import MOST_BYTES
 from tests.generators import Tiny
 from tests.service.loaded import loaded
-from tests.service.web.connection.test_wire import BODY, request, served
+from tests.service.web.connection.wired import BODY, request, served
 
 CHUNKED = b"POST /v1/samples HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n"
 

@@ -16,7 +16,7 @@ from service.web.connection import lingering
 from service.web.connection.wire import Wire
 from tests.generators import Tiny
 from tests.service.loaded import loaded
-from tests.service.web.connection.test_wire import BODY, LAST, Served, answers, by_asgi, request, served
+from tests.service.web.connection.wired import BODY, LAST, Served, answers, by_asgi, request, served
 from tests.waiting import wait_until
 
 KEY = "lingering-0123456789abcdef"

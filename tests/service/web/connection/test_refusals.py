@@ -39,12 +39,17 @@ def test_of_many_the_rest_is_held_back_and_sent_in_order():
 def test_between_those_that_are_let_go_the_event_loop_turns():
     async def scene() -> None:
         held, sent, seen = Refusals(), [], []
-        for number in range(refusals._FREE + 100):
-            held.send(lambda number=number: sent.append(number))
-        while len(sent) < refusals._FREE + 100:
+
+        def refuse() -> None:
+            sent.append(None)
+            time.sleep(0.001)  # what it takes
+
+        for _ in range(refusals._FREE + 40):
+            held.send(refuse)
+        while len(sent) < refusals._FREE + 40:
             seen.append(len(sent))
             await asyncio.sleep(0)
-        assert len(set(seen)) > 100 // refusals._AT_ONCE
+        assert len(set(seen)) > 40 * 0.001 / refusals._TURN_SECONDS / 2
 
     play(scene())
 

@@ -7,7 +7,7 @@ import pytest
 from service.web.connection.limits import MOST_HEAD_BYTES
 from tests.generators import Tiny
 from tests.service.loaded import loaded
-from tests.service.web.connection.test_wire import request, served
+from tests.service.web.connection.wired import request, served
 
 ASKS = b'{"seed": 3, "format": "json"}'
 SAMPLE = b"POST /v1/samples HTTP/1.1"

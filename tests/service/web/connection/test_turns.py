@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from service.web.connection.turns import MOST_HELD_BYTES, Turns
 from tests.generators import Tiny
 from tests.service.loaded import loaded
-from tests.service.web.connection.test_wire import BODY, LAST, Served, request, served
+from tests.service.web.connection.wired import BODY, LAST, Served, request, served
 from tests.waiting import wait_until
 
 MOST_READ_BYTES = 2**18  # at once, by asyncio; by uvloop a little less

@@ -15,7 +15,7 @@ from service.generator.latents import latents
 from service.web.http.bodies import inflate
 from service.web.kserve.inference import response_coding
 from tests.service.web.kserve.asking import TINY, ask, pixels, refused
-from tests.service.web.kserve.test_tensors import binary, tensor
+from tests.service.web.kserve.tensors import binary, tensor
 from tests.service.web.site import Site
 from tests.waiting import until
 

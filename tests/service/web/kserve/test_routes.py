@@ -6,7 +6,7 @@ import pytest
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.kserve.asking import TINY, ask, pixels, refused
-from tests.service.web.kserve.test_tensors import tensor
+from tests.service.web.kserve.tensors import tensor
 from tests.service.web.site import Site
 
 

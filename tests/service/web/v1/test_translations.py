@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from service.generator import images
 from service.generator.latents import latents
+from service.web.v1.translations import ROUTES
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import Site
@@ -26,7 +28,7 @@ def client(tmp_path_factory):
         yield Site(models)
 
 
-def encoded(pictures: np.ndarray) -> list[str]:
+def encoded(pictures: Iterable[np.ndarray]) -> list[str]:
     return [base64.b64encode(images.png(one)).decode() for one in pictures]
 
 
@@ -46,6 +48,12 @@ def test_a_picture_comes_back_translated(client):
     np.testing.assert_array_equal(pixels(answer.content), 255 - PHOTOS[0])
     assert (answer.headers["content-type"], answer.headers["ganserve-model"]) == ("image/png", "inverter")
     assert not {"ganserve-seeds", "ganserve-labels", "ganserve-source-sizes"} & set(answer.headers)
+
+
+def test_the_documents_example_works(client):
+    assert ROUTES[0].body is not None
+    for example in ROUTES[0].body.examples.values():
+        assert translated(client, **example).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["png", "webp"])

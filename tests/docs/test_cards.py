@@ -1,0 +1,51 @@
+"""What a model card (README.md of its folder) shows to be typed works as it stands, and trains with the settings that stand under it."""
+
+import re
+import shlex
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.docs import blocks
+from tests.docs.blocks import ROOT
+from tests.training.tiny import command
+
+CARDS = [page for page in blocks.PAGES if page.startswith("models/")]
+NAMES = SimpleNamespace(class_names=tuple("abcdefghij"))
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """The folder that a reader is in, who has the data set where the card says."""
+    (tmp_path / "data" / "fashion-mnist").mkdir(parents=True)
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", CARDS)
+def test_the_commands_of_a_card_are_taken_and_train_what_it_says(page, clone, monkeypatch):
+    """All that is left out of them is the training, which takes minutes to hours, and the looking."""
+    trained: list[Any] = []
+    measured: list[Any] = []
+    figures = SimpleNamespace(to_json=dict)
+    monkeypatch.setattr("training.commands.train.load", lambda *_: NAMES)
+    monkeypatch.setattr("training.commands.train.train", lambda settings, *_: trained.append(settings))
+    monkeypatch.setattr("training.commands.evaluate.load", lambda *_: NAMES)
+    monkeypatch.setattr("training.commands.evaluate.open_model", lambda path, *_: path)
+    monkeypatch.setattr(
+        "training.commands.evaluate.evaluate", lambda *given: measured.append(given) or figures
+    )
+    monkeypatch.setattr("training.commands.evaluate.print_tables", lambda *_: None)
+    found = blocks.read(page)
+    assert [block.language for block in found] == ["sh", "text", "sh"]
+    for block in found[::2]:
+        words = shlex.split(block.text)
+        assert words[:3] == ["python", "-m", "training"]
+        result = command(*words[3:])
+        assert result.exit_code == 0, result.output
+    said = dict(re.findall(r"^(\w+) = (.*)$", found[1].text, re.MULTILINE))
+    assert len(said) > 15
+    assert said == {name: str(getattr(trained[0], name)) for name in said}
+    assert measured[0][0] == (clone / page).parent.relative_to(clone)

@@ -1,0 +1,122 @@
+"""`translate` by its command line: trained, stopped and gone on with, measured, exported, served."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from service.generator import loading
+from service.generator.contract import parse
+from service.settings import Settings as ServiceSettings
+from tests.training.tiny import command, write_npz
+from training.translation import run as translation
+from training.translation.rules import edges
+from training.translation.run import FILE_NAME, open_run
+
+TINY = ("--batch", 4, "--width", 4, "--threads", 1)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set, and two runs: pix2pix, and L1 alone."""
+    folder = tmp_path_factory.mktemp("translate")
+    write_npz(folder / "stripes.npz", count=240)
+    for name, flag in (("pix2pix", "--adversarial"), ("l1", "--l1-alone")):
+        done = train(folder, name, flag, "--images", 64)
+        assert done.exit_code == 0, done.output
+        assert (folder / name / "samples.png").is_file()
+    return folder
+
+
+def train(folder: Path, name: str, *more: object):
+    return command(
+        "translate", "train", "--data", folder / "stripes.npz", "--run", folder / name, *TINY, *more
+    )
+
+
+def measured(folder: Path, what: str, *more: object):
+    runs = [word for name in ("pix2pix", "l1") for word in ("--run", folder / name)]
+    few = ("--judge-images", 640, "--images", 30, "--threads", 1, "--cache", folder / "judges")
+    return command("translate", what, *runs, "--data", folder / "stripes.npz", *few, *more)
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "l1"])
+def test_a_stopped_run_ends_in_the_bits_of_one_that_never_stopped(place, name, monkeypatch):
+    flag = "--adversarial" if name == "pix2pix" else "--l1-alone"
+    steps, step = [], translation.train_step
+
+    def interrupted(*arguments):
+        if len(steps) == 7:
+            raise KeyboardInterrupt
+        steps.append(1)
+        return step(*arguments)
+
+    monkeypatch.setattr(translation, "train_step", interrupted)
+    stopped = f"{name} stopped"
+    assert train(place, stopped, flag, "--images", 64, "--checkpoint-every", 8).exit_code != 0
+    monkeypatch.undo()
+    assert open_run(place / stopped).images_seen == 24
+    assert train(place, stopped, flag, "--images", 64, "--checkpoint-every", 8).exit_code == 0
+    whole, after = (load_file(place / run / FILE_NAME) for run in (name, stopped))
+    assert whole.keys() == after.keys()
+    for key, value in whole.items():
+        np.testing.assert_array_equal(after[key], value, err_msg=key)
+
+
+def test_runs_are_measured_on_the_same_pairs(place):
+    told = measured(place, "evaluate", "--json")
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)
+    assert found["images"] == 30
+    rows = found["rows"]
+    assert list(rows) == ["pix2pix", "l1", "other real images"]
+    assert all(row["l1"]["value"] > 0 and row["l1"]["standard_error"] > 0 for row in list(rows.values())[:2])
+    assert set(rows["other real images"]) == {"sharpness", "class_accuracy", "frechet_distance"}
+    assert "| pix2pix |" in measured(place, "evaluate").output
+
+
+def test_the_exported_file_draws_what_the_network_draws(place):
+    done = measured(place, "export", "--model", place / "models" / "stripes")
+    assert done.exit_code == 0, done.output
+    model = place / "models" / "stripes"
+    contract = parse((model / loading.FILE).read_bytes())
+    assert [(one.role, one.shape) for one in contract.declared] == [("image", [1, 28, 28])]
+    file = loading.read(model / loading.FILE)
+    assert file.verified, "the card names it"
+    loaded = loading.load(file, ServiceSettings(engine="onnxruntime", threads=1))
+    given = edges(np.load(place / "stripes.npz")["images"][:5, None, :, :, 0])
+    rows = given.reshape(5, -1).astype(np.float32)
+    want = open_run(place / "pix2pix")(given).astype(int)
+    assert np.abs(loaded.engine.wide(rows, None) - want).max() <= 1
+    assert {path.name for path in model.iterdir()} == {"generator.onnx", "README.md", "samples.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--rule", "grey"), "these pictures are grey already"),
+        (("--rule", "edges", "--lr", 0.1), "other settings: lr (0.0005, now 0.1)"),
+        (("--rule", "sketch"), "'sketch' is not one of"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_line(place, words, said):
+    refused = train(place, "pix2pix", "--images", 64, *words)
+    assert refused.exit_code != 0
+    assert said in refused.output
+    assert "Traceback" not in refused.output
+
+
+def test_a_run_of_other_pictures_or_of_none_is_refused(place, tmp_path):
+    other = write_npz(tmp_path / "other.npz", count=60, channels=3)
+    refused = command("translate", "evaluate", "--run", place / "l1", "--data", other)
+    assert "l1 was trained on stripes: give the same --data" in refused.output
+    assert train(place, "quarter", "--rule", "quarter", "--images", 4).exit_code == 0
+    runs = ("--run", place / "l1", "--run", place / "quarter")
+    refused = command("translate", "evaluate", *runs, "--data", place / "stripes.npz")
+    assert "the runs' rules differ, so that they were given other pictures: edges, quarter" in refused.output
+    refused = command("translate", "evaluate", "--run", tmp_path, "--data", other)
+    assert "give a run folder of `translate train`" in refused.output
+    refused = command("sample", "--run", place / "l1", "--out", tmp_path / "drawn.png")
+    assert "no checkpoint" in refused.output

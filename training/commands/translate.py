@@ -1,0 +1,131 @@
+"""`python -m training translate train | evaluate | export`: a picture in, a picture out (pix2pix)."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from service.generator.loading import CARD, FILE
+from training.commands.options import CACHE, JUDGE, JUDGE_IMAGES, THREADS, choice, whole
+from training.commands.sources import FOLDER, SOURCE
+from training.data.dataset import Dataset
+from training.data.formats import load
+from training.errors import UserError
+from training.evaluation.quality.judging import judge_for, judges_of, length
+from training.evaluation.reference import MIN_IMAGES, bar
+from training.export.card import SAMPLES
+from training.run.loop import Interrupted, say
+from training.translation.export import export
+from training.translation.figures import compare, table
+from training.translation.rules import RULES
+from training.translation.run import Settings, Translator, open_run, train
+
+_DEFAULT = Settings()
+_RUNS = click.option(
+    "--run", "runs", required=True, multiple=True, type=FOLDER, help="A run's folder; may be repeated."
+)
+_IMAGES = whole("--images", "Held-out pairs.", 10_000, MIN_IMAGES)
+
+
+@click.group("translate")
+def command() -> None:
+    """Train a generator that is given a picture, on pairs which a rule makes of any data set: pix2pix.
+
+    The rule makes of each real picture the one that goes in; the generator learns the way back.
+    """
+
+
+@command.command("train")
+@SOURCE
+@click.option("--run", required=True, type=FOLDER, help="The run's folder.")
+@choice("--rule", list(RULES), "; ".join(f"{name}: {rule.about}" for name, rule in RULES.items()) + ".")
+@whole("--images", "Length of the run in real images seen.", _DEFAULT.images)
+@whole("--batch", "Images in an update.", _DEFAULT.batch)
+@whole("--seed", "Decides weights and order of images.", _DEFAULT.seed, 0)
+@whole("--width", "Channels of both networks at half resolution.", _DEFAULT.width, 2, 1024)
+@click.option(
+    "--l1-weight", type=click.FloatRange(0), default=_DEFAULT.l1_weight, show_default=True, help="Lambda."
+)
+@click.option(
+    "--adversarial/--l1-alone", default=True, show_default=True, help="With a discriminator, or without."
+)
+@click.option("--lr", type=click.FloatRange(0, min_open=True), default=_DEFAULT.lr, show_default=True)
+@whole("--checkpoint-every", "In images.", 10_000)
+@THREADS
+def train_command(data: Path, run: Path, threads: int | None, checkpoint_every: int, **named: Any) -> None:
+    """Train, or go on with a run that was stopped: the same command, and on a CPU the same bits."""
+    if threads:
+        torch.set_num_threads(threads)
+    console = Console()
+    try:
+        train(Settings(**named), run, load(data), console, checkpoint_every)
+    except Interrupted:
+        say(console, f"Stopped; the checkpoint is in {run}. The same command goes on from it.")
+        sys.exit(130)
+
+
+@command.command("evaluate")
+@_RUNS
+@SOURCE
+@JUDGE
+@JUDGE_IMAGES
+@_IMAGES
+@THREADS
+@CACHE
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def evaluate_command(as_json: bool, **named: Any) -> None:
+    """Measure runs on the same held-out pairs: L1, PSNR, SSIM, sharpness, and what a judge sees."""
+    _, _, found = measured(**named)
+    click.echo(json.dumps(found, indent=1) if as_json else table(found))
+
+
+@command.command("export")
+@_RUNS
+@SOURCE
+@click.option("--model", required=True, type=FOLDER, help="The model's folder, whose name is the model's.")
+@JUDGE
+@JUDGE_IMAGES
+@_IMAGES
+@THREADS
+@CACHE
+def export_command(model: Path, threads: int | None, **named: Any) -> None:
+    """Write the first run's averaged generator as an ONNX file, with a card that has the figures of all.
+
+    Nothing is written unless the file draws the trained network's pictures and loads with the code that will serve it.
+    """
+    translators, dataset, found = measured(threads=threads, **named)
+    size = export(list(translators.values()), model, dataset, found, threads or 0)
+    click.echo(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}")
+
+
+def measured(
+    runs: tuple[Path, ...],
+    data: Path,
+    judge: str,
+    judge_images: int | None,
+    images: int,
+    threads: int | None,
+    cache: Path,
+) -> tuple[dict[str, Translator], Dataset, dict[str, Any]]:
+    """The runs by their folders' names, the data set, and what was found. Raises UserError."""
+    if threads:
+        torch.set_num_threads(threads)
+    translators = {run.resolve().name: open_run(run) for run in runs}
+    dataset = load(data)
+    for name, one in translators.items():
+        if one.spec != dataset.as_one_class().spec:
+            raise UserError(f"{name} was trained on {one.spec.dataset}: give the same --data")
+    if len(rules := {one.settings.rule for one in translators.values()}) > 1:
+        raise UserError(
+            f"the runs' rules differ, so that they were given other pictures: {', '.join(sorted(rules))}"
+        )
+    (settings,) = judges_of([judge], judge_images)
+    with Progress(console=Console(stderr=True)) as progress:
+        seen = judge_for(dataset, settings, cache, bar(progress, "judge", length(dataset, settings)))
+        found = compare(translators, dataset, seen, settings, images)
+    return translators, dataset, found
