@@ -55,7 +55,7 @@ def measure(
     z, *logits = encode(images)
     ways = [way("the encoder", lambda: again(encode, target, images))]
     if logits:
-        ways.append(way("the encoder, told the class", lambda: draw(z, labels)))
+        ways.append(way("the encoder, told the class", lambda: draw(encode(images)[0], labels)))
     ways.append(
         way(
             "the nearest training image",
