@@ -10,6 +10,7 @@ import pytest
 from tests.docs import blocks
 from tests.docs.blocks import ROOT
 from tests.training.tiny import command
+from training.commands import encode
 
 CARDS = [page for page in blocks.PAGES if page.startswith("models/")]
 NAMES = SimpleNamespace(class_names=tuple("abcdefghij"))
@@ -39,10 +40,17 @@ def test_the_commands_of_a_card_are_taken_and_train_what_it_says(page, clone, mo
     )
     monkeypatch.setattr("training.commands.evaluate.print_tables", lambda *_: None)
     found = blocks.read(page)
-    assert [block.language for block in found] == ["sh", "text", "sh"]
-    for block in found[::2]:
+    assert [block.language for block in found[:3]] == ["sh", "text", "sh"]
+    for block in (found[0], *found[2:]):
         words = shlex.split(block.text)
         assert words[:3] == ["python", "-m", "training"]
+        if words[3] == "encode":
+            assert (
+                encode.command.make_context("encode", words[4:])
+                .params["model"]
+                .samefile((ROOT / page).parent)
+            )
+            continue
         result = command(*words[3:])
         assert result.exit_code == 0, result.output
     said = dict(re.findall(r"^(\w+) = (.*)$", found[1].text, re.MULTILINE))

@@ -121,6 +121,6 @@ def section(document: EncoderDocument, picture: str) -> str:
     figures = f"{words(document.quality)}\n\n" + "\n".join(lines) if document.quality else "Not measured."
     return (
         "`generator.encoder` finds the z of a picture, and its class. It was trained by\n\n"
-        f"```\n{document.training['command']}\n```\n\n![Pictures and reconstructions]({picture})\n\n"
+        f"```sh\n{document.training['command']}\n```\n\n![Pictures and reconstructions]({picture})\n\n"
         f"Above held-out pictures, and below what it finds in them, drawn again.\n\n{figures}"
     )
