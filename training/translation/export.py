@@ -149,7 +149,7 @@ Held-out pictures: what goes in; what comes out of {"; of ".join(list(quality["r
 
 torch {training["torch"]}:
 
-```
+```sh
 python -m training translate train --data data/{dataset} --run runs/{contract.name} {options} {flag}
 ```
 
