@@ -1,8 +1,9 @@
 // From a picture of one's own to its z, and from there on a walk to the seed that is looked at. The picture goes to the service, and nowhere else.
 
+import { takesPictures } from "./dropped.js";
 import { inspect } from "./inspect.js";
 import { fill, find, milliseconds, plainCell, roving, source, words } from "./parts.js";
-import { ask, newestWins, readAddress } from "./service.js";
+import { ask, newestWins } from "./service.js";
 import { card, view } from "./view.js";
 
 const STEPS = 12;
@@ -65,20 +66,4 @@ function take(blob) {
   reader.readAsDataURL(blob);
 }
 
-find("own-file").addEventListener("change", ({ target }) => target.files[0] && take(target.files[0]));
-
-const zone = find("slot-own");
-zone.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  zone.classList.add("over");
-});
-zone.addEventListener("dragleave", () => zone.classList.remove("over"));
-zone.addEventListener("drop", async (event) => {
-  event.preventDefault();
-  zone.classList.remove("over");
-  const { files } = event.dataTransfer;
-  const address = event.dataTransfer.getData("text/uri-list");
-  if (files.length) take(files[0]);
-  // A tile of the page.
-  else if (readAddress(address)) take(await (await fetch(address)).blob());
-});
+takesPictures("own-file", "slot-own", take);

@@ -1,7 +1,8 @@
 // A picture of a picture, by a model that is given one: what is dropped or chosen goes to the service, and nowhere else.
 
+import { takesPictures } from "./dropped.js";
 import { find, make, milliseconds, source, words } from "./parts.js";
-import { ask, newestWins, readAddress } from "./service.js";
+import { ask, newestWins } from "./service.js";
 import { cards, view } from "./view.js";
 
 let picture = null; // a Blob
@@ -56,25 +57,9 @@ function take(blob) {
   drawTranslation();
 }
 
-find("picture").addEventListener("change", ({ target }) => target.files[0] && take(target.files[0]));
+takesPictures("picture", "slot-given", take);
 find("translator").addEventListener("change", () => {
   showClasses();
   drawTranslation();
 });
 find("translate-class").addEventListener("change", drawTranslation);
-
-const zone = find("slot-given");
-zone.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  zone.classList.add("over");
-});
-zone.addEventListener("dragleave", () => zone.classList.remove("over"));
-zone.addEventListener("drop", async (event) => {
-  event.preventDefault();
-  zone.classList.remove("over");
-  const { files } = event.dataTransfer;
-  const text = event.dataTransfer.getData("text/uri-list");
-  if (files.length) take(files[0]);
-  // A tile of the page.
-  else if (readAddress(text)) take(await (await fetch(text)).blob());
-});
