@@ -17,7 +17,7 @@ def client(server):
 def test_langchains_wrappers_get_the_address_that_they_read(server, client):
     """`DallEAPIWrapper` of Python sends these fields, that of JavaScript two beside; both read `url`.
 
-    The packages themselves would bring some thirty others, for this one call of OpenAI's client.
+    The packages themselves are in test_other_packages.py, which needs their indexes.
     """
     for more in ({}, {"response_format": "url", "style": "vivid"}):
         reply = client.images.generate(
