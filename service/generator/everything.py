@@ -42,6 +42,10 @@ class Everything:
         """As ImageShape has it, by bytes: a pixel of a picture has three, and a number here four."""
         return -(-4 * self.numbers // (3 * COUNTED_PIXELS))
 
+    def most_images(self, limit: int) -> int:
+        """Of one request; limit: the server's."""
+        return max(1, limit // self.counts_as)
+
     def apart(self, rows: NDArray[np.float32]) -> dict[str, NDArray]:
         """rows: float32 [N, numbers]. Returns each output by its name, [N, *shape]; the picture as uint8, by `image`."""
         found, begin = {}, 0

@@ -188,10 +188,12 @@ class Model:
         return self._place[1]
 
     @property
-    def everything(self) -> tuple[Everything, Line] | None:
-        """What gives every output, of a file that has more than the picture."""
+    def everything(self) -> tuple[Everything, Line]:
+        """What gives every output, of a file that has more than the picture. Raises NotReady."""
         found, line = self.loaded.everything, self._line_of_everything
-        return None if found is None or line is None else (found, line)
+        if found is None or line is None:
+            raise self._not_ready()
+        return found, line
 
     @property
     def file_bytes(self) -> int:
