@@ -1,7 +1,7 @@
 """What comes beside the picture: an engine of its own whose passes give every output, judged against the one that draws."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,15 +47,20 @@ class Everything:
         return max(1, limit // self.counts_as)
 
     def apart(self, rows: NDArray[np.float32]) -> dict[str, NDArray]:
-        """rows: float32 [N, numbers]. Returns each output by its name, [N, *shape]; the picture as uint8, by `image`."""
-        found, begin = {}, 0
-        for one in self.outputs:
-            part = rows[:, begin : begin + one.size].reshape(len(rows), *one.shape)
-            found[IMAGE if one.role == "image" else one.name] = (
-                part.astype(np.uint8) if one.role == "image" else part
-            )
-            begin += one.size
-        return found
+        """As `split`."""
+        return split(rows, self.outputs)
+
+
+def split(rows: NDArray[np.float32], outputs: Sequence[Output]) -> dict[str, NDArray]:
+    """rows: float32 [N, sum of their sizes]. Returns each output by its name, [N, *shape]; the picture as uint8, by `image`."""
+    found, begin = {}, 0
+    for one in outputs:
+        part = rows[:, begin : begin + one.size].reshape(len(rows), *one.shape)
+        found[IMAGE if one.role == "image" else one.name] = (
+            part.astype(np.uint8) if one.role == "image" else part
+        )
+        begin += one.size
+    return found
 
 
 def load(
