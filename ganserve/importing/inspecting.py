@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import shape_inference
 
 from ganserve.importing.reading import Foreign, read
-from ganserve.importing.roles import find_roles
+from ganserve.importing.roles import constant_of, find_roles
 from ganserve.importing.surgery import randomness
 from ganserve.importing.surgery.every_class import finite, without_pictures
 from ganserve.importing.surgery.feeds import Feeds
@@ -193,7 +193,10 @@ def _with_classes(
     rows = label.rows if label.one_hot else graph.label_rows(model, label.input.name)
     if given is None and rows is None:
         what = f"How many classes input '{label.input.name}' takes can't be seen."
-        return feeds, None, [Fault(what, "--classes names.txt (a name per line), or --classes 10")]
+        mend = "--classes names.txt (a name per line), or --classes 10"
+        if wishes.label is None:
+            mend += f"; {constant_of(label.input)}, if it is no class"
+        return feeds, None, [Fault(what, mend)]
     names = given if isinstance(given, list) else [str(i) for i in range(given or rows or 0)]
     faults = [Fault(text, "Change the file of --classes.") for text in ClassNames(tuple(names)).faults]
     if rows is not None and len(names) > rows:
