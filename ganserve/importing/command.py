@@ -77,6 +77,14 @@ def _classes(ctx: click.Context, option: click.Parameter, text: str | None) -> l
     return [line.strip() for line in lines if line.strip()]
 
 
+def _beside(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str | None]:
+    found = {}
+    for text in texts:
+        name, _, role = text.rpartition("=") if text.endswith(("=z", "=logits")) else (text, "", "")
+        found[name] = role or None
+    return found
+
+
 def _image(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
     sides = None if text is None else _sides(text)
     if sides is not None and len(sides) != 3:
@@ -145,6 +153,13 @@ def _input_shapes(
     help="An input that keeps one value: truncation=0.7, or w_avg=@w_avg.npy. May be repeated.",
 )
 @click.option("--output", metavar="OUTPUT", help="The output that holds the images, where there are several.")
+@click.option(
+    "--beside",
+    multiple=True,
+    callback=_beside,
+    metavar="OUTPUT[=z|logits]",
+    help="An output to keep, which V2 gives beside the image. May be repeated.",
+)
 @click.option("--image", callback=_image, metavar="CxHxW", help="What a flat output is: 3x64x64.")
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Colours as planes, or as pixels.")
 @click.option(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ganserve.importing.adapting import Adapted
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.surgery.feeds import LAWS
+from ganserve.importing.surgery.further import said_of
 from ganserve.importing.surgery.wishes import Fault, Refused, printable
 from service.generator import loading
 from service.generator.contract import SCHEMA_OF_ROLES, Contract, card_row, write
@@ -122,7 +123,7 @@ def _card(plan: Plan, contract: Contract, file: bytes, served: Loaded, origin: A
     label = f"; label, an index into the classes{weights}" if classes else ""
     rows = {
         "input": f"{_rows_said(contract)}{label}",
-        "output": f"uint8 {image.channels} x {image.height} x {image.width}",
+        "output": f"uint8 {image.channels} x {image.height} x {image.width}{_beside_said(contract)}",
         "classes": ", ".join(classes or ("none",)),
         "imported from": f"{origin.source}" + (f", SHA-256 `{origin.sha256}`" if origin.sha256 else ""),
     }
@@ -162,6 +163,11 @@ def _rows_said(contract: Contract) -> str:
     return "; ".join(said)
 
 
+def _beside_said(contract: Contract) -> str:
+    said = [f"{one.name} ({one.role}), {one.size:,} numbers" for one in contract.beside]
+    return f"; beside it, in V2, {', '.join(said)}" if said else ""
+
+
 def describe(plan: Plan) -> list[str]:
     """What each input and the output were taken for, a line each."""
     feeds, picture = plan.feeds, plan.picture
@@ -194,4 +200,4 @@ def describe(plan: Plan) -> list[str]:
         f"output '{printable(picture.output.name)}', {picture.output.dtype} {shown}, is {COLOURS[picture.channels]} {picture.width}x{picture.height}, "
         f"{picture.layout.upper()}, in {picture.range.replace('..', ' to ')}"
     )
-    return lines
+    return [*lines, *said_of(plan.others, plan.further)]

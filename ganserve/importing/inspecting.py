@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from onnx import shape_inference
 
 from ganserve.importing.reading import Foreign, read
-from ganserve.importing.roles import find_roles
+from ganserve.importing.roles import constant_of, find_roles
 from ganserve.importing.surgery import randomness
 from ganserve.importing.surgery.every_class import finite, without_pictures
 from ganserve.importing.surgery.feeds import Feeds
+from ganserve.importing.surgery.further import Further, choose_output, kept, wanted
 from ganserve.importing.surgery.nodes import Signature, graphs_of, inputs_of, odd_kind, outputs_of
 from ganserve.importing.surgery.original import DEPENDS, Original
 from ganserve.importing.surgery.picture import (
     MOST_NUMBERS,
     MOST_PIXELS,
     Picture,
-    choose_output,
     find_picture,
 )
 from ganserve.importing.surgery.wishes import Fault, Refused, Wishes
@@ -42,11 +42,20 @@ class Plan:
     picture: Picture
     original: Original
     classes: list[str] | None
+    others: list[Signature]
+    """Outputs beside the picture."""
+    further: list[Further]
+    """Those of them that are kept; in their order, as the original gives them after the picture."""
     notes: list[str] = field(default_factory=list)
 
     def forward(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
         """The original's images."""
         return self.picture.levels(self.original.raw(z, label))
+
+    def beside(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> dict[str, NDArray]:
+        """What the original gives beside them, of what is kept."""
+        values = self.original.all(z, label)[1:]
+        return {one.name: value.astype(np.float32) for one, value in zip(self.further, values, strict=True)}
 
 
 def inspect(path: Path, wishes: Wishes) -> Plan:
@@ -62,11 +71,16 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
         raise Refused([*faults, *strange])
     feeds, unknown = find_roles(inputs_of(foreign.model.graph), wishes)
     faults += unknown
-    output = choose_output(outputs_of(foreign.model.graph), wishes)
+    outputs = outputs_of(foreign.model.graph)
+    output = choose_output(outputs, wishes)
     if isinstance(output, Fault):
         raise Refused([*faults, output])
     if impossible := _impossible(foreign.model, output, feeds):
         raise Refused([*faults, *impossible])
+    others = [one for one in outputs if one is not output]
+    beside, unknown_outputs = wanted(others, wishes)
+    faults += unknown_outputs
+    further: list[Further] = []
     original, raw, classes = None, None, None
     notes: list[str] = []
     if feeds is not None and not foreign.faults:
@@ -77,8 +91,13 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
             if wishes.noise and randomness.random_nodes(foreign.model.graph):
                 feeds = _without_draws(foreign, feeds, wishes.noise, notes)
             # Draws that are asked about do not keep anything else from being seen.
-            original = Original(randomness.silenced(foreign.model), foreign.weights, feeds, [output.name])
-            raw = original.raw(*original.inputs(_LOOKED_AT))
+            named = [output.name, *(one.name for one in beside)]
+            original = Original(randomness.silenced(foreign.model), foreign.weights, feeds, named)
+            raw, *values = original.all(*original.inputs(_LOOKED_AT))
+            if beside:
+                runs = {_LOOKED_AT: values, 3: original.all(*original.inputs(3))[1:]}
+                further, odd = kept(beside, runs, wishes)
+                found += odd
             if classes and not found and (dark := without_pictures(original, classes, raw)):
                 found.append(dark)
                 raw = raw[finite(raw)] if finite(raw).any() else None
@@ -98,7 +117,7 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
         faults += picture
     if faults or feeds is None or original is None or not isinstance(picture, Picture):
         raise Refused(faults)
-    return Plan(foreign, feeds, picture, original, classes, notes)
+    return Plan(foreign, feeds, picture, original, classes, others, further, notes)
 
 
 def _graph_faults(foreign: Foreign, wishes: Wishes) -> list[Fault]:
@@ -174,7 +193,10 @@ def _with_classes(
     rows = label.rows if label.one_hot else graph.label_rows(model, label.input.name)
     if given is None and rows is None:
         what = f"How many classes input '{label.input.name}' takes can't be seen."
-        return feeds, None, [Fault(what, "--classes names.txt (a name per line), or --classes 10")]
+        mend = "--classes names.txt (a name per line), or --classes 10"
+        if wishes.label is None:
+            mend += f"; {constant_of(label.input)}, if it is no class"
+        return feeds, None, [Fault(what, mend)]
     names = given if isinstance(given, list) else [str(i) for i in range(given or rows or 0)]
     faults = [Fault(text, "Change the file of --classes.") for text in ClassNames(tuple(names)).faults]
     if rows is not None and len(names) > rows:

@@ -3,6 +3,7 @@
 Weights stay out of protobuf, which has no message of 2 GiB: of the graph, they are only the names.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,14 @@ _TORCH = {".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".pkl"}
 _COPY = "Copy the files again from where they come from: all into one folder, as files and not as links."
 _SHOWN, _SHOWN_LETTERS = 5, 200
 _KERAS = {".h5", ".hdf5", ".keras", ".tflite", ".pb"}
+
+_BEGINS = {
+    ".pt": re.compile(rb"PK\x03\x04|\x80[\x02-\x05]"),
+    ".safetensors": re.compile(rb".{8}\{\s*\"", re.DOTALL),
+    ".h5": re.compile(rb"\x89HDF"),
+    ".tflite": re.compile(rb".{4}TFL3", re.DOTALL),
+}
+"""Of files whose names do not say what they are."""
 
 
 @dataclass
@@ -42,19 +51,19 @@ def read(path: Path) -> Foreign:
 
     Raises Refused where it is no ONNX file at all; all else is among `faults`.
     """
-    if path.suffix in _TORCH:
-        raise Refused(
-            [Fault(f"{path.name} is not ONNX.", f"--torch package.module:factory --weights {path}")]
-        )
-    if path.suffix in _KERAS:
-        mend = f"python -m tf2onnx.convert --keras {path} --output {path.with_suffix('.onnx')} (pip install tf2onnx)"
-        raise Refused([Fault(f"{path.name} is not ONNX.", mend)])
+    if path.suffix in _TORCH | _KERAS:
+        raise Refused([_of_another_kind(path, path.suffix)])
+    file = b""
     try:
-        apart = taken_apart(contents(path))
+        file = contents(path)
+        apart = taken_apart(file)
         model = apart.model()
     except OSError as error:
         raise Refused([Fault(f"{path} can't be read: {error.strerror}.", "Is it the right path?")]) from error
     except Exception as error:  # protobuf raises its own DecodeError, and others on hostile input
+        for suffix, begin in _BEGINS.items():
+            if begin.match(file):
+                raise Refused([_of_another_kind(path, suffix)]) from error
         raise Refused([Fault(f"{path.name} is not an ONNX file: {error}.", "Give a .onnx file.")]) from error
     if not model.graph.output:
         raise Refused([Fault(f"{path.name} is not an ONNX file: it has no output.", "Give a .onnx file.")])
@@ -66,6 +75,16 @@ def read(path: Path) -> Foreign:
     _read_outside(foreign, path)
     _keep_plain_operators(foreign)
     return foreign
+
+
+def _of_another_kind(path: Path, suffix: str) -> Fault:
+    """suffix: what such files mostly have."""
+    if suffix in _TORCH:
+        return Fault(f"{path.name} is not ONNX.", f"--torch package.module:factory --weights {path}")
+    mend = (
+        f"python -m tf2onnx.convert --keras {path} --output {path.with_suffix('.onnx')} (pip install tf2onnx)"
+    )
+    return Fault(f"{path.name} is not ONNX.", mend)
 
 
 def converted(foreign: Foreign) -> onnx.ModelProto:

@@ -18,7 +18,16 @@ _LABEL = re.compile(
     r"(^|[^a-z])(y|c|label|labels|class(es)?|cond(ition)?|one_?hot|class_(label|vector|id)s?)([^a-z]|$)",
     re.IGNORECASE,
 )
-_EXAMPLES = {"trunc": "0.7", "psi": "0.7", "train": "0", "avg": "@w_avg.npy", "strength": "1", "scale": "1"}
+_EXAMPLES = {
+    "trunc": "0.7",
+    "psi": "0.7",
+    "train": "0",
+    "avg": "@w_avg.npy",
+    "strength": "1",
+    "scale": "1",
+    "time": "999",
+    "step": "999",
+}
 
 
 def find_roles(inputs: Sequence[Signature], wishes: Wishes) -> tuple[Feeds | None, list[Fault]]:
@@ -113,8 +122,10 @@ def _z_of(inputs: Sequence[Signature], wishes: Wishes) -> Signature | Fault:
             "Export the generator with z as its input.",
         )
     shown = "; ".join(map(str, inputs))
-    example = found[0].name if found else inputs[0].name
-    return Fault(f"Which input is z can't be seen; there are: {shown}.", f"--z {example}")
+    example = f"--z {(found or wide or inputs)[0].name}"
+    if more := " ".join(f"--drawn {one.name}" for one in (found or wide)[1:]):
+        example += f"; and {more}, if noise goes there, too, as where z is split"
+    return Fault(f"Which input is z can't be seen; there are: {shown}.", example)
 
 
 def _label_of(rest: Sequence[Signature], wishes: Wishes, z_is_known: bool) -> Label | None:
@@ -123,7 +134,9 @@ def _label_of(rest: Sequence[Signature], wishes: Wishes, z_is_known: bool) -> La
     else:
         found = [one for one in rest if _LABEL.search(one.name) and 0 not in (one.dims or ())]
         if not found and z_is_known:
-            found = [one for one in rest if np.issubdtype(one.dtype, np.integer) and not _is_wide(one)]
+            found = [
+                one for one in rest if np.issubdtype(one.dtype, np.integer) and one.dims and not _is_wide(one)
+            ]
     if len(found) != 1:
         return None
     one = found[0]
@@ -190,10 +203,15 @@ def _constant(one: Signature, value: float | NDArray, z: Signature | None) -> Co
     return Constant(one, array.astype(one.dtype), per_image)
 
 
-def _unknown(one: Signature, label: Label | None) -> Fault:
+def constant_of(one: Signature) -> str:
+    """The option that makes it one, with what such an input mostly is."""
     lower = one.name.lower()
-    value = next((value for part, value in _EXAMPLES.items() if part in lower), "1")
-    constant = f"--constant {one.name}={value}"
+    return f"--constant {one.name}={next((value for part, value in _EXAMPLES.items() if part in lower), '1')}"
+
+
+def _unknown(one: Signature, label: Label | None) -> Fault:
+    constant = constant_of(one)
+    value = constant.rpartition("=")[2]
     if label is None:
         value = "0" if _is_wide(one) else value
         constant = (

@@ -2,7 +2,8 @@
 
 Schema 1: inputs `z` float32 [N, z_dim] and, in a conditional generator, `label` int64 [N]; output `image`
 uint8 [N, C, H, W]; N free. Schema 2: inputs by role (inputs.py), a picture that is given (uint8 [N, C, H, W]) among
-them, C also 4 (RGBA), N free or one number, weights in the file or beside it.
+them; outputs by role (outputs.py), z and logits beside the picture; C also 4 (RGBA), N free or one number, weights in the
+file or beside it.
 `metadata_props["ganserve"]` holds one JSON document, `Contract`.
 The reader judges files that it did not write, so the schema lives here, and export imports it.
 """
@@ -10,6 +11,7 @@ The reader judges files that it did not write, so the schema lives here, and exp
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
 import msgspec
 import onnx
@@ -19,10 +21,9 @@ from service.errors import ContractError
 from service.generator.document import Contract
 from service.generator.document import GoldenSample as GoldenSample
 from service.generator.document import ImageShape as ImageShape
-from service.generator.file import graph
+from service.generator.file import graph, inputs, outputs
 from service.generator.file.apart import put_together, taken_apart, was_taken
 from service.generator.file.graph import Signature, signature
-from service.generator.file.inputs import ROLES, faults
 
 METADATA_KEY = "ganserve"
 SCHEMA = 1
@@ -122,11 +123,14 @@ def _metadata(model: onnx.ModelProto) -> Contract:
         raise ContractError(
             f"z_dim is {contract.z_dim}: schema {contract.schema} has up to {MOST_Z[contract.schema]}"
         )
-    if contract.schema == SCHEMA and (contract.inputs or contract.batch or contract.weights):
-        raise ContractError("inputs, batch and weights are of schema 2")
-    if wrong := faults(
-        contract.declared, contract.z_dim, None if contract.classes is None else contract.class_count
+    if contract.schema == SCHEMA and (
+        contract.inputs or contract.outputs or contract.batch or contract.weights
     ):
+        raise ContractError("inputs, outputs, batch and weights are of schema 2")
+    count = None if contract.classes is None else contract.class_count
+    image, named = contract.image, [one.name for one in contract.declared]
+    wrong = inputs.faults(contract.declared, contract.z_dim, count)
+    if wrong := wrong + outputs.faults(contract.given, (image.channels, image.height, image.width), named):
         raise ContractError(f"metadata '{METADATA_KEY}': {'; '.join(wrong)}")
     if contract.image.channels == 2:
         raise ContractError("image.channels is 2: allowed are 1 (grey), 3 (RGB) and 4 (RGBA)")
@@ -138,7 +142,14 @@ def _metadata(model: onnx.ModelProto) -> Contract:
             raise ContractError("classes is empty: use null for an unconditional generator")
         if refusal := contract.names.refusal():
             raise ContractError(f"names of classes: {refusal}")
+    sizes = {one.name: one.size for one in contract.beside}
     for sample in contract.golden:
+        for name, numbers in sample.beside.items():
+            most = min(sizes.get(name, 0), outputs.GOLDEN_NUMBERS)
+            if not 0 < len(numbers) <= most or not all(map(isfinite, numbers)):
+                raise ContractError(
+                    f"golden sample of seed {sample.seed}: '{name[:64]}' is no output, or not 1 to {most} finite numbers"
+                )
         if (sample.label is None) != (classes is None) or (sample.label or 0) >= max(1, contract.class_count):
             raise ContractError(f"golden sample of seed {sample.seed}: label {sample.label} is not a class")
     return contract
@@ -146,15 +157,16 @@ def _metadata(model: onnx.ModelProto) -> Contract:
 
 def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:
     initializers = {tensor.name for tensor in graph.initializer}
-    inputs = [signature(value) for value in graph.input if value.name not in initializers]
-    outputs = [signature(value) for value in graph.output]
-    shape = contract.image
+    takes = [signature(value) for value in graph.input if value.name not in initializers]
+    gives = [signature(value) for value in graph.output]
     batch = contract.batch
-    want_inputs: list[Signature] = [
-        (one.name, ROLES[one.role].element, (batch, *one.shape)) for one in contract.declared
+    want_takes: list[Signature] = [
+        (one.name, inputs.ROLES[one.role].element, (batch, *one.shape)) for one in contract.declared
     ]
-    want_outputs = [("image", "UINT8", (batch, shape.channels, shape.height, shape.width))]
-    for kind, got, want in (("inputs", inputs, want_inputs), ("outputs", outputs, want_outputs)):
+    want_gives: list[Signature] = [
+        (one.name, outputs.ELEMENTS[one.role], (batch, *one.shape)) for one in contract.given
+    ]
+    for kind, got, want in (("inputs", takes, want_takes), ("outputs", gives, want_gives)):
         if got != want:
             raise ContractError(
                 f"{kind} are {got}, the contract has {want} (None is the free batch axis); {_IMPORT}"

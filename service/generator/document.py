@@ -21,6 +21,7 @@ from service.generator.file.inputs import (
     space_of,
     weights_of,
 )
+from service.generator.file.outputs import IMAGE, Output, beside
 from service.generator.latents import Seeded, Space, latents, truncate
 
 COUNTED_PIXELS = 2**15
@@ -44,18 +45,22 @@ class ImageShape(Struct, frozen=True):
         return max(1, limit // self.counts_as)
 
 
-class GoldenSample(Struct, frozen=True):
-    """The image that the PyTorch EMA network gives for (seed, label), as PNG (base64 in JSON)."""
+class GoldenSample(Struct, frozen=True, omit_defaults=True):
+    """The image that the PyTorch EMA network gives for (seed, label), as PNG (base64 in JSON).
+
+    beside: the first numbers of what comes beside it, by the output's name.
+    """
 
     seed: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     label: Annotated[int, Meta(ge=0)] | None
     png: bytes
+    beside: dict[str, list[float]] = {}
 
 
 class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
     """What a generator file says of itself. Fields with a default are optional for the writer.
 
-    Of schema 2: inputs, what the graph takes; batch, of every pass, where the graph takes one number of images only;
+    Of schema 2: inputs, what the graph takes, and outputs, what it gives; batch, of every pass, where the graph takes one number of images only;
     weights, the files beside it that hold its external data.
     """
 
@@ -65,6 +70,7 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
     classes: list[str] | None
     image: ImageShape
     inputs: list[Input] | None = None
+    outputs: list[Output] | None = None
     batch: Annotated[int, Meta(ge=1, le=4096)] | None = None
     weights: list[Weights] = []
     golden: list[GoldenSample] = []
@@ -83,6 +89,17 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         return told == [
             (one.name, one.role, one.shape) for one in plain(self.z_dim, self.classes is not None)
         ]
+
+    @cached_property
+    def given(self) -> list[Output]:
+        """Every output, also of a file that declares none."""
+        image = self.image
+        return self.outputs or [Output(IMAGE, "image", [image.channels, image.height, image.width])]
+
+    @cached_property
+    def beside(self) -> list[Output]:
+        """What comes beside the picture, for who asks for it by name."""
+        return beside(self.given)
 
     @cached_property
     def space(self) -> Space | None:

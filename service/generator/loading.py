@@ -8,10 +8,11 @@ from pathlib import Path
 
 from service import metrics
 from service.errors import ContractError
+from service.generator import everything as further
 from service.generator import golden, trial
 from service.generator.contract import Contract, is_of_card, parse, version
 from service.generator.engine import Engine, Forward
-from service.generator.engines.choose import choose
+from service.generator.engines.choose import again, choose
 from service.generator.engines.lone import LONG_SECONDS, best_seconds, inputs
 from service.generator.engines.race import Result
 from service.generator.file import signed
@@ -50,7 +51,8 @@ class Loaded:
     """A generator that can serve.
 
     measured: of engines and precisions on this machine, where there was a choice. max_batch: images of the largest pass
-    that it will have, and pass_seconds: what that takes on one lane. golden: None if nothing was compared.
+    that it will have, and pass_seconds: what that takes on one lane. golden: None if nothing was compared. everything: of a file
+    that gives more than a picture.
     """
 
     contract: Contract
@@ -60,6 +62,7 @@ class Loaded:
     pass_seconds: float
     findings: trial.Findings
     golden: golden.GoldenErrors | None
+    everything: further.Everything | None = None
 
     @property
     def unchecked(self) -> str | None:
@@ -103,7 +106,8 @@ def load(file: File, settings: Settings, worker: int = 0) -> Loaded:
         signed.verify(file.path.parent, Path(settings.signing_key))
         if version(file.path.read_bytes()) != file.version:
             raise ContractError("the file changed while its signature was verified")
-    content, contract = as_engines_run_it(file.content, file.path.parent)
+    whole, contract = _whole(file.content, file.path.parent)
+    content = rewired(whole, contract)
     engine, measured = choose(
         content,
         contract,
@@ -119,7 +123,8 @@ def load(file: File, settings: Settings, worker: int = 0) -> Loaded:
     metrics.invariance_levels.labels(file.name, file.version).set(findings.levels)
     is_made_up = settings.engine_of(file.name)[0] == "fake"  # and replies say so
     errors = None if is_made_up else _compare_golden(file, engine, contract)
-    return Loaded(contract, engine, measured, max_batch, seconds, findings, errors)
+    more = _everything(whole, contract, engine, max_batch, settings, worker) if contract.beside else None
+    return Loaded(contract, engine, measured, max_batch, seconds, findings, errors, more)
 
 
 def as_engines_run_it(file: bytes, folder: Path) -> tuple[bytes, Contract]:
@@ -127,11 +132,26 @@ def as_engines_run_it(file: bytes, folder: Path) -> tuple[bytes, Contract]:
 
     folder: where the files of its weights are. Raises ContractError.
     """
+    whole, contract = _whole(file, folder)
+    return rewired(whole, contract), contract
+
+
+def _whole(file: bytes, folder: Path) -> tuple[bytes, Contract]:
     contract = parse(file)
     if contract.weights:
         file = folded(file, contract.weights, folder)
         parse(file)
-    return rewired(file, contract), contract
+    return file, contract
+
+
+def _everything(
+    whole: bytes, contract: Contract, engine: Engine, max_batch: int, settings: Settings, worker: int
+) -> further.Everything:
+    """With an engine of its own, so that who wants pictures alone waits for nothing else."""
+    other = again(engine, rewired(whole, contract, everything=True), contract, settings, worker)
+    return further.load(
+        contract, engine, other, max_batch, lambda one: _pass_seconds(one, contract, max_batch)
+    )
 
 
 def _forwards(engine: Engine) -> list[Forward]:

@@ -4,12 +4,15 @@ import logging
 import time
 from pathlib import Path
 
+import numpy as np
+
 from service import metrics
 from service.batching.batcher import Batcher, Line
 from service.errors import ContractError, EngineUnavailable, InvalidField, NotReady
 from service.generator import loading
 from service.generator.contract import Contract
 from service.generator.engine import Engine
+from service.generator.everything import Everything
 from service.generator.loading import FILE, Loaded
 from service.generator.origin.credentials import Credentials, credentials_of
 from service.generator.origin.provenance import Maker
@@ -57,6 +60,7 @@ class Model:
         """Its encoder, if it has one."""
         self._loaded: Loaded | None = None
         self._place: tuple[Batcher, Line] | None = None
+        self._line_of_everything: Line | None = None
 
     def load(self, settings: Settings, worker: int = 0) -> None:
         """Read the file and load it, or say what is wrong with it.
@@ -107,9 +111,24 @@ class Model:
         line.shape = image.channels, image.height, image.width
         line.on_broken = self._break
         self._place = batcher, line
+        self._serve_everything(batcher)
         self.beside.serve(batcher, self.version, image.counts_as)
         self.state = "ready"
         self._note_info(1)
+
+    def _serve_everything(self, batcher: Batcher) -> None:
+        """Passes that give what comes beside the picture, too, if its file has any."""
+        found = self.loaded.everything
+        if found is None:
+            return
+        line = batcher.add(
+            *(self.name, found.engine, found.max_batch, found.pass_seconds),
+            version=self.version,
+            counts_as=found.counts_as,
+        )
+        line.shape, line.dtype = (found.numbers,), np.float32
+        line.on_broken = self._break
+        self._line_of_everything = line
 
     def beside_again(self, worker: int) -> Beside:
         """What lies beside its file now. In a thread; raises nothing."""
@@ -130,6 +149,9 @@ class Model:
             self.state = "retired"
             self.line.on_broken = None  # which holds this, which holds the line
             self.batcher.remove(self.line)
+            if self._line_of_everything is not None:
+                self._line_of_everything.on_broken = None
+                self.batcher.remove(self._line_of_everything)
             self.beside.end()
             self._note_info(0)
 
@@ -164,6 +186,14 @@ class Model:
         if self._place is None:
             raise self._not_ready()
         return self._place[1]
+
+    @property
+    def everything(self) -> tuple[Everything, Line]:
+        """What gives every output, of a file that has more than the picture. Raises NotReady."""
+        found, line = self.loaded.everything, self._line_of_everything
+        if found is None or line is None:
+            raise self._not_ready()
+        return found, line
 
     @property
     def file_bytes(self) -> int:

@@ -1,9 +1,10 @@
 """One encoded picture -> bytes of grey or RGB; what that changes is noted, and nothing is lost without a word."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from training.data.dataset import Pixels, misfit
@@ -40,6 +41,9 @@ class Reader:
             if getattr(opened, "is_animated", False):
                 found.noted("with several frames, of which the first is read", name)
             kind, colour = depth(opened), opened.mode not in ("L", "LA")
+            if kind and self._spans is None:
+                # Before the pixels of this one are there, too.
+                self._spans = spans(self._again)
             if opened.getexif().get(_ORIENTATION, 1) != 1:
                 # Telephones store pictures lying down, with a note which way is up.
                 found.noted("turned upright, as their EXIF says", name)
@@ -62,20 +66,20 @@ class Reader:
 
     def _shallow(self, picture: Image.Image, kind: str, name: str, found: Notes) -> Image.Image:
         """A picture of more than 8 bits in 8, by the range that all pictures of its kind have together."""
-        if self._spans is None:
-            self._spans = spans(self._again)
-        black, white = self._spans.get(kind, (0.0, 0.0))
+        black, white = (self._spans or {}).get(kind, (0.0, 0.0))
         if kind == DEEP_COLOUR:
             # Pillow keeps the upper byte only.
             if white < 128:
                 raise ValueError(f"16-bit colour that ends at {white:.0f} of 255 levels: store it in 8 bits")
             found.noted("16-bit colour, read in 8 bits", name)
             return picture
-        pixels = np.asarray(picture)
-        if not np.isfinite(pixels).all():
-            raise ValueError("NaN or infinite pixels")
+        out = Image.new("L", picture.size)
+        for top, strip in strips(picture):
+            if not np.isfinite(pixels := np.asarray(strip)).all():
+                raise ValueError("NaN or infinite pixels")
+            out.paste(Image.fromarray(to_bytes(pixels, black, white)), (0, top))
         found.noted(f"{kind}, of which {black:,.10g} is black and {white:,.10g} white", name)
-        return Image.fromarray(to_bytes(pixels, black, white))
+        return out
 
 
 def depth(opened: Image.Image) -> str:
@@ -92,15 +96,20 @@ def spans(contents: Iterable[bytes]) -> dict[str, tuple[float, float]]:
     for content in contents:
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-                if (kind := depth(opened)) and np.isfinite(pixels := np.asarray(opened)).all():
-                    low, high = found.get(kind, (np.inf, -np.inf))
-                    found[kind] = min(low, float(pixels.min())), max(high, float(pixels.max()))
+                if kind := depth(opened):
+                    ends = np.array([extrema(np.asarray(strip)) for _, strip in strips(opened)])
+                    if np.isfinite(ends).all():  # a NaN among the pixels is one among the ends
+                        found[kind] = extrema(np.append(ends, found.get(kind, ends[0])))
         except Exception:  # damaged: it is noted where it is read
             continue
     return {
         kind: ends if kind == DEEP_COLOUR else span(*ends, whole="floating" not in kind)
         for kind, ends in found.items()
     }
+
+
+def extrema(pixels: NDArray) -> tuple[float, float]:
+    return float(pixels.min()), float(pixels.max())
 
 
 def flattened(picture: Image.Image, name: str, found: Notes) -> Image.Image:
@@ -124,14 +133,18 @@ def in_mode(picture: Image.Image, mode: str) -> Image.Image:
 
 
 def on_white(picture: Image.Image) -> Image.Image:
-    """RGBA -> RGB, strip by strip: three whole pictures of four bytes per pixel would be in memory at once."""
+    """RGBA -> RGB."""
     out = Image.new("RGB", picture.size)
-    for top in range(0, picture.height, _STRIP):
-        strip = picture.crop((0, top, picture.width, min(top + _STRIP, picture.height)))
-        out.paste(
-            Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), (0, top)
-        )
+    for top, strip in strips(picture):
+        white = Image.new("RGBA", strip.size, "white")
+        out.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
     return out
+
+
+def strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """From the top, each with the row that it begins at: what is made of a whole scan is several times as large as it."""
+    for top in range(0, picture.height, _STRIP):
+        yield top, picture.crop((0, top, picture.width, min(top + _STRIP, picture.height)))
 
 
 def fitted(picture: Image.Image, size: int, name: str, found: Notes) -> Image.Image:

@@ -4,7 +4,6 @@ In NumPy the original is asked for the golden samples, so a mistake in the nodes
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper
 
-from ganserve.importing.surgery.nodes import Nodes, Signature
+from ganserve.importing.surgery.nodes import Nodes, Signature, plain_name
 from service.generator.file.inputs import TAKEN, WEIGHTS, Input, Law, space_of
 from service.generator.latents import latents
 
@@ -129,7 +128,13 @@ class Feeds:
         if self.mixes:
             label = [Input(WEIGHTS, "class_weights", [self.mixes])]
         scalars = [
-            Input(_plain_name(one.input.name), "scalar", low=one.low, high=one.high, default=one.default)
+            Input(
+                plain_name(one.input.name, TAKEN, "scalar"),
+                "scalar",
+                low=one.low,
+                high=one.high,
+                default=one.default,
+            )
             for one in self.scalars
         ]
         return [*noises, *label, *scalars]
@@ -233,9 +238,3 @@ class Feeds:
 def _inner(scalar: Scalar) -> tuple[int, ...] | None:
     """Of what is shared, its axes after the first; None: it has no axis at all."""
     return tuple(1 for _ in scalar.input.dims[1:]) if scalar.input.dims else None
-
-
-def _plain_name(name: str) -> str:
-    """As requests write it; what they call something else is the model's own."""
-    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "scalar"
-    return f"model_{plain}" if plain[0].isdigit() or plain in TAKEN else plain

@@ -1,6 +1,7 @@
 """Signatures of a foreign graph, and nodes to be put around it."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,13 @@ def inputs_of(graph: onnx.GraphProto) -> list[Signature]:
 
 def outputs_of(graph: onnx.GraphProto) -> list[Signature]:
     return [_signature(value) for value in graph.output]
+
+
+def plain_name(name: str, taken: Collection[str], otherwise: str = "model") -> str:
+    """As requests write it; what they call something else is the model's own."""
+    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or otherwise
+    plain = f"model_{plain}" if plain[0].isdigit() or plain in taken else plain
+    return plain if plain not in taken else f"{plain}_{len(taken)}"
 
 
 def odd_kind(value: onnx.ValueInfoProto) -> str | None:

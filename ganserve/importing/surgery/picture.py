@@ -1,7 +1,6 @@
 """From what a foreign graph gives to uint8 images: in NumPy, and the same as nodes; and finding out what it gives."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,21 +73,6 @@ class Picture:
         zero, most = nodes.constant(0), nodes.constant(255)
         x = nodes.add("Clip", nodes.add("Round", x), zero, most)
         nodes.add("Cast", x, out="image", to=onnx.TensorProto.UINT8)
-
-
-def choose_output(outputs: Sequence[Signature], wishes: Wishes) -> Signature | Fault:
-    """The output that holds the images."""
-    if wishes.output is not None:
-        named = [one for one in outputs if one.name == wishes.output]
-        shown = ", ".join(f"'{one.name}'" for one in outputs)
-        return (
-            named[0] if named else Fault(f"There is no output '{wishes.output}', only {shown}.", "--output")
-        )
-    images = [one for one in outputs if one.dims is None or len(one.dims) == 4] or list(outputs)
-    if len(images) == 1:
-        return images[0]
-    shown = "; ".join(map(str, images))
-    return Fault(f"Several outputs could be the images: {shown}.", f"--output {images[0].name}")
 
 
 def find_picture(

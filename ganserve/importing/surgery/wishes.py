@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from numpy.typing import NDArray
 
@@ -35,7 +36,7 @@ class Wishes:
 
     z, label, output: names of inputs and of the output. z_shape: of one image's z. image: channels, height, width.
     scale: what z is multiplied by before the graph. drawn: inputs of noise, which the seed decides, too. scalars: inputs that
-    a request may choose: low, high, default. classes: their names, or how many there are.
+    a request may choose: low, high, default. beside: outputs that are kept beside the picture, with their roles. classes: their names, or how many there are.
     """
 
     z: str | None = None
@@ -48,6 +49,7 @@ class Wishes:
     classes: list[str] | int | None = None
     constants: Mapping[str, float | NDArray] = field(default_factory=dict)
     output: str | None = None
+    beside: Mapping[str, Literal["z", "logits"] | None] = field(default_factory=dict)
     image: tuple[int, int, int] | None = None
     layout: str | None = None
     range: str | None = None

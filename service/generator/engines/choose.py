@@ -46,10 +46,7 @@ def choose(
     threads = settings.threads or lanes(settings.workers)
     kind, precision = settings.engine_of(name)
     if kind == "fake":
-        from service.generator.engines.fake import FakeEngine
-
-        faults = Path(settings.fake_faults) if settings.fake_faults else None
-        return Choice(FakeEngine(contract, lanes=threads, faults=faults))
+        return Choice(_fake(contract, settings, threads))
     if kind != "openvino" and (gpus := cuda.device_count()):
         from service.generator.engines.ort import OrtEngine
 
@@ -72,6 +69,26 @@ def choose(
     engine = _made(*chosen, file, contract, threads)
     engine.reason += f" Chosen because {why}." if why else ""
     return Choice(engine, measured)
+
+
+def again(engine: Engine, file: bytes, contract: Contract, settings: Settings, worker: int = 0) -> Engine:
+    """Another of this engine's kind, precision and device, for the file as it gives everything (file/rewired.py)."""
+    threads = settings.threads or lanes(settings.workers)
+    if engine.name == "fake":
+        return _fake(contract, settings, threads, everything=True)
+    if engine.provider == cuda.PROVIDER:
+        from service.generator.engines.ort import OrtEngine
+
+        device, most = worker % cuda.device_count(), engine.max_batch
+        return OrtEngine(
+            *(file, contract),
+            cuda=True,
+            precision=engine.precision,
+            threads=threads,
+            device=device,
+            max_batch=most,
+        )
+    return _made(engine.name, engine.precision, file, contract, threads)
 
 
 def prepare(paths: Sequence[Path], settings: Settings) -> None:
@@ -114,6 +131,13 @@ def _fastest(candidates: list[tuple[str, str]], measured: race.Result | None) ->
     if fastest == able[0] or speed[fastest] < CLEARLY * speed[able[0]]:
         return able[0], f"nothing else is {CLEARLY:g} times as fast; {told}"
     return fastest, f"it is clearly the fastest; {told}"
+
+
+def _fake(contract: Contract, settings: Settings, threads: int, everything: bool = False) -> Engine:
+    from service.generator.engines.fake import FakeEngine
+
+    faults = Path(settings.fake_faults) if settings.fake_faults else None
+    return FakeEngine(contract, lanes=threads, faults=faults, everything=everything)
 
 
 def _made(kind: str, precision: str, file: bytes, contract: Contract, threads: int) -> Engine:

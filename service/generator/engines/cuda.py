@@ -122,7 +122,6 @@ class _BoundPass:
     def __init__(
         self, session: ort.InferenceSession, contract: Contract, size: int, device: str, index: int
     ) -> None:
-        image = contract.image
         self._session = session
         self._binding = session.io_binding()
         self._staging: list[tuple[NDArray, ort.OrtValue]] = []
@@ -133,8 +132,12 @@ class _BoundPass:
             value = ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device, index)
             self._binding.bind_ortvalue_input(name, value)
             self._staging.append((np.empty(shape, dtype), value))
+        (gives,) = session.get_outputs()
+        dtype = (
+            np.uint8 if gives.type == "tensor(uint8)" else np.float32
+        )  # the picture, or every output in a row
         self._image = ort.OrtValue.ortvalue_from_shape_and_type(
-            (size, image.channels, image.height, image.width), np.uint8, device, index
+            (size, *gives.shape[1:]), dtype, device, index
         )
         self._binding.bind_ortvalue_output("image", self._image)
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,9 @@ class FakeEngine:
         faults: Path | None = None,
         gate: threading.Event | None = None,
         on_pass: Callable[[int], None] | None = None,
+        everything: bool = False,
     ) -> None:
+        """everything: a pass gives all outputs in a row of numbers, as of a file that is rewired so."""
         self.max_batch = max_batch
         # As on an accelerator, so that no pass runs on the event loop, which may be what opens the gate.
         self.buckets: Sequence[int] = (max_batch,) if gate else ()
@@ -48,10 +51,11 @@ class FakeEngine:
         self._faults = faults
         self._gate = gate
         self._on_pass = on_pass
+        self._outputs = contract.given if everything else None
         self.wide = self._forward
         self.lanes: Sequence[Forward] = [self._forward] * lanes
 
-    def _forward(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+    def _forward(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[Any]:
         if self._on_pass:
             self._on_pass(len(z))
         if self._gate:
@@ -61,7 +65,14 @@ class FakeEngine:
             _obey(self._faults)
         if self.fail_on is not None and label is not None and self.fail_on in label:
             raise RuntimeError(f"the fake engine fails on label {self.fail_on}")
-        return paint(z, label, self._shape)
+        images = paint(z, label, self._shape)
+        if self._outputs is None:
+            return images
+        made = [
+            images.reshape(len(z), -1) if one.role == "image" else np.resize(z.T, (one.size, len(z))).T
+            for one in self._outputs
+        ]
+        return np.concatenate(made, axis=1).astype(np.float32)
 
 
 def _obey(faults: Path) -> None:

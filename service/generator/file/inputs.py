@@ -18,7 +18,7 @@ from service.generator.latents import Part, Space
 from service.generator.laws import PIXELS
 
 Law = Literal["normal", "truncated", "uniform", "uniform01"]
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 WEIGHTS = "class_weights"
 """What requests that have tensors call them."""
 # What requests, addresses and tensors call something else.
@@ -89,7 +89,7 @@ def faults(inputs: Sequence[Input], z_dim: int, classes: int | None) -> list[str
     """What is wrong with a declaration. classes: how many there are; None of an unconditional generator."""
     found = []
     names = [one.name for one in inputs]
-    if len(set(names)) < len(names) or not all(map(_NAME.fullmatch, names)):
+    if len(set(names)) < len(names) or not all(map(NAME.fullmatch, names)):
         found.append("names of inputs are letters, digits, _ and ., each once")
     roles = [one.role for one in inputs]
     labels = roles.count("label") + roles.count("class_weights")

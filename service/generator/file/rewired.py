@@ -1,4 +1,4 @@
-"""Inputs by role -> the two that engines know: an image's row of numbers, called `z`, and `label`."""
+"""Inputs by role -> the two that engines know: an image's row of numbers, called `z`, and `label`; outputs -> one, `image`."""
 
 import numpy as np
 import onnx
@@ -6,22 +6,42 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service.generator.contract import Contract
 from service.generator.file.apart import put_together, taken_apart
+from service.generator.file.graph import parts
+from service.generator.file.outputs import IMAGE
 
 _BEHIND = {"scalar": 1, "class_weights": 2}
 
 
-def rewired(file: bytes, contract: Contract) -> bytes:
+def rewired(file: bytes, contract: Contract, everything: bool = False) -> bytes:
     """The file as engines run it; a file of schema 1 as it is.
 
-    Inputs z float32 [N, contract.row_dim] and, if there are classes, label int64 [N]; output image uint8 [N, C, H, W].
+    Inputs z float32 [N, contract.row_dim] and, if there are classes, label int64 [N]; output image uint8 [N, C, H, W], and no node
+    that only other outputs need. everything: `image` is all outputs in one row of numbers, float32 [N, sum of their sizes], in
+    their order.
     """
-    if contract.inputs is None or contract.is_plain:
+    is_plain = contract.inputs is None or contract.is_plain
+    if is_plain and contract.outputs is None:
         return file
     apart = taken_apart(file)
     model = apart.model()
     graph = model.graph
-    _rename(graph, {one.name: f"input/{one.name}" for one in contract.inputs})
-    _rename(graph, {name: f"graph/{name}" for name in ("z", "label")})
+    new = {} if is_plain else {name: f"graph/{name}" for name in ("z", "label")}
+    new |= {} if is_plain else {one.name: f"input/{one.name}" for one in contract.declared}
+    if contract.outputs is not None:
+        (picture,) = (one.name for one in contract.given if one.role == "image")
+        new |= {IMAGE: f"graph/{IMAGE}"} | ({} if everything else {picture: IMAGE})
+    _rename(graph, new)
+    if not is_plain:
+        _rewire_inputs(graph, contract)
+    if contract.outputs is not None and everything:
+        _join_outputs(graph, contract)
+    elif contract.outputs is not None:
+        _keep_only(graph, IMAGE)
+    weights = {new.get(name, name): one for name, one in apart.weights.items()}
+    return put_together(model.SerializeToString(), weights)
+
+
+def _rewire_inputs(graph: onnx.GraphProto, contract: Contract) -> None:
     batch = contract.batch or "N"
     nodes: list[onnx.NodeProto] = []
     begin = 0
@@ -54,10 +74,34 @@ def rewired(file: bytes, contract: Contract) -> bytes:
     graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [batch, contract.row_dim]))
     if contract.classes is not None:
         graph.input.append(helper.make_tensor_value_info("label", TensorProto.INT64, [batch]))
-    weights = {
-        f"graph/{name}" if name in ("z", "label") else name: one for name, one in apart.weights.items()
-    }
-    return put_together(model.SerializeToString(), weights)
+
+
+def _join_outputs(graph: onnx.GraphProto, contract: Contract) -> None:
+    """Each as a row of numbers, one after another."""
+    names, rows = [one.name for one in graph.output], []
+    for name, one in zip(names, contract.given, strict=True):
+        shape = _integers(graph, f"output/{name}/shape", [-1, one.size])
+        graph.node.append(helper.make_node("Cast", [name], [f"output/{name}"], to=TensorProto.FLOAT))
+        graph.node.append(helper.make_node("Reshape", [f"output/{name}", shape], [f"output/{name}/row"]))
+        rows.append(f"output/{name}/row")
+    graph.node.append(helper.make_node("Concat", rows, [IMAGE], axis=1))
+    del graph.output[:]
+    sides = [contract.batch or "N", sum(one.size for one in contract.given)]
+    graph.output.append(helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, sides))
+
+
+def _keep_only(graph: onnx.GraphProto, output: str) -> None:
+    """Without the nodes that this output does not need: ONNX Runtime would run them."""
+    needed, nodes = {output}, []
+    for node in reversed(graph.node):  # which are in the order in which they run
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(name for part in parts(node, onnx.NodeProto) for name in part.input)
+            needed.update(one.name for part in parts(node, onnx.GraphProto) for one in part.output)
+    kept = [value for value in graph.output if value.name == output]
+    del graph.node[:], graph.output[:]
+    graph.node.extend(reversed(nodes))
+    graph.output.extend(kept)
 
 
 def _weights_or_label(graph: onnx.GraphProto, weights: str, out: str, classes: int) -> list[onnx.NodeProto]:

@@ -20,6 +20,7 @@ from service.web.grpc.streams import in_order
 from service.web.http.asgi import Call
 from service.web.kserve import inference
 from service.web.kserve.messages import InferParameters
+from service.web.kserve.tensors import read_outputs
 from service.web.operations import probes
 
 Work = Callable[[Call, Any], Awaitable[Any]]
@@ -140,6 +141,6 @@ async def infer(call: Call, request: Any, context: Context) -> Any:
     if (seconds := context.time_remaining()) is not None:
         parameters.timeout = min(parameters.timeout or 2**62, max(1, int(seconds * 1e6)))
     asked.parameters = parameters
-    write = partial(tensors.write, asked.id)
+    write = partial(tensors.write, asked.id, read_outputs(asked))
     _, answer = await inference.drawn(call, request.model_name, asked.model_version, asked, binary, write)
     return answer

@@ -1,5 +1,6 @@
 """ModelInferRequest and ModelInferResponse <-> what /v2 makes of its bodies."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -46,15 +47,17 @@ def read(request: Any) -> tuple[InferRequest, memoryview]:
         raise tensors.invalid(error) from None
 
 
-def write(id: str | None, draw: Draw, pixels: NDArray[np.uint8]) -> Any:
-    """pixels: uint8 [N, C, H, W]."""
-    output = {"name": "image", "datatype": "UINT8", "shape": list(pixels.shape)}
+def write(id: str | None, wanted: Iterable[str], draw: Draw, outputs: dict[str, NDArray[Any]]) -> Any:
+    """outputs: uint8 or float32 [N, ...], by name. wanted: those that are sent, in their order."""
     return InferResponse(
         model_name=draw.model.name,
         model_version=models.version(draw.model),
         id=id or "",
-        outputs=[output],
-        raw_output_contents=[pixels.tobytes()],
+        outputs=[
+            {"name": name, "datatype": tensors.datatype(outputs[name]), "shape": list(outputs[name].shape)}
+            for name in wanted
+        ],
+        raw_output_contents=[outputs[name].tobytes() for name in wanted],
     )
 
 

@@ -5,7 +5,7 @@ import time
 import zlib
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from service import metrics
 from service.drawing import translation
 from service.drawing.draw import Draw
-from service.errors import GanserveError, UnknownModel
+from service.errors import GanserveError, InvalidField, UnknownModel
+from service.generator.file.outputs import IMAGE
 from service.web.http.asgi import Call, Reply, header
 from service.web.http.bodies import WINDOWS, read_inflated
 from service.web.http.drawing_call import DrawingCall, timing_of
@@ -21,9 +22,18 @@ from service.web.http.route import JSON
 from service.web.kserve import models
 from service.web.kserve.messages import InferParameters, InferRequest
 from service.web.kserve.models import find
-from service.web.kserve.tensors import Inputs, read_inputs, read_outputs, read_request, write_response
+from service.web.kserve.tensors import (
+    Inputs,
+    read_inputs,
+    read_outputs,
+    read_request,
+    require_outputs,
+    write_response,
+)
 
 T = TypeVar("T")
+Tensors = dict[str, NDArray[Any]]
+"""Outputs, each [n, ...], by name."""
 
 
 async def infer(call: Call, model: str, version: str | None = None) -> Reply:
@@ -44,15 +54,16 @@ async def drawn(
     version: str | None,
     asked: InferRequest,
     binary: memoryview,
-    write: Callable[[Draw, NDArray[np.uint8]], T],
+    write: Callable[[Draw, Tensors], T],
 ) -> tuple[Draw, T]:
-    """What is drawn, and what `write` makes of its images, uint8 [n, C, H, W]. binary: the bytes of the tensors.
+    """What is drawn, and what `write` makes of the outputs that are wanted. binary: the bytes of the tensors.
 
     Raises the errors of the taxonomy.
     """
     parameters = asked.parameters or InferParameters()
     drawing, inputs = await _understood(call, model, version, asked, binary)
-    found, in_binary = drawing.model, read_outputs(asked)
+    found, wanted = drawing.model, read_outputs(asked)
+    require_outputs(wanted, found.contract)
     found.require_truncation(parameters.truncation)
     if inputs.image is not None:
         z = translation.rows(found.contract, inputs.image, inputs.seeds, inputs.scalars, inputs.weights)
@@ -63,9 +74,10 @@ async def drawn(
     else:
         z = found.contract.truncated(inputs.z, parameters.truncation)
         z = found.contract.with_scalars(z, inputs.scalars, inputs.weights)
+    _require_few(drawing, wanted, len(z))
     draw = Draw(found, None, inputs.label, z, weights=inputs.weights)
     answer = await drawing.finish(
-        draw, lambda: _submitted(drawing, draw, partial(_timed, draw, write), in_binary)
+        draw, lambda: _submitted(drawing, draw, partial(_timed, draw, write), wanted)
     )
     return draw, answer
 
@@ -84,13 +96,20 @@ def response_coding(accept_encoding: str | None) -> str | None:
 
 
 async def _submitted(
-    drawing: DrawingCall, draw: Draw, encode: Callable[[NDArray[np.uint8]], T], in_binary: bool
+    drawing: DrawingCall, draw: Draw, encode: Callable[[Tensors], T], wanted: dict[str, bool]
 ) -> T:
-    """What `encode` makes of the images; a success of the model's statistics, or a failure."""
+    """What `encode` makes of the outputs; a success of the model's statistics, or a failure."""
     model, begun = draw.model, drawing.call.begun
+    line, apart = model.line, _image
+    if any(name != IMAGE for name in wanted):
+        everything, line = model.everything
+        apart = everything.apart
     try:
         answer = await model.batcher.submit(
-            model.line, draw.z, draw.label, drawing.deadline, encode, draw.timing, int(not in_binary)
+            *(line, draw.z, draw.label, drawing.deadline),
+            lambda rows: encode(apart(rows)),
+            draw.timing,
+            int(not all(wanted.values())),
         )
     except GanserveError:
         models.note(model, "fail", begun)
@@ -99,17 +118,34 @@ async def _submitted(
     return answer
 
 
-def _timed(draw: Draw, write: Callable[[Draw, NDArray[np.uint8]], T], pixels: NDArray[np.uint8]) -> T:
+def _require_few(drawing: DrawingCall, wanted: dict[str, bool], n: int) -> None:
+    """Raises InvalidField where so many images are too many, with what is wanted beside them."""
+    if any(name != IMAGE for name in wanted):
+        everything, _ = drawing.model.everything
+        most = everything.most_images(drawing.call.models.settings.max_images_per_request)
+        if n > most:
+            raise InvalidField(
+                "outputs", f"With what comes beside them a request may ask for {most} images, not {n}."
+            )
+
+
+def _image(images: NDArray[np.uint8]) -> Tensors:
+    return {IMAGE: images}
+
+
+def _timed(draw: Draw, write: Callable[[Draw, Tensors], T], tensors: Tensors) -> T:
     begun = time.monotonic()
-    answer = write(draw, pixels)
+    answer = write(draw, tensors)
     draw.timing.encode_seconds = time.monotonic() - begun
     metrics.child(metrics.encode_seconds, "tensor").observe(draw.timing.encode_seconds)
     return answer
 
 
-def _answer(binary: bool, id: str | None, coding: str | None, draw: Draw, pixels: NDArray[np.uint8]) -> Reply:
+def _answer(
+    wanted: dict[str, bool], id: str | None, coding: str | None, draw: Draw, tensors: Tensors
+) -> Reply:
     model = draw.model
-    document, content = write_response(pixels, binary, model.name, models.version(model), id)
+    document, content = write_response(tensors, wanted, model.name, models.version(model), id)
     headers = {
         "ganserve-model": model.name,
         "ganserve-version": model.version,

@@ -87,7 +87,7 @@ class InferInput(Struct, forbid_unknown_fields=True):
 
 
 class InferOutput(Struct, forbid_unknown_fields=True):
-    name: Annotated[str, Meta(description="`image`.")]
+    name: Annotated[str, Meta(description="`image`, or another of the model's outputs.")]
     parameters: Annotated[OutputParameters | None, Meta(description="Of the tensor.")] = None
 
 
@@ -105,7 +105,7 @@ class InferRequest(Struct, forbid_unknown_fields=True):
     outputs: Annotated[
         list[InferOutput] | None,
         Meta(
-            description="The outputs wanted: there is one, `image`, UINT8 [n, C, H, W] (NCHW), which is also what is sent if none is named."
+            description="The outputs wanted: `image`, UINT8 [n, C, H, W] (NCHW), which is also what is sent if none is named, and others that the model's metadata lists, FP32."
         ),
     ] = None
     model_name: Annotated[str | None, Meta(description="If it is given, the model of the path.")] = None
@@ -116,7 +116,10 @@ class ResponseOutput(Struct, omit_defaults=True):
     name: str
     datatype: str
     shape: list[int]
-    data: list[Annotated[int, Meta(ge=0, le=255)]] | None = None
+    data: Annotated[
+        list[float] | None,
+        Meta(description="Of an image whole numbers of 0 to 255. Absent where it comes as bytes."),
+    ] = None
     parameters: dict[str, int] | None = None
 
 

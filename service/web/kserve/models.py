@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service import metrics
 from service.errors import UnknownModel
 from service.generator.file.inputs import WEIGHTS, scalars_of
+from service.generator.file.outputs import IMAGE
 from service.registry.model import Model
 from service.registry.models import Models
 from service.settings import Settings
@@ -101,14 +102,17 @@ def find(models: Models, name: str, wanted: str | None) -> Model:
 
 def metadata(model: Model, versions: Sequence[Model]) -> ModelMetadata:
     """Of a model that is ready; versions: all that it has."""
-    image = model.contract.image
-    shape = [-1, image.channels, image.height, image.width]
     return ModelMetadata(
         name=model.name,
         versions=[version(one) for one in versions if one.state == "ready"],
         platform="onnx",
         inputs=[TensorMetadata(name, datatype, [-1, *dims]) for name, datatype, dims in _inputs(model)],
-        outputs=[TensorMetadata("image", "UINT8", shape, {"layout": "NCHW"})],
+        outputs=[
+            TensorMetadata(
+                name, datatype, [-1, *dims], {"layout": "NCHW"} if role == "image" else {"role": role}
+            )
+            for name, datatype, dims, role in _outputs(model)
+        ],
         parameters={"version": model.version, "classes": model.contract.classes},
     )
 
@@ -126,13 +130,16 @@ def config(model: Model, settings: Settings) -> dict[str, Any]:
         }
         for name, datatype, dims in _inputs(model)
     ]
-    output = {
-        "name": "image",
-        "data_type": "TYPE_UINT8",
-        "dims": [image.channels, image.height, image.width],
-        "label_filename": "",
-        "is_shape_tensor": False,
-    }
+    outputs = [
+        {
+            "name": name,
+            "data_type": f"TYPE_{datatype}",
+            "dims": dims,
+            "label_filename": "",
+            "is_shape_tensor": False,
+        }
+        for name, datatype, dims, _ in _outputs(model)
+    ]
     facts = {
         "layout": "NCHW",
         "version": model.version,
@@ -147,7 +154,7 @@ def config(model: Model, settings: Settings) -> dict[str, Any]:
         "version_policy": {"all": {}},
         "max_batch_size": image.most_images(settings.max_images_per_request),
         "input": inputs,
-        "output": [output],
+        "output": outputs,
         "dynamic_batching": {
             "preferred_batch_size": [model.loaded.max_batch],
             "max_queue_delay_microseconds": 0,
@@ -234,3 +241,12 @@ def _inputs(model: Model) -> list[tuple[str, str, list[int]]]:
         image = ("image", "UINT8", [source.channels, source.height, source.width])
         return [image, *([seed] if contract.uses_seed else []), *label, *weights, *scalars]
     return [("z", "FP32", [contract.z_dim]), seed, *label, *weights, *scalars]
+
+
+def _outputs(model: Model) -> list[tuple[str, str, list[int], str]]:
+    """Name, datatype, shape after the batch axis, and role."""
+    every = [
+        (IMAGE if one.role == "image" else one.name, "UINT8" if one.role == "image" else "FP32", one)
+        for one in model.contract.given
+    ]
+    return [(name, datatype, one.shape, one.role) for name, datatype, one in every]

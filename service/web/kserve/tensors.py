@@ -5,6 +5,7 @@ endian, row-major, in the order in which it names them (Triton's binary tensor d
 """
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from service.errors import InvalidField, NotJson
 from service.generator.contract import Contract
 from service.generator.file.inputs import WEIGHTS, scalars_of
+from service.generator.file.outputs import IMAGE
 from service.web.http.bodies import decode
 from service.web.kserve.inputs import Inputs, agreed
 from service.web.kserve.messages import (
@@ -116,36 +118,56 @@ def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max
     return agreed(tensors, contract, scalars)
 
 
-def read_outputs(asked: InferRequest) -> bool:
-    """Whether the output `image` is wanted in binary. Raises InvalidField for any other output."""
-    binary = asked.parameters.binary_data_output if asked.parameters else False
-    names = [output.name for output in asked.outputs or ()]
-    for name in names:
-        if name != "image":
-            raise InvalidField("outputs", f"There is no output '{name[:64]}'; allowed is image.")
-    if len(names) > 1:
-        raise InvalidField("outputs", "The output 'image' is named twice.")
-    for output in asked.outputs or ():
-        if output.parameters and output.parameters.binary_data is not None:
-            binary = output.parameters.binary_data
-    return binary
+def read_outputs(asked: InferRequest) -> dict[str, bool]:
+    """The outputs that are wanted, and of each whether in binary; `image` alone if none is named. Raises InvalidField."""
+    every = asked.parameters.binary_data_output if asked.parameters else False
+    found: dict[str, bool] = {}
+    for one in asked.outputs or ():
+        if one.name in found:
+            raise InvalidField("outputs", f"The output '{one.name[:64]}' is named twice.")
+        own = one.parameters.binary_data if one.parameters else None
+        found[one.name] = every if own is None else own
+    return found or {IMAGE: every}
+
+
+def require_outputs(wanted: Iterable[str], contract: Contract) -> None:
+    """Raises InvalidField for an output that the model does not have."""
+    known = [IMAGE, *(one.name for one in contract.beside)]
+    for name in wanted:
+        if name not in known:
+            raise InvalidField(
+                "outputs", f"There is no output '{name[:64]}'; allowed is {' or '.join(known)}."
+            )
 
 
 def write_response(
-    pixels: NDArray[np.uint8], binary: bool, model_name: str, model_version: str, id: str | None
+    tensors: dict[str, NDArray[Any]],
+    wanted: dict[str, bool],
+    model_name: str,
+    model_version: str,
+    id: str | None,
 ) -> tuple[bytes, bytes]:
-    """The JSON object of a reply, and the bytes that follow it: none unless `binary`.
+    """The JSON object of a reply, and the bytes that follow it: of the outputs that are wanted in binary, in their order.
 
-    pixels: uint8 [N, C, H, W].
+    tensors: uint8 or float32 [N, ...], by name.
     """
-    output = ResponseOutput("image", "UINT8", list(pixels.shape))
-    content = b""
-    if binary:
-        content = pixels.tobytes()
-        output.parameters = {"binary_data_size": len(content)}
-    else:
-        output.data = pixels.ravel().tolist()
-    return msgspec.json.encode(InferResponse(model_name, model_version, [output], id or None)), content
+    outputs, content = [], []
+    for name, in_binary in wanted.items():
+        tensor = tensors[name]
+        output = ResponseOutput(name, datatype(tensor), list(tensor.shape))
+        if in_binary:
+            content.append(tensor.tobytes())
+            output.parameters = {"binary_data_size": len(content[-1])}
+        else:
+            output.data = tensor.ravel().tolist()
+        outputs.append(output)
+    return msgspec.json.encode(InferResponse(model_name, model_version, outputs, id or None)), b"".join(
+        content
+    )
+
+
+def datatype(tensor: NDArray[Any]) -> str:
+    return "UINT8" if tensor.dtype == np.uint8 else "FP32"
 
 
 def _check_shape(one: InferInput, shape: tuple[int | None, ...], max_images: int) -> None:

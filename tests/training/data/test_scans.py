@@ -83,6 +83,28 @@ def test_a_large_scan_is_never_whole_in_memory_more_often_than_it_must(tmp_path:
     assert peak_mb(*words) - small < MEGAPIXELS
 
 
+@pytest.mark.parametrize(
+    ("stored", "suffix", "most"),
+    [(np.uint16, "png", 6), (np.uint16, "tif", 8), (np.int32, "tif", 14), (np.float32, "tif", 14)],
+)
+def test_nor_is_one_of_more_than_8_bits(tmp_path: Path, stored: type, suffix: str, most: int) -> None:
+    """most: bytes of memory per pixel. An uncompressed file is in memory itself, beside what it is decoded to."""
+    (tmp_path / "set" / "scans").mkdir(parents=True)
+    # Made elsewhere: a process counts as its own what its parent had.
+    program = (
+        "import sys; import numpy as np; from PIL import Image\n"
+        "side, stored, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]\n"
+        "ramp = np.arange(side, dtype=stored)[:, None].repeat(side, axis=1)\n"
+        "Image.fromarray(ramp).save(path, **({'compress_level': 1} if path.endswith('png') else {}))"
+    )
+    path = tmp_path / "set" / "scans" / f"0.{suffix}"
+    side = int((MEGAPIXELS * 1e6) ** 0.5)
+    subprocess.run([sys.executable, "-c", program, f"{side}", np.dtype(stored).name, path], check=True)
+    small = peak_mb("prepare", "--help")
+    words = ["prepare", "--data", tmp_path / "set", "--out", tmp_path / "out.npz", "--size", 64]
+    assert peak_mb(*words) - small < most * MEGAPIXELS
+
+
 def test_white_under_strips_is_that_under_the_whole() -> None:
     random = np.random.default_rng(0)
     picture = Image.fromarray(random.integers(0, 256, (2100, 7, 4), dtype=np.uint8))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidField
 from service.generator.latents import MAX_SEED
-from service.web.kserve.tensors import read_outputs, read_request, write_response
+from service.web.kserve.tensors import read_outputs, read_request, require_outputs, write_response
 from tests.service.web.kserve.tensors import BARE, LIMIT, ROW, binary, read, tensor
 
 
@@ -68,28 +68,34 @@ def test_nulls_are_as_good_as_nothing():
     assert read(binary("seed", seeds) | {"data": None}, after=seeds.tobytes()).seeds == [5]
 
 
-def outputs(*names: str, binary_data_output: bool = False, **parameters: Any) -> bool:
+def outputs(*names: str, binary_data_output: bool = False, **parameters: Any) -> dict[str, bool]:
     wanted = [{"name": name, "parameters": parameters} for name in names]
     body = {"inputs": [], "outputs": wanted, "parameters": {"binary_data_output": binary_data_output}}
     return read_outputs(read_request(json.dumps(body).encode(), None)[0])
 
 
 def test_an_output_is_binary_where_it_says_so_or_else_the_request():
-    assert not outputs()
-    assert not outputs("image")
-    assert outputs(binary_data_output=True)
-    assert outputs("image", binary_data_output=True)
-    assert outputs("image", binary_data=True)
-    assert not outputs("image", binary_data=False, binary_data_output=True)
-    assert not read_outputs(read_request(b'{"inputs": []}', None)[0])
-    for names in (["pictures"], ["image", "z"], ["image", "image"]):
-        with pytest.raises(InvalidField, match="output"):
-            outputs(*names)
+    assert outputs() == {"image": False}
+    assert outputs("image") == {"image": False}
+    assert outputs(binary_data_output=True) == {"image": True}
+    assert outputs("image", "w", binary_data_output=True) == {"image": True, "w": True}
+    assert outputs("image", binary_data=True) == {"image": True}
+    assert outputs("image", binary_data=False, binary_data_output=True) == {"image": False}
+    assert read_outputs(read_request(b'{"inputs": []}', None)[0]) == {"image": False}
+    with pytest.raises(InvalidField, match="'image' is named twice"):
+        outputs("image", "image")
+
+
+def test_only_outputs_of_the_model_may_be_named():
+    require_outputs(["image"], BARE)
+    for name in ("pictures", "z"):
+        with pytest.raises(InvalidField, match=f"no output '{name}'; allowed is image"):
+            require_outputs(["image", name], BARE)
 
 
 def test_pixels_are_written_row_by_row():
     pixels = np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8)
-    document, content = write_response(pixels, False, "tiny", "12", "7")
+    document, content = write_response({"image": pixels}, {"image": False}, "tiny", "12", "7")
     assert content == b""
     assert json.loads(document) == {
         "model_name": "tiny",
@@ -99,7 +105,7 @@ def test_pixels_are_written_row_by_row():
             {"name": "image", "datatype": "UINT8", "shape": [2, 3, 8, 8], "data": pixels.ravel().tolist()}
         ],
     }
-    document, content = write_response(pixels, True, "tiny", "12", None)
+    document, content = write_response({"image": pixels}, {"image": True}, "tiny", "12", None)
     assert json.loads(document) == {
         "model_name": "tiny",
         "model_version": "12",
@@ -113,3 +119,16 @@ def test_pixels_are_written_row_by_row():
         ],
     }
     assert content == pixels.tobytes()
+
+
+def test_outputs_are_written_in_their_order_the_bytes_of_those_that_are_binary():
+    tensors = {"image": np.ones((2, 1, 1, 2), np.uint8), "w": np.array([[0.5], [-2]], np.float32)}
+    document, content = write_response(tensors, {"w": True, "image": False}, "tiny", "12", None)
+    assert json.loads(document)["outputs"] == [
+        {"name": "w", "datatype": "FP32", "shape": [2, 1], "parameters": {"binary_data_size": 8}},
+        {"name": "image", "datatype": "UINT8", "shape": [2, 1, 1, 2], "data": [1, 1, 1, 1]},
+    ]
+    assert content == tensors["w"].tobytes()
+    document, content = write_response(tensors, {"image": True, "w": False}, "tiny", "12", None)
+    assert json.loads(document)["outputs"][1]["data"] == [0.5, -2.0]
+    assert content == tensors["image"].tobytes()
