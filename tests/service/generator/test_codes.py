@@ -24,12 +24,16 @@ Z, SIDE = 6, 4
 C1, CATEGORY = slice(2, 3), slice(Z + 1, Z + 2)
 
 
+C = Input("c1", "code", law="uniform", low=-2, high=2)
+KIND = Input("category", "code", law="whole", low=0, high=2)
+
+
 @dataclass(frozen=True)
 class Coded:
     """z in two parts with a code between them, a category behind, and a scalar."""
 
-    c1: Input = Input("c1", "code", law="uniform", low=-2, high=2)
-    category: Input = Input("category", "code", law="whole", low=0, high=2)
+    c1: Input = C
+    category: Input = KIND
     weights_seed: int = 0
 
     @property
