@@ -30,6 +30,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "dcgan": _DCGAN,
     # Mao et al. 2017 on DCGAN's networks, with a = 0 and b = c = 1, told the class too.
     "lsgan": _DCGAN | {"loss": "least_squares"},
+    # Odena et al. 2017 on DCGAN's networks: D is not told the class, but names it. Half the batch here and in the next two, for
+    # twice the updates.
+    "acgan": _DCGAN | {"auxiliary": "classes", "batch": 32},
+    # Chen et al. 2016 on DCGAN's networks, with their learning rates and z of MNIST: 62 numbers, two codes, ten categories.
+    "infogan": _DCGAN | {"auxiliary": "codes", "conditional": False, "label_dim": 1, "z_dim": 65, "codes": 2, "categories": 10,
+                         "lr_g": 1e-3, "batch": 32},
+    # Donahue et al. 2017 on DCGAN's networks, which is ALI (Dumoulin et al. 2017) with an encoder that draws nothing; G and E
+    # learn at InfoGAN's rate, since they have far to go.
+    "bigan": _DCGAN | {"auxiliary": "pairs", "conditional": False, "label_dim": 1, "lr_g": 1e-3, "batch": 32},
     # Arjovsky et al. 2017, told the class. Half the batch, and 10 times their learning rate, which needs days.
     "wgan": _DCGAN | {"loss": "wasserstein", "d_steps": 5, "weight_clip": 0.01, "batch": 32,
                       "optimiser": "rmsprop", "lr_g": 5e-4, "lr_d": 5e-4, "beta2": 0.99},
@@ -52,9 +61,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 AT_LEAST = {
     "images": 1, "batch": 2, "z_dim": 1, "label_dim": 1, "width": 2, "d_steps": 1, "r1_every": 1, "seed": 0,
-    "r1_gamma": 0, "r1_gamma_end": 0, "gp_weight": 0, "weight_clip": 0, "balance_gamma": 0, "balance_rate": 0,
+    "r1_gamma": 0, "r1_gamma_end": 0, "gp_weight": 0, "weight_clip": 0, "balance_gamma": 0, "balance_rate": 0, "auxiliary_weight": 0, "code_weight": 0, "codes": 0, "categories": 0,
     "lr_g": 0, "lr_d": 0, "ema_half_life": 0, "ema_ramp": 0,
 }  # fmt: skip
+AUXILIARIES = ("", "classes", "codes", "pairs")
 PRECISIONS = ("auto", "fp32", "bf16")
 SHARES = ("beta1", "beta2", "lr_constant", "lr_end")
 
@@ -67,6 +77,7 @@ def settings_of(preset: str, **changes: Any) -> Settings:
     known(settings.loss, "loss", LOSSES)
     known(settings.optimiser, "optimiser", OPTIMISERS)
     known(settings.precision, "precision", dict.fromkeys(PRECISIONS))
+    known(settings.auxiliary, "auxiliary", dict.fromkeys(AUXILIARIES))
     check_together(settings)
     try:
         parse(settings.augment)
@@ -92,6 +103,15 @@ def check_together(settings: Settings) -> None:
         )
     if settings.network == "autoencoder" and settings.conditional:
         raise UserError("the network 'autoencoder' is not told the class: it needs conditional=false")
+    if settings.auxiliary and (settings.network != "dcgan" or LOSSES[settings.loss].relativistic):
+        raise UserError("auxiliary needs network=dcgan, and a loss that compares no pairs of images")
+    if settings.conditional != (settings.auxiliary == "classes") and settings.auxiliary:
+        raise UserError("auxiliary=classes needs conditional=true; codes and pairs conditional=false")
+    coded = settings.auxiliary == "codes"
+    if coded != (settings.categories > 1) or (settings.codes and not coded):
+        raise UserError("auxiliary=codes needs categories of 2 or more; codes and categories are of it alone")
+    if settings.z_dim <= settings.codes + (settings.categories > 0):
+        raise UserError(f"z_dim is {settings.z_dim}: it holds codes and category, and a number more")
     if settings.batch_norm_d and (settings.r1_gamma > 0 or settings.gp_weight > 0):
         raise UserError(
             "R1 (r1_gamma) and the gradient penalty (gp_weight) are of one image: they need batch_norm_d=false"

@@ -57,6 +57,18 @@ class Settings:
     """Which pair of functions of losses.py is descended."""
     d_steps: int = 1
     """Updates of the discriminator for each of the generator (k of Goodfellow et al. 2014)."""
+    auxiliary: str = ""
+    """Of `dcgan`, what D does beside: `classes`, it names the class (AC-GAN); `codes`, it finds part of z again (InfoGAN);
+    `pairs`, it sees z beside the image, and an encoder finds a z for real ones (BiGAN). Empty: nothing.
+    """
+    auxiliary_weight: float = 1.0
+    """How much the class, or the codes, count beside the game (lambda of Chen et al. 2016, Eq. 6)."""
+    code_weight: float = 0.1
+    """That of the continuous codes, times so much: in nats a Gaussian's precision has no end, and would drown the category."""
+    codes: int = 0
+    """Of `codes`: so many continuous ones, c1, c2 and so on, are the last numbers of z before the category."""
+    categories: int = 0
+    """Of `codes`: values of the categorical one, `category`, which is the last number of z."""
     r1_gamma: float = 0.2
     """Strength of R1 at the start of the run; 0 switches it off."""
     r1_gamma_end: float = 0.04

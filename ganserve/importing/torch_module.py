@@ -61,12 +61,12 @@ def to_onnx(
 
 def exported(
     module: nn.Module,
-    example: tuple[Tensor, ...],
+    example: tuple[Any, ...],
     names: list[str],
     free: Any,
     outputs: Sequence[str] = ("image",),
 ) -> torch.onnx.ONNXProgram:
-    """example: a tensor per name, of which the axes in `free` are none of the graph's constants. Raises what torch does."""
+    """example: a tensor per name, or lists of them, of which the axes in `free` are none of the graph's constants. Raises what torch does."""
     with _quiet():
         program = torch.onnx.export(
             module,

@@ -11,7 +11,7 @@ from service.batching.answers import MOST_HERE_BYTES
 from service.batching.request_queue import Timing
 from service.drawing import formats, mixing
 from service.drawing.sizes import Size
-from service.generator.file.inputs import scalar_rows, scalars_of
+from service.generator.file.inputs import chosen_by_name, scalar_rows
 from service.generator.latents import Seeded
 from service.generator.origin import provenance
 from service.generator.origin.provenance import Told
@@ -111,6 +111,8 @@ def _is_of_seeds(draw: Draw) -> bool:
     """Whether seeds, labels and truncation alone say what was drawn."""
     if draw.seeds is None or draw.weights is not None or not isinstance(draw.z, Seeded):
         return False
+    if draw.z.codes is not None:
+        return False
     if draw.z.scalars is None:
         return True
     usual = scalar_rows(draw.model.contract.declared, None, 1)
@@ -137,12 +139,16 @@ def _request(draw: Draw) -> dict[str, Any]:
         labels = draw.label if draw.weights is None else [draw.class_of(i) for i in range(n)]
         request["label"] = labels[0] if all(label == labels[0] for label in labels) else labels
     scalars = {}
-    for k, one in enumerate(scalars_of(contract.declared)):
-        assert behind is not None
-        low, high, default = one.bounds
+    codes = draw.z.codes if isinstance(draw.z, Seeded) else None
+    for one, place in chosen_by_name(contract.declared).values():
+        chosen = codes if one.role == "code" else behind
+        column = None if chosen is None else chosen[:, place - (0 if one.role == "code" else contract.z_dim)]
+        # A code that was not asked for is the seed's, and that of an explicit z is in it.
+        if column is None or np.isnan(column).any():
+            continue
         # Of a bound, what float32 makes of it may lie beyond.
-        values = [min(max(value, low), high) for value in _shortest(behind[:, k])]
-        if values != [default] * n:
+        values = np.clip(_shortest(column), one.low, one.high).tolist()
+        if values != [one.default] * n:
             scalars[one.name] = values if len(set(values)) > 1 else values[0]
     return request | ({"scalars": scalars} if scalars else {})
 

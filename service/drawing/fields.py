@@ -11,7 +11,7 @@ from service.generator.latents import MAX_SEED
 
 SEED = "Seed of the first image; by default drawn below 2^32, and returned."
 TRUNCATION = "z is multiplied by it: less variety, more typical images. Only 1 where a model's card has truncation false."
-SCALARS = "What else the generator takes, by name, as its card's `inputs` say with ranges and defaults, as psi: 0.7."
+SCALARS = "What else the generator takes, by name, as its card's `inputs` say with ranges and defaults, as psi: 0.7. A code, as c1: -1.5, is drawn from the seed where none is given."
 TIMEOUT = "Seconds until 504; at most the server's {settings.timeout_seconds}."
 MODEL = "Model name, or name@version; by default the server's default model."
 

@@ -48,6 +48,12 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
     ] = None
     truncation: Truncation = 1.0
     scalars: ScalarsPerImage = None
+    codes: Annotated[
+        dict[str, float | list[float]] | None,
+        Meta(
+            description="The same as `scalars`, which has codes among them, by the name that InfoGAN has for those."
+        ),
+    ] = None
     format: Annotated[
         Format | None,
         Meta(
@@ -88,6 +94,12 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
     """Seeds, labels and z of a request. Raises InvalidField, naming the field and what is allowed."""
     contract = model.contract
     model.require_truncation(request.truncation)
+    if request.codes is not None:
+        if twice := set(request.codes) & set(request.scalars or ()):
+            raise InvalidField(
+                "codes", f"{min(twice)[:64]} is in scalars and in codes: one of them is enough."
+            )
+        request.scalars = (request.scalars or {}) | request.codes
     n = _count(request, max_images)
     asked, weights = request.label, None
     if isinstance(asked, (dict, list)) and mixing.is_mixed(asked):

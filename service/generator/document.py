@@ -14,6 +14,7 @@ from service.generator.file.folded import Weights
 from service.generator.file.inputs import (
     ROLES,
     Input,
+    code_rows,
     image_of,
     plain,
     rows_behind,
@@ -22,7 +23,7 @@ from service.generator.file.inputs import (
     weights_of,
 )
 from service.generator.file.outputs import IMAGE, Output, beside
-from service.generator.latents import Seeded, Space, latents, truncate
+from service.generator.latents import Seeded, Space, latents, truncate, with_codes
 
 COUNTED_PIXELS = 2**15
 TRANSLATES = "This model makes a picture of one that it is given: POST /v1/translations takes it."
@@ -172,7 +173,8 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
             return Seeded(seeds, self.z_dim, truncation)
         self.require_seeds()
         rows = rows_behind(self.declared, scalars, len(seeds), weights)
-        return Seeded(seeds, self.z_dim, truncation, self.space, rows)
+        codes = code_rows(self.declared, scalars, len(seeds))
+        return Seeded(seeds, self.z_dim, truncation, self.space, rows, codes)
 
     def with_scalars(
         self,
@@ -180,8 +182,12 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         scalars: dict[str, float | list[float]] | None,
         weights: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        """z: float32 [N, z_dim]; weights: as above. Returns the rows, float32 [N, row_dim]. Raises InvalidField."""
+        """z: float32 [N, z_dim], in which codes that are given are laid; weights: as above.
+
+        Returns the rows, float32 [N, row_dim]. Raises InvalidField.
+        """
         rows = rows_behind(self.declared, scalars, len(z), weights)
+        z = with_codes(z, code_rows(self.declared, scalars, len(z)))
         return z if rows is None else np.concatenate([z, rows], axis=1)
 
     def truncated(self, z: NDArray[np.float32], truncation: float) -> NDArray[np.float32]:

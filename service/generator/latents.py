@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.generator.laws import MEAN_SQUARES, PIXELS, QUANTILES, quantiles_of
+from service.generator.laws import PIXELS, QUANTILES, mean_square, quantiles_of
 
 MAX_SEED = 2**53 - 1  # the largest integer that JavaScript, and so any JSON client, holds exactly
 
@@ -93,7 +93,7 @@ class Space(NamedTuple):
     @property
     def typical_length(self) -> float:
         """Near which all draws of z lie, of many numbers."""
-        return math.sqrt(sum(part.size * MEAN_SQUARES[part.law] for part in self.parts))
+        return math.sqrt(sum(part.size * mean_square(part.law) for part in self.parts))
 
 
 def _numbers(seeds: Iterable[int], z_dim: int) -> NDArray[np.uint16]:
@@ -118,7 +118,8 @@ class Seeded:
     """The z of some seeds, not computed yet: a forward pass computes those of all its requests at once.
 
     seeds: in any order, and what slices like itself: a range, or a list. space: where z is more than standard normal;
-    scalars: of each image, float32 [n, space.scalars].
+    scalars: of each image, float32 [n, space.scalars]. codes: what was asked of z itself, float32 [n, z_dim], and NaN where the
+    seed decides.
     """
 
     seeds: Sequence[int]
@@ -126,19 +127,26 @@ class Seeded:
     truncation: float = 1.0
     space: Space | None = None
     scalars: NDArray[np.float32] | None = None
+    codes: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.seeds)
 
     def __getitem__(self, rows: slice) -> "Seeded":
         scalars = None if self.scalars is None else self.scalars[rows]
-        return Seeded(self.seeds[rows], self.z_dim, self.truncation, self.space, scalars)
+        codes = None if self.codes is None else self.codes[rows]
+        return Seeded(self.seeds[rows], self.z_dim, self.truncation, self.space, scalars, codes)
 
     def rows(self) -> NDArray[np.float32]:
         """Of a generator with a space: z, and the scalars behind it."""
         assert self.space is not None
-        z = self.space.truncated(self.space.draw(self.seeds), self.truncation)
+        z = with_codes(self.space.truncated(self.space.draw(self.seeds), self.truncation), self.codes)
         return z if self.scalars is None else np.concatenate([z, self.scalars], axis=1)
+
+
+def with_codes(z: NDArray[np.float32], codes: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """z, float32 [N, z_dim], with what was asked of it; codes: the same shape, NaN where z stays."""
+    return z if codes is None else np.where(np.isnan(codes), z, codes)
 
 
 def rows_of(parts: "Sequence[NDArray[Any] | Seeded]") -> NDArray[Any]:

@@ -45,7 +45,7 @@ _HALVES: dict[str, tuple[Callable[[float], float], bool, str]] = {
         "47dd073c4afc2aae9fea81e3ba80bca38e2157ed9eeb758bc30532742d287e3e",
     ),
 }
-PIXELS = "pixels"
+PIXELS, WHOLE = "pixels", "whole "
 MEAN_SQUARES = {
     "normal": 1.0,
     "truncated": 1 - 4 * NormalDist().pdf(2) / _WITHIN,
@@ -58,11 +58,14 @@ MEAN_SQUARES = {
 
 @cache
 def quantiles_of(law: str) -> NDArray[np.float32]:
-    """float32 [65536]. Raises KeyError: not one of MEAN_SQUARES."""
+    """float32 [65536]. Raises KeyError: not one of MEAN_SQUARES, nor whole numbers below a count, as `whole 10` has them."""
     if law == "normal":
         return QUANTILES
     if law == PIXELS:
         return np.arange(256, dtype=np.float32).repeat(256)
+    if law.startswith(WHOLE):
+        # As floor(count * share) of the mid-points, of which none lies on a bound.
+        return ((2 * np.arange(65536) + 1) * int(law.removeprefix(WHOLE)) // 131072).astype(np.float32)
     inverse, is_mirrored, sha256 = _HALVES[law]
     lower = 0 if not is_mirrored else 32768
     table = np.array([inverse((k + 0.5) / 65536) for k in range(lower, 65536)], np.float32)
@@ -70,3 +73,11 @@ def quantiles_of(law: str) -> NDArray[np.float32]:
     if hashlib.sha256(table.astype("<f4").tobytes()).hexdigest() != sha256:
         raise RuntimeError("This platform computes other quantiles: seeds would not keep their images.")
     return table
+
+
+def mean_square(law: str) -> float:
+    """Of one number of this law."""
+    if not law.startswith(WHOLE):
+        return MEAN_SQUARES[law]
+    count = int(law.removeprefix(WHOLE))
+    return (count - 1) * (2 * count - 1) / 6

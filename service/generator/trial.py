@@ -19,7 +19,7 @@ from service.generator.contract import Contract
 from service.generator.engine import Engine, Forward
 from service.generator.file import graph
 from service.generator.file.apart import taken_apart
-from service.generator.file.inputs import scalars_of
+from service.generator.file.inputs import chosen_by_name
 
 SECONDS = 0.05
 """After which nothing is tried again: every forward pass has drawn every size once, however long that took."""
@@ -183,16 +183,16 @@ class _Trial:
         return False
 
     def refuse_what_changes_nothing(self, alone: NDArray[np.uint8]) -> None:
-        """A scalar, at both ends of it: one image would have many addresses; or the picture that is given."""
-        for place, one in enumerate(scalars_of(self.contract.declared), self.contract.z_dim):
+        """A scalar or code, at both ends of it: one image would have many addresses; or the picture that is given."""
+        for one, place in chosen_by_name(self.contract.declared).values():
             ends = []
-            for value in one.bounds[:2]:
+            for value in (one.low, one.high):
                 rows = self.z.copy()
                 rows[:, place] = value
                 ends.append(self.draw(rows, self.label))
             if all(np.array_equal(images, alone) for images in ends):
                 raise ContractError(
-                    f"the scalar {one.name} changes nothing, from {one.low:g} to {one.high:g}"
+                    f"the {one.role} {one.name} changes nothing, from {one.low:g} to {one.high:g}"
                 )
         # The fake engine may have no room to paint it.
         if self.contract.source is not None and self.engine.name != "fake":

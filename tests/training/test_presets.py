@@ -27,7 +27,7 @@ from training.run.checkpoint import Header, load_generator, read, restore, save_
 from training.settings import Settings
 
 CPU = torch.device("cpu")
-UNCONDITIONAL = {"gan-minimax", "gan", "began"}
+UNCONDITIONAL = {"gan-minimax", "gan", "infogan", "bigan", "began"}
 
 
 def start(settings: Settings) -> tuple[Trainer, State, Dataset]:
@@ -142,7 +142,7 @@ def exported(settings: Settings) -> tuple[onnx.ModelProto, bytes]:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_is_in_its_graph_what_it_is_named_after(tmp_path: Path, preset: str) -> None:
     # Systems that share a generator's shape share the export, which takes seconds.
-    shape = {"network", "conditional", "width", "z_dim", "label_dim", "attention"}
+    shape = {"network", "conditional", "width", "z_dim", "label_dim", "attention", "codes"}
     settings, plain = settings_of(preset), asdict(settings_of(preset))
     same = next(
         name for name in PRESETS if all(getattr(settings_of(name), key) == plain[key] for key in shape)
@@ -152,9 +152,12 @@ def test_a_preset_is_in_its_graph_what_it_is_named_after(tmp_path: Path, preset:
     assert len(file) < 3e6
     assert operators["BatchNormalization"] == 0
     assert (parse(file).classes is None) == (preset in UNCONDITIONAL)
+    codes = ["c1", "c2", "category"] if preset == "infogan" else []
     assert [value.name for value in graph.graph.input] == (
-        ["z"] if preset in UNCONDITIONAL else ["z", "label"]
+        ["z", *codes] if preset in UNCONDITIONAL else ["z", "label"]
     )
+    assert [one.name for one in parse(file).declared if one.role == "code"] == codes
+    assert operators["Equal"] == (preset == "infogan"), "the category is one of ten"
 
     convolutions = operators["Conv"] + operators["ConvTranspose"]
     products = operators["Gemm"] + operators["MatMul"]
@@ -195,12 +198,21 @@ def attended(graph: onnx.ModelProto) -> int:
 
 def test_what_tells_presets_of_one_graph_apart_is_in_their_training() -> None:
     told_apart = {
-        (row.network, row.conditional, row.loss, row.optimiser, row.weight_clip, row.gp_weight, row.r2)
+        (
+            row.network,
+            row.conditional,
+            row.loss,
+            row.optimiser,
+            row.weight_clip,
+            row.gp_weight,
+            row.r2,
+            row.auxiliary,
+        )
         for row in map(settings_of, PRESETS)
     }
-    assert len(told_apart) == len(PRESETS) == 11
+    assert len(told_apart) == len(PRESETS) == 14
     assert {settings_of(preset).loss for preset in PRESETS} == set(LOSSES)
-    assert [name for name in PRESETS if not settings_of(name).conditional] == ["gan-minimax", "gan", "began"]
+    assert {name for name in PRESETS if not settings_of(name).conditional} == UNCONDITIONAL
 
 
 @pytest.mark.parametrize(

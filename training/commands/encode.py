@@ -13,16 +13,23 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from service.generator.encoder import parse
+from service.generator.golden import difference
 from training.commands.options import CACHE, JUDGE, JUDGE_IMAGES, THREADS, flag, whole
 from training.commands.sources import EXISTING, data
 from training.data.dataset import Dataset
 from training.data.formats import load
 from training.encoding import export
-from training.encoding.fit import Recipe, Target, fit, target
+from training.encoding.fit import COMPARED, Recipe, Target, fit, target
 from training.encoding.measure import HEAD, measure, rows, words
+from training.errors import UserError
+from training.evaluation.generated import torch_forward
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import judge_for, judges_of, length
 from training.evaluation.reference import bar
+from training.export.card import train_command
+from training.gan.networks.encoder import Encoder
+from training.run.checkpoint import load_generator
+from training.settings import Settings
 
 DEFAULT = Recipe()
 
@@ -38,6 +45,11 @@ DEFAULT = Recipe()
     DEFAULT.width,
 )
 @whole("--seed", "Decides weights, order of the images and latents.", DEFAULT.seed, 0)
+@click.option(
+    "--run",
+    type=EXISTING,
+    help="Nothing is trained: take the encoder that MODEL's run trained with it, as preset bigan does.",
+)
 @flag("--no-pixels", "It learns z and classes alone, and not to give real pictures back.")
 @flag(
     "--figures",
@@ -56,6 +68,7 @@ def command(
     batch: int,
     width: int,
     seed: int,
+    run: Path | None,
     no_pixels: bool,
     figures: bool,
     pictures: int,
@@ -83,7 +96,7 @@ def command(
             file = export.read(of)
         else:
             recipe = Recipe(images, batch, seed, width, pixels=0.0 if no_pixels else DEFAULT.pixels)
-            file = trained(of, dataset, recipe, data, progress)
+            file = trained(of, dataset, recipe, data, progress) if run is None else of_run(of, run)
             # Before the figures: a judge, where none is kept, takes minutes.
             export.install(file, of, dataset)
         (settings,) = judges_of([judge], judge_images)
@@ -102,9 +115,29 @@ def trained(of: Target, dataset: Dataset, recipe: Recipe, data: Path, progress: 
         if (value := getattr(recipe, name)) != getattr(DEFAULT, name):
             words += [f"--{name}", str(value)]
     words += [] if recipe.pixels else ["--no-pixels"]
-    about = {"dataset": dataset.name, "command": shlex.join(words), "torch": str(torch.__version__)}
+    return export.to_file(encoder, of, about(encoder, dataset.name, shlex.join(words), recipe))
+
+
+def of_run(of: Target, run: Path) -> bytes:
+    """The encoder that was trained with the generator. Raises UserError: there is none, or it is of another generator."""
+    found = load_generator(run)
+    if found.encoder is None:
+        raise UserError(
+            f"{run}: its preset '{found.settings.preset}' trains no encoder; without --run, one is trained"
+        )
+    z = of.contract.drawn(range(COMPARED))
+    if excess := difference(torch_forward(found)(z, None), of.source.forward(z, None)).excess("fp32"):
+        raise UserError(f"{run} is not the run of {of.file}: {excess}")
+    command = train_command(found.settings, found.spec.dataset)
+    return export.to_file(
+        found.encoder, of, about(found.encoder, found.spec.dataset, command, found.settings)
+    )
+
+
+def about(encoder: Encoder, dataset: str, command: str, settings: Recipe | Settings) -> dict[str, Any]:
     parameters = sum(one.numel() for one in encoder.parameters())
-    return export.to_file(encoder, of, about | {"parameters": parameters, "settings": asdict(recipe)})
+    words = {"dataset": dataset, "command": command, "torch": str(torch.__version__)}
+    return words | {"parameters": parameters, "settings": asdict(settings)}
 
 
 def measured(

@@ -31,7 +31,7 @@ def command(run: Path, out: Path, label: str | None, seed: int, n: int) -> None:
     labels = range(len(names)) if label is None else [class_index(label, names)]
     seeds = list(range(seed, seed + n))
     each = [label for label in labels for _ in seeds]
-    images = sample(trained.generator, trained.settings.z_dim, seeds * len(labels), each)
+    images = sample(trained.generator, trained.settings, seeds * len(labels), each)
     write_atomically(out, png(grid(images, n if label is None else None)))
 
 

@@ -16,11 +16,11 @@ from service.generator.loading import card_of
 from training.data.dataset import Dataset, Pixels
 from training.encoding.fit import Target
 from training.encoding.measure import HEAD, Encode, again, held_out, rows, words
-from training.encoding.network import Encoder
 from training.errors import UserError
 from training.export.card import COLUMNS, shown, with_section
 from training.export.onnx_graph import traced
 from training.files import write_atomically
+from training.gan.networks.encoder import Encoder
 
 GOLDEN = range(10)
 # Of z and logits, which are of the order of 1: engines add in other orders.

@@ -19,10 +19,10 @@ from service.generator.contract import Contract, version
 from service.generator.loading import FILE, as_engines_run_it
 from training.data.dataset import Dataset
 from training.encoding.differentiable import Generator, check_same, differentiable
-from training.encoding.network import Encoder
 from training.errors import UserError
 from training.evaluation.evaluate import check_match
 from training.evaluation.generated import Source, open_model
+from training.gan.networks.encoder import Encoder
 
 # Far from those that are golden, and that a person asks for.
 FIRST_SEED = 2**40

@@ -1,11 +1,13 @@
 """The images to be judged: of a checkpoint, or of an exported file as an engine serves it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,13 +18,15 @@ from service.errors import ContractError, EngineUnavailable
 from service.generator.contract import ImageShape, parse, version
 from service.generator.engine import Forward
 from service.generator.engines.choose import choose
+from service.generator.file.inputs import Input, space_of
 from service.generator.file.rewired import rewired
-from service.generator.latents import latents
+from service.generator.latents import Part, Space
 from service.generator.loading import FILE as MODEL_FILE
 from service.settings import Settings as ServiceSettings
 from training.data.dataset import Indices, Pixels, to_uint8
 from training.errors import UserError
 from training.evaluation.quality.judging import Advance
+from training.gan.draws import drawn
 from training.run.checkpoint import TrainedGenerator, load_generator
 
 
@@ -30,6 +34,7 @@ from training.run.checkpoint import TrainedGenerator, load_generator
 class Source:
     """A generator, wherever it runs.
 
+    drawn: z of seeds, float32 [N, z_dim].
     classes: the class names; None if it is unconditional.
     origin: what it is and what runs it, in JSON types.
     """
@@ -40,6 +45,7 @@ class Source:
     image: ImageShape
     origin: dict[str, Any]
     batch: int
+    drawn: Callable[[Sequence[int]], NDArray[np.float32]]
 
     @property
     def has_classes(self) -> bool:
@@ -54,7 +60,7 @@ def open_run(path: Path) -> Source:
     image = ImageShape(spec.channels, spec.height, spec.width)
     origin = {"engine": "torch", "precision": "fp32", "images_seen": trained.images_seen}
     forward, z_dim = torch_forward(trained), trained.settings.z_dim
-    return Source(forward, z_dim, trained.class_names, image, origin, batch=100)
+    return Source(forward, z_dim, trained.class_names, image, origin, 100, partial(drawn, trained.settings))
 
 
 def open_model(path: Path, engine: str = "auto", precision: str = "auto", threads: int = 0) -> Source:
@@ -74,7 +80,7 @@ def open_model(path: Path, engine: str = "auto", precision: str = "auto", thread
     def forward(z: NDArray[np.float32], label: Indices | None) -> Pixels:
         return runner.wide(contract.with_scalars(z, None), label)
 
-    return Source(forward, contract.z_dim, classes, contract.image, origin, runner.max_batch)
+    return Source(forward, contract.z_dim, classes, contract.image, origin, runner.max_batch, contract.drawn)
 
 
 def open_url(url: str, name: str | None) -> Source:
@@ -95,7 +101,9 @@ def open_url(url: str, name: str | None) -> Source:
     engine = card["engine"]
     origin = {"engine": engine["name"], "precision": engine["precision"], "url": url, "model": address}
     # The client cuts a batch into requests, some of them at a time.
-    return Source(forward, card["z_dim"], classes, ImageShape(**card["image"]), origin, batch=2000)
+    declares = msgspec.convert(card["inputs"], list[Input])
+    space = space_of(declares) or Space((Part(card["z_dim"], "normal", True),), 0)
+    return Source(forward, card["z_dim"], classes, ImageShape(**card["image"]), origin, 2000, space.draw)
 
 
 @contextmanager
@@ -129,6 +137,6 @@ def images_of(source: Source, count: int, advance: Advance) -> tuple[Pixels, Ind
     for start in range(0, count, source.batch):
         stop = min(start + source.batch, count)
         label = labels[start:stop] if source.classes else None
-        parts.append(source.forward(latents(range(start, stop), source.z_dim), label))
+        parts.append(source.forward(source.drawn(range(start, stop)), label))
         advance(stop - start)
     return np.concatenate(parts), labels

@@ -10,8 +10,8 @@ import numpy as np
 from service.generator.contract import Contract, card_row
 from service.generator.engines.choose import bf16_is_as_good
 from service.generator.file.front_matter import front_matter, with_front_matter
+from service.generator.file.inputs import with_range
 from service.generator.images import grid, png
-from service.generator.latents import latents
 from training.data.dataset import Pixels
 from training.evaluation.generated import Source
 from training.evaluation.quality.figures import FIGURES
@@ -46,7 +46,7 @@ def sample_grid(source: Source) -> bytes:
     # Unconditional: every cell is a seed of its own.
     seeds = [i % COLUMNS if source.classes else i for i in range(count)]
     label = np.repeat(np.arange(rows), COLUMNS) if source.classes else None
-    return shown(source.forward(latents(seeds, source.z_dim), label))
+    return shown(source.forward(source.drawn(seeds), label))
 
 
 def shown(images: Pixels, columns: int = COLUMNS) -> bytes:
@@ -140,8 +140,11 @@ def _samples(contract: Contract, origin: dict[str, Any]) -> str:
 def _facts(contract: Contract, file: bytes) -> str:
     training = contract.training
     label = "; label, an index into the classes" if contract.classes else ""
+    codes = [with_range(one) for one in contract.declared if one.role == "code"]
+    label += f"; codes: {', '.join(codes)}" if codes else ""
+    normal = sum(one.size for one in contract.declared if one.role == "z")
     rows = {
-        "input": f"z, {contract.z_dim} numbers, standard normal{label}",
+        "input": f"z, {normal} numbers, standard normal{label}",
         "output": f"uint8 {contract.image.channels} x {contract.image.height} x {contract.image.width}",
         "classes": ", ".join(contract.classes or ("none",)),
         "parameters": f"{training['parameters']:,}",

@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from service.errors import ContractError
 from service.generator import golden, loading
-from service.generator.contract import SCHEMA, Contract, ImageShape, parse, write
+from service.generator.contract import SCHEMA, SCHEMA_OF_ROLES, Contract, ImageShape, parse, write
 from service.generator.file.mixed import mixed
 from service.generator.loading import CARD, FILE
 from service.settings import Settings as ServiceSettings
@@ -28,6 +28,7 @@ from training.export.card import SAMPLES, card, sample_grid, train_command, with
 from training.export.onnx_graph import check_parity, multiply_adds, to_graph
 from training.export.precisions import precisions
 from training.files import write_atomically
+from training.gan.draws import declared, drawn
 from training.run.checkpoint import TrainedGenerator
 
 GOLDEN_SAMPLES = 10
@@ -102,13 +103,15 @@ def build(trained: TrainedGenerator, name: str, mix: bool = False) -> tuple[onnx
     graph = to_graph(trained)
     seeds = range(max(GOLDEN_SAMPLES, min(spec.classes, 16)))
     labels = None if trained.class_names is None else [seed % spec.classes for seed in seeds]
+    inputs = declared(trained.settings)
     contract = Contract(
-        schema=SCHEMA,
+        schema=SCHEMA if inputs is None else SCHEMA_OF_ROLES,
         name=name,
         z_dim=trained.settings.z_dim,
         classes=None if trained.class_names is None else list(trained.class_names),
         image=ImageShape(spec.channels, spec.height, spec.width),
-        golden=golden.make(forward, trained.settings.z_dim, seeds, labels),
+        inputs=inputs,
+        golden=golden.make(forward, trained.settings.z_dim, seeds, labels, drawn(trained.settings, seeds)),
         training=training_facts(trained, graph),
     )
     if mix:

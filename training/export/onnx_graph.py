@@ -1,5 +1,6 @@
 """A trained generator as an ONNX graph, and the proof that it draws the same pictures."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,23 +15,25 @@ from service.generator.engine import Forward
 from service.generator.engines.ort import OrtEngine
 from service.generator.file.rewired import rewired
 from service.generator.golden import difference
-from service.generator.latents import latents
 from training.errors import UserError
 from training.export.folding import fold
+from training.gan.draws import declared
 from training.run.checkpoint import TrainedGenerator
 
 PARITY_BATCHES = (1, 3, 64)
 
 
 class Served(nn.Module):
-    """(z, label), or z alone -> uint8 image: denormalised, rounded, clipped and cast as dataset.to_uint8 does it."""
+    """(z, label), or z and perhaps codes -> uint8 image: denormalised, rounded, clipped and cast as dataset.to_uint8 does it."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """z: float32 [N, z_dim]. label: int64 [N]. Returns uint8 [N, C, H, W]."""
+    def forward(self, z: Tensor | list[Tensor], label: Tensor | None = None) -> Tensor:
+        """z: float32 [N, z_dim], or in parts, [N, any] and a code each, [N]. label: int64 [N]. Returns uint8 [N, C, H, W]."""
+        if not isinstance(z, Tensor):
+            z = torch.cat([z[0], *(code[:, None] for code in z[1:])], dim=1)
         if label is None:
             label = torch.zeros(z.shape[0], dtype=torch.int64)  # len(z) would be a constant
         image = self.generator(z, label)
@@ -38,26 +41,36 @@ class Served(nn.Module):
 
 
 def to_graph(trained: TrainedGenerator) -> onnx.ModelProto:
-    """The graph of the contract, without metadata: inputs z and, with classes, label; output image; N free."""
-    # An example batch of 1 would make the batch axis a constant.
-    inputs = {"z": torch.zeros(2, trained.settings.z_dim), "label": torch.zeros(2, dtype=torch.int64)}
-    free = {"z": {0: torch.export.Dim("N")}, "label": {0: torch.export.Dim.AUTO}}
-    names = ["z"] if trained.class_names is None else ["z", "label"]
+    """The graph of the contract, without metadata: inputs z and, with classes, label, or the codes; output image; N free."""
     # Fold leaves it no conditional batch norm, and check_parity is never skipped.
-    served, given = Served(fold(trained.generator)), {name: inputs[name] for name in names}
+    served, batch = Served(fold(trained.generator)), {0: torch.export.Dim("N")}
+    # An example batch of 1 would make the batch axis a constant.
+    if inputs := declared(trained.settings):
+        parts = [torch.zeros(2, *one.shape) for one in inputs]
+        names = [one.name for one in inputs]
+        return traced(served, {"z": parts}, {"z": [batch] * len(parts)}, "generator", ["image"], names)
+    given = {"z": torch.zeros(2, trained.settings.z_dim)}
+    if trained.class_names is not None:
+        given["label"] = torch.zeros(2, dtype=torch.int64)
+    free = {"z": batch, "label": {0: torch.export.Dim.AUTO}}
     return traced(served, given, free, "generator", ["image"])
 
 
 def traced(
-    module: nn.Module, inputs: dict[str, Tensor], free: dict[str, Any], name: str, outputs: list[str]
+    module: nn.Module,
+    inputs: Mapping[str, Tensor | list[Tensor]],
+    free: dict[str, Any],
+    name: str,
+    outputs: list[str],
+    names: list[str] | None = None,
 ) -> onnx.ModelProto:
-    """A module as a plain graph. free: the axes that are, by input.
+    """A module as a plain graph. free: the axes that are, by input. names: of the graph's inputs, where one of the module's is several.
 
     Whoever asks compares what it gives: the exporter has written wrong graphs of convolution and batch norm (pytorch issues
     166797 and 169178). The one before it is deprecated, and wrote 249 nodes where this one writes 71.
     """
     axes = tuple(free[name] for name in inputs)
-    program = exported(module.eval(), tuple(inputs.values()), list(inputs), axes, outputs)
+    program = exported(module.eval(), tuple(inputs.values()), names or list(inputs), axes, outputs)
     model = onnx.ModelProto()
     model.CopyFrom(program.model_proto)
     model.ir_version = IR_VERSION
@@ -76,7 +89,7 @@ def check_parity(file: bytes, contract: Contract, want: Forward) -> None:
         count = batch if batch == 1 else max(batch, contract.class_count)
         for start in range(0, count, batch):
             seeds = np.arange(start, start + batch)
-            z = latents(map(int, seeds), contract.z_dim)
+            z = contract.drawn(seeds.tolist())
             label = None if contract.classes is None else seeds % contract.class_count
             found = difference(got(contract.with_scalars(z, None), label), want(z, label))
             if excess := found.excess("fp32"):

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from training.gan.draws import latents
 from training.settings import ImageSpec, Settings
 
 
@@ -19,14 +20,15 @@ def decay(settings: Settings, images_seen: int, images: int) -> float:
 def update(average: nn.Module, generator: nn.Module, keep: float) -> None:
     """average <- keep * average + (1 - keep) * generator, for weights.
 
-    Of the buffers, batch norms' statistics fit no average: see `settle_batch_norm`. A spectral norm's vectors are copied:
-    they are close to those of the averaged weights, and settling brings them closer.
+    Of the buffers, G's batch norms' statistics fit no average: see `settle_batch_norm`. A spectral norm's vectors are copied:
+    they are close to those of the averaged weights, and settling brings them closer; so are the statistics of an encoder, of
+    real images, which settling does not see.
     """
     for kept, new in zip(average.parameters(), generator.parameters(), strict=True):
         kept.lerp_(new, 1 - keep)
     vectors = dict(generator.named_buffers())
     for name, kept in average.named_buffers():
-        if ".parametrizations." in f".{name}":
+        if ".parametrizations." in f".{name}" or name.startswith("encoder."):
             kept.copy_(vectors[name])
 
 
@@ -47,7 +49,7 @@ def settle_batch_norm(generator: nn.Module, settings: Settings, spec: ImageSpec,
         norm.momentum = None
     generator.train()
     for first in range(0, images, 256):
-        z = torch.randn(256, settings.z_dim, generator=rng)
+        z = latents(settings, 256, rng)
         # Every class equally often, in turns.
         label = torch.arange(first, first + 256) % spec.classes
         generator(z.to(device), label.to(device))

@@ -4,6 +4,7 @@
 BEGAN's D returns each image's reconstruction error. A loss is a float32 scalar, a mean over images.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -114,6 +115,37 @@ def relativistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) ->
 def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """The same with the signs turned: G wants its fake above the real image that it is paired with."""
     return F.softplus(real_logits - fake_logits).mean()
+
+
+# ---- Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs" (arXiv 1610.09585) ----
+
+
+def class_loss(class_logits: Tensor, label: Tensor) -> Tensor:
+    """-E log P(C = c | X), one of the two terms of minus L_C, Eq. 3: D descends it on real and on generated images, G on its own.
+
+    class_logits: float32 [N, K]; label: int64 [N]. Beside it, L_S of Eq. 2 is `discriminator_loss`. In nats: log K by chance.
+    """
+    return F.cross_entropy(class_logits, label)
+
+
+# ---- Chen et al. 2016, "InfoGAN" (arXiv 1606.03657) ------------------------------------------
+
+
+def information_loss(found: Tensor, continuous: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+    """Minus L_I(G, Q) = E log Q(c | G(z, c)) + H(c) of Eq. 5, in two parts; both networks descend lambda times their sum (Eq. 6).
+
+    found: Q's answer, float32 [N, 2 M + K]: means and log standard deviations of M continuous codes, each a Gaussian, and
+    logits of the category. continuous: float32 [N, M], uniform in -1 to 1; category: int64 [N].
+    Returns that of the continuous codes and that of the category, in nats: L_I is no more than the information that an image
+    has of its codes, so that each is, on average, at least minus H(c): log 2 has each code of them, log K the category.
+    """
+    M = continuous.shape[1]
+    means, logits = found[:, :M], found[:, 2 * M :]
+    # A standard deviation of less than 0.02, of what is 2 wide, would let the gradient grow without bound.
+    deviations = found[:, M : 2 * M].clamp(-4, 4)
+    density = -((continuous - means) / deviations.exp()).square() / 2 - deviations - math.log(2 * math.pi) / 2
+    of_codes = -(density + math.log(2)).sum(dim=1).mean()
+    return of_codes, F.cross_entropy(logits, category) - math.log(logits.shape[1])
 
 
 # fmt: off

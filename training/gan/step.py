@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from training.device import Autocast
 from training.gan import ema
 from training.gan.augment import augment
-from training.gan.losses import LOSSES, began_balance, began_convergence
+from training.gan.draws import latents
+from training.gan.losses import LOSSES, began_balance, began_convergence, class_loss, information_loss
+from training.gan.networks.auxiliary import Bidirectional
 from training.gan.penalties import clip_weights, r1, r2, wgan_gp
 from training.gan.state import State
 from training.settings import Settings
@@ -68,24 +70,33 @@ def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -
     with trainer.autocast():
         with torch.no_grad():
             # Fakes of the classes of this very batch: D sees each class as often real as fake.
-            fake = state.G(latents(trainer, len(label), rng), label)
+            z = latents(settings, len(label), rng).to(label.device)
+            fake = state.G(z, label)
+            of_real = encoded(state.G, real, z)
         seen = augment(torch.cat([real, fake]), settings.augment, rng)
         if settings.batch_norm_d:
             # Apart, or the batch's statistics would tell D what each half is.
-            real_logits, fake_logits = (D(half, label) for half in seen.chunk(2))
+            halves = zip(seen.chunk(2), (of_real, z), strict=True)
+            (real_logits, real_found), (fake_logits, found) = (
+                look(settings, D, half, label, of) for half, of in halves
+            )
         else:
-            real_logits, fake_logits = D(seen, torch.cat([label, label])).chunk(2)
+            logits, both = look(settings, D, seen, torch.cat([label, label]), torch.cat([of_real, z]))
+            (real_logits, fake_logits), (real_found, found) = logits.chunk(2), both.chunk(2)
         balance = (state.balance,) if loss.balanced else ()
         objective = loss.discriminator(real_logits, fake_logits, *balance)
-    objective.backward()
+        beside = auxiliary(settings, found, label, z)
+        if settings.auxiliary == "classes":
+            beside["class of real"] = class_loss(real_found, label)
+    (objective + weighted(settings, beside)).backward()
     figures = {
         "loss/D": objective.detach(),
         "D(x)": loss.output(real_logits.detach()).mean(),
         "D(G(z))": loss.output(fake_logits.detach()).mean(),
-    }
+    } | {f"auxiliary/{name}": value.detach() for name, value in beside.items()}
 
     def logits_of(images: Tensor) -> Tensor:
-        return D(augment(images, settings.augment, rng), label)
+        return look(settings, D, augment(images, settings.augment, rng), label, of_real)[0]
 
     if gamma > 0 and k % settings.r1_every == 0:
         # Lazily, and then as much stronger (Karras et al. 2020, arXiv 1912.04958, appendix B).
@@ -114,7 +125,7 @@ def descend(penalty: Tensor, strength: float) -> Tensor:
 def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
     """Descend the generator's loss on latents and classes of its own draw.
 
-    A relativistic loss compares each fake with a real image of its class, of batch k.
+    A relativistic loss compares each fake with a real image of its class, of batch k. BiGAN's E descends it on real images.
     """
     settings, G, D, loss = trainer.settings, state.G, state.D, LOSSES[trainer.settings.loss]
     rng = draws(settings.seed, k, 1)
@@ -122,19 +133,55 @@ def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
     # D's weights need no gradient here, and theirs is more than half of its backward pass.
     D.requires_grad_(False)
     with trainer.autocast():
+        real_logits: tuple[Tensor, ...] = ()
         if loss.relativistic:
             real, label = trainer.real_batch(k)
             real_logits = (D(augment(real, settings.augment, rng), label),)
         else:
             label = torch.randint(trainer.classes, (settings.batch,), generator=rng).to(trainer.device)
-            real_logits = ()
-        fake = G(latents(trainer, settings.batch, rng), label)
-        objective = loss.generator(*real_logits, D(augment(fake, settings.augment, rng), label))
-    objective.backward()
+        z = latents(settings, settings.batch, rng).to(trainer.device)
+        logits, found = look(settings, D, augment(G(z, label), settings.augment, rng), label, z)
+        objective = loss.generator(*real_logits, logits)
+        if settings.auxiliary == "pairs":
+            real, label = trainer.real_batch(k)
+            pair = augment(real, settings.augment, rng), label, G.encode(real)
+            # Minus V of Donahue et al. 2017, Eq. 2 and 3, with the labels turned: E wants real pairs to pass for generated ones.
+            objective = objective + loss.generator(-look(settings, D, *pair)[0])
+        beside = auxiliary(settings, found, label, z)
+    (objective + weighted(settings, beside)).backward()
     figures = {"loss/G": objective.detach(), "gradient/G": gradient_norm(G)}
     state.optimiser_g.step()
     state.optimiser_g.zero_grad(set_to_none=True)
     return figures
+
+
+def look(settings: Settings, D: nn.Module, image: Tensor, label: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """D's logits, float32 [N], and what it finds beside them, float32 [N, any]."""
+    if settings.auxiliary:
+        return D(image, label, z)
+    logits = D(image, label)
+    return logits, logits.new_zeros(len(logits), 0)
+
+
+def encoded(G: nn.Module, real: Tensor, z: Tensor) -> Tensor:
+    """What D sees beside real images: BiGAN's E(x); z where D looks at none."""
+    return G.encode(real) if isinstance(G, Bidirectional) else z
+
+
+def auxiliary(settings: Settings, found: Tensor, label: Tensor, z: Tensor) -> Figures:
+    """What both networks descend on generated images beside the game, in nats."""
+    if settings.auxiliary == "classes":
+        return {"class": class_loss(found, label)}
+    if settings.auxiliary == "codes":
+        continuous, category = z[:, -1 - settings.codes : -1], z[:, -1].long()
+        return dict(zip(("codes", "category"), information_loss(found, continuous, category), strict=True))
+    return {}
+
+
+def weighted(settings: Settings, beside: Figures) -> Tensor | float:
+    return settings.auxiliary_weight * sum(
+        value * (settings.code_weight if name == "codes" else 1) for name, value in beside.items()
+    )
 
 
 def update_balance(settings: Settings, state: State, figures: Figures) -> Figures:
@@ -163,10 +210,6 @@ def draws(seed: int, k: int, purpose: int) -> torch.Generator:
     # Mixed, because torch's Mersenne Twister keeps only 32 bits of its seed.
     mixed = np.random.SeedSequence([seed, k, purpose]).generate_state(1)[0]
     return torch.Generator().manual_seed(int(mixed))
-
-
-def latents(trainer: Trainer, count: int, rng: torch.Generator) -> Tensor:
-    return torch.randn(count, trainer.settings.z_dim, generator=rng).to(trainer.device)
 
 
 def gradient_norm(network: nn.Module) -> Tensor:

@@ -15,6 +15,8 @@ from training.errors import UserError
 from training.files import write_atomically
 from training.gan.ema import settle_batch_norm
 from training.gan.networks import build_generator
+from training.gan.networks.auxiliary import Bidirectional
+from training.gan.networks.encoder import Encoder
 from training.gan.state import State
 from training.settings import ImageSpec, Settings
 
@@ -46,6 +48,8 @@ class TrainedGenerator:
     settings: Settings
     spec: ImageSpec
     images_seen: int
+    encoder: Encoder | None = None
+    """That was trained with it (BiGAN), in eval mode, too."""
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -68,8 +72,11 @@ def load_generator(path: Path) -> TrainedGenerator:
     generator = build_generator(header.settings, header.spec)
     generator.load_state_dict(part(tensors, "average"))
     generator.requires_grad_(False)
+    encoder = None
+    if isinstance(generator, Bidirectional):
+        generator, encoder = generator.G, generator.encoder.eval()
     settle_batch_norm(generator, header.settings, header.spec)
-    return TrainedGenerator(generator, header.settings, header.spec, header.images_seen)
+    return TrainedGenerator(generator, header.settings, header.spec, header.images_seen, encoder)
 
 
 def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NAME) -> None:

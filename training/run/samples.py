@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from service.generator.latents import latents
 from training.data.dataset import Pixels, to_uint8
+from training.gan.draws import drawn
 from training.gan.ema import settle_batch_norm
 from training.settings import ImageSpec, Settings
 
@@ -16,10 +16,10 @@ COLUMNS = 10
 MAX_ROWS = 20
 
 
-def sample(generator: nn.Module, z_dim: int, seeds: Iterable[int], labels: Iterable[int]) -> Pixels:
+def sample(generator: nn.Module, settings: Settings, seeds: Iterable[int], labels: Iterable[int]) -> Pixels:
     """The images at these addresses, uint8 [N, C, H, W]: the service gives the same for the same seed."""
     device = next(generator.parameters()).device
-    z = torch.from_numpy(latents(seeds, z_dim)).to(device)
+    z = torch.from_numpy(drawn(settings, seeds)).to(device)
     label = torch.tensor(list(labels), device=device)
     with torch.no_grad():
         pieces = [generator(*piece) for piece in zip(z.split(256), label.split(256), strict=True)]
@@ -38,7 +38,7 @@ def class_rows(generator: nn.Module, settings: Settings, spec: ImageSpec) -> Pix
     rows, columns = min(spec.classes, MAX_ROWS), seeds_a_class(spec)
     seeds = list(range(columns)) * rows
     labels = [row for row in range(rows) for _ in range(columns)]
-    images = sample(generator, settings.z_dim, seeds, labels)
+    images = sample(generator, settings, seeds, labels)
     return images.reshape(rows, columns, *images.shape[1:])
 
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidField
 from service.generator.latents import Part, Space
-from service.generator.laws import PIXELS
+from service.generator.laws import PIXELS, WHOLE
 
-Law = Literal["normal", "truncated", "uniform", "uniform01"]
+Law = Literal["normal", "truncated", "uniform", "uniform01", "whole"]
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 WEIGHTS = "class_weights"
 """What requests that have tensors call them."""
@@ -42,6 +42,8 @@ ROLES = {
     "noise": Role("FLOAT", is_z=True),
     # Drawn from the seed where nobody gives a picture: at load, and for golden samples.
     "image": Role("UINT8", is_z=True, law=PIXELS),
+    # Drawn from the seed where a request does not choose it: InfoGAN's.
+    "code": Role("FLOAT", is_z=True),
     "scalar": Role("FLOAT"),
     "label": Role("INT64"),
     "class_weights": Role("FLOAT"),
@@ -52,13 +54,15 @@ class Input(Struct, frozen=True, omit_defaults=True):
     """One input of the graph.
 
     shape: of one image's part: of z and noise; of an image, the picture that is given, channels, height and width; a scalar
-    and a label have none. law: what the numbers of z and noise were in training: standard normal; that within -2 to 2; uniform in -1 to 1, or in 0 to 1. low, high, default: of a scalar, which a request
-    may choose; about: what it does, for people. class_weights: in the place of a label, one weight a class, so that an image
+    and a label have none, nor has a code. law: what the numbers of z, noise and codes were in training: standard normal; that within
+    -2 to 2; uniform in -1 to 1, or in 0 to 1; of a code also whole: each of 0, 1, ... and high as often. low, high, default: of a
+    scalar, which a request may choose, and of a code, which has no default: the seed draws it, by its law, unless a request
+    chooses it, up to its bounds. about: what it does, for people. class_weights: in the place of a label, one weight a class, so that an image
     may be of several; a class alone has 1 and the others 0.
     """
 
     name: str
-    role: Literal["z", "noise", "image", "scalar", "label", "class_weights"]
+    role: Literal["z", "noise", "image", "code", "scalar", "label", "class_weights"]
     shape: list[Annotated[int, Meta(ge=1, le=2**20)]] = []
     law: Law = "normal"
     low: float | None = None
@@ -69,6 +73,13 @@ class Input(Struct, frozen=True, omit_defaults=True):
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def numbers(self) -> str:
+        """The law of its numbers, as laws.py calls it."""
+        if self.law == "whole":
+            return f"{WHOLE}{int(self.high or 0) + 1}"
+        return ROLES[self.role].law or self.law
 
     @property
     def bounds(self) -> tuple[float, float, float]:
@@ -110,12 +121,18 @@ def faults(inputs: Sequence[Input], z_dim: int, classes: int | None) -> list[str
                 found.append(f"input {one.name}: an image has 1, 3 or 4 channels, a height and a width")
             if one.law != "normal":
                 found.append(f"input {one.name}: an image has no law")
-        elif ROLES[one.role].is_z != bool(one.shape):
+        elif (one.role in ("z", "noise")) != bool(one.shape):
             found.append(f"input {one.name}: z and noise have a shape, {one.role} has none")
         given = [value for value in (one.low, one.high, one.default) if value is not None]
-        if one.role != "scalar":
+        if one.law == "whole" and one.role != "code":
+            found.append(f"input {one.name}: only a code has the law whole")
+        if one.role == "code":
+            found += _faults_of_code(one)
+        elif one.role != "scalar":
             if given:
-                found.append(f"input {one.name}: only a scalar has low, high and default")
+                found.append(
+                    f"input {one.name}: only a scalar has low, high and default, and a code low and high"
+                )
         elif len(given) < 3 or not -1e9 <= one.bounds[0] <= one.bounds[2] <= one.bounds[1] <= 1e9:
             found.append(f"input {one.name}: a scalar has low <= default <= high")
         elif one.name in TAKEN:
@@ -125,10 +142,25 @@ def faults(inputs: Sequence[Input], z_dim: int, classes: int | None) -> list[str
     return found
 
 
+def _faults_of_code(one: Input) -> list[str]:
+    if (
+        one.low is None
+        or one.high is None
+        or one.default is not None
+        or not -1e9 <= one.low < one.high <= 1e9
+    ):
+        return [f"input {one.name}: a code has low < high, and no default"]
+    if one.law == "whole" and (one.low != 0 or one.high % 1 or one.high >= 2**16):
+        return [f"input {one.name}: a code that is whole has low 0 and a whole high, below 65,536"]
+    if one.name in TAKEN:
+        return [f"input {one.name}: a code can't be called that, which requests call something else"]
+    return []
+
+
 def space_of(inputs: Sequence[Input]) -> Space | None:
     """None where an image's row of numbers is a standard normal z that truncation scales, and no more."""
     drawn = [one for one in inputs if ROLES[one.role].is_z]
-    parts = tuple(Part(one.size, ROLES[one.role].law or one.law, ROLES[one.role].scales) for one in drawn)
+    parts = tuple(Part(one.size, one.numbers, ROLES[one.role].scales) for one in drawn)
     count = len(scalars_of(inputs)) + weights_of(inputs)
     if not count and all(part.law == "normal" and part.scales for part in parts):
         return None
@@ -147,6 +179,16 @@ def image_of(inputs: Sequence[Input]) -> tuple[Input, slice] | None:
 
 def scalars_of(inputs: Sequence[Input]) -> list[Input]:
     return [one for one in inputs if one.role == "scalar"]
+
+
+def chosen_by_name(inputs: Sequence[Input]) -> dict[str, tuple[Input, int]]:
+    """Codes and scalars: what a request chooses by name, and the column of each in an image's row."""
+    found, begin = {}, 0
+    for one in inputs:
+        if one.role == "code":
+            found[one.name] = one, begin
+        begin += one.size if ROLES[one.role].is_z else 0
+    return found | {one.name: (one, begin + i) for i, one in enumerate(scalars_of(inputs))}
 
 
 def weights_of(inputs: Sequence[Input]) -> int:
@@ -179,33 +221,62 @@ def scalar_rows(
 
     Raises InvalidField: a name that is none, another number of them than n, or what is out of range.
     """
-    scalars = scalars_of(inputs)
-    if unknown := set(given or ()) - {one.name for one in scalars}:
-        known = ", ".join(with_range(one) for one in scalars) or "none: this model has none"
+    if given and (unknown := set(given) - set(named := chosen_by_name(inputs))):
+        known = ", ".join(with_range(one) for one, _ in named.values()) or "none: this model has none"
         raise InvalidField("scalars", f"There is no scalar '{min(unknown)[:64]}'; there are {known}.")
+    scalars = scalars_of(inputs)
     if not scalars:
         return None
-    rows = np.empty((n, len(scalars)), np.float64)
-    for i, one in enumerate(scalars):
-        low, high, default = one.bounds
-        value = (given or {}).get(one.name, default)
-        if isinstance(value, list) and len(value) != n:
-            raise InvalidField(
-                "scalars", f"scalars.{one.name} has {len(value)} entries for {n} images: they must agree."
-            )
-        rows[:, i] = value
-        if not ((rows[:, i] >= low) & (rows[:, i] <= high)).all():  # NaN neither
-            raise InvalidField(
-                "scalars", f"scalars.{one.name} is out of range: allowed is {with_range(one)}."
-            )
-    return rows.astype(np.float32)
+    columns = [_column(one, (given or {}).get(one.name, one.bounds[2]), n) for one in scalars]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def code_rows(
+    inputs: Sequence[Input], given: dict[str, float | list[float]] | None, n: int
+) -> NDArray[np.float32] | None:
+    """float32 [n, z_dim], NaN where the seed decides; None where no code is given.
+
+    Raises InvalidField: another number of them than n, or what is out of range.
+    """
+    if not given:
+        return None
+    asked = [
+        (place, _column(one, given[name], n))
+        for name, (one, place) in chosen_by_name(inputs).items()
+        if one.role == "code" and name in given
+    ]
+    if not asked:
+        return None
+    rows = np.full((n, sum(one.size for one in inputs if ROLES[one.role].is_z)), np.nan, np.float32)
+    for place, column in asked:
+        rows[:, place] = column
+    return rows
+
+
+def _column(one: Input, value: float | list[float], n: int) -> NDArray[np.float64]:
+    """[n], in range; of a code NaN is as the seed draws it. Raises InvalidField."""
+    if isinstance(value, list) and len(value) != n:
+        raise InvalidField(
+            "scalars", f"scalars.{one.name} has {len(value)} entries for {n} images: they must agree."
+        )
+    column = np.broadcast_to(np.array(value, np.float64), n)
+    assert one.low is not None
+    assert one.high is not None
+    may_be = (column >= one.low) & (column <= one.high)  # NaN neither
+    if one.role == "code":
+        may_be = np.isnan(column) | (may_be & ((one.law != "whole") | (column % 1 == 0)))
+    if not may_be.all():
+        raise InvalidField("scalars", f"scalars.{one.name} is out of range: allowed is {with_range(one)}.")
+    return column
 
 
 def written(inputs: Sequence[Input], given: dict[str, float | list[float]] | None, image: int) -> list[str]:
     """As the query of that image's address has them: `psi=0.5`, in their order, without those that are the default anyway."""
     fields = []
-    for one in scalars_of(inputs):
-        value = (given or {}).get(one.name, one.bounds[2])
+    for one, _ in chosen_by_name(inputs).values():
+        value = (given or {}).get(one.name, one.default)
+        if value is None:  # a code, of the seed
+            continue
         value = float(value[image] if isinstance(value, list) else value)
         if value != one.default:
             fields.append(f"{one.name}={value!r}")
@@ -213,5 +284,6 @@ def written(inputs: Sequence[Input], given: dict[str, float | list[float]] | Non
 
 
 def with_range(scalar: Input) -> str:
-    low, high, default = scalar.bounds
-    return f"{scalar.name} ({low:g} to {high:g}, by default {default:g})"
+    numbers = "whole, " if scalar.law == "whole" else ""
+    usual = "as the seed draws it" if scalar.default is None else f"{scalar.default:g}"
+    return f"{scalar.name} ({numbers}{scalar.low:g} to {scalar.high:g}, by default {usual})"

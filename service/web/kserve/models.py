@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service import metrics
 from service.errors import UnknownModel
-from service.generator.file.inputs import WEIGHTS, scalars_of
+from service.generator.file.inputs import WEIGHTS, chosen_by_name
 from service.generator.file.outputs import IMAGE
 from service.registry.model import Model
 from service.registry.models import Models
@@ -233,7 +233,7 @@ def _inputs(model: Model) -> list[tuple[str, str, list[int]]]:
     All are optional: z or seed is given, or an image, and label or weights of classes may be.
     """
     contract = model.contract
-    scalars = [(one.name, "FP32", []) for one in scalars_of(contract.declared)]
+    scalars = [(name, "FP32", []) for name in chosen_by_name(contract.declared)]
     label = [] if contract.classes is None else [("label", "INT64", [])]
     weights = [(WEIGHTS, "FP32", [contract.class_count])] if contract.mixes_classes else []
     seed = ("seed", "INT64", [])

@@ -1,5 +1,6 @@
 """POST /v1/models/{model}:predict: KServe V1, which TensorFlow Serving has too."""
 
+import math
 from functools import partial
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from service.drawing.mixing import Weights, label_index
 from service.drawing.sampler import explicit_z
 from service.errors import InvalidField
 from service.generator.contract import Contract
-from service.generator.file.inputs import scalars_of
+from service.generator.file.inputs import chosen_by_name
 from service.generator.latents import MAX_SEED
 from service.registry.model import Model
 from service.web.clients.bento import lists
@@ -107,9 +108,12 @@ def _understood(instances: list[Instance], truncation: float, model: Model, most
 
 
 def _scalars(instances: list[Instance], contract: Contract) -> dict[str, float | list[float]]:
-    """A list each of those that any instance names."""
+    """A list each of those that any instance names; NaN is a code of the seed."""
     chosen = [one.scalars or {} for one in instances]
-    usual = {one.name: one.bounds[2] for one in scalars_of(contract.declared)}
+    usual = {
+        name: math.nan if one.default is None else one.default
+        for name, (one, _) in chosen_by_name(contract.declared).items()
+    }
     return {
         name: [one.get(name, usual.get(name, 0.0)) for one in chosen] for name in sorted(set().union(*chosen))
     }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidField, NotJson
 from service.generator.contract import Contract
-from service.generator.file.inputs import WEIGHTS, scalars_of
+from service.generator.file.inputs import WEIGHTS, chosen_by_name
 from service.generator.file.outputs import IMAGE
 from service.web.http.bodies import decode
 from service.web.kserve.inputs import Inputs, agreed
@@ -90,7 +90,7 @@ def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max
         shapes["label"] = (None,)
     if contract.mixes_classes:
         shapes[WEIGHTS] = (None, contract.class_count)
-    scalars = [one.name for one in scalars_of(contract.declared)]
+    scalars = list(chosen_by_name(contract.declared))
     shapes |= dict.fromkeys(scalars, (None,))
     tensors: dict[str, NDArray[Any]] = {}
     begin = 0

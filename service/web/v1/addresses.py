@@ -1,5 +1,6 @@
 """GET /v1/models/{model}/images/...: an image by its address, which browsers and balancers cache for ever."""
 
+import math
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -29,7 +30,7 @@ from service.drawing.sizes import Size
 from service.errors import InvalidField, UnknownRoute
 from service.generator import images
 from service.generator.contract import Contract
-from service.generator.file.inputs import scalars_of, written
+from service.generator.file.inputs import chosen_by_name, written
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
 from service.web.http.drawing_call import DrawingCall, address_headers
@@ -63,8 +64,7 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     end = suffix(format)
     drawing = await DrawingCall.begin(call, None, lambda: call.models.pick(model, seed))
     generator = drawing.model
-    scalars = scalars_of(generator.contract.declared)
-    asked, wanted = _query(call.scope, [one.name for one in scalars])
+    asked, wanted = _query(call.scope, list(chosen_by_name(generator.contract.declared)))
     asked.format, asked.seed = format, min(seed, MAX_SEED)
     generator.require_truncation(asked.truncation)
     index = None if label is None else label_index(label, generator.contract)
@@ -108,7 +108,7 @@ def _resized(draw: Draw, size: Size, encoding: Encoding, pixels: NDArray[np.uint
 
 
 def _query(scope: Scope, scalars: Sequence[str]) -> tuple[SampleRequest, str | None]:
-    """What the query asks for, and in which size. scalars: those of the model. Raises InvalidField."""
+    """What the query asks for, and in which size. scalars: those of the model, and its codes. Raises InvalidField."""
     chosen: dict[str, float | list[float]] = {}
     asked, size = SampleRequest(), None
     text = scope.get("query_string", b"").decode("latin-1")
@@ -136,9 +136,12 @@ def _query(scope: Scope, scalars: Sequence[str]) -> tuple[SampleRequest, str | N
 
 def _number(name: str, text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise InvalidField(name, f"{name} is '{text[:64]}'; it must be a number.") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise InvalidField(name, f"{name} is '{text[:64]}'; it must be a number.")
+    return value
 
 
 def _truncation(text: str) -> float:

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from service.generator.contract import ImageShape
+from service.generator.latents import latents
 from tests.training.pictures import CLASS_NAMES, draw, squares
 from training.data.dataset import Dataset
 from training.errors import UserError
@@ -31,7 +33,15 @@ def source_of(images: np.ndarray, classes: tuple[str, ...] | None = CLASS_NAMES)
     def forward(z, label):
         return np.stack([next(waiting) for _ in z])
 
-    return Source(forward, 4, classes, ImageShape(1, *images.shape[2:]), {"engine": "list"}, batch=50)
+    return Source(
+        forward,
+        4,
+        classes,
+        ImageShape(1, *images.shape[2:]),
+        {"engine": "list"},
+        50,
+        partial(latents, z_dim=4),
+    )
 
 
 def evaluation_of(images: np.ndarray, cache: Path, **options) -> Evaluation:

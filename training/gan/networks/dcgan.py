@@ -52,9 +52,13 @@ class Discriminator(nn.Module):
     def __init__(self, settings: Settings, spec: ImageSpec) -> None:
         super().__init__()
         levels = halvings(spec)
-        self.embed = nn.Embedding(spec.classes, spec.height * spec.width)
+        # What names the class (AC-GAN) is not told it.
+        self.embed = None if settings.auxiliary else nn.Embedding(spec.classes, spec.height * spec.width)
         wide = channels_at(settings, 1)
-        layers = [nn.Conv2d(spec.channels + 1, wide, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        layers = [
+            nn.Conv2d(spec.channels + (self.embed is not None), wide, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+        ]
         for level in range(2, levels + 1):
             wider = channels_at(settings, level)
             layers.append(nn.Conv2d(wide, wider, 4, stride=2, padding=1, bias=not settings.batch_norm_d))
@@ -67,11 +71,19 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         """image: float32 [N, C, H, W] in [-1, 1]. label: int64 [N]. Returns logits, float32 [N]."""
+        return self.logit(self.features(image, label))
+
+    def features(self, image: Tensor, label: Tensor) -> Tensor:
+        """[N, channels, H, W] of the last resolution, before the logit."""
+        if self.embed is None:
+            return self.layers(image)
         picture = self.embed(label).view(-1, 1, *image.shape[2:])
-        x = self.layers(torch.cat([image, picture], dim=1))
+        return self.layers(torch.cat([image, picture], dim=1))
+
+    def logit(self, features: Tensor) -> Tensor:
         # In fp32 also under autocast: a logit is a long sum, and a critic's differences are small.
-        with torch.autocast(image.device.type, enabled=False):
-            return F.conv2d(x.float(), self.to_logit.weight, self.to_logit.bias).flatten()
+        with torch.autocast(features.device.type, enabled=False):
+            return F.conv2d(features.float(), self.to_logit.weight, self.to_logit.bias).flatten()
 
 
 def initialise(layer: nn.Module) -> None:

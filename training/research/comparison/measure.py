@@ -78,7 +78,7 @@ def sampling_speed(model: Path) -> float:
     """
     source = open_model(model, "onnxruntime", "fp32", threads=1)
     clock = time.process_time if source.origin["provider"] == "CPUExecutionProvider" else time.monotonic
-    z = np.random.default_rng(0).standard_normal((source.batch, source.z_dim), np.float32)
+    z = source.drawn(range(source.batch))
     label = np.arange(source.batch) % len(source.classes) if source.classes else None
     source.forward(z, label)
     best = 0.0

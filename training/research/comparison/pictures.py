@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from service.generator.latents import latents
 from training.data.dataset import Dataset
 from training.evaluation.generated import Source
 from training.evaluation.quality.nearest import nearest_training
@@ -26,7 +25,7 @@ def samples(source: Source) -> NDArray[np.uint8]:
     """One image per class, seed i of class i; ten seeds of an unconditional system. uint8 [N, C, H, W]."""
     count = min(len(source.classes), COLUMNS) if source.classes else COLUMNS
     label = np.arange(count) if source.classes else None
-    return source.forward(latents(range(count), source.z_dim), label)
+    return source.forward(source.drawn(range(count)), label)
 
 
 def real_samples(dataset: Dataset) -> NDArray[np.uint8]:

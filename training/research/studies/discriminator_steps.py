@@ -118,7 +118,7 @@ def images_of(state: State, settings: Settings, study: Study) -> NDArray[np.uint
     """Seed i of class i mod K: uint8 [study.count, C, H, W]."""
     generator = settled(state.average, settings, study.dataset.spec)
     labels = (seed % study.dataset.spec.classes for seed in range(study.count))
-    return sample(generator, settings.z_dim, range(study.count), labels)
+    return sample(generator, settings, range(study.count), labels)
 
 
 def correlation(points: list[dict[str, Any]]) -> float:

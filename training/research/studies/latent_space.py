@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from service.generator.images import grid
-from service.generator.latents import latents
 from training.research.documents import number, save_picture, table
 from training.research.studies.study import Program, Study, show
 
@@ -46,7 +45,7 @@ def pairs_of(study: Study) -> int:
 def walk(study: Study, rng: np.random.Generator) -> tuple[dict[str, Any], Images]:
     """Walks between two latents of a class. Returns the figures, and the first walks: [SHOWN_WALKS, STEPS + 1, C, H, W]."""
     pairs = pairs_of(study)
-    ends = latents(range(2 * pairs), study.source.z_dim)
+    ends = study.source.drawn(range(2 * pairs))
     label = rng.integers(len(study.dataset.class_names), size=pairs)
     shares = np.linspace(0, 1, STEPS + 1, dtype=np.float32)
     path = np.stack([spherical(ends[:pairs], ends[pairs:], share) for share in shares], axis=1)
@@ -91,7 +90,7 @@ def add_up(study: Study, rng: np.random.Generator) -> tuple[dict[str, Any], Imag
     """
     classes, trials = len(study.dataset.class_names), pairs_of(study)
     seeds = max(EXEMPLARS * STEPS, study.count // classes)
-    z = latents(range(seeds), study.source.z_dim)
+    z = study.source.drawn(range(seeds))
     everything = images_at(study, np.tile(z, (classes, 1)), np.arange(classes).repeat(seeds))
     by_brightness = brightness(everything).reshape(classes, seeds).argsort(axis=1)
     extreme = max(EXEMPLARS, round(EXTREME * seeds))

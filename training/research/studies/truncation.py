@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from service.generator.images import grid
-from service.generator.latents import latents, truncate
+from service.generator.latents import truncate
 from training.evaluation.quality.comparison import Sample, judged, look
 from training.research.documents import number, save_picture, table
 from training.research.studies.study import Program, Study, show
@@ -56,7 +56,7 @@ def run(study: Study, picture: Path) -> dict[str, Any]:
 def truncated(study: Study, level: float) -> Sample:
     """Seed i of class i mod K, its z scaled."""
     classes = np.arange(study.count) % len(study.dataset.class_names)
-    z = truncate(latents(range(study.count), study.source.z_dim), level)
+    z = truncate(study.source.drawn(range(study.count)), level)
     parts = [
         study.source.forward(
             z[start : start + study.source.batch], classes[start : start + study.source.batch]

@@ -1,6 +1,7 @@
 // first - minus + plus, each the mean z of its seeds: Radford et al. 2016, section 6.3.2.
 
 import { inspect } from "./inspect.js";
+import { scalars } from "./named.js";
 import { dropZone, fill, find, make, milliseconds, plainCell, roving, source, words } from "./parts.js";
 import { Refusal, ask, newestWins, readAddress } from "./service.js";
 import { card, className, keep, view } from "./view.js";
@@ -36,14 +37,15 @@ function showClasses() {
 const draw = newestWins(async (signal) => {
   const box = find("arithmetic-words");
   const { model, truncation, sumClass } = view;
+  const named = scalars();
   try {
     const terms = Object.entries(SLOTS).map(([slot, weight]) => ({ weight, seeds: seedsOf(slot) }));
-    const wish = { model, terms, truncation, include_terms: true, format: "json", ...(sumClass && { label: sumClass }) };
+    const wish = { model, terms, truncation, include_terms: true, format: "json", ...(sumClass && { label: sumClass }), ...named };
     const { answer, ms } = await ask("v1/arithmetic", wish, signal);
     if (model !== view.model) return;
     words(box, null);
     find("arithmetic-latency").textContent = `in ${milliseconds(ms)}`;
-    show(answer);
+    show(answer, named);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     words(box, error);
@@ -58,12 +60,12 @@ function seedsOf(slot) {
   return seeds.map(Number);
 }
 
-function show(answer) {
+function show(answer, named) {
   const model = card();
   const name = className(view.sumClass) ?? "Result";
   // The terms as they were asked for, then the sum.
   const [{ image, z }, ...means] = [answer.images.at(-1), ...answer.images.slice(0, -1)];
-  const one = { name: `${name}: first minus minus plus plus`, file: "result.png", label: view.sumClass || null, source: source(image), z };
+  const one = { name: `${name}: first minus minus plus plus`, file: "result.png", label: view.sumClass || null, source: source(image), z, ...named };
   fill(result, [{ ...one, open: (opened) => inspect(opened, model, 1, []) }], plainCell);
   settle();
   Object.keys(SLOTS).forEach((slot, i) => {

@@ -1,5 +1,6 @@
 // The gallery: one image a seed, and what it took to draw them.
 
+import { scalars } from "./named.js";
 import { fill, find, make, milliseconds, roving, say, source, tile, words } from "./parts.js";
 import { ask, imageAddress, newestWins } from "./service.js";
 import { card, nameOf, setEnds, spot, view } from "./view.js";
@@ -9,12 +10,13 @@ const settle = roving(gallery);
 
 export const drawGallery = newestWins(async (signal) => {
   const { model, seed, n, truncation } = view;
-  const wish = { model, seed, n, truncation, format: "json", ...(view.class && { label: view.class }) };
+  const named = scalars();
+  const wish = { model, seed, n, truncation, format: "json", ...(view.class && { label: view.class }), ...named };
   try {
     const { answer, ms, parts } = await ask("v1/samples", wish, signal);
     if (model !== view.model) return;
     card().version = answer.version; // the service may have been started again, with another file
-    show(answer.images.map((image) => described(image, truncation)));
+    show(answer.images.map((image) => described({ ...image, ...named }, truncation)));
     words(find("gallery-words"), null);
     tellLatency(answer.images.length, ms, parts);
   } catch (error) {
@@ -25,11 +27,11 @@ export const drawGallery = newestWins(async (signal) => {
   }
 });
 
-function described({ label, seed, image }, truncation) {
+function described({ label, seed, image, scalars }, truncation) {
   const slug = label == null ? null : card().slugs[card().classes.indexOf(label)];
   const [name, file] = [nameOf({ slug, seed }), `${slug ?? card().id}-${seed}.png`];
-  const href = imageAddress(card(), { slug, seed }, truncation);
-  return { name, file, href, slug, seed, truncation, label: slug, source: source(image) };
+  const href = imageAddress(card(), { slug, seed, scalars }, truncation);
+  return { name, file, href, slug, seed, truncation, scalars, label: slug, source: source(image) };
 }
 
 function show(images) {

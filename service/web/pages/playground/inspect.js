@@ -12,7 +12,7 @@ dialog.addEventListener("click", (event) => {
 });
 
 /**
- * Show `image` {name, source, file, href?, label?, seed?, z?} of the model of `card`, drawn at `truncation`.
+ * Show `image` {name, source, file, href?, label?, seed?, z?, scalars?} of the model of `card`, drawn at `truncation`.
  * uses: [text, function] pairs, each a button; they are for images that have a seed.
  */
 export async function inspect(image, card, truncation, uses) {
@@ -27,7 +27,7 @@ export async function inspect(image, card, truncation, uses) {
   find("bars").hidden = true;
   words(find("inspect-words"), null);
   const model = `${card.id}@${card.version}`;
-  const wish = { model, ...(image.label != null && { label: image.label }) };
+  const wish = { model, ...(image.label != null && { label: image.label }), ...(image.scalars && { scalars: image.scalars }) };
   if (image.z) {
     const body = { ...wish, z: [image.z] };
     find("inspect-texts").replaceChildren(

@@ -1,6 +1,7 @@
 // From A to B: a strip of frames, and a player.
 
 import { inspect } from "./inspect.js";
+import { scalars } from "./named.js";
 import { dropZone, fill, find, make, milliseconds, plainCell, roving, say, source, words } from "./parts.js";
 import { Refusal, ask, newestWins, readAddress } from "./service.js";
 import { card, className, keep, nameOf, readSpot, setEnds, spot, view } from "./view.js";
@@ -43,20 +44,21 @@ const draw = newestWins(async (signal) => {
   const box = find("interpolate-words");
   const { model, path, steps, truncation } = view;
   const label = a.slug == null ? {} : { label: [a.slug, b.slug] };
-  const wish = { model, seeds: [a.seed, b.seed], ...label, steps: Number(steps), path, truncation, format: "json" };
+  const named = scalars();
+  const wish = { model, seeds: [a.seed, b.seed], ...label, steps: Number(steps), path, truncation, format: "json", ...named };
   try {
     const { answer, ms } = await ask("v1/interpolations", wish, signal);
     if (model !== view.model) return;
     words(box, null);
     find("interpolate-latency").textContent = `${answer.images.length} frames in ${milliseconds(ms)}`;
-    show(answer.images);
+    show(answer.images, named);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     words(box, error);
   }
 });
 
-function show(images) {
+function show(images, named) {
   const model = card();
   fill(
     film,
@@ -66,6 +68,7 @@ function show(images) {
       source: source(image),
       label,
       z,
+      ...named,
       open: (one) => inspect(one, model, 1, []),
     })),
     plainCell,

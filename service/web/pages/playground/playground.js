@@ -8,6 +8,7 @@ import { drawGallery, useAs } from "./gallery.js";
 import { inspect } from "./inspect.js";
 import { drawInterpolation } from "./interpolate.js";
 import { drawInversion, showInversion } from "./invert.js";
+import { showNamed } from "./named.js";
 import { copy, find, make, pair, words } from "./parts.js";
 import { pulse } from "./pulse.js";
 import { Refusal, ask, setKey } from "./service.js";
@@ -108,6 +109,7 @@ function showModels() {
   if (!truncation) setters.truncation((view.truncation = 1));
   for (const id of ["truncation", "truncation-slider"]) find(id).disabled = !truncation;
   const colour = { 1: "grey", 3: "RGB", 4: "RGBA" }[image.channels];
+  showNamed(() => redraw(["interpolate", "arithmetic"]));
   find("facts").textContent =
     `${absent && `There is no model ${absent} here that can draw; this is ${view.model}. `}${image.height} × ${image.width} ${colour}, z of ${z_dim} numbers. ${engine.name} ${engine.precision}, version ${version}.`;
   document.body.classList.toggle("large", image.width > 48);
@@ -117,6 +119,12 @@ function drawAll() {
   keep();
   drawGallery();
   PANELS[view.tab]();
+}
+
+function redraw(panels) {
+  keep();
+  drawGallery();
+  if (panels.includes(view.tab)) PANELS[view.tab]();
 }
 
 function open(image) {
@@ -202,10 +210,7 @@ const setters = Object.fromEntries(
     name,
     pair(name, (value) => {
       view[name] = value;
-      if (!card()) return;
-      keep();
-      drawGallery();
-      if (TOUCHES[name].includes(view.tab)) PANELS[view.tab]();
+      if (card()) redraw(TOUCHES[name]);
     }),
   ]),
 );

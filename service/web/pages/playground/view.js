@@ -6,6 +6,7 @@ export const view = {
   seed: 0,
   n: matchMedia("(max-width: 760px)").matches ? 12 : 40,
   truncation: 1,
+  named: "", // codes and scalars that were chosen: "c1=-1.5,category=3"
   tab: "interpolate",
   a: "", // "slug/seed" or "seed"
   b: "",

@@ -1,9 +1,11 @@
 import io
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from service.generator.contract import ImageShape
+from service.generator.latents import latents
 from tests.training.pictures import CLASS_NAMES, squares
 from training.evaluation.generated import Source
 from training.research.comparison.pictures import (
@@ -24,7 +26,7 @@ def source(classes: tuple[str, ...] | None) -> Source:
         grey = np.zeros(len(z), int) if label is None else label
         return np.broadcast_to((50 * grey).astype(np.uint8)[:, None, None, None], (len(z), 1, 28, 28))
 
-    return Source(forward, 4, classes, ImageShape(1, 28, 28), {}, batch=8)
+    return Source(forward, 4, classes, ImageShape(1, 28, 28), {}, 8, partial(latents, z_dim=4))
 
 
 def pixels(png: bytes) -> np.ndarray:

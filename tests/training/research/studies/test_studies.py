@@ -1,5 +1,6 @@
 import itertools
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 from rich.progress import Progress
 
 from service.generator.contract import ImageShape
+from service.generator.latents import latents
 from tests.generators import Tiny
 from tests.training.pictures import CLASS_NAMES, squares
 from tests.training.tiny import command, write_npz
@@ -45,7 +47,15 @@ def study_of(judge: Judge, work, forward=None, updates: int = 50, z_dim: int = 8
     dataset = squares()
     held_out = Sample(dataset.test_images[:60], dataset.test_labels[:60])
     training = Sample(dataset.images[:60], dataset.labels[:60])
-    source = Source(forward or flat, z_dim, CLASS_NAMES, ImageShape(1, 28, 28), {"engine": "test"}, batch=32)
+    source = Source(
+        forward or flat,
+        z_dim,
+        CLASS_NAMES,
+        ImageShape(1, 28, 28),
+        {"engine": "test"},
+        32,
+        partial(latents, z_dim=z_dim),
+    )
     return Study(dataset, judge, held_out, training, source, updates, work, Progress(disable=True))
 
 
