@@ -56,7 +56,7 @@ def study_of(judge: Judge, work, forward=None, updates: int = 50, z_dim: int = 8
         32,
         partial(latents, z_dim=z_dim),
     )
-    return Study(dataset, judge, held_out, training, source, updates, work, Progress(disable=True))
+    return Study(dataset, lambda: judge, held_out, training, source, updates, work, Progress(disable=True))
 
 
 def flat(z, label):
