@@ -81,6 +81,8 @@ class Ganserve:
     @staticmethod
     def begin() -> None:
         """In the parent, before it starts a worker."""
+        from service.machine import workers
+
         # The parent of a bento's workers is in a folder above theirs, which has another `models`.
         models = Path(__file__).parents[1] / settings.models
         if text := footprint.shortage(replace(settings, models=models)):
@@ -96,6 +98,7 @@ class Ganserve:
             logs.refuse(f"no folder for what its workers share: {error}")
         atexit.register(instance.remove, folder)
         _let_nobody_else_control(folder)
+        workers.begin_as_copies()
 
     @bentoml.api
     async def sample(
