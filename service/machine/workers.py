@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -38,8 +39,11 @@ def _begin(args: list[str], preexec_fn: Callable[[], None], env: dict[str, str],
     if args[1:3] != ["-m", _WORKER] or "--development-mode" in args:
         return _popen(args, preexec_fn=preexec_fn, env=env, **options)
     sys.stdout.flush()
-    # It never comes to what it would execute.
-    return _popen(args, preexec_fn=lambda: _work(args, preexec_fn, env), env=env, **options)
+    with warnings.catch_warnings():
+        # From Python 3.12 on, of fork beside threads. Those here are ZeroMQ's, which no worker calls.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # It never comes to what it would execute.
+        return _popen(args, preexec_fn=lambda: _work(args, preexec_fn, env), env=env, **options)
 
 
 def _work(args: list[str], prepare: Callable[[], None], env: dict[str, str]) -> NoReturn:
