@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bentoml._internal.utils import circus
 from circus import process
 
 NAME = "ganserve-worker"
@@ -32,6 +33,20 @@ def begin_as_copies() -> None:
         process.Popen = _begin  # pyright: ignore[reportAttributeAccessIssue]
         gc.collect()
         gc.freeze()  # a collection in a worker would write to all that it shares with the parent
+
+
+def let_nobody_else_control(folder: Path) -> None:
+    """BentoML's parent takes commands, what its workers run among them, from whoever reaches two ports of 127.0.0.1.
+
+    In place of those: sockets in a folder that only this user can enter.
+    """
+    arbiter: Any = circus.Arbiter
+    begin = arbiter.__init__
+
+    def begin_here(self: Any, watchers: Any, endpoint: str, pubsub_endpoint: str, **options: Any) -> None:
+        begin(self, watchers, f"ipc://{folder}/control", f"ipc://{folder}/events", **options)
+
+    arbiter.__init__ = begin_here
 
 
 def _begin(args: list[str], preexec_fn: Callable[[], None], env: dict[str, str], **options: Any) -> Any:
