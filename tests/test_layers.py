@@ -45,8 +45,8 @@ LAYERS = {
     ],
 }
 HOMES = {
-    "bentoml": "service.app",
-    "circus": "service.signals",
+    "bentoml": "service.app service.machine.workers",
+    "circus": "service.signals service.machine.workers",
     "tornado": "service.machine.clock",
     "uvicorn": "service.app service.web.connection",
     "httptools": "service.web.connection ganserve.connection",
