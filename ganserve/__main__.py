@@ -70,7 +70,7 @@ def main() -> None:
     \b
     ganserve sample --label Sneaker -n 16 --seed 1 -o grid.png
     ganserve interpolate 1 2 3 --label Bag -o way.gif
-    ganserve translate sketch.png --model shoes -o shoe.png
+    ganserve translate sneaker.png --model sneaker-to-boot -o boot.png
     ganserve models
     ganserve bench --connections 64
 

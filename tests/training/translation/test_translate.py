@@ -42,9 +42,9 @@ def train(folder: Path, name: str, *more: object):
 
 
 def measured(folder: Path, what: str, *more: object, runs: tuple[str, ...] = ("pix2pix", "l1")):
-    runs = [word for name in runs for word in ("--run", folder / name)]
+    words = [word for name in runs for word in ("--run", folder / name)]
     few = ("--judge-images", 640, "--images", 30, "--threads", 1, "--cache", folder / "judges")
-    return command("translate", what, *runs, "--data", folder / "stripes.npz", *few, *more)
+    return command("translate", what, *words, "--data", folder / "stripes.npz", *few, *more)
 
 
 @pytest.mark.parametrize("name", RUNS)
