@@ -21,6 +21,11 @@ Fraction = Annotated[float, Meta(gt=0, le=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 
 ModelName = Annotated[str | None, Meta(description=MODEL)]
+# Of requests that bring a picture.
+FittingModelName = Annotated[
+    str | None,
+    Meta(description=f"{MODEL[:-1]}, or where that one cannot do this, the only one in memory that can."),
+]
 FirstSeed = Annotated[Seed | None, Meta(description=SEED)]
 Truncation = Annotated[Fraction, Meta(description=TRUNCATION)]
 Scalars = Annotated[dict[str, float] | None, Meta(description=SCALARS)]

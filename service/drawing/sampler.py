@@ -106,12 +106,8 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
         each = asked if isinstance(asked, list) else [cast(Weights, asked)] * n
         weights = mixing.rows_of(each, contract)
     if request.z is None:
-        first = secrets.randbits(32) if request.seed is None else request.seed
-        if first + n - 1 > MAX_SEED:
-            raise InvalidField("seed", f"seed + n - 1 is {first + n - 1}; it can be at most {MAX_SEED}.")
-        if request.seed is None:
-            first = min(first, 2**32 - n)
-        seeds = range(first, first + n)
+        seeds = seeds_from(request.seed, n)
+        first = seeds[0]
         z = contract.seeded(seeds, request.truncation, request.scalars, weights)
     else:
         seeds, first = None, 0
@@ -120,6 +116,14 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
     if weights is not None:
         return Draw(model, seeds, mixing.heaviest(weights), z, weights=weights)
     return Draw(model, seeds, labels_of(asked, n, first, contract), z)  # pyright: ignore[reportArgumentType]
+
+
+def seeds_from(seed: int | None, n: int) -> range:
+    """seed: of the first; None: drawn, so that all are below 2^32. Raises InvalidField."""
+    first = min(secrets.randbits(32), 2**32 - n) if seed is None else seed
+    if first + n - 1 > MAX_SEED:
+        raise InvalidField("seed", f"seed + n - 1 is {first + n - 1}; it can be at most {MAX_SEED}.")
+    return range(first, first + n)
 
 
 def encoding_of(request: SampleRequest, draw: Draw, accepted: str | None) -> Encoding:

@@ -1,6 +1,5 @@
 """Pictures of pictures: what a client sends -> what is drawn of it, where a generator is given a picture (pix2pix)."""
 
-import secrets
 from collections.abc import Sequence
 from typing import Annotated, cast
 
@@ -10,13 +9,12 @@ from numpy.typing import NDArray
 
 from service.drawing import mixing
 from service.drawing.draw import Draw
-from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout
+from service.drawing.fields import FirstSeed, FittingModelName, Label, ScalarsPerImage, Timeout
 from service.drawing.formats import Format, Quality
 from service.drawing.mixing import Weights
-from service.drawing.sampler import Plain, labels_of
+from service.drawing.sampler import Plain, labels_of, seeds_from
 from service.errors import InvalidField
 from service.generator.contract import Contract, ImageShape
-from service.generator.latents import MAX_SEED
 from service.registry.model import Model
 
 
@@ -29,7 +27,7 @@ class TranslationRequest(Struct, forbid_unknown_fields=True):
             description="Files in base64, PNG, JPEG or WebP, one for each image of the reply: 1 to {settings.max_images_per_request}. Each is turned upright, cropped around its centre to the aspect ratio of the card's `source` and scaled to it; transparency lies on white, where the model has none."
         ),
     ]
-    model: ModelName = None
+    model: FittingModelName = None
     label: Annotated[
         Label | Weights | list[Label | Weights] | None,
         Meta(
@@ -51,6 +49,10 @@ class TranslationRequest(Struct, forbid_unknown_fields=True):
     ] = None
     quality: Quality = None
     timeout: Timeout = None
+
+
+def takes_pictures(model: Model) -> bool:
+    return model.contract.source is not None
 
 
 def source_of(model: Model) -> ImageShape:
@@ -84,10 +86,7 @@ def laid_in(
         weights = mixing.rows_of(each, contract)
     seeds = None
     if contract.uses_seed:
-        first = secrets.randbits(32) if seed is None else seed
-        if first + n - 1 > MAX_SEED:
-            raise InvalidField("seed", f"seed + n - 1 is {first + n - 1}; it can be at most {MAX_SEED}.")
-        seeds = range(first, first + n)
+        seeds = seeds_from(seed, n)
     elif seed is not None:
         raise InvalidField("seed", f"Model {model.name} draws nothing beside the picture: it takes no seed.")
     if weights is None:

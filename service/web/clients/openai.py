@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from functools import partial
 from urllib.parse import quote
 
@@ -148,10 +149,20 @@ def files_of(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[byte
 
 
 def drawn_json(
-    draw: Draw, picture: Picture, meant: SampleRequest, folder: str, pixels: NDArray[np.uint8]
+    draw: Draw,
+    picture: Picture,
+    meant: SampleRequest,
+    folder: str,
+    pixels: NDArray[np.uint8],
+    seeds: Sequence[int] | None = None,
 ) -> bytes:
-    """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty."""
+    """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty.
+
+    seeds: those to be told, where they are not the draw's own.
+    """
     reply = _reply(draw, picture, meant, folder)
+    for one, seed in zip(reply.data, seeds or (), strict=bool(seeds)):
+        one.seed = seed
     for one, file in zip(reply.data, files_of(draw, picture, pixels), strict=True):
         one.b64_json = file
     return msgspec.json.encode(reply)

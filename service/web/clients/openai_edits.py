@@ -6,7 +6,7 @@ import numpy as np
 
 from service.drawing.encoders import encoded
 from service.drawing.sampler import SampleRequest
-from service.drawing.translation import laid_in, source_of
+from service.drawing.translation import laid_in, source_of, takes_pictures
 from service.drawing.uploads import decoded
 from service.errors import InvalidField
 from service.registry.model import Model
@@ -24,7 +24,9 @@ EDITS = "/v1/images/edits"
 async def post_edits(call: Call) -> Reply:
     """POST /v1/images/edits. Raises the errors of the taxonomy."""
     asked = await read_form(call, EditRequest, "image")
-    drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
+    drawing = await DrawingCall.begin(
+        call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed, takes_pictures)
+    )
     model, n = drawing.model, asked.n or len(asked.image)
     # Before anything is decoded.
     source = source_of(model)

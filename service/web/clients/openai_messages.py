@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from service.drawing.fields import SCALARS, SEED, TIMEOUT, TRUNCATION, Fraction, ModelName, Seconds, Seed
+from service.drawing.fields import (
+    SCALARS,
+    SEED,
+    TIMEOUT,
+    TRUNCATION,
+    FittingModelName,
+    Fraction,
+    ModelName,
+    Seconds,
+    Seed,
+)
 from service.drawing.formats import Picture
 from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError, UnknownModel
 from service.web.http.asgi import Reply
@@ -90,6 +100,7 @@ class EditRequest(GenerationRequest, forbid_unknown_fields=True, kw_only=True):
             description="A file, PNG, JPEG or WebP; or several, as `image[]`, each of which becomes an image of its own. They are fitted as those of /v1/translations are.",
         ),
     ]
+    model: FittingModelName = None
     input_fidelity: _Ignored = None
 
 
