@@ -88,10 +88,10 @@ class ClusterModel(LocalModel):
         files = {path.name: np.fromfile(path, np.uint8) for path in self.files}
         job = Job(files, self.origin.model, _drawn_by(self), settings, plan.truncation, metadata, encode)
         # A core is a lane; a GPU is one, too, and has a core beside it.
-        wants = {"num_cpus": 1, "num_gpus": int(engine.provider.startswith("CUDA"))}
+        gpus = int(engine.provider.startswith("CUDA"))
         begun: deque[tuple[Block, Any]] = deque()
         with _joined(self._address):
-            draw = ray.remote(**wants, max_retries=_RETRIES)(_drawn)
+            draw = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_RETRIES)(_drawn)
             common = ray.put(job)
             for block in blocks:
                 while len(begun) >= max(
