@@ -7,7 +7,8 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ def to_onnx(
         try:
             program = exported(module, tuple(one[:1] for one in example), names, None, outputs)
         except Exception as error:
-            what = f"torch.onnx can't export the module: {error}"
+            # Of torch's own there are pages: what it could not do is the first line of the cause.
+            why = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+            what = f"torch.onnx can't export the module: {why}"
             raise Refused([Fault(what, "Export it yourself, and import the ONNX file.")]) from error
     program.save(out)
 
@@ -208,12 +211,13 @@ def _quiet() -> Iterator[None]:
     loggers = [
         logging.getLogger("torch.onnx"),
         logging.getLogger("torch.onnx._internal.exporter._registration"),
+        logging.getLogger("torch.fx.experimental.symbolic_shapes"),
     ]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -215,3 +215,18 @@ def test_outputs_are_called_as_the_module_calls_them(tmp_path, monkeypatch):
         assert done.exit_code == 0, done.output
         assert f"output '{picture}', float32 3x8x8, is RGB 8x8" in done.output
         assert f"which V2 gives to who names `{latent}`" in done.output
+
+
+def test_a_module_that_torch_can_t_export_is_refused_in_one_line(tmp_path, monkeypatch, capfd):
+    (tmp_path / "branching.py").write_text(
+        "import torch\n"
+        "class Branching(torch.nn.Module):\n"
+        "    def forward(self, z):\n"
+        "        return z if z.sum() > 0 else -z\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    done = run("--torch", "branching:Branching", "--input", "z=3x8x8", "--out", tmp_path / "m")
+    assert done.exit_code == 1
+    assert "torch.onnx can't export the module: " in done.output
+    assert len(done.output.splitlines()) == 3
+    assert capfd.readouterr() == ("", "")
