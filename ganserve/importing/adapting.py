@@ -23,8 +23,8 @@ from service.generator.contract import (
     ImageShape,
     write,
 )
+from service.generator.engines.everything import golden_numbers, split
 from service.generator.engines.lone import in_passes_of
-from service.generator.everything import golden_numbers, split
 from service.generator.file.outputs import IMAGE, Output
 from service.generator.file.rewired import rewired
 from service.generator.reference import reference

@@ -78,11 +78,8 @@ def _classes(ctx: click.Context, option: click.Parameter, text: str | None) -> l
 
 
 def _beside(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str | None]:
-    found = {}
-    for text in texts:
-        name, _, role = text.rpartition("=") if text.endswith(("=z", "=logits")) else (text, "", "")
-        found[name] = role or None
-    return found
+    parts = (text.rpartition("=") if text.endswith(("=z", "=logits")) else (text, "", "") for text in texts)
+    return {name: role or None for name, _, role in parts}
 
 
 def _image(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -154,11 +151,7 @@ def _input_shapes(
 )
 @click.option("--output", metavar="OUTPUT", help="The output that holds the images, where there are several.")
 @click.option(
-    "--beside",
-    multiple=True,
-    callback=_beside,
-    metavar="OUTPUT[=z|logits]",
-    help="An output to keep, which V2 gives beside the image. May be repeated.",
+    "--beside", multiple=True, callback=_beside, metavar="OUTPUT[=z|logits]", help="Kept, for V2, too."
 )
 @click.option("--image", callback=_image, metavar="CxHxW", help="What a flat output is: 3x64x64.")
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Colours as planes, or as pixels.")
