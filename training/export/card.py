@@ -10,7 +10,7 @@ import numpy as np
 from service.generator.contract import Contract, card_row
 from service.generator.engines.choose import bf16_is_as_good
 from service.generator.file.front_matter import front_matter, with_front_matter
-from service.generator.file.inputs import with_range
+from service.generator.file.named import with_range
 from service.generator.images import grid, png
 from training.data.dataset import Pixels
 from training.evaluation.generated import Source
