@@ -17,7 +17,8 @@ from service.generator import loading
 from service.generator.contract import SCHEMA_OF_ROLES, Contract, card_row, write
 from service.generator.file.folded import laid_beside
 from service.generator.file.front_matter import front_matter
-from service.generator.file.inputs import ROLES, with_range
+from service.generator.file.inputs import ROLES
+from service.generator.file.named import with_range
 from service.generator.images import grid, png
 from service.generator.loading import CARD, FILE, Loaded
 from service.settings import Settings

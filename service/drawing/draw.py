@@ -11,7 +11,7 @@ from service.batching.answers import MOST_HERE_BYTES
 from service.batching.request_queue import Timing
 from service.drawing import formats, mixing
 from service.drawing.sizes import Size
-from service.generator.file.inputs import chosen_by_name, scalar_rows
+from service.generator.file.named import chosen_by_name, scalar_rows
 from service.generator.latents import Seeded
 from service.generator.origin import provenance
 from service.generator.origin.provenance import Told

@@ -11,17 +11,8 @@ from numpy.typing import NDArray
 from service.errors import InvalidField
 from service.generator.classes import ClassNames, folded
 from service.generator.file.folded import Weights
-from service.generator.file.inputs import (
-    ROLES,
-    Input,
-    code_rows,
-    image_of,
-    plain,
-    rows_behind,
-    scalars_of,
-    space_of,
-    weights_of,
-)
+from service.generator.file.inputs import ROLES, Input, image_of, plain, scalars_of, space_of, weights_of
+from service.generator.file.named import code_rows, rows_behind
 from service.generator.file.outputs import IMAGE, Output, beside
 from service.generator.latents import Seeded, Space, latents, truncate, with_codes
 

@@ -19,7 +19,7 @@ from service.generator.contract import Contract
 from service.generator.engine import Engine, Forward
 from service.generator.file import graph
 from service.generator.file.apart import taken_apart
-from service.generator.file.inputs import chosen_by_name
+from service.generator.file.named import chosen_by_name
 
 SECONDS = 0.05
 """After which nothing is tried again: every forward pass has drawn every size once, however long that took."""

@@ -19,7 +19,7 @@ from service.drawing.sizes import MOST_RESIZED_PIXELS, Size
 from service.errors import InvalidField
 from service.generator import images
 from service.generator.contract import ImageShape
-from service.generator.file.inputs import written
+from service.generator.file.named import written
 from service.web.clients import prompts
 from service.web.clients.openai_messages import (
     Completed,

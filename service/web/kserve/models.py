@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service import metrics
 from service.errors import UnknownModel
-from service.generator.file.inputs import WEIGHTS, chosen_by_name
+from service.generator.file.inputs import WEIGHTS
+from service.generator.file.named import chosen_by_name
 from service.generator.file.outputs import IMAGE
 from service.registry.model import Model
 from service.registry.models import Models

@@ -15,7 +15,7 @@ from service.drawing.mixing import Weights, label_index
 from service.drawing.sampler import explicit_z
 from service.errors import InvalidField
 from service.generator.contract import Contract
-from service.generator.file.inputs import chosen_by_name
+from service.generator.file.named import chosen_by_name
 from service.generator.latents import MAX_SEED
 from service.registry.model import Model
 from service.web.clients.bento import lists

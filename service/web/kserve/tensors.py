@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidField, NotJson
 from service.generator.contract import Contract
-from service.generator.file.inputs import WEIGHTS, chosen_by_name
+from service.generator.file.inputs import WEIGHTS
+from service.generator.file.named import chosen_by_name
 from service.generator.file.outputs import IMAGE
 from service.web.http.bodies import decode
 from service.web.kserve.inputs import Inputs, agreed

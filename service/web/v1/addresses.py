@@ -30,7 +30,7 @@ from service.drawing.sizes import Size
 from service.errors import InvalidField, UnknownRoute
 from service.generator import images
 from service.generator.contract import Contract
-from service.generator.file.inputs import chosen_by_name, written
+from service.generator.file.named import chosen_by_name, written
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
 from service.web.http.drawing_call import DrawingCall, address_headers

@@ -15,7 +15,8 @@ from onnx import numpy_helper
 from service.errors import ContractError, InvalidField
 from service.generator import contract, golden
 from service.generator.contract import Contract, ImageShape
-from service.generator.file.inputs import Input, code_rows, written
+from service.generator.file.inputs import Input
+from service.generator.file.named import code_rows, written
 from service.generator.latents import latents, rows_of
 from service.generator.laws import mean_square, quantiles_of
 from tests.service.generator.test_inputs import loaded
