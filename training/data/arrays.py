@@ -54,10 +54,9 @@ def channels_first(images: NDArray, asked: Request) -> NDArray:
     """[N, C, H, W], of the numbers that they are of. Raises UserError."""
     if images.dtype.kind not in "biuf":
         raise UserError(f"{asked.path}: images are {images.dtype}; they must be numbers")
-    if images.ndim == 2 and (side := math.isqrt(images.shape[1])) ** 2 == images.shape[1]:
-        return images.reshape(-1, 1, side, side)
-    if images.ndim == 2 and (side := math.isqrt(images.shape[1] // 3)) ** 2 * 3 == images.shape[1]:
-        return images.reshape(-1, 3, side, side)
+    for channels in (1, 3) if images.ndim == 2 else ():
+        if (side := math.isqrt(images.shape[1] // channels)) ** 2 * channels == images.shape[1]:
+            return images.reshape(-1, channels, side, side)
     if images.ndim == 3:
         return images[:, None]
     if images.ndim == 4 and images.shape[1] in (1, 3, 4):

@@ -53,21 +53,9 @@ def read(asked: Request) -> Dataset:
 
 
 def stacked(files: list[Path], before: int) -> tuple[Pixels, Indices]:
-    """uint8 [N, 3, 32, 32] and int64 [N]. Each file goes to its place before the next is read."""
-    images, labels = np.empty((0, 3, _SIDE, _SIDE), np.uint8), []
-    for i, (pixels, column) in enumerate(batches(files, before)):
-        if i == 0:
-            # Batches are equally long; room that is not written to takes no memory.
-            images = np.empty((len(files) * len(pixels), 3, _SIDE, _SIDE), np.uint8)
-        start = sum(map(len, labels))
-        if len(pixels) != len(column) or start + len(pixels) > len(images):
-            raise UserError(
-                f"{files[i]}: {len(pixels)} images, {len(column)} labels, unlike the file before it"
-            )
-        images[start : start + len(pixels)] = pixels.reshape(-1, 3, _SIDE, _SIDE)
-        labels.append(column)
-    column = np.concatenate(labels)
-    return images[: len(column)], column
+    """uint8 [N, 3, 32, 32] and int64 [N]."""
+    pixels, labels = zip(*batches(files, before), strict=True)
+    return np.concatenate(pixels).reshape(-1, 3, _SIDE, _SIDE), np.concatenate(labels)
 
 
 def batches(files: list[Path], before: int) -> Iterator[tuple[Pixels, Indices]]:
@@ -90,9 +78,11 @@ def batches(files: list[Path], before: int) -> Iterator[tuple[Pixels, Indices]]:
             ):
                 raise UserError(f"{file} is no batch of CIFAR: it has no uint8 `data` of 3,072 per image")
             try:
-                yield pixels, np.array(column, np.int64).reshape(-1)
+                yield pixels.reshape(-1, _NUMBERS), np.array(column, np.int64).reshape(len(pixels))
             except (TypeError, ValueError) as error:
-                raise UserError(f"{file} is no batch of CIFAR: its labels are no integers") from error
+                raise UserError(
+                    f"{file} is no batch of CIFAR: its labels are not one integer per image"
+                ) from error
 
 
 def class_names(file: Path) -> tuple[str, ...] | None:

@@ -16,6 +16,7 @@ from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.evaluate import check_match
 from training.evaluation.generated import open_model
+from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import judge_for, judges_of, length
 from training.evaluation.reference import MIN_IMAGES, bar, draws, floor_samples, size_of
 from training.research.documents import fill_document, machine, save_json
@@ -49,7 +50,7 @@ PROGRAMS = {
 )
 @whole("--images", "Judged at a time.", 5000, MIN_IMAGES)
 @whole(
-    "--updates", "Of both networks, in each run of discriminator-steps.", 3000, discriminator_steps.STOPS * 5
+    "--updates", "Of both networks, in each run of a study that trains.", 3000, discriminator_steps.STOPS * 5
 )
 @JUDGE
 @JUDGE_IMAGES
@@ -84,13 +85,17 @@ def command(
     size = size_of(dataset, [settings], images)
     console = Console(stderr=True)
     with threadpool_limits(1), Progress(console=console) as progress:
-        judging = bar(progress, f"judge {judge}", length(dataset, settings))
-        trained = judge_for(dataset, settings, cache, judging)
+
+        def trained() -> Judge:
+            judging = bar(progress, f"judge {judge}", length(dataset, settings))
+            return judge_for(dataset, settings, cache, judging)
+
         (held_out,) = draws(dataset.test_images, dataset.test_labels, size, most=1)
         training = floor_samples(dataset, settings, size)[0]
         study = Study(dataset, trained, held_out, training, source, updates, work, progress)
         found = program.run(study, out / f"{name}.png")
-    found |= {"machine": machine(), "dataset": dataset.name, "judge": asdict(settings)}
+    found |= {"machine": machine(), "dataset": dataset.name}
+    found |= {"judge": asdict(settings)} if "judge" in vars(study) else {}
     save_json(out / f"{name}.json", found)
     document = out.with_suffix(".md")
     if document.exists():
@@ -100,6 +105,6 @@ def command(
 
 def block(found: dict[str, Any], program: Program) -> str:
     """The study's table, and what measured it."""
-    judge = found["judge"]
-    seen = f"judge `{judge['architecture']}`, {judge['images']:,} images long"
-    return f"{program.block(found)}\n\n*{found['dataset']}, {seen}; {found['machine']}.*"
+    judge = found.get("judge")
+    seen = f", judge `{judge['architecture']}`, {judge['images']:,} images long" if judge else ""
+    return f"{program.block(found)}\n\n*{found['dataset']}{seen}; {found['machine']}.*"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,19 +20,24 @@ from training.evaluation.reference import bar
 
 @dataclass(frozen=True)
 class Study:
-    """A data set and its judge, `count` real images of both splits, none of which the judge was trained on, and an exported generator of the same images.
+    """A data set and, where it is asked for, its judge; `count` real images of both splits, none of which the judge was trained on, and an exported generator of the same images.
 
     updates: how long a study that trains does so, in updates of both networks. work: its checkpoints' folder.
     """
 
     dataset: Dataset
-    judge: Judge
+    trained: Callable[[], Judge]
     held_out: Sample
     training: Sample
     source: Source
     updates: int
     work: Path
     progress: Progress
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Trained now, which takes minutes, unless it is kept."""
+        return self.trained()
 
     @property
     def count(self) -> int:

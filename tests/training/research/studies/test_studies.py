@@ -1,5 +1,6 @@
 import itertools
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,14 @@ from training.evaluation.generated import Source
 from training.evaluation.quality.comparison import Sample, judged, look
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import JudgeSettings, fit
-from training.research.studies import discriminator_steps, inception_score, latent_space, truncation
+from training.research.studies import (
+    discriminator_steps,
+    few_labels,
+    inception_score,
+    label_learning,
+    latent_space,
+    truncation,
+)
 from training.research.studies.command import PROGRAMS, block
 from training.research.studies.study import Study
 
@@ -34,6 +42,9 @@ def _short_runs(monkeypatch):
     monkeypatch.setattr(discriminator_steps, "STOPS", 4)
     monkeypatch.setitem(discriminator_steps.CHANGES, "width", 2)
     monkeypatch.setitem(discriminator_steps.CHANGES, "batch", 4)
+    monkeypatch.setitem(few_labels.CHANGES, "width", 2)
+    monkeypatch.setattr(few_labels, "LABELS", (6, 30))
+    monkeypatch.setattr(label_learning, "WIDTH", 8)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +67,7 @@ def study_of(judge: Judge, work, forward=None, updates: int = 50, z_dim: int = 8
         32,
         partial(latents, z_dim=z_dim),
     )
-    return Study(dataset, judge, held_out, training, source, updates, work, Progress(disable=True))
+    return Study(dataset, lambda: judge, held_out, training, source, updates, work, Progress(disable=True))
 
 
 def flat(z, label):
@@ -106,6 +117,29 @@ def test_a_stopped_run_goes_on_to_the_same_points(judge, tmp_path):
     assert points(tmp_path / "whole")[:2] == first
     assert [point.updates for point in first] == [15, 25]
     assert [point.generator_updates for point in first] == [3, 5]
+
+
+def test_few_labels_are_drawn_anew_and_what_was_measured_is_not_measured_again(judge, tmp_path):
+    study = study_of(judge, tmp_path, updates=20)
+    first = few_labels.run(study, tmp_path / "picture.png")
+    (kept,), (lost,) = (list(tmp_path.glob(f"*/{name}.json")) for name in ("6-0-both", "30-2-alone"))
+    kept.write_text(json.dumps({few_labels.KNOWN: -1}))
+    lost.unlink()
+    again = few_labels.run(study, tmp_path / "picture.png")
+    assert again["runs"]["6"][0][few_labels.KNOWN] == -1
+    assert again["runs"]["6"][1:] == first["runs"]["6"][1:]
+    assert again["runs"]["30"] == first["runs"]["30"]
+    draws = first["runs"]["6"]
+    assert len({tuple(one.values()) for one in draws}) == len(draws) == few_labels.DRAWS
+
+
+def test_no_test_image_says_when_to_stop_or_what_is_learnt(tmp_path):
+    dataset = squares(train=80)
+    other = replace(dataset, test_labels=np.roll(dataset.test_labels, 1))
+    first, second = (few_labels.alone(one, np.arange(30), 24, 0) for one in (dataset, other))
+    assert first["stopped_after"] == second["stopped_after"]
+    # Each picture is then of another class, so that who was right is wrong.
+    assert first[few_labels.EARLY] > 0.5 > second[few_labels.EARLY]
 
 
 def test_a_run_with_other_settings_is_not_gone_on_with(judge, tmp_path, monkeypatch):
