@@ -11,7 +11,6 @@ from service.errors import EngineUnavailable
 from service.generator import golden, loading
 from service.generator.contract import IR_VERSION, OPSET, parse
 from service.generator.images import decode
-from service.generator.latents import latents
 from service.generator.quality.reference import read, watch_of
 from service.generator.quality.statistics import DISTANCE, figures
 from service.settings import Settings
@@ -83,7 +82,7 @@ def test_its_pictures_are_those_of_the_trained_network_whatever_the_batch(place)
     exported = open_model(place / "models" / "stripes", "onnxruntime", "fp32", threads=1)
     network = open_run(place / "run")
     want, labels = images_of(network, 70, lambda done: None)
-    z = latents(range(70), exported.z_dim)
+    z = exported.drawn(range(70))
     for batch in (1, 7, 70):
         got = np.concatenate(
             [exported.forward(z[i : i + batch], labels[i : i + batch]) for i in range(0, 70, batch)]

@@ -147,7 +147,7 @@ def numbers(source: Source, z: Row, settings: Settings) -> dict[str, Any]:
     return found
 
 
-def explains(number: NDArray[Any], values: NDArray[np.float64], category: NDArray[Any]) -> float:
+def explains(number: NDArray[Any], values: NDArray[Any], category: NDArray[Any]) -> float:
     """R² of a line within each category, of which each may mean another thing by a code: 0 to 1; about 1/500 by chance alone."""
     left = total = 0.0
     for each in np.unique(category):
