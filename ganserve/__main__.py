@@ -23,6 +23,7 @@ from ganserve.options import (
     model_option,
     quality_option,
     scalar_option,
+    text_option,
     truncation_option,
     with_client,
     with_output,
@@ -98,6 +99,7 @@ def main() -> None:
 )
 @truncation_option
 @scalar_option
+@text_option
 @model_option
 @quality_option
 @with_output(
@@ -113,12 +115,10 @@ def sample(
     n: int | None,
     seed: int | None,
     z: np.ndarray | None,
-    truncation: float,
-    scalars: dict[str, float] | None,
-    model: str | None,
     quality: int | None,
     to: Output,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Draw images and write them to a file."""
     check_quality(to, quality)
@@ -126,9 +126,7 @@ def sample(
         raise click.UsageError("--z and --seed exclude each other: z is what a seed stands for.")
     total = n or (len(label) if isinstance(label, list) else 1 if z is None else len(z))
     with bar(total, "images") as tell:
-        drawn = client.sample(
-            label, n, seed, z=z, truncation=truncation, scalars=scalars, model=model, tell=tell
-        )
+        drawn = client.sample(label, n, seed, z=z, tell=tell, **asked)
     if to.folder:
         names = image_names(client, drawn)
         pictures = [encode(drawn.images[i : i + 1], to.format, quality) for i in range(len(names))]
@@ -151,6 +149,7 @@ def sample(
 @label_option
 @truncation_option
 @scalar_option
+@text_option
 @model_option
 @quality_option
 @with_output(
@@ -161,25 +160,18 @@ def sample(
 def interpolate(
     client: Client,
     seeds: tuple[int, ...],
-    steps: int | None,
     way: str | None,
-    loop: bool,
-    label: Label | list[Label] | None,
-    truncation: float,
-    scalars: dict[str, float] | None,
-    model: str | None,
     quality: int | None,
     to: Output,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Draw what lies between the images of two or more seeds."""
     if len(seeds) < 2:
         raise click.UsageError("There is no way from one seed alone: give two or more.")
     check_quality(to, quality)
-    fields = given(
-        seeds=seeds, steps=steps, path=way, label=label, model=model, quality=quality, scalars=scalars
-    )
-    fields |= {"loop": loop, "truncation": truncation, "format": FORMATS.get(to.format, to.format)}
+    fields = given(seeds=seeds, path=way, quality=quality, **asked)
+    fields |= {"format": FORMATS.get(to.format, to.format)}
     answer = client.post(INTERPOLATIONS, fields)
     name, version = client.origin(answer)
     facts = {"model": name, "version": version, "seeds": seeds}

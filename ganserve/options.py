@@ -77,6 +77,7 @@ scalar_option = click.option(
     metavar="NAME=VALUE",
     help="What else the model takes, as its card's inputs say: psi=0.7. May be repeated.",
 )
+text_option = click.option("--text", help="What is to be drawn, of a model that reads a text.")
 quality_option = click.option(
     "--quality",
     type=click.IntRange(0, 100),
