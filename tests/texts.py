@@ -138,8 +138,9 @@ class Reader:
         random = np.random.default_rng(0)
         table = random.normal(size=(self.rows or self.text.reading.tokens, SIDE * SIDE)).astype(np.float32)
         table[self.pad] = 0
-        places = (1 / np.arange(1, self.length + 1, dtype=np.float32))[:, None]
-        return table, places, 0.2 * random.normal(size=(self.z_dim, SIDE * SIDE)).astype(np.float32)
+        places = (1 / np.arange(1, self.length + 1))[:, None].astype(np.float32)
+        weights = 0.2 * random.normal(size=(self.z_dim, SIDE * SIDE))
+        return table, places, weights.astype(np.float32)
 
 
 WORDY = Reader()

@@ -74,5 +74,6 @@ def test_the_command_of_a_model_that_reads_a_text_trains_what_its_file_says(page
     assert result.exit_code == 0, result.output
     settings, _, _, _, attributes, interpolated, _ = trained[0]
     said = parse((ROOT / page).with_name("generator.onnx").read_bytes()).training
-    assert asdict(settings) == said["settings"]
+    # A later version has more settings.
+    assert said["settings"].items() <= asdict(settings).items()
     assert (list(attributes), interpolated) == (said["captions"]["attributes"], said["interpolated"])

@@ -19,6 +19,8 @@ from training.translation.rules import gradient
 
 States = NDArray[np.int64]
 """[N, attributes]: -1 the lower word, 1 the upper, 0 none."""
+State = Sequence[int] | NDArray[np.int64]
+"""Of one picture."""
 # Where a picture on black has something: of 255 levels.
 SOMETHING = 25
 SAID, NOTHING = 0.75, 0.05
@@ -106,7 +108,7 @@ class Captions:
         low, high = np.moveaxis(self.thresholds[labels], 2, 0)
         return (values > high).astype(np.int64) - (values < low)
 
-    def held_out(self, label: int, state: Sequence[int]) -> bool:
+    def held_out(self, label: int, state: State) -> bool:
         """Of each class one pair of words for the first two attributes, in turns, is in no training picture or text."""
         corner = ((-1, -1), (1, 1), (-1, 1), (1, -1))[label % 4]
         return tuple(state[:2]) == corner
@@ -116,7 +118,7 @@ class Captions:
             [self.held_out(int(label), state) for label, state in zip(labels, states, strict=True)], bool
         )
 
-    def text(self, label: int, state: Sequence[int], rng: np.random.Generator | None = None) -> str:
+    def text(self, label: int, state: State, rng: np.random.Generator | None = None) -> str:
         """The words in any order, and before them nothing, an article or a few words; without rng in their order, an article.
 
         A class with several names ("T-shirt/top") has one of them. state: as said, 0 where nothing is.
@@ -134,7 +136,7 @@ class Captions:
         words = " ".join([*said, name])
         return before.format(article="an" if words[0] in "aeiou" else "a") + words
 
-    def told(self, label: int, state: Sequence[int], rng: np.random.Generator) -> tuple[str, str]:
+    def told(self, label: int, state: State, rng: np.random.Generator) -> tuple[str, str]:
         """A text that fits a picture, and one that does not: another class, or one word turned round. Neither is held out."""
         kept = [one if rng.random() < SAID else 0 for one in state]
         right = "" if rng.random() < NOTHING else self.text(label, kept, rng)

@@ -17,14 +17,14 @@ from service.generator.images import grid, png
 from service.generator.text.reading import ids_of_words
 from training.captions.losses import matching_aware_discriminator_loss
 from training.captions.networks import build
-from training.captions.rules import Captions, captions_of, combinations
+from training.captions.rules import Captions, States, captions_of, combinations
 from training.data.dataset import Dataset, Pixels, to_float, to_uint8
 from training.errors import UserError
 from training.files import write_atomically
 from training.gan import ema
 from training.gan.augment import augment
 from training.gan.losses import non_saturating_generator_loss
-from training.gan.networks.residual import Generator
+from training.gan.networks.residual import Discriminator, Generator
 from training.gan.penalties import r1
 from training.gan.state import OPTIMISERS, State
 from training.gan.step import Figures, descend, draws, gradient_norm, learning_rate_share, r1_gamma
@@ -120,7 +120,7 @@ def train(
         write_atomically(folder / "samples.png", png(shown(open_run(folder))))
 
 
-def train_step(header: Header, state: State, dataset: Dataset, states: np.ndarray) -> Figures:
+def train_step(header: Header, state: State, dataset: Dataset, states: States) -> Figures:
     """One update of D, one of G, one of the average. states: of the data set's images. Returns detached scalars.
 
     Every draw comes from (seed, images_seen), as in gan/step.py.
@@ -136,12 +136,13 @@ def train_step(header: Header, state: State, dataset: Dataset, states: np.ndarra
     real = to_float(dataset.images[rows])
     seen_as = partial(augment, names=settings.augment, rng=rng)
 
-    state.D.requires_grad_(True)
+    D = state.D.requires_grad_(True)
+    assert isinstance(D, Discriminator)
     with torch.no_grad():
         fake = state.G(torch.randn(len(real), settings.z_dim, generator=rng), fitting)
-    features_real, features_fake = state.D.features(seen_as(torch.cat([real, fake]))).chunk(2)
+    features_real, features_fake = D.features(seen_as(torch.cat([real, fake]))).chunk(2)
     logits = [
-        state.D.logits(*pair)
+        D.logits(*pair)
         for pair in ((features_real, fitting), (features_real, wrong), (features_fake, fitting))
     ]
     loss = matching_aware_discriminator_loss(*logits)
@@ -151,12 +152,12 @@ def train_step(header: Header, state: State, dataset: Dataset, states: np.ndarra
         figures[name] = one.detach().sigmoid().mean()
     if k % settings.r1_every == 0:
         strength = r1_gamma(settings, progress) / 2 * settings.r1_every
-        descend(r1(lambda images: state.D(seen_as(images), fitting), real), strength)
-    figures["gradient/D"] = gradient_norm(state.D)
+        descend(r1(lambda images: D(seen_as(images), fitting), real), strength)
+    figures["gradient/D"] = gradient_norm(D)
     state.optimiser_d.step()
     state.optimiser_d.zero_grad(set_to_none=True)
 
-    state.D.requires_grad_(False)
+    D.requires_grad_(False)
     # Of half the batch the text is half way to the next picture's: Eq. 5 beside Algorithm 1, each on as many images.
     between = fitting[:, None].repeat(1, 2, 1)
     if header.interpolated:

@@ -67,7 +67,7 @@ def train_command(
     interpolated: bool,
     threads: int | None,
     checkpoint_every: int,
-    **named: int,
+    **named: Any,
 ) -> None:
     """Train, or go on with a run that was stopped: the same command, and on a CPU the same bits."""
     if threads:

@@ -48,7 +48,9 @@ def test_the_command_line_draws_a_text(readers, tmp_path):
 def test_openais_prompt_is_the_text(readers):
     with openai.OpenAI(base_url=f"{readers.url}/v1", api_key="x", max_retries=0) as client:
         reply = client.images.generate(model="reader", prompt="A dark bag.", extra_body={"seed": 4})
+        assert reply.data is not None
         (one,) = reply.data
+        assert one.b64_json is not None
         assert one.revised_prompt == "A dark bag."
         assert_same(np.asarray(Image.open(io.BytesIO(base64.b64decode(one.b64_json))))[None], ["a dark bag"])
         with pytest.raises(openai.BadRequestError, match="does not know 'green'"):
@@ -65,7 +67,9 @@ def asked(kind) -> list:
 
 def test_tritons_clients_send_texts(readers):
     with triton.InferenceServerClient(f"127.0.0.1:{readers.port}") as client:
-        assert_same(client.infer("reader", asked(triton)).as_numpy("image"), TEXTS)
+        images = client.infer("reader", asked(triton)).as_numpy("image")
+        assert images is not None
+        assert_same(np.asarray(images, np.uint8), TEXTS)
 
 
 def test_an_image_of_a_text_has_an_address(readers):
