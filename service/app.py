@@ -124,7 +124,7 @@ class Ganserve:
         from service.drawing.sampler import SampleRequest
         from service.web.clients import bento
 
-        asked = SampleRequest(model, label, n, seed, None, truncation, scalars, text, timeout=timeout)
+        asked = SampleRequest(model, label, n, seed, None, truncation, scalars, text=text, timeout=timeout)
         reply = await bento.sample(ctx.request.scope[bento.CALL], asked)
         ctx.response.status_code = reply.status  # or it would be 200
         # The array's JSON, made off the event loop; BentoML would make it on it.

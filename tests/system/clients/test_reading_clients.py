@@ -3,6 +3,7 @@
 import base64
 import io
 
+import bentoml
 import numpy as np
 import openai
 import pytest
@@ -77,3 +78,8 @@ def test_an_image_of_a_text_has_an_address(readers):
         answer = client.get("/v1/models/reader/images/4.png", params={"text": "a dark bag"})
     assert answer.url.query == b"text=a%20dark%20bag"
     assert_same(np.asarray(Image.open(io.BytesIO(answer.content)))[None], ["a dark bag"])
+
+
+def test_bentomls_client_sends_a_text(readers):
+    with bentoml.SyncHTTPClient(readers.url) as client:
+        assert_same(client.sample(model="reader", text="a dark bag", seed=4), ["a dark bag"])
