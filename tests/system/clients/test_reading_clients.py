@@ -3,7 +3,6 @@
 import base64
 import io
 
-import bentoml
 import numpy as np
 import openai
 import pytest
@@ -80,6 +79,8 @@ def test_an_image_of_a_text_has_an_address(readers):
     assert_same(np.asarray(Image.open(io.BytesIO(answer.content)))[None], ["a dark bag"])
 
 
-def test_bentomls_client_sends_a_text(readers):
-    with bentoml.SyncHTTPClient(readers.url) as client:
-        assert_same(client.sample(model="reader", text="a dark bag", seed=4), ["a dark bag"])
+def test_bentomls_route_takes_a_text(readers):
+    """Its own client posts this body (test_bentoml_client.py)."""
+    with readers.client() as client:
+        answer = client.post("/sample", json={"model": "reader", "text": "a dark bag", "seed": 4})
+    assert_same(np.array(answer.json(), np.uint8), ["a dark bag"])
