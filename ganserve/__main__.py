@@ -104,21 +104,17 @@ def sample(
     n: int | None,
     seed: int | None,
     z: np.ndarray | None,
-    truncation: float,
-    scalars: dict[str, float] | None,
-    model: str | None,
     quality: int | None,
     to: Output,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Draw images and write them to a file."""
     if z is not None and seed is not None:
         raise click.UsageError("--z and --seed exclude each other: z is what a seed stands for.")
     total = n or (len(label) if isinstance(label, list) else 1 if z is None else len(z))
     with bar(total, "images") as tell:
-        drawn = client.sample(
-            label, n, seed, z=z, truncation=truncation, scalars=scalars, model=model, tell=tell
-        )
+        drawn = client.sample(label, n, seed, z=z, tell=tell, **asked)
     names = image_names(client, drawn) if to.folder else []
     show_drawn(drawn, to, names, quality, as_json)
 
@@ -138,24 +134,17 @@ def sample(
 def interpolate(
     client: Client,
     seeds: tuple[int, ...],
-    steps: int | None,
     way: str | None,
-    loop: bool,
-    label: Label | list[Label] | None,
-    truncation: float,
-    scalars: dict[str, float] | None,
-    model: str | None,
     quality: int | None,
     to: Output,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Draw what lies between the images of two or more seeds."""
     if len(seeds) < 2:
         raise click.UsageError("There is no way from one seed alone: give two or more.")
-    fields = given(
-        seeds=seeds, steps=steps, path=way, label=label, model=model, quality=quality, scalars=scalars
-    )
-    fields |= {"loop": loop, "truncation": truncation, "format": FORMATS.get(to.format, to.format)}
+    fields = given(seeds=seeds, path=way, quality=quality, **asked)
+    fields |= {"format": FORMATS.get(to.format, to.format)}
     answer = client.post(INTERPOLATIONS, fields)
     name, version = client.origin(answer)
     facts = {"model": name, "version": version, "seeds": seeds}

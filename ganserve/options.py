@@ -80,6 +80,7 @@ scalar_option = click.option(
 model_option = click.option(
     "--model", metavar="NAME", help="Model, or name@version; else the server's default."
 )
+text_option = click.option("--text", help="What is to be drawn, of a model that reads a text.")
 quality_option = click.option(
     "--quality",
     type=click.IntRange(0, 100),
@@ -92,13 +93,14 @@ IN_FILES = "NAME.png, .webp, .jpg or .avif: a grid. NAME.npy: uint8 [n, H, W, C]
 
 
 def with_output(formats: Sequence[str], help: str, folders: bool = False) -> Callable[[Command], Command]:
-    """What all that draw have: --scalar, --model, --quality; and -o, --format, --force and --json.
+    """What all that draw have: --scalar, --text, --model, --quality; and -o, --format, --force and --json.
 
     The command gets the Output `to` that these describe, and `as_json`.
     """
 
     def add(command: Command) -> Command:
         @scalar_option
+        @text_option
         @model_option
         @quality_option
         @click.option("-o", "--output", "path", required=True, metavar="PATH", help=help)

@@ -112,6 +112,7 @@ class Ganserve:
         truncation: float = 1.0,
         timeout: float | None = None,
         scalars: dict[str, float | list[float]] | None = None,
+        text: str | None = None,
     ) -> NDArray[np.uint8]:
         """n images as an array uint8 [n, height, width, channels], channels 1 (grey), 3 (RGB) or 4 (RGBA).
 
@@ -123,7 +124,7 @@ class Ganserve:
         from service.drawing.sampler import SampleRequest
         from service.web.clients import bento
 
-        asked = SampleRequest(model, label, n, seed, truncation=truncation, scalars=scalars, timeout=timeout)
+        asked = SampleRequest(model, label, n, seed, None, truncation, scalars, text=text, timeout=timeout)
         reply = await bento.sample(ctx.request.scope[bento.CALL], asked)
         ctx.response.status_code = reply.status  # or it would be 200
         # The array's JSON, made off the event loop; BentoML would make it on it.

@@ -1,6 +1,7 @@
 """`ganserve translate`: a picture of each picture."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,17 +28,14 @@ def translate(
     pictures: tuple[Path, ...],
     label: Label | list[Label] | None,
     seed: int | None,
-    scalars: dict[str, float] | None,
-    model: str | None,
     quality: int | None,
     to: Output,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Draw a picture of each PICTURE, by a model that is given one."""
     names = [one.stem for one in pictures]
     if to.folder and len(set(names)) < len(names):
         raise click.UsageError("Two of the pictures have one name, and would be one file.")
-    drawn = client.translate(
-        [one.read_bytes() for one in pictures], label, seed, scalars=scalars, model=model
-    )
+    drawn = client.translate([one.read_bytes() for one in pictures], label, seed, **asked)
     show_drawn(drawn, to, names, quality, as_json)

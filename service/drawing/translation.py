@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.drawing import mixing
 from service.drawing.draw import Draw
-from service.drawing.fields import FirstSeed, FittingModelName, Label, ScalarsPerImage, Timeout
+from service.drawing.fields import FirstSeed, FittingModelName, Label, ScalarsPerImage, TextPerImage, Timeout
 from service.drawing.formats import Format, Quality
 from service.drawing.mixing import Weights
 from service.drawing.sampler import Plain, labels_of, seeds_from
@@ -41,6 +41,7 @@ class TranslationRequest(Struct, forbid_unknown_fields=True):
         ),
     ] = None
     scalars: ScalarsPerImage = None
+    text: TextPerImage = None
     format: Annotated[
         Format | None,
         Meta(
@@ -72,14 +73,18 @@ def laid_in(
     label: Label | Weights | Sequence[Label | Weights] | None,
     seed: int | None,
     scalars: dict[str, float | list[float]] | None,
+    text: str | list[str] | None = None,
 ) -> Draw:
     """These pictures, and beside each what its seed draws. pixels: uint8 [n, C, H, W], of the model's source.
 
-    label: of all, or one each. Raises InvalidField.
+    label, text: of all, or one each. Raises InvalidField.
     """
     contract, n = model.contract, len(pixels)
     if isinstance(label, list) and len(label) != n:
         raise InvalidField("label", f"label has {len(label)} entries for {n} images: they must agree.")
+    texts = [text] * n if isinstance(text, str) else text
+    if texts is not None and len(texts) != n:
+        raise InvalidField("text", f"text has {len(texts)} entries for {n} images: they must agree.")
     weights = None
     if mixing.is_mixed(label):
         each = label if isinstance(label, list) else [cast(Weights, label)] * n
@@ -93,7 +98,8 @@ def laid_in(
         labels = labels_of(cast(Plain, label), n, seeds[0] if seeds else 0, contract)
     else:
         labels = mixing.heaviest(weights)
-    return Draw(model, seeds, labels, rows(contract, pixels, seeds, scalars, weights), weights=weights)
+    z = rows(contract, pixels, seeds, scalars, weights, texts)
+    return Draw(model, seeds, labels, z, weights=weights, texts=texts)
 
 
 def rows(
@@ -102,6 +108,7 @@ def rows(
     seeds: Sequence[int] | None,
     scalars: dict[str, float | list[float]] | None,
     weights: NDArray[np.float32] | None,
+    texts: Sequence[str] | None = None,
 ) -> NDArray[np.float32]:
     """float32 [n, row_dim]. seeds: n, or None where they decide nothing. Raises InvalidField, of scalars."""
     if seeds is None:
@@ -109,4 +116,4 @@ def rows(
     else:
         assert contract.space is not None
         z = contract.space.draw_beside(seeds)
-    return contract.with_scalars(contract.with_sources(z, pixels), scalars, weights)
+    return contract.with_scalars(contract.with_sources(z, pixels), scalars, weights, texts)

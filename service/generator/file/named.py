@@ -1,12 +1,13 @@
 """What a request chooses by name, and how an image's row of numbers has it: scalars, each with its default, and codes of z."""
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidField
-from service.generator.file.inputs import ROLES, Input, scalars_of, weights_of
+from service.generator.file.inputs import ROLES, Input, scalars_of, text_of, weights_of
 
 
 def chosen_by_name(inputs: Sequence[Input]) -> dict[str, tuple[Input, int]]:
@@ -24,17 +25,24 @@ def rows_behind(
     given: dict[str, float | list[float]] | None,
     n: int,
     weights: NDArray[np.float32] | None = None,
+    texts: Sequence[str] | None = None,
 ) -> NDArray[np.float32] | None:
-    """What an image's row has behind z: float32 [n, scalars, and classes where weights are taken]; None where that is nothing.
+    """What an image's row has behind z: float32 [n, count_behind]; None where that is nothing.
 
     weights: over the classes, float32 [n, K], where a file takes them; without any, or 0 for all of them, the label counts.
-    Raises InvalidField, as scalar_rows.
+    texts: n of them, where a file takes them; by default empty ones. Raises InvalidField, as scalar_rows, and of texts.
     """
-    scalars, count = scalar_rows(inputs, given, n), weights_of(inputs)
-    if not count:
-        return scalars
-    weights = np.zeros((n, count), np.float32) if weights is None else weights
-    return weights if scalars is None else np.concatenate([scalars, weights], axis=1)
+    parts = [scalar_rows(inputs, given, n)]
+    if count := weights_of(inputs):
+        parts.append(np.zeros((n, count), np.float32) if weights is None else weights)
+    if reads := text_of(inputs):
+        parts.append(reads.reading.ids(texts, n))
+    elif texts is not None:
+        raise InvalidField(
+            "text", "This model reads no text: only those do whose card has an input of the role text."
+        )
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there, axis=1) if len(there) > 1 else (there or [None])[0]
 
 
 def scalar_rows(
@@ -93,9 +101,14 @@ def _column(one: Input, value: float | list[float], n: int) -> NDArray[np.float6
     return column
 
 
-def written(inputs: Sequence[Input], given: dict[str, float | list[float]] | None, image: int) -> list[str]:
-    """As the query of that image's address has them: `psi=0.5`, in their order, without those that are the default anyway."""
-    fields = []
+def written(
+    inputs: Sequence[Input], given: dict[str, float | list[float]] | None, image: int, text: str = ""
+) -> list[str]:
+    """As the query of that image's address has them: `psi=0.5`, in their order, without those that are the default anyway.
+
+    text: of the image, percent-encoded there.
+    """
+    fields = [f"text={quote(text, safe='')}"] if text else []
     for one, _ in chosen_by_name(inputs).values():
         value = (given or {}).get(one.name, one.default)
         if value is None:  # a code, of the seed

@@ -1,4 +1,4 @@
-"""POST /v1/images/generations: OpenAI's Images API, so that its clients work unchanged. The prompt names a class."""
+"""POST /v1/images/generations: OpenAI's Images API, so that its clients work unchanged. The prompt names a class, or is a text."""
 
 import re
 import time
@@ -60,9 +60,9 @@ async def post_generations(call: Call) -> Reply:
     asked = await read_request(call, _decoder)
     drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
     contract = drawing.model.contract
-    label = None if contract.classes is None else prompts.match(asked.prompt or "", contract)
+    label, text = prompts.understood(asked.prompt or "", contract)
     n = asked.n or 1
-    meant = SampleRequest(label=label, n=n, seed=asked.seed, scalars=asked.scalars)
+    meant = SampleRequest(label=label, n=n, seed=asked.seed, scalars=asked.scalars, text=text)
     meant.truncation = 1.0 if asked.truncation is None else asked.truncation
     draw = drawing.resolve(meant)
     picture = picture_of(asked, contract.image, n)
@@ -201,17 +201,18 @@ def _reply(draw: Draw, picture: Picture, meant: SampleRequest, folder: str) -> G
     """The reply, with no images in it yet."""
     model = draw.model
     classes = model.contract.classes
-    understood = None if draw.label is None or classes is None else classes[draw.label[0]]
+    texts = draw.texts or [""] * len(draw.z)
+    named = None if draw.label is None or classes is None else classes[draw.label[0]]
     query = [] if meant.truncation == 1 else [f"truncation={meant.truncation!r}"]
     query += [] if picture.size == sizes.own(model.contract.image) else [f"size={picture.size}"]
     if formats.QUALITIES.get(picture.format, picture.quality) != picture.quality:
         query.append(f"quality={picture.quality}")
     data = []
     for i, seed in enumerate(draw.seeds or [None] * len(draw.z)):
-        fields = "&".join([*query, *written(model.contract.declared, meant.scalars, i)])
+        fields = "&".join([*query, *written(model.contract.declared, meant.scalars, i, texts[i])])
         end = f".{formats.suffix(picture.format)}" + (f"?{fields}" if fields else "")
         url = f"{folder}{seed}{end}" if folder else None
-        data.append(GeneratedImage(seed, url=url, revised_prompt=understood))
+        data.append(GeneratedImage(seed, url=url, revised_prompt=texts[i] or named))
     return Generations(int(time.time()), data, f"{picture.size}", picture.format, model.name, model.version)
 
 
@@ -230,7 +231,8 @@ ROUTES = [
         },
         DRAWING_ERRORS,
         "For OpenAI's clients, with this server's /v1 as their `base_url`, and any key where none is configured. The prompt "
-        "names a class; each image of the reply has its `seed`, and the class as `revised_prompt`.",
+        "names a class, or is the text of a model that reads one; each image of the reply has its `seed`, and the class or text as "
+        "`revised_prompt`.",
         Body(
             GenerationRequest,
             {

@@ -34,7 +34,7 @@ class GenerationRequest(Struct, forbid_unknown_fields=True):
     prompt: Annotated[
         Annotated[str, Meta(max_length=4000)] | None,
         Meta(
-            description="Names one class: its name in any case, slug or index, or a few words with the name in them, singular or plural (`two ankle boots`). Where names overlap the longest is meant; no class, or several, is a 400 that lists them. An unconditional model ignores the prompt, which may then be empty or absent."
+            description="Names one class: its name in any case, slug or index, or a few words with the name in them, singular or plural (`two ankle boots`). Where names overlap the longest is meant; no class, or several, is a 400 that lists them. A model whose card has an input of the role text draws what the prompt says. Any other unconditional model ignores the prompt, which may then be empty or absent."
         ),
     ] = None
     model: ModelName = None
@@ -105,7 +105,7 @@ class EditRequest(GenerationRequest, forbid_unknown_fields=True, kw_only=True):
 
 
 class GeneratedImage(Struct, omit_defaults=True):
-    """`revised_prompt` is the class that the prompt was understood as. seed: null where it decides nothing of an edit."""
+    """`revised_prompt` is the class that the prompt was understood as, or the text. seed: null where it decides nothing of an edit."""
 
     seed: int | None
     b64_json: bytes | None = None

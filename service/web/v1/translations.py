@@ -39,7 +39,7 @@ async def post_translations(call: Call) -> Reply:
     async def translated() -> Reply:
         read = await decoded(asked.images, source, drawing.deadline)
         model.require_ready()  # it may have been taken away meanwhile
-        call.draw = draw = laid_in(model, read.pixels, asked.label, asked.seed, asked.scalars)
+        call.draw = draw = laid_in(model, read.pixels, asked.label, asked.seed, asked.scalars, asked.text)
         wanted = SampleRequest(format=asked.format, quality=asked.quality)
         encoding = encoding_of(wanted, draw, accepted(call.scope))
         body = await sample(draw, encoding, drawing.deadline)
