@@ -77,8 +77,8 @@ def _work(args: list[str], prepare: Callable[[], None], env: dict[str, str]) -> 
         main(args[3:])
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
     finally:
         # As multiprocessing ends what it has forked: what the parent's frames would do on the way out is not the worker's.
         with suppress(BaseException):

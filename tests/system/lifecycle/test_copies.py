@@ -36,10 +36,10 @@ def test_they_are_known_by_their_name_and_each_has_metrics_of_its_own(pair):
 
 def test_they_have_none_of_the_parents_sockets(pair):
     parent = psutil.Process(pair.process.pid)
-    orders = {one.laddr for one in parent.net_connections("unix") if one.laddr}
+    orders = {str(one.laddr) for one in parent.net_connections("unix") if one.laddr}
     assert any(address.endswith("control") for address in orders)
     for worker in pair.workers():
-        assert not orders & {one.laddr for one in worker.net_connections("unix")}
+        assert not orders & {str(one.laddr) for one in worker.net_connections("unix")}
 
 
 def test_their_handlers_of_signals_are_not_the_parents(pair):
