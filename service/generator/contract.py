@@ -23,8 +23,8 @@ from service.generator.document import GoldenSample as GoldenSample
 from service.generator.document import ImageShape as ImageShape
 from service.generator.file import graph, inputs, outputs
 from service.generator.file.apart import put_together, taken_apart, was_taken
-from service.generator.file.declaration import faults
 from service.generator.file.graph import Signature, signature
+from service.generator.file.inputs import faults
 
 METADATA_KEY = "ganserve"
 SCHEMA = 1
