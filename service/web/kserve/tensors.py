@@ -162,9 +162,8 @@ def write_response(
         else:
             output.data = tensor.ravel().tolist()
         outputs.append(output)
-    return msgspec.json.encode(InferResponse(model_name, model_version, outputs, id or None)), b"".join(
-        content
-    )
+    head = msgspec.json.encode(InferResponse(model_name, model_version, outputs, id or None))
+    return head, b"".join(content)
 
 
 def datatype(tensor: NDArray[Any]) -> str:
