@@ -22,7 +22,7 @@ from benchmarks.server.deployment import MODEL, Deployment, deployed
 
 BACK_WITHIN_SECONDS = 5.0
 """From the first replica that is ready to the first answer, where none was left."""
-_KILL_WORKER = "import os, psutil; os.kill(next(p.pid for p in psutil.process_iter() if '_bentoml_impl.worker.service' in p.cmdline()), 9)"
+_KILL_WORKER = "import os, psutil; os.kill(next(p.pid for p in psutil.process_iter() if p.name() == 'ganserve-worker'), 9)"
 _FILL_TMP = "dd if=/dev/zero of=/tmp/filler bs=1M 2> /dev/null; sleep 5; rm /tmp/filler"
 # Each of them smaller than a worker, so that the kernel takes that one; they end by themselves.
 _EAT_MEMORY = """

@@ -12,24 +12,23 @@ from ganserve.bench import Load
 from ganserve.client import INTERPOLATIONS, SAMPLES, Client, Label, given
 from ganserve.ctrl_c import heeded
 from ganserve.errors import GanserveError, Unreachable
-from ganserve.files import Output, encode, image_names
+from ganserve.files import Output, image_names
 from ganserve.options import (
+    IN_FILES,
     MAX_SEED,
-    check_quality,
+    PICTURES,
     finite,
     json_option,
     label_of,
     label_option,
     model_option,
-    quality_option,
-    scalar_option,
     truncation_option,
     with_client,
     with_output,
     z_file,
 )
 from ganserve.programs import PROGRAMS
-from ganserve.terminal import bar, named, say, show_load, show_models, with_next_step
+from ganserve.terminal import bar, named, say, show_drawn, show_load, show_models, with_next_step
 from ganserve.translating.command import translate
 
 UNREACHABLE, INTERRUPTED = 3, 130
@@ -71,7 +70,7 @@ def main() -> None:
     \b
     ganserve sample --label Sneaker -n 16 --seed 1 -o grid.png
     ganserve interpolate 1 2 3 --label Bag -o way.gif
-    ganserve translate sketch.png --model shoes -o shoe.png
+    ganserve translate sneaker.png --model sneaker-to-boot -o boot.png
     ganserve models
     ganserve bench --connections 64
 
@@ -97,15 +96,7 @@ def main() -> None:
     help="A .npy of [n, z_dim], instead of a seed.",
 )
 @truncation_option
-@scalar_option
-@model_option
-@quality_option
-@with_output(
-    ("png", "webp", "jpg", "avif", "npy"),
-    "NAME.png, .webp, .jpg or .avif: a grid. NAME.npy: uint8 [n, H, W, C]. FOLDER/: one picture an image, label-seed.png. "
-    "-: stdout.",
-    folders=True,
-)
+@with_output(PICTURES, IN_FILES.format("an image, label-seed.png"), folders=True)
 @with_client
 def sample(
     client: Client,
@@ -113,34 +104,19 @@ def sample(
     n: int | None,
     seed: int | None,
     z: np.ndarray | None,
-    truncation: float,
-    scalars: dict[str, float] | None,
-    model: str | None,
     quality: int | None,
     to: Output,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Draw images and write them to a file."""
-    check_quality(to, quality)
     if z is not None and seed is not None:
         raise click.UsageError("--z and --seed exclude each other: z is what a seed stands for.")
     total = n or (len(label) if isinstance(label, list) else 1 if z is None else len(z))
     with bar(total, "images") as tell:
-        drawn = client.sample(
-            label, n, seed, z=z, truncation=truncation, scalars=scalars, model=model, tell=tell
-        )
-    if to.folder:
-        names = image_names(client, drawn)
-        pictures = [encode(drawn.images[i : i + 1], to.format, quality) for i in range(len(names))]
-        files = {f"{name}.{to.format}": picture for name, picture in zip(names, pictures, strict=True)}
-    else:
-        files = {"": encode(drawn.images, to.format, quality)}
-    labels, seeds = (None if given is None else given.tolist() for given in (drawn.labels, drawn.seeds))
-    facts = {"model": drawn.model, "version": drawn.version, "labels": labels, "seeds": seeds}
-    what = f"{len(drawn.images)} images" if len(drawn.images) > 1 else "1 image"
-    if seeds:
-        what += f", seeds {seeds[0]} to {seeds[-1]}," if len(seeds) > 1 else f", seed {seeds[0]},"
-    say(to.path, what, facts, to.write(files), as_json)
+        drawn = client.sample(label, n, seed, z=z, tell=tell, **asked)
+    names = image_names(client, drawn) if to.folder else []
+    show_drawn(drawn, to, names, quality, as_json)
 
 
 @main.command()
@@ -150,9 +126,6 @@ def sample(
 @click.option("--loop", is_flag=True, help="Back to the first seed.")
 @label_option
 @truncation_option
-@scalar_option
-@model_option
-@quality_option
 @with_output(
     ("png", "webp", "jpg", "avif", "gif", "npy"),
     "NAME.png, .webp, .jpg or .avif: one row. NAME.gif: an animation. NAME.npy: uint8 [n, H, W, C]. -: stdout.",
@@ -161,25 +134,17 @@ def sample(
 def interpolate(
     client: Client,
     seeds: tuple[int, ...],
-    steps: int | None,
     way: str | None,
-    loop: bool,
-    label: Label | list[Label] | None,
-    truncation: float,
-    scalars: dict[str, float] | None,
-    model: str | None,
     quality: int | None,
     to: Output,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Draw what lies between the images of two or more seeds."""
     if len(seeds) < 2:
         raise click.UsageError("There is no way from one seed alone: give two or more.")
-    check_quality(to, quality)
-    fields = given(
-        seeds=seeds, steps=steps, path=way, label=label, model=model, quality=quality, scalars=scalars
-    )
-    fields |= {"loop": loop, "truncation": truncation, "format": FORMATS.get(to.format, to.format)}
+    fields = given(seeds=seeds, path=way, quality=quality, **asked)
+    fields |= {"format": FORMATS.get(to.format, to.format)}
     answer = client.post(INTERPOLATIONS, fields)
     name, version = client.origin(answer)
     facts = {"model": name, "version": version, "seeds": seeds}

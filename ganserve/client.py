@@ -70,6 +70,7 @@ class Client:
         z: ArrayLike | None = None,
         truncation: float = 1.0,
         scalars: Mapping[str, ArrayLike] | None = None,
+        text: str | Sequence[str] | None = None,
         model: str | None = None,
         tell: Callable[[int], None] | None = None,
     ) -> Samples:
@@ -79,12 +80,15 @@ class Client:
         seed: of image 0, image i having seed + i; drawn by the server if not given.
         z: float [n, z_dim], finite, instead of a seed. truncation: in (0, 1]. scalars: what else the model takes, by the
         `inputs` of its card: each one number, or one per image.
-        tell: called with how many more images have arrived.
+        text: what is to be drawn, of a model that reads one; or one an image. tell: called with how many more images have come.
         """
         rows = None if z is None else checked_z(z).tolist()
         fields = given(model=model, label=plain(label), seed=plain(seed), n=n, z=rows)
-        fields |= given(scalars=plain(scalars)) | {"truncation": truncation, "format": "npy"}
-        listed = [len(fields[name]) for name in ("label", "z") if isinstance(fields.get(name), list)]
+        fields |= given(scalars=plain(scalars), text=plain(text)) | {
+            "truncation": truncation,
+            "format": "npy",
+        }
+        listed = [len(fields[name]) for name in ("label", "text", "z") if isinstance(fields.get(name), list)]
         count = n if n is not None else next(iter(listed), 1)
         # Lists that do not agree are left whole, for the server to say so.
         agreed = count > 1 and all(length == count for length in listed)
@@ -104,7 +108,7 @@ class Client:
         return cards
 
     def model(self, name: str) -> dict[str, Any]:
-        """The card of one model, `name` or `name@version`."""
+        """Of one model, `name` or `name@version`."""
         return self._json(f"/v1/models/{quote(name, safe='@')}")
 
     def interpolate(
@@ -116,6 +120,7 @@ class Client:
         label: Label | Sequence[Label] | None = None,
         truncation: float = 1.0,
         scalars: Mapping[str, float] | None = None,
+        text: str | None = None,
         loop: bool = False,
         model: str | None = None,
     ) -> Frames:
@@ -123,9 +128,8 @@ class Client:
 
         What is not given is the server's choice: its /docs say which, and the limits.
         """
-        fields = given(
-            steps=steps, path=path, label=plain(label), loop=loop or None, model=model, scalars=scalars
-        )
+        fields = given(steps=steps, path=path, label=plain(label), loop=loop or None, model=model)
+        fields |= given(scalars=scalars, text=text)
         fields |= {"seeds": plain(seeds), "truncation": truncation, "format": "npy"}
         response = self.post(INTERPOLATIONS, fields)
         return Frames(self._array(response), *self.origin(response))
@@ -137,16 +141,17 @@ class Client:
         seed: int | None = None,
         *,
         scalars: Mapping[str, ArrayLike] | None = None,
+        text: str | Sequence[str] | None = None,
         model: str | None = None,
     ) -> Samples:
         """An image of each of these pictures, or of one, by a model that is given one: pix2pix, super-resolution.
 
-        All go in one request. label, seed, scalars: as in `sample`, where the model takes them; `seeds` are None where it
+        All go in one request. label, seed, scalars, text: as in `sample`, where the model takes them; `seeds` are None where it
         draws nothing beside the picture. Raises OSError for files that can't be read, too.
         """
         (fields,) = inverted.parts(pictures, plain(label), sys.maxsize)
-        fields |= given(model=model, seed=plain(seed), scalars=plain(scalars)) | {"format": "npy"}
-        drawn = self._samples(fields, TRANSLATIONS)
+        fields |= given(model=model, seed=plain(seed), scalars=plain(scalars), text=plain(text))
+        drawn = self._samples(fields | {"format": "npy"}, TRANSLATIONS)
         if len(drawn.images) != len(fields["images"]):
             raise self._not_ganserve(f"it gave {len(drawn.images)} images for {len(fields['images'])}")
         return drawn

@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from ganserve.client import DEFAULT_TIMEOUT_SECONDS, Client, Label, checked_z
-from ganserve.files import QUALITIES, Output, output
+from ganserve.files import QUALITIES, output
 from ganserve.server import DEFAULT_URL
 from ganserve.terminal import tell_wait
 
@@ -77,6 +77,10 @@ scalar_option = click.option(
     metavar="NAME=VALUE",
     help="What else the model takes, as its card's inputs say: psi=0.7. May be repeated.",
 )
+model_option = click.option(
+    "--model", metavar="NAME", help="Model, or name@version; else the server's default."
+)
+text_option = click.option("--text", help="What is to be drawn, of a model that reads a text.")
 quality_option = click.option(
     "--quality",
     type=click.IntRange(0, 100),
@@ -84,19 +88,35 @@ quality_option = click.option(
 )
 
 
+PICTURES = ("png", "webp", "jpg", "avif", "npy")
+IN_FILES = "NAME.png, .webp, .jpg or .avif: a grid. NAME.npy: uint8 [n, H, W, C]. FOLDER/: one picture {}. -: stdout."
+
+
 def with_output(formats: Sequence[str], help: str, folders: bool = False) -> Callable[[Command], Command]:
-    """-o, --format, --force and --json; the command gets the Output `to` that they describe, and `as_json`."""
+    """What all that draw have: --scalar, --text, --model, --quality; and -o, --format, --force and --json.
+
+    The command gets the Output `to` that these describe, and `as_json`.
+    """
 
     def add(command: Command) -> Command:
+        @scalar_option
+        @text_option
+        @model_option
+        @quality_option
         @click.option("-o", "--output", "path", required=True, metavar="PATH", help=help)
         @click.option("--format", type=click.Choice(formats), help="Where no suffix says it.")
         @click.option("--force", is_flag=True, help="Overwrite what exists.")
         @json_option
         @functools.wraps(command)
-        def run(path: str, format: str | None, force: bool, as_json: bool, **options: Any) -> None:
+        def run(
+            path: str, format: str | None, force: bool, as_json: bool, quality: int | None, **options: Any
+        ) -> None:
             if as_json and path == "-":
                 raise click.UsageError("--json and -o - both want stdout.")
-            command(to=output(path, format, force, formats, folders), as_json=as_json, **options)
+            to = output(path, format, force, formats, folders)
+            if quality is not None and to.format not in QUALITIES:
+                raise click.UsageError(f"--quality is of .jpg and .avif, not of .{to.format}.")
+            command(to=to, as_json=as_json, quality=quality, **options)
 
         return run
 
@@ -145,9 +165,6 @@ label_option = click.option(
     metavar="CLASS",
     help="Class, slug or index; or weights of several, where a model takes them: 'Sneaker=0.3,Ankle boot=0.7'. Repeated: one an image.",
 )
-model_option = click.option(
-    "--model", metavar="NAME", help="Model, or name@version; else the server's default."
-)
 truncation_option = click.option(
     "--truncation",
     type=click.FloatRange(0, 1, min_open=True),
@@ -156,9 +173,3 @@ truncation_option = click.option(
     show_default=True,
     help="Scales z: less variety, more typical images.",
 )
-
-
-def check_quality(to: Output, quality: int | None) -> None:
-    """Raises UsageError."""
-    if quality is not None and to.format not in QUALITIES:
-        raise click.UsageError(f"--quality is of .jpg and .avif, not of .{to.format}.")

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from ganserve.answers.drawn import Samples
 from ganserve.errors import GanserveError, Refused, UnexpectedAnswer, Unreachable, one_line
+from ganserve.files import Output, encode
 
 _KEY = "A key is given by --api-key or GANSERVE_API_KEY."
 _LONGER = "--timeout waits longer."
@@ -85,6 +87,23 @@ def say(where: object, what: str, facts: dict[str, Any], files: list[Path], as_j
         click.echo(json.dumps(facts | {"files": [str(path) for path in files]}))
     elif files:
         click.echo(one_line(f"{where}: {what} of {facts['model']}@{facts['version']}"))
+
+
+def show_drawn(drawn: Samples, to: Output, names: Sequence[str], quality: int | None, as_json: bool) -> None:
+    """Write a grid of them, or into a folder one picture each, of these names; and say what was written where."""
+    if not to.folder:
+        files = {"": encode(drawn.images, to.format, quality)}
+    else:
+        files = {
+            f"{name}.{to.format}": encode(drawn.images[i : i + 1], to.format, quality)
+            for i, name in enumerate(names)
+        }
+    labels, seeds = (None if given is None else given.tolist() for given in (drawn.labels, drawn.seeds))
+    facts = {"model": drawn.model, "version": drawn.version, "labels": labels, "seeds": seeds}
+    what = f"{len(drawn.images)} images" if len(drawn.images) > 1 else "1 image"
+    if seeds:
+        what += f", seeds {seeds[0]} to {seeds[-1]}," if len(seeds) > 1 else f", seed {seeds[0]},"
+    say(to.path, what, facts, to.write(files), as_json)
 
 
 def show_models(cards: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from math import ceil, inf
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import bentoml
 import numpy as np
@@ -81,6 +81,8 @@ class Ganserve:
     @staticmethod
     def begin() -> None:
         """In the parent, before it starts a worker."""
+        from service.machine import workers
+
         # The parent of a bento's workers is in a folder above theirs, which has another `models`.
         models = Path(__file__).parents[1] / settings.models
         if text := footprint.shortage(replace(settings, models=models)):
@@ -95,7 +97,8 @@ class Ganserve:
         except OSError as error:
             logs.refuse(f"no folder for what its workers share: {error}")
         atexit.register(instance.remove, folder)
-        _let_nobody_else_control(folder)
+        workers.let_nobody_else_control(folder)
+        workers.begin_as_copies()
 
     @bentoml.api
     async def sample(
@@ -109,6 +112,7 @@ class Ganserve:
         truncation: float = 1.0,
         timeout: float | None = None,
         scalars: dict[str, float | list[float]] | None = None,
+        text: str | None = None,
     ) -> NDArray[np.uint8]:
         """n images as an array uint8 [n, height, width, channels], channels 1 (grey), 3 (RGB) or 4 (RGBA).
 
@@ -120,7 +124,7 @@ class Ganserve:
         from service.drawing.sampler import SampleRequest
         from service.web.clients import bento
 
-        asked = SampleRequest(model, label, n, seed, truncation=truncation, scalars=scalars, timeout=timeout)
+        asked = SampleRequest(model, label, n, seed, None, truncation, scalars, text=text, timeout=timeout)
         reply = await bento.sample(ctx.request.scope[bento.CALL], asked)
         ctx.response.status_code = reply.status  # or it would be 200
         # The array's JSON, made off the event loop; BentoML would make it on it.
@@ -261,19 +265,3 @@ def _token() -> str | None:
     except OSError as error:
         log.error("orders need an API key: %s", error, extra={"event": "no_token"})
         return None
-
-
-def _let_nobody_else_control(folder: Path) -> None:
-    """BentoML's parent takes commands, what its workers run among them, from whoever reaches two ports of 127.0.0.1.
-
-    In place of those: sockets in a folder that only this user can enter.
-    """
-    from bentoml._internal.utils import circus
-
-    arbiter: Any = circus.Arbiter
-    begin = arbiter.__init__
-
-    def begin_here(self: Any, watchers: Any, endpoint: str, pubsub_endpoint: str, **options: Any) -> None:
-        begin(self, watchers, f"ipc://{folder}/control", f"ipc://{folder}/events", **options)
-
-    arbiter.__init__ = begin_here

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from service.generator import contract
 from service.generator.contract import Contract
-from service.generator.everything import golden_numbers
+from service.generator.engines.everything import golden_numbers
 from service.generator.file.outputs import Output
 from tests.generators import CLASSES, Tiny
 

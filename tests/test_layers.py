@@ -35,6 +35,7 @@ LAYERS = {
         "__main__",
         "research.comparison research.studies research.theory",
         "commands",
+        "captions",
         "encoding translation",
         "research export",
         "evaluation",
@@ -45,17 +46,19 @@ LAYERS = {
     ],
 }
 HOMES = {
-    "bentoml": "service.app",
-    "circus": "service.signals",
+    "bentoml": "service.app service.machine.workers",
+    "circus": "service.signals service.machine.workers",
     "tornado": "service.machine.clock",
     "uvicorn": "service.app service.web.connection",
     "httptools": "service.web.connection ganserve.connection",
     "grpc": "service.web.grpc",
     "onnxruntime": "service.generator ganserve.importing",
     "openvino": "service.generator.engines",
-    "onnx": "service.generator training.export training.encoding training.translation.export ganserve.importing",
+    "tokenizers": "service.generator.text",
+    "onnx": "service.generator training.export training.encoding training.translation.export training.captions.export ganserve.importing",
     "torch": "training ganserve.importing.torch_module",
     "pyarrow": "ganserve.generating.writing.parquet training.data",
+    "ray": "ganserve.generating.cluster",
     "click": "ganserve training.__main__ training.commands training.research",
 }
 # `generator`: export and import end by loading their file with the code that will serve it. `quiet`: before any library.
@@ -63,7 +66,12 @@ SHARED = "generator settings environment errors quiet"
 IMPORT = "ganserve.importing.command"
 # They need what `serve` brings, once they run; `ganserve generate --url` needs less.
 ROOMS, STARTED = (
-    ["ganserve.importing", "ganserve.generating.engine", "ganserve.provenance"],
+    [
+        "ganserve.importing",
+        "ganserve.generating.cluster",
+        "ganserve.generating.engine",
+        "ganserve.provenance",
+    ],
     f"{IMPORT}, ganserve.generating.command, ganserve.provenance.command",
 )
 MOST_MODULES, MOST_LINES = 12, 280

@@ -1,4 +1,4 @@
-"""The command line: `python -m training prepare | train | sample | evaluate | export | encode | translate | compare | theory | study`."""
+"""The command line: `python -m training prepare | train | sample | evaluate | export | encode | translate | caption | compare | theory | study`."""
 
 import errno
 import re
@@ -22,6 +22,7 @@ COMMANDS = {
     "export":   ("commands.export", "Write a run's generator as the ONNX file that the service loads."),
     "encode":   ("commands.encode", "Train an encoder for a generator: the way back from pictures to z."),
     "translate": ("commands.translate", "Train, measure and export a generator that is given a picture: pix2pix."),
+    "caption":  ("commands.caption", "Train, measure and export a generator that draws what a text says."),
     "compare":  ("research.comparison.command", "Train presets under an equal budget and measure them side by side."),
     "theory":   ("research.theory.command", "Compute the claims of docs/theory.md where the truth is known."),
     "study":    ("research.studies.command", "Run one experiment of docs/studies.md."),

@@ -25,12 +25,12 @@ _FEWEST = 3
 
 
 def shipped() -> dict[str, bytes]:
-    """Every model of this repository that makes pictures of z alone, the default one first."""
+    """Every model of this repository whose graph takes z, and perhaps a class, and no more; the default one first."""
     names = sorted(
         (path.parent.name for path in MODELS.glob("*/generator.onnx")), key=lambda n: (n != SHIPPED, n)
     )
     files = {name: (MODELS / name / "generator.onnx").read_bytes() for name in names}
-    return {name: file for name, file in files.items() if parse(file).source is None}
+    return {name: file for name, file in files.items() if parse(file).is_plain}
 
 
 def session(part: Part, file: bytes, precision: str, **options: str) -> ort.InferenceSession:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ganserve.client import DEFAULT_TIMEOUT_SECONDS
 from ganserve.ctrl_c import heeded
@@ -19,6 +20,7 @@ from ganserve.options import MAX_SEED, json_option, truncation_option
 from ganserve.terminal import bar, step, with_next_step
 
 INTERRUPTED = 130
+_OF_VERIFY = {"place", "model", "url", "api_key", "samples", "as_json"}
 
 
 @click.command("generate", context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,6 +56,11 @@ INTERRUPTED = 130
 @click.option(
     "--url", help="Of a server that draws, in place of this machine: below its other requests in priority."
 )
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Draw on every core of a Ray cluster that this machine is a node of: auto, or HOST:PORT.",
+)
 @click.option("--api-key", envvar="GANSERVE_API_KEY", show_envvar=True, metavar="KEY", help="For --url.")
 @click.option("--verify", "place", type=click.Path(path_type=Path), help="Check a set against its manifest.")
 @click.option(
@@ -80,6 +87,7 @@ def generate(ctx: click.Context, place: Path | None, as_json: bool, **options: A
 
     Exit codes: 0 done; 1 it can't be done, or the set is not what its manifest says; 2 wrong usage; 130 interrupted.
     """
+    _check_together(ctx, place is not None)
     try:
         with heeded():
             facts = _verify(place, as_json, **options) if place else _generate(as_json, **options)
@@ -98,6 +106,21 @@ def generate(ctx: click.Context, place: Path | None, as_json: bool, **options: A
         click.echo(json.dumps(facts))
 
 
+def _check_together(ctx: click.Context, is_verifying: bool) -> None:
+    """No option is left unheeded. Raises UsageError."""
+    given = {
+        option.name: option.opts[0]
+        for option in ctx.command.params
+        if option.name and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    }
+    if is_verifying and (odd := [option for name, option in given.items() if name not in _OF_VERIFY]):
+        raise click.UsageError(f"--verify looks at a set that there is: it has no use for {', '.join(odd)}.")
+    if not is_verifying and "samples" in given:
+        raise click.UsageError("--samples is of --verify.")
+    if {"url", "ray"} <= given.keys():
+        raise click.UsageError("Who is to draw? --url, or --ray.")
+
+
 def _generate(
     as_json: bool,
     model: str | None,
@@ -110,6 +133,7 @@ def _generate(
     shard_images: int | None,
     metadata: bool,
     url: str | None,
+    ray: str | None,
     api_key: str | None,
     samples: int,
 ) -> dict[str, Any]:
@@ -120,7 +144,7 @@ def _generate(
     if model is None and url is None:
         raise click.UsageError("Of which model? --model.")
     with step(f"Loading {model or url}"):
-        source = _source(model, url, api_key)
+        source = _source(model, url, api_key, ray)
     origin = source.origin
     indexes = [_label(source, name) for name in labels]
     if truncation != 1 and not source.has_truncation:
@@ -137,7 +161,7 @@ def _generate(
     facts = {name: manifest[name] for name in ("model", "version", "engine", "precision", "images", "seeds")}
     facts |= {"out": str(out), "shards": len(manifest["shards"]), "drawn": progress.drawn}
     facts |= {"seconds": seconds, "images_per_second": progress.drawn / seconds}
-    if url is None:
+    if url is None and ray is None:
         facts["images_per_core_second"] = progress.drawn / (time.process_time() - used)
     if not as_json:
         speed = f", {progress.drawn / seconds:,.0f} images/s" if progress.drawn else ": all were there"
@@ -174,14 +198,18 @@ def _verify(
     return facts
 
 
-def _source(model: str | None, url: str | None, api_key: str | None) -> Source:
+def _source(model: str | None, url: str | None, api_key: str | None, ray: str | None = None) -> Source:
     if url is not None:
         from ganserve.generating.remote import RemoteModel
 
         return RemoteModel(url, api_key, model, DEFAULT_TIMEOUT_SECONDS)
+    assert model is not None
+    if ray is not None:
+        from ganserve.generating.cluster import ClusterModel
+
+        return ClusterModel(model, ray)
     from ganserve.generating.engine import LocalModel
 
-    assert model is not None
     return LocalModel(model)
 
 

@@ -23,6 +23,7 @@ from service.generator.engine import Forward
 from service.generator.latents import rows_of
 from service.generator.loading import FILE, load, read
 from service.generator.origin import provenance
+from service.settings import Settings
 
 _AHEAD_PER_THREAD = 2
 
@@ -62,16 +63,16 @@ class Pictures:
 class LocalModel:
     """A model in this process, as the service loads it: GANSERVE_ENGINE and the other variables hold here too."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, settings: Settings | None = None) -> None:
         """address: a file, a folder, or a name with or without @version, under GANSERVE_MODELS or shipped.
 
-        Raises Refused.
+        settings: those of the environment, if none are given. Raises Refused.
         """
         try:
-            settings = from_environment()
-            path, name, version = find(address, settings.models)
+            self.settings = settings or from_environment()
+            path, name, version = find(address, self.settings.models)
             file = read(path, name, version)
-            loaded = load(file, settings)
+            loaded = load(file, self.settings)
         except (GanserveError, OSError) as error:
             raise Refused(f"{address}: {error}") from None
         contract, engine = loaded.contract, loaded.engine
@@ -91,6 +92,7 @@ class LocalModel:
         self.has_truncation = loaded.findings.truncation
         self.engine = engine
         self.contract = contract
+        self.files = [path, *(path.with_name(weights.file) for weights in contract.weights)]
         self._maker = provenance.Maker(file.name, file.version, engine.name, engine.precision)
 
     def label_of(self, name: str) -> int | None:
@@ -109,28 +111,27 @@ class LocalModel:
             free.put(lane)
         # An accelerator must not wait for what is encoded; on CPU a lane is a core.
         threads = len(self.engine.lanes) + (os.cpu_count() or 1) * bool(self.engine.buckets)
-        maker = self._maker if metadata else None
 
         def work(block: Block) -> Any:
             forward = free.get()
             try:
-                drawn = self._draw(forward, block, plan.truncation)
+                drawn = self.draw(forward, block, plan.truncation, metadata)
             finally:
                 free.put(forward)
-            return encode(Pictures(block, drawn, maker, plan.truncation))
+            return encode(drawn)
 
         with closing(in_order(work, blocks, threads, threads * (1 + _AHEAD_PER_THREAD))) as done:
             yield from done
 
-    def _draw(self, forward: Forward, block: Block, truncation: float) -> NDArray[np.uint8]:
-        """uint8 [N, C, H, W]."""
+    def draw(self, forward: Forward, block: Block, truncation: float, metadata: bool) -> Pictures:
+        """In passes on that lane."""
         drawn = np.empty((len(block.seeds), *self.origin.image), np.uint8)
         for begin in range(0, len(drawn), self.most_batch):
             part = slice(begin, begin + self.most_batch)
             z = rows_of([self.contract.seeded(block.seeds[part], truncation, None)])
             label = None if block.labels is None else np.array(block.labels[part], np.int64)
             drawn[part] = forward(z, label)
-        return drawn
+        return Pictures(block, drawn, self._maker if metadata else None, truncation)
 
 
 def find(address: str, models: Path) -> tuple[Path, str, str]:

@@ -34,10 +34,14 @@ class Journal:
         self._part = path.with_name(f"{path.name}.part")
         self._file = self._part.open("a+b")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Refused(f"{self._part}: another process is making this set.") from None
-        self._take_up()
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise Refused(f"{self._part}: another process is making this set.") from None
+            self._take_up()
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,8 @@ BLOCK_IMAGES, BLOCK_BYTES = 256, 4 * 2**20
 """Most images, and most bytes of pixels, that are drawn and encoded at a stretch: what is in memory is a few of these."""
 SHARD_IMAGES, SHARD_BYTES = 100_000, 128 * 2**20
 """Of a shard, if nothing else is asked for: what a killed run draws again."""
+MOST_SHARDS = 100_000
+"""As their numbers have five digits."""
 
 
 class Refused(Exception):
@@ -117,4 +119,8 @@ def plan(
     fitting = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // origin.image_bytes))
     block = fitting // most_batch * most_batch or fitting
     shard = shard_images or max(1, min(SHARD_IMAGES, SHARD_BYTES // origin.image_bytes))
+    if (shards := -(-total // shard)) > MOST_SHARDS:
+        raise Refused(
+            f"{total:,} images are {shards:,} shards of {shard:,}, and {MOST_SHARDS:,} are the most: --shard-images makes them larger."
+        )
     return Plan(range(seed, seed + total), turns, truncation, shard, block)

@@ -15,6 +15,22 @@ from ganserve.generating.writing.formats import Drawn, Format, Npz, Tar, Writer
 
 MANIFEST = "manifest.json"
 SUFFIXES = (".tar", ".parquet", ".npz")
+_OTHERS = (
+    ".zip",
+    ".gz",
+    ".tgz",
+    ".zst",
+    ".npy",
+    ".h5",
+    ".hdf5",
+    ".arrow",
+    ".csv",
+    ".tfrecord",
+    ".png",
+    ".jpg",
+    ".webp",
+)
+"""Who asks for one of these does not want a folder of that name."""
 
 Encode = Callable[[Drawn], Any]
 
@@ -40,8 +56,10 @@ def manifest_path(out: Path) -> Path:
 
 
 def format_of(out: Path, origin: Origin, plan: Plan) -> Format:
-    """By the suffix of `out`; a folder has none. Raises Refused."""
+    """By the suffix of `out`; a folder has none of these. Raises Refused."""
     shards = len(plan.shards)
+    if out.suffix not in SUFFIXES and out.suffix.lower() in (*SUFFIXES, *_OTHERS):
+        raise Refused(f"{out} is no format of a set: {', '.join(SUFFIXES)}, or a folder.")
     if out.suffix == ".tar":
         return Tar(out, shards)
     if out.suffix == ".npz":
@@ -78,8 +96,8 @@ def make(
     Raises Refused, OSError, and what the source raises; what was written by then is kept.
     """
     path = manifest_path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
     format = format_of(out, source.origin, plan)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if format.name == "parquet":
         card.claim(out.parent, path)
     with Journal(path, facts_of(source.origin, plan, format, metadata, command)) as journal:

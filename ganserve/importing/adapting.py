@@ -23,8 +23,8 @@ from service.generator.contract import (
     ImageShape,
     write,
 )
+from service.generator.engines.everything import golden_numbers, split
 from service.generator.engines.lone import in_passes_of
-from service.generator.everything import golden_numbers, split
 from service.generator.file.outputs import IMAGE, Output
 from service.generator.file.rewired import rewired
 from service.generator.reference import reference
@@ -46,7 +46,7 @@ def adapt(plan: Plan, name: str) -> Adapted:
     feeds, shape, count = plan.feeds, plan.picture, len(plan.classes or ())
     seeds = range(max(10, min(count, 16)))
     labels = None if plan.classes is None else [seed % count for seed in seeds]
-    samples = golden.make(plan.forward, feeds.z_dim, seeds, labels, feeds.rows(seeds))
+    samples = golden.make(plan.forward, feeds.z_dim, seeds, labels, feeds.rows(seeds), feeds.texts(seeds))
     if plan.further:
         told = plan.beside(feeds.rows(seeds), None if labels is None else np.array(labels))
         samples = [replace(one, beside=golden_numbers(told, i)) for i, one in enumerate(samples)]
@@ -96,7 +96,7 @@ def _compared(plan: Plan, model: onnx.ModelProto, contract: Contract) -> onnx.Mo
             label = None if label is None else label % max(1, contract.class_count)
             if plan.feeds.mixes:
                 # Every second image is of all classes.
-                z[1::2, -plan.feeds.mixes :] = 1 / plan.feeds.mixes
+                z[1::2, plan.feeds.weights] = 1 / plan.feeds.mixes
             errors = golden.difference(forward(z, label), plan.forward(z, label))
             if excess := errors.excess("fp32"):
                 return Fault(

@@ -9,102 +9,10 @@ from typing import Any
 
 import click
 
+from ganserve.importing import said
 from ganserve.terminal import step
 
-_TYPES = ("float32", "int64", "int32")
-_SCALAR = re.compile(r"(.+)=([-+.\deE]+?)\.\.([-+.\deE]+):([-+.\deE]+)", re.ASCII)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-def _sides(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in re.split(r"[x,]", text))
-    except ValueError:
-        raise click.BadParameter(f"'{text}' is no shape: write 100x1x1.") from None
-
-
-def _z(
-    ctx: click.Context, option: click.Parameter, text: str | None
-) -> tuple[str | None, tuple[int, ...] | None]:
-    name, is_given, shape = (text or "").rpartition("=") if "=" in (text or "") else (text or "", "", "")
-    return name or None, _sides(shape) if is_given else None
-
-
-def _constants(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
-    import numpy as np
-
-    found = {}
-    for text in texts:
-        name, _, value = text.rpartition("=")
-        if not name:
-            raise click.BadParameter(f"'{text}': write NAME=0.7, or NAME=@FILE.npy.")
-        try:
-            found[name] = np.load(value[1:], allow_pickle=False) if value.startswith("@") else float(value)
-        except (OSError, ValueError) as error:
-            raise click.BadParameter(f"'{text}': {error}.") from error
-    return found
-
-
-def _scalars(
-    ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]
-) -> dict[str, tuple[float, float, float]]:
-    found = {}
-    for text in texts:
-        match = _SCALAR.fullmatch(text)
-        try:
-            if match is None:
-                raise ValueError
-            low, high, default = map(float, match.groups()[1:])
-        except ValueError:
-            raise click.BadParameter(f"'{text}': write NAME=LOW..HIGH:DEFAULT, as psi=0..1:0.7.") from None
-        if not low <= default <= high:
-            raise click.BadParameter(f"'{text}': the default must be in the range.")
-        found[match[1]] = low, high, default
-    return found
-
-
-def _classes(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | int | None:
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit() and not Path(text).exists():
-        return int(text)
-    from service.generator.classes import text_of
-
-    try:
-        lines = text_of(Path(text).read_bytes()).splitlines()
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{text} can't be read: {error}.") from error
-    return [line.strip() for line in lines if line.strip()]
-
-
-def _beside(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str | None]:
-    found = {}
-    for text in texts:
-        name, _, role = text.rpartition("=") if text.endswith(("=z", "=logits")) else (text, "", "")
-        found[name] = role or None
-    return found
-
-
-def _image(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
-    sides = None if text is None else _sides(text)
-    if sides is not None and len(sides) != 3:
-        raise click.BadParameter(f"'{text}': write CHANNELSxHEIGHTxWIDTH, as 3x64x64.")
-    return sides
-
-
-def _input_shapes(
-    ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]
-) -> dict[str, tuple[str, tuple[int, ...]]]:
-    found = {}
-    for text in texts:
-        name, is_given, shape = text.partition("=")
-        kind, _, sides = shape.rpartition(":") if ":" in shape else ("float32", "", shape)
-        if shape in _TYPES:
-            kind, sides = shape, ""
-        if not is_given or kind not in _TYPES:
-            raise click.BadParameter(f"'{text}': write z=100x1x1, label=int64, or NAME=int64:3.")
-        found[name] = kind, _sides(sides) if sides else ()
-    return found
 
 
 @click.command("import", context_settings={"help_option_names": ["-h", "--help"]})
@@ -114,7 +22,7 @@ def _input_shapes(
 )
 @click.option("--check", is_flag=True, help="Say what the file is and all that is open; write nothing.")
 @click.option(
-    "--z", callback=_z, metavar="INPUT[=SHAPE]", help="The input that is z; per image of 100x1x1 numbers."
+    "--z", callback=said.z, metavar="INPUT[=SHAPE]", help="The input that is z; per image of 100x1x1 numbers."
 )
 @click.option(
     "--law",
@@ -136,31 +44,38 @@ def _input_shapes(
     "--scalar",
     "scalars",
     multiple=True,
-    callback=_scalars,
+    callback=said.scalars,
     metavar="INPUT=LOW..HIGH:DEFAULT",
     help="An input that requests may choose: psi=0..1:0.7. May be repeated.",
 )
+@click.option(
+    "--text", callback=said.z, metavar="INPUT[=TOKENS]", help="The input that takes a text's token ids."
+)
+@click.option(
+    "--tokenizer",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What makes them of a text: a tokenizer.json of Hugging Face's `tokenizers`. By default that of the folder.",
+)
 @click.option("--label", metavar="INPUT", help="The input that takes the class: an index, or one-hot.")
 @click.option(
-    "--classes", callback=_classes, metavar="FILE", help="Names of the classes, one per line; or how many."
+    "--classes",
+    callback=said.classes,
+    metavar="FILE",
+    help="Names of the classes, one per line; or how many.",
 )
 @click.option(
     "--constant",
     "constants",
     multiple=True,
-    callback=_constants,
+    callback=said.constants,
     metavar="INPUT=VALUE",
     help="An input that keeps one value: truncation=0.7, or w_avg=@w_avg.npy. May be repeated.",
 )
 @click.option("--output", metavar="OUTPUT", help="The output that holds the images, where there are several.")
 @click.option(
-    "--beside",
-    multiple=True,
-    callback=_beside,
-    metavar="OUTPUT[=z|logits]",
-    help="An output to keep, which V2 gives beside the image. May be repeated.",
+    "--beside", multiple=True, callback=said.beside, metavar="OUTPUT[=z|logits]", help="Kept, for V2, too."
 )
-@click.option("--image", callback=_image, metavar="CxHxW", help="What a flat output is: 3x64x64.")
+@click.option("--image", callback=said.image, metavar="CxHxW", help="What a flat output is: 3x64x64.")
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Colours as planes, or as pixels.")
 @click.option(
     "--range",
@@ -184,7 +99,7 @@ def _input_shapes(
     "--input",
     "shapes",
     multiple=True,
-    callback=_input_shapes,
+    callback=said.input_shapes,
     metavar="NAME=SHAPE",
     help="Of one image, per parameter of its forward: z=100x1x1, label=int64. May be repeated.",
 )
@@ -223,6 +138,7 @@ def import_command(
         )
     options["factory"] = factory
     options["z"], options["z_shape"] = options["z"]
+    options["text"], options["text_shape"] = options["text"]
     try:
         with TemporaryDirectory() as scratch:
             _import(source, None if check else out, name, options, Path(scratch))
@@ -239,9 +155,11 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
     from ganserve.importing.surgery.wishes import Refused, Wishes, printable
 
     factory, weights = options["factory"], options["weights"]
-    wishes = Wishes(**{field.name: options[field.name] for field in fields(Wishes)})
     try:
         found = look_into(source) if source is not None and source.is_dir() else HubFolder(onnx=source)
+        tokenizer = options["tokenizer"] or found.tokenizer
+        options["tokenizer"] = None if tokenizer is None else tokenizer.read_text("utf-8")
+        wishes = Wishes(**{field.name: options[field.name] for field in fields(Wishes)})
         path, origin = found.onnx, weights or found.weights or source
         if factory is not None:
             if find_spec("torch") is None:

@@ -17,7 +17,8 @@ from service.generator import loading
 from service.generator.contract import SCHEMA_OF_ROLES, Contract, card_row, write
 from service.generator.file.folded import laid_beside
 from service.generator.file.front_matter import front_matter
-from service.generator.file.inputs import ROLES, with_range
+from service.generator.file.inputs import ROLES
+from service.generator.file.named import with_range
 from service.generator.images import grid, png
 from service.generator.loading import CARD, FILE, Loaded
 from service.settings import Settings
@@ -101,7 +102,8 @@ def _samples(served: Loaded, contract: Contract) -> bytes:
     label = np.repeat(np.arange(rows), COLUMNS) if contract.classes else None
     parts = [
         served.engine.wide(
-            contract.rows(seeds[i : i + COLUMNS]), None if label is None else label[i : i + COLUMNS]
+            contract.rows(seeds[i : i + COLUMNS], contract.texts(seeds[i : i + COLUMNS])),
+            None if label is None else label[i : i + COLUMNS],
         )
         for i in range(0, len(seeds), COLUMNS)
     ]
@@ -160,6 +162,8 @@ def _rows_said(contract: Contract) -> str:
             said.append(with_range(one))
         elif ROLES[one.role].is_z:
             said.append(f"{one.name}, {one.size:,} numbers, {LAWS[one.law]}")
+        elif one.role == "text":
+            said.append(f"{one.name}, {one.size} tokens of a text, by the tokenizer in the file")
     return "; ".join(said)
 
 
@@ -182,6 +186,11 @@ def describe(plan: Plan) -> list[str]:
         f"input {scalar.input} is what requests may choose: {with_range(one)}"
         for one, scalar in zip(told, feeds.scalars, strict=True)
     ]
+    if feeds.text is not None:
+        length, _, _, pad = feeds.text.reading
+        lines.append(
+            f"input {feeds.text.input} takes a text's tokens: {length} of {feeds.text.reading.tokens:,} ids, cut there, filled up with {pad}"
+        )
     if feeds.label is not None:
         form = "one-hot" if feeds.label.one_hot else "an index"
         form += ", or as weights over classes, which requests may give" if feeds.mixes else ""

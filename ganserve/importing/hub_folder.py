@@ -15,11 +15,12 @@ _WEIGHTS = ("*.safetensors", "*.pt", "*.pth", "*.bin", "*.ckpt")
 
 @dataclass(frozen=True)
 class HubFolder:
-    """onnx, weights: the one file of that kind, if there is one. config: for the factory. about, licence: for the card."""
+    """onnx, weights: the one file of that kind, if there is one. config: for the factory. tokenizer: its tokenizer.json. about, licence: for the card."""
 
     onnx: Path | None = None
     weights: Path | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    tokenizer: Path | None = None
     about: str | None = None
     licence: str | None = None
 
@@ -41,6 +42,7 @@ def look_into(folder: Path) -> HubFolder:
         onnx,
         weights,
         config if isinstance(config, dict) else {},
+        _only([*folder.glob("tokenizer.json"), *folder.glob("tokenizer/tokenizer.json")]),
         _about(front),
         licence if isinstance(licence, str) else None,
     )

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ganserve.importing.surgery.feeds import Constant, Feeds, Label, Noise, Scalar
+from ganserve.importing.surgery.feeds import Constant, Feeds, Label, Noise, Scalar, Text
 from ganserve.importing.surgery.nodes import Signature
 from ganserve.importing.surgery.wishes import Fault, Wishes
 from service.generator.contract import MOST_Z, SCHEMA_OF_ROLES
+from service.generator.text.reading import Reading, pad_of
 
 _Z = re.compile(
     r"(^|[^a-z])(z|zs|latents?|latent_(vector|code|input)|noises?|noise_input)([^a-z]|$)", re.IGNORECASE
@@ -36,14 +37,16 @@ def find_roles(inputs: Sequence[Signature], wishes: Wishes) -> tuple[Feeds | Non
     faults = [
         Fault(f"There is no input '{name}': the file has {'; '.join(map(str, inputs)) or 'none'}.", option)
         for option, name in (
-            *(("--z", wishes.z), ("--label", wishes.label)),
+            *(("--z", wishes.z), ("--label", wishes.label), ("--text", wishes.text)),
             *(("--constant", name) for name in wishes.constants),
             *(("--scalar", name) for name in wishes.scalars),
             *(("--drawn", name) for name in wishes.drawn),
         )
         if name is not None and name not in by_name
     ]
-    said = {*wishes.constants, *wishes.scalars, *wishes.drawn}
+    text = _text(by_name[wishes.text], wishes) if wishes.text in by_name else None
+    faults += [text] if isinstance(text, Fault) else []
+    said = {*wishes.constants, *wishes.scalars, *wishes.drawn, wishes.text}
     open_ = [one for one in inputs if one.name not in said]
     z = _z_of(open_, wishes)
     if isinstance(z, Fault):
@@ -54,6 +57,8 @@ def find_roles(inputs: Sequence[Signature], wishes: Wishes) -> tuple[Feeds | Non
     scalars: list[Scalar] = []
     noises: list[Noise] = []
     for one in inputs:
+        if one.name == wishes.text:
+            continue
         if one.name in wishes.scalars:
             scalar = _scalar(one, wishes.scalars[one.name])
             faults += [scalar] if isinstance(scalar, Fault) else []
@@ -89,7 +94,29 @@ def find_roles(inputs: Sequence[Signature], wishes: Wishes) -> tuple[Feeds | Non
     if (size := noise.size + sum(one.size for one in noises)) > MOST_Z[SCHEMA_OF_ROLES]:
         what = f"z has {size:,} numbers per image; the service has up to {MOST_Z[SCHEMA_OF_ROLES]:,}."
         faults.append(Fault(what, "--constant for an input of noise, or a smaller generator"))
-    return Feeds([noise, *noises], label, constants, scalars), faults
+    read = text if isinstance(text, Text) else None
+    return Feeds([noise, *noises], label, constants, scalars, read), faults
+
+
+def _text(one: Signature, wishes: Wishes) -> Text | Fault:
+    if wishes.tokenizer is None:
+        return Fault(
+            f"What makes token ids of a text for input {one} is not known.", "--tokenizer tokenizer.json"
+        )
+    if len(one.dims or ()) != 2 or not np.issubdtype(one.dtype, np.integer):
+        return Fault(
+            f"Input {one} takes no token ids, whole numbers of [N, length].", "--text of another input"
+        )
+    own = _per_image(one)[0]
+    (length, *rest) = wishes.text_shape or (own,)
+    if length is None or rest or own not in (None, length):
+        return Fault(f"How many tokens input {one} reads can't be seen.", f"--text {one.name}={own or 77}")
+    reading = Reading(length, tokenizer=wishes.tokenizer, pad=pad_of(wishes.tokenizer))
+    if found := reading.faults():
+        return Fault(
+            f"Input {one}: {found[0]}.", "--tokenizer tokenizer.json, of Hugging Face's `tokenizers`"
+        )
+    return Text(one, reading)
 
 
 def _per_image(one: Signature) -> tuple[int | None, ...]:

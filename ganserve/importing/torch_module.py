@@ -7,7 +7,8 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +43,39 @@ def to_onnx(
     names = _parameters(module, shapes)
     example = tuple(torch.zeros(2, *shapes[name][1], dtype=_TYPES[shapes[name][0]]) for name in names)
     try:
-        module(*example)
+        outputs = _outputs(module(*example), names)
     except Exception as error:  # of whoever wrote the module
         what = f"The module's forward raises {type(error).__name__}: {error}"
         raise Refused([Fault(what, "--input: are the shapes right?")]) from error
     try:
         # An example batch of 1 would make the batch axis a constant.
         free = tuple({0: torch.export.Dim("N")} for _ in names)
-        program = exported(module, example, names, free)
+        program = exported(module, example, names, free, outputs)
     except Exception:  # the exporter raises whatever the module's Python does to a free batch
         try:
-            program = exported(module, tuple(one[:1] for one in example), names, None)
+            program = exported(module, tuple(one[:1] for one in example), names, None, outputs)
         except Exception as error:
-            what = f"torch.onnx can't export the module: {error}"
+            # Of torch's own there are pages: what it could not do is the first line of the cause.
+            why = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+            what = f"torch.onnx can't export the module: {why}"
             raise Refused([Fault(what, "Export it yourself, and import the ONNX file.")]) from error
     program.save(out)
+
+
+def _outputs(given: Any, inputs: Sequence[str]) -> list[str]:
+    """What the module calls what it gives; of an unnamed tuple their places. Empty: as the exporter calls it."""
+    if isinstance(given, Tensor):
+        return ["image"]
+    if isinstance(given, Mapping):
+        found = {str(name): value for name, value in given.items()}
+    elif isinstance(given, tuple | list):
+        fields = getattr(given, "_fields", [f"output_{i}" for i in range(len(given))])
+        found = dict(zip(fields, given, strict=True))
+    else:
+        return []
+    if not all(isinstance(value, Tensor) for value in found.values()):
+        return []
+    return [f"{name}_out" if name in inputs else name for name in found]
 
 
 def exported(
@@ -192,12 +211,13 @@ def _quiet() -> Iterator[None]:
     loggers = [
         logging.getLogger("torch.onnx"),
         logging.getLogger("torch.onnx._internal.exporter._registration"),
+        logging.getLogger("torch.fx.experimental.symbolic_shapes"),
     ]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -18,6 +18,7 @@ from service import metrics
 from service.drawing.draw import Draw, unsigned
 from service.drawing.fields import Label, ModelName, Seed, Truncation
 from service.drawing.mixing import label_index
+from service.drawing.sampler import seeds_from
 from service.errors import GanserveError, InvalidField, QueueFull, QuotaExceeded, ServiceError
 from service.generator.latents import MAX_SEED
 from service.keys import Charge
@@ -81,11 +82,7 @@ class Dataset:
         model.require_truncation(asked.truncation)
         if asked.n > most_images:
             raise InvalidField("n", f"n is {asked.n}; this server gives at most {most_images} in one stream.")
-        if asked.seed + asked.n - 1 > MAX_SEED:
-            raise InvalidField(
-                "seed", f"seed + n - 1 is {asked.seed + asked.n - 1}; it can be at most {MAX_SEED}."
-            )
-        self.seeds = range(asked.seed, asked.seed + asked.n)
+        self.seeds = seeds_from(asked.seed, asked.n)
         self.model = model
         self.asked = asked
         given = [] if asked.label is None else asked.label if isinstance(asked.label, list) else [asked.label]

@@ -11,7 +11,7 @@ from service.batching.answers import MOST_HERE_BYTES
 from service.batching.request_queue import Timing
 from service.drawing import formats, mixing
 from service.drawing.sizes import Size
-from service.generator.file.inputs import chosen_by_name, scalar_rows
+from service.generator.file.named import chosen_by_name, scalar_rows
 from service.generator.latents import Seeded
 from service.generator.origin import provenance
 from service.generator.origin.provenance import Told
@@ -26,7 +26,7 @@ class Draw(Struct):
 
     seeds: one an image, or None where z was given. label: n classes, or None for an unconditional model.
     z: float32 [n, row_dim], as the generator takes it, or the seeds of it. weights: float32 [n, K], where images are of
-    several classes; label has the heaviest then. asked: route and body of the request that draws all of it again, where
+    several classes; label has the heaviest then. texts: one an image, where they were given. asked: route and body of the request that draws all of it again, where
     that is none to /v1/samples.
     """
 
@@ -36,6 +36,7 @@ class Draw(Struct):
     z: NDArray[np.float32] | Seeded
     timing: Timing = msgspec.field(default_factory=Timing)
     weights: NDArray[np.float32] | None = None
+    texts: list[str] | None = None
     asked: tuple[str, dict[str, Any]] | None = None
 
     def class_of(self, i: int) -> str | dict[str, float] | None:
@@ -54,6 +55,7 @@ class Draw(Struct):
             None if self.label is None else self.label[part],
             self.z[part],
             weights=None if self.weights is None else self.weights[part],
+            texts=None if self.texts is None else self.texts[part],
         )
 
 
@@ -109,7 +111,12 @@ def xmp_of(draw: Draw, format: str, quality: int | None = None, size: Size | Non
 
 def _is_of_seeds(draw: Draw) -> bool:
     """Whether seeds, labels and truncation alone say what was drawn."""
-    if draw.seeds is None or draw.weights is not None or not isinstance(draw.z, Seeded):
+    if (
+        draw.seeds is None
+        or draw.weights is not None
+        or any(draw.texts or ())
+        or not isinstance(draw.z, Seeded)
+    ):
         return False
     if draw.z.codes is not None:
         return False
@@ -138,6 +145,8 @@ def _request(draw: Draw) -> dict[str, Any]:
     if draw.label is not None:
         labels = draw.label if draw.weights is None else [draw.class_of(i) for i in range(n)]
         request["label"] = labels[0] if all(label == labels[0] for label in labels) else labels
+    if draw.texts is not None and any(draw.texts):
+        request["text"] = draw.texts if len(set(draw.texts)) > 1 else draw.texts[0]
     scalars = {}
     codes = draw.z.codes if isinstance(draw.z, Seeded) else None
     for one, place in chosen_by_name(contract.declared).values():

@@ -15,7 +15,15 @@ from service import metrics
 from service.batching.request_queue import Request, Settle
 from service.drawing import formats, mixing
 from service.drawing.draw import Draw, effort_of, picture
-from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout, Truncation
+from service.drawing.fields import (
+    FirstSeed,
+    Label,
+    ModelName,
+    ScalarsPerImage,
+    TextPerImage,
+    Timeout,
+    Truncation,
+)
 from service.drawing.formats import Format, Quality
 from service.drawing.mixing import Weights, label_index
 from service.errors import InvalidField
@@ -40,7 +48,9 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
     ] = None
     n: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="How many images; by default as many as `label` or `z` has entries, else 1."),
+        Meta(
+            description="How many images; by default as many as `label`, `text` or `z` has entries, else 1."
+        ),
     ] = None
     seed: FirstSeed = None
     z: Annotated[
@@ -54,6 +64,7 @@ class SampleRequest(Struct, forbid_unknown_fields=True):
             description="The same as `scalars`, which has codes among them, by the name that InfoGAN has for those."
         ),
     ] = None
+    text: TextPerImage = None
     format: Annotated[
         Format | None,
         Meta(
@@ -76,12 +87,13 @@ class Encoding(Struct, frozen=True):
 
 
 class JsonImage(Struct, omit_defaults=True):
-    """label: weights where it is of several classes."""
+    """label: weights where it is of several classes. text: where one was given."""
 
     label: str | dict[str, float] | None
     seed: int | None
     image: bytes
     z: list[float] | None = None
+    text: str | None = None
 
 
 class JsonReply(Struct):
@@ -102,24 +114,29 @@ def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
         request.scalars = (request.scalars or {}) | request.codes
     n = _count(request, max_images)
     asked, weights = request.label, None
+    texts = [request.text] * n if isinstance(request.text, str) else request.text
     if isinstance(asked, (dict, list)) and mixing.is_mixed(asked):
         each = asked if isinstance(asked, list) else [cast(Weights, asked)] * n
         weights = mixing.rows_of(each, contract)
     if request.z is None:
-        first = secrets.randbits(32) if request.seed is None else request.seed
-        if first + n - 1 > MAX_SEED:
-            raise InvalidField("seed", f"seed + n - 1 is {first + n - 1}; it can be at most {MAX_SEED}.")
-        if request.seed is None:
-            first = min(first, 2**32 - n)
-        seeds = range(first, first + n)
-        z = contract.seeded(seeds, request.truncation, request.scalars, weights)
+        seeds = seeds_from(request.seed, n)
+        first = seeds[0]
+        z = contract.seeded(seeds, request.truncation, request.scalars, weights, texts)
     else:
         seeds, first = None, 0
         z = contract.truncated(explicit_z(request.z, contract), request.truncation)
-        z = contract.with_scalars(z, request.scalars, weights)
+        z = contract.with_scalars(z, request.scalars, weights, texts)
     if weights is not None:
-        return Draw(model, seeds, mixing.heaviest(weights), z, weights=weights)
-    return Draw(model, seeds, labels_of(asked, n, first, contract), z)  # pyright: ignore[reportArgumentType]
+        return Draw(model, seeds, mixing.heaviest(weights), z, weights=weights, texts=texts)
+    return Draw(model, seeds, labels_of(asked, n, first, contract), z, texts=texts)  # pyright: ignore[reportArgumentType]
+
+
+def seeds_from(seed: int | None, n: int) -> range:
+    """seed: of the first; None: drawn, so that all are below 2^32. Raises InvalidField."""
+    first = min(secrets.randbits(32), 2**32 - n) if seed is None else seed
+    if first + n - 1 > MAX_SEED:
+        raise InvalidField("seed", f"seed + n - 1 is {first + n - 1}; it can be at most {MAX_SEED}.")
+    return range(first, first + n)
 
 
 def encoding_of(request: SampleRequest, draw: Draw, accepted: str | None) -> Encoding:
@@ -148,12 +165,15 @@ def begin(draw: Draw, encoding: Encoding, deadline: float, settle: Settle) -> Re
 
 
 def _count(request: SampleRequest, max_images: int) -> int:
-    """n, where n, label and z agree on it."""
-    if request.z is None and not isinstance(request.label, list) and 1 <= (request.n or 1) <= max_images:
+    """n, where n, label, text and z agree on it."""
+    listed = isinstance(request.label, list) or isinstance(request.text, list)
+    if request.z is None and not listed and 1 <= (request.n or 1) <= max_images:
         return request.n or 1
     lengths = {"n": request.n}
     if isinstance(request.label, list):
         lengths["label"] = len(request.label)
+    if isinstance(request.text, list):
+        lengths["text"] = len(request.text)
     if request.z is not None:
         if request.seed is not None:
             raise InvalidField("z", "z and seed exclude each other: z is what a seed stands for.")
@@ -218,6 +238,7 @@ def _encode_json(draw: Draw, pixels: NDArray[np.uint8], include_z: bool) -> byte
             seed=None if draw.seeds is None else draw.seeds[i],
             image=picture(draw.alone(i), "png", pixels[i]),
             z=None if z is None else z[i, : contract.z_dim].tolist(),
+            text=draw.texts[i] if draw.texts else None,
         )
         for i in range(len(pixels))
     ]

@@ -1,6 +1,5 @@
 """Pictures of pictures: what a client sends -> what is drawn of it, where a generator is given a picture (pix2pix)."""
 
-import secrets
 from collections.abc import Sequence
 from typing import Annotated, cast
 
@@ -10,13 +9,12 @@ from numpy.typing import NDArray
 
 from service.drawing import mixing
 from service.drawing.draw import Draw
-from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout
+from service.drawing.fields import FirstSeed, FittingModelName, Label, ScalarsPerImage, TextPerImage, Timeout
 from service.drawing.formats import Format, Quality
 from service.drawing.mixing import Weights
-from service.drawing.sampler import Plain, labels_of
+from service.drawing.sampler import Plain, labels_of, seeds_from
 from service.errors import InvalidField
 from service.generator.contract import Contract, ImageShape
-from service.generator.latents import MAX_SEED
 from service.registry.model import Model
 
 
@@ -29,7 +27,7 @@ class TranslationRequest(Struct, forbid_unknown_fields=True):
             description="Files in base64, PNG, JPEG or WebP, one for each image of the reply: 1 to {settings.max_images_per_request}. Each is turned upright, cropped around its centre to the aspect ratio of the card's `source` and scaled to it; transparency lies on white, where the model has none."
         ),
     ]
-    model: ModelName = None
+    model: FittingModelName = None
     label: Annotated[
         Label | Weights | list[Label | Weights] | None,
         Meta(
@@ -43,6 +41,7 @@ class TranslationRequest(Struct, forbid_unknown_fields=True):
         ),
     ] = None
     scalars: ScalarsPerImage = None
+    text: TextPerImage = None
     format: Annotated[
         Format | None,
         Meta(
@@ -51,6 +50,10 @@ class TranslationRequest(Struct, forbid_unknown_fields=True):
     ] = None
     quality: Quality = None
     timeout: Timeout = None
+
+
+def takes_pictures(model: Model) -> bool:
+    return model.contract.source is not None
 
 
 def source_of(model: Model) -> ImageShape:
@@ -70,31 +73,33 @@ def laid_in(
     label: Label | Weights | Sequence[Label | Weights] | None,
     seed: int | None,
     scalars: dict[str, float | list[float]] | None,
+    text: str | list[str] | None = None,
 ) -> Draw:
     """These pictures, and beside each what its seed draws. pixels: uint8 [n, C, H, W], of the model's source.
 
-    label: of all, or one each. Raises InvalidField.
+    label, text: of all, or one each. Raises InvalidField.
     """
     contract, n = model.contract, len(pixels)
     if isinstance(label, list) and len(label) != n:
         raise InvalidField("label", f"label has {len(label)} entries for {n} images: they must agree.")
+    texts = [text] * n if isinstance(text, str) else text
+    if texts is not None and len(texts) != n:
+        raise InvalidField("text", f"text has {len(texts)} entries for {n} images: they must agree.")
     weights = None
     if mixing.is_mixed(label):
         each = label if isinstance(label, list) else [cast(Weights, label)] * n
         weights = mixing.rows_of(each, contract)
     seeds = None
     if contract.uses_seed:
-        first = secrets.randbits(32) if seed is None else seed
-        if first + n - 1 > MAX_SEED:
-            raise InvalidField("seed", f"seed + n - 1 is {first + n - 1}; it can be at most {MAX_SEED}.")
-        seeds = range(first, first + n)
+        seeds = seeds_from(seed, n)
     elif seed is not None:
         raise InvalidField("seed", f"Model {model.name} draws nothing beside the picture: it takes no seed.")
     if weights is None:
         labels = labels_of(cast(Plain, label), n, seeds[0] if seeds else 0, contract)
     else:
         labels = mixing.heaviest(weights)
-    return Draw(model, seeds, labels, rows(contract, pixels, seeds, scalars, weights), weights=weights)
+    z = rows(contract, pixels, seeds, scalars, weights, texts)
+    return Draw(model, seeds, labels, z, weights=weights, texts=texts)
 
 
 def rows(
@@ -103,6 +108,7 @@ def rows(
     seeds: Sequence[int] | None,
     scalars: dict[str, float | list[float]] | None,
     weights: NDArray[np.float32] | None,
+    texts: Sequence[str] | None = None,
 ) -> NDArray[np.float32]:
     """float32 [n, row_dim]. seeds: n, or None where they decide nothing. Raises InvalidField, of scalars."""
     if seeds is None:
@@ -110,4 +116,4 @@ def rows(
     else:
         assert contract.space is not None
         z = contract.space.draw_beside(seeds)
-    return contract.with_scalars(contract.with_sources(z, pixels), scalars, weights)
+    return contract.with_scalars(contract.with_sources(z, pixels), scalars, weights, texts)

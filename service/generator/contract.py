@@ -1,9 +1,9 @@
 """The contract: one ONNX file that describes itself.
 
 Schema 1: inputs `z` float32 [N, z_dim] and, in a conditional generator, `label` int64 [N]; output `image`
-uint8 [N, C, H, W]; N free. Schema 2: inputs by role (inputs.py), a picture that is given (uint8 [N, C, H, W]) among
-them; outputs by role (outputs.py), z and logits beside the picture; C also 4 (RGBA), N free or one number, weights in the
-file or beside it.
+uint8 [N, C, H, W]; N free. Schema 2: inputs by role (inputs.py), a picture that is given (uint8 [N, C, H, W]) and a
+text (int64 [N, tokens]) among them; outputs by role (outputs.py), z and logits beside the picture; C also 4 (RGBA), N free or
+one number, weights in the file or beside it.
 `metadata_props["ganserve"]` holds one JSON document, `Contract`.
 The reader judges files that it did not write, so the schema lives here, and export imports it.
 """
@@ -24,6 +24,7 @@ from service.generator.document import ImageShape as ImageShape
 from service.generator.file import graph, inputs, outputs
 from service.generator.file.apart import put_together, taken_apart, was_taken
 from service.generator.file.graph import Signature, signature
+from service.generator.file.inputs import faults
 
 METADATA_KEY = "ganserve"
 SCHEMA = 1
@@ -82,6 +83,8 @@ def parse(file: bytes) -> Contract:
         raise ContractError(f"{fault.text}; {_IMPORT}" if fault.kind == "random" else fault.text)
     if contract.classes is not None:
         graph.labels_stay_inside(model, contract.class_count, contract.label_name)
+    if contract.text is not None:
+        graph.labels_stay_inside(model, contract.text.reading.tokens, contract.text.name, "tokens")
     return contract
 
 
@@ -129,7 +132,7 @@ def _metadata(model: onnx.ModelProto) -> Contract:
         raise ContractError("inputs, outputs, batch and weights are of schema 2")
     count = None if contract.classes is None else contract.class_count
     image, named = contract.image, [one.name for one in contract.declared]
-    wrong = inputs.faults(contract.declared, contract.z_dim, count)
+    wrong = faults(contract.declared, contract.z_dim, count)
     if wrong := wrong + outputs.faults(contract.given, (image.channels, image.height, image.width), named):
         raise ContractError(f"metadata '{METADATA_KEY}': {'; '.join(wrong)}")
     if contract.image.channels == 2:
@@ -150,6 +153,8 @@ def _metadata(model: onnx.ModelProto) -> Contract:
                 raise ContractError(
                     f"golden sample of seed {sample.seed}: '{name[:64]}' is no output, or not 1 to {most} finite numbers"
                 )
+        if sample.text and contract.text is None:
+            raise ContractError(f"golden sample of seed {sample.seed}: there is no text")
         if (sample.label is None) != (classes is None) or (sample.label or 0) >= max(1, contract.class_count):
             raise ContractError(f"golden sample of seed {sample.seed}: label {sample.label} is not a class")
     return contract

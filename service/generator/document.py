@@ -1,9 +1,10 @@
 """What a generator file says of itself: one JSON document, in its metadata. contract.py reads and checks it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
@@ -14,14 +15,14 @@ from service.generator.file.folded import Weights
 from service.generator.file.inputs import (
     ROLES,
     Input,
-    code_rows,
+    count_behind,
     image_of,
     plain,
-    rows_behind,
-    scalars_of,
     space_of,
+    text_of,
     weights_of,
 )
+from service.generator.file.named import code_rows, rows_behind
 from service.generator.file.outputs import IMAGE, Output, beside
 from service.generator.latents import Seeded, Space, latents, truncate, with_codes
 
@@ -47,7 +48,7 @@ class ImageShape(Struct, frozen=True):
 
 
 class GoldenSample(Struct, frozen=True, omit_defaults=True):
-    """The image that the PyTorch EMA network gives for (seed, label), as PNG (base64 in JSON).
+    """The image that the PyTorch EMA network gives for (seed, label), and the text, as PNG (base64 in JSON).
 
     beside: the first numbers of what comes beside it, by the output's name.
     """
@@ -56,6 +57,7 @@ class GoldenSample(Struct, frozen=True, omit_defaults=True):
     label: Annotated[int, Meta(ge=0)] | None
     png: bytes
     beside: dict[str, list[float]] = {}
+    text: str = ""
 
 
 class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
@@ -84,6 +86,11 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         return self.inputs or plain(self.z_dim, self.classes is not None)
 
     @cached_property
+    def told(self) -> list[Input]:
+        """Every input as cards have it: without a tokenizer, which may be megabytes."""
+        return [msgspec.structs.replace(one, tokenizer="") for one in self.declared]
+
+    @cached_property
     def is_plain(self) -> bool:
         """Whether the graph's inputs are those of schema 1."""
         told = [(one.name, one.role, one.shape) for one in self.declared]
@@ -109,8 +116,13 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
 
     @cached_property
     def row_dim(self) -> int:
-        """Numbers of an image's row: z_dim, a scalar each, and a weight for each class where the file takes them."""
-        return self.z_dim + len(scalars_of(self.declared)) + weights_of(self.declared)
+        """Numbers of an image's row: z_dim, and what comes behind z."""
+        return self.z_dim + count_behind(self.declared)
+
+    @cached_property
+    def text(self) -> Input | None:
+        """The text among the inputs; None where the file takes none."""
+        return text_of(self.declared)
 
     @cached_property
     def source(self) -> ImageShape | None:
@@ -140,6 +152,15 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         assert found is not None
         return rows[:, found[1]].astype(np.uint8).reshape(len(rows), *found[0].shape)
 
+    def exchanged(self, rows: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """The rows with each picture that is given in another's place, and then with each text so; of what there is."""
+        if self.source is not None:
+            yield "picture", self.with_sources(rows, np.roll(self.sources(rows), 1, axis=0))
+        if self.text is not None:
+            others = rows.copy()
+            others[:, -self.text.size :] = np.roll(rows[:, -self.text.size :], 1, axis=0)
+            yield "text", others
+
     def require_seeds(self) -> None:
         """Raises InvalidField where a seed, or z, is not all that a picture is made of."""
         if self.source is not None:
@@ -154,9 +175,13 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         """z of these seeds, float32 [N, z_dim]."""
         return latents(seeds, self.z_dim) if self.space is None else self.space.draw(seeds)
 
-    def rows(self, seeds: Sequence[int]) -> NDArray[np.float32]:
-        """z of these seeds, and all scalars at their defaults: float32 [N, row_dim]."""
-        return self.with_scalars(self.drawn(seeds), None)
+    def rows(self, seeds: Sequence[int], texts: Sequence[str] | None = None) -> NDArray[np.float32]:
+        """z of these seeds, all scalars at their defaults, and these texts, or empty ones: float32 [N, row_dim]."""
+        return self.with_scalars(self.drawn(seeds), None, texts=texts)
+
+    def texts(self, seeds: Sequence[int]) -> list[str] | None:
+        """What the file is tried by, a text for each; None where it takes none."""
+        return None if self.text is None else [self.text.reading.sample(seed) for seed in seeds]
 
     def seeded(
         self,
@@ -164,15 +189,17 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         truncation: float,
         scalars: dict[str, float | list[float]] | None,
         weights: NDArray[np.float32] | None = None,
+        texts: Sequence[str] | None = None,
     ) -> Seeded:
-        """Rows that are not computed yet. weights: float32 [N, K], of classes, where the file takes them.
+        """Rows that are not computed yet. weights: float32 [N, K], of classes; texts: N; where the file takes them.
 
-        Raises InvalidField for scalars that there are not, or out of range, and where a picture must be given.
+        Raises InvalidField for scalars that there are not, or out of range, texts that can't be read, and where a picture
+        must be given.
         """
-        if self.space is None and not scalars:
+        if self.space is None and not scalars and texts is None:
             return Seeded(seeds, self.z_dim, truncation)
         self.require_seeds()
-        rows = rows_behind(self.declared, scalars, len(seeds), weights)
+        rows = rows_behind(self.declared, scalars, len(seeds), weights, texts)
         codes = code_rows(self.declared, scalars, len(seeds))
         return Seeded(seeds, self.z_dim, truncation, self.space, rows, codes)
 
@@ -181,12 +208,13 @@ class Contract(Struct, frozen=True, dict=True, omit_defaults=True):
         z: NDArray[np.float32],
         scalars: dict[str, float | list[float]] | None,
         weights: NDArray[np.float32] | None = None,
+        texts: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
-        """z: float32 [N, z_dim], in which codes that are given are laid; weights: as above.
+        """z: float32 [N, z_dim], in which codes that are given are laid; the others: as above.
 
         Returns the rows, float32 [N, row_dim]. Raises InvalidField.
         """
-        rows = rows_behind(self.declared, scalars, len(z), weights)
+        rows = rows_behind(self.declared, scalars, len(z), weights, texts)
         z = with_codes(z, code_rows(self.declared, scalars, len(z)))
         return z if rows is None else np.concatenate([z, rows], axis=1)
 

@@ -60,15 +60,21 @@ def make(
     seeds: Sequence[int],
     labels: Sequence[int] | None,
     rows: NDArray[np.float32] | None = None,
+    texts: Sequence[str] | None = None,
 ) -> list[GoldenSample]:
     """Golden samples of `forward`, which should be the PyTorch EMA network, one a seed.
 
-    rows: what it takes of each seed, where that is more than a standard normal z.
+    rows: what it takes of each seed, where that is more than a standard normal z; texts: those that are in them.
     """
     label = None if labels is None else np.array(labels, np.int64)
     images = forward(latents(seeds, z_dim) if rows is None else rows, label)
     return [
-        GoldenSample(seed=seed, label=None if labels is None else labels[i], png=png(images[i]))
+        GoldenSample(
+            seed=seed,
+            label=None if labels is None else labels[i],
+            png=png(images[i]),
+            text=texts[i] if texts else "",
+        )
         for i, seed in enumerate(seeds)
     ]
 
@@ -86,7 +92,8 @@ def compare(contract: Contract, forward: Forward) -> GoldenErrors | None:
     if any(image.shape != shape for image in want):
         raise ContractError(f"a golden sample does not have the shape {shape}")
     label = None if contract.classes is None else np.array([sample.label for sample in samples], np.int64)
-    got = forward(contract.rows([sample.seed for sample in samples]), label)
+    texts = None if contract.text is None else [sample.text for sample in samples]
+    got = forward(contract.rows([sample.seed for sample in samples], texts), label)
     return difference(got, np.stack(want))
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from service import metrics
 from service.errors import ContractError
-from service.generator import everything as further
 from service.generator import golden, trial
 from service.generator.contract import Contract, is_of_card, parse, version
 from service.generator.engine import Engine, Forward
+from service.generator.engines import everything as further
 from service.generator.engines.choose import again, choose
 from service.generator.engines.lone import LONG_SECONDS, best_seconds, inputs
 from service.generator.engines.race import Result

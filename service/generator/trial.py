@@ -19,7 +19,7 @@ from service.generator.contract import Contract
 from service.generator.engine import Engine, Forward
 from service.generator.file import graph
 from service.generator.file.apart import taken_apart
-from service.generator.file.inputs import chosen_by_name
+from service.generator.file.named import chosen_by_name
 
 SECONDS = 0.05
 """After which nothing is tried again: every forward pass has drawn every size once, however long that took."""
@@ -65,7 +65,7 @@ def judge(file: bytes, contract: Contract, engine: Engine, max_batch: int) -> Fi
     _refuse_one_colour(np.concatenate([alone, *(one.images for one in by_class)]))
     truncation = trial.truncation_matters(alone)
     if not truncation:
-        trial.refuse_if_z_is_ignored(alone)
+        trial.refuse_if_z_is_ignored()
     if engine.name != "fake" and not (contract.golden and _labels_are_seen(file, contract)):
         trial.compare_with_reference(file, by_class)
     return Findings(
@@ -103,7 +103,7 @@ class _Trial:
         self.tried = {1}
         engine = self.engine
         self.forwards: Sequence[Forward] = [*dict.fromkeys((engine.lanes[0], engine.wide, *engine.lanes))]
-        self.z = contract.rows(range(_IMAGES))
+        self.z = contract.rows(range(_IMAGES), contract.texts(range(_IMAGES)))
         for place, scale in _SCALES.items():
             self.z[[place]] = contract.scaled(self.z[[place]], scale)
         # From the last class down to the first, evenly.
@@ -183,7 +183,7 @@ class _Trial:
         return False
 
     def refuse_what_changes_nothing(self, alone: NDArray[np.uint8]) -> None:
-        """A scalar or code, at both ends of it: one image would have many addresses; or the picture that is given."""
+        """A scalar or code, at both ends of it: one image would have many addresses; or the picture or text that is given."""
         for one, place in chosen_by_name(self.contract.declared).values():
             ends = []
             for value in (one.low, one.high):
@@ -195,16 +195,16 @@ class _Trial:
                     f"the {one.role} {one.name} changes nothing, from {one.low:g} to {one.high:g}"
                 )
         # The fake engine may have no room to paint it.
-        if self.contract.source is not None and self.engine.name != "fake":
-            others = self.contract.with_sources(self.z, np.roll(self.contract.sources(self.z), 1, axis=0))
-            if np.array_equal(self.draw(others, self.label), alone):
-                raise ContractError("the picture that it is given changes nothing")
+        for what, rows in self.contract.exchanged(self.z) if self.engine.name != "fake" else ():
+            if np.array_equal(self.draw(rows, self.label), alone):
+                raise ContractError(f"the {what} that it is given changes nothing")
 
-    def refuse_if_z_is_ignored(self, alone: NDArray[np.uint8]) -> None:
-        """Of some class, two z must have different images."""
+    def refuse_if_z_is_ignored(self) -> None:
+        """Of some class, and one text, two z must have different images."""
+        rows = self.contract.rows(range(_IMAGES))
         classes = [None] if self.label is None else self.label[[0, -1]]
         for one in classes:
-            images = alone if one is None else self.draw(self.z, np.full(_IMAGES, one))
+            images = self.draw(rows, None if one is None else np.full(_IMAGES, one))
             if (images != images[:1]).any():
                 return
         raise ContractError("z changes nothing: every seed of a class would be the same image")

@@ -12,7 +12,7 @@ from service.errors import ContractError, EngineUnavailable, InvalidField, NotRe
 from service.generator import loading
 from service.generator.contract import Contract
 from service.generator.engine import Engine
-from service.generator.everything import Everything
+from service.generator.engines.everything import Everything
 from service.generator.loading import FILE, Loaded
 from service.generator.origin.credentials import Credentials, credentials_of
 from service.generator.origin.provenance import Maker

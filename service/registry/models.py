@@ -3,13 +3,13 @@
 import hashlib
 import logging
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from service import metrics
 from service.batching.batcher import Batcher
-from service.errors import NotReady, UnknownModel
+from service.errors import InvalidField, NotReady, UnknownModel
 from service.generator.file.reading import has_text_name, is_there
 from service.generator.loading import FILE
 from service.machine.cores import Cores
@@ -134,17 +134,35 @@ class Models(Mapping[str, Model]):
         versions = ", ".join(other.version for other in self.versions[name])
         raise UnknownModel(f"Model {name} has version {versions or 'none'}, not '{wanted[:64]}'.")
 
-    def pick(self, address: str | None, seed: int | None) -> Model:
-        """As `find`; where no version is named, the canary gets its share.
+    def pick(
+        self, address: str | None, seed: int | None, fits: Callable[[Model], bool] | None = None
+    ) -> Model:
+        """As `find`; where no version is named, the canary gets its share. fits: see `fitting`, where no model is named.
 
         The same seed goes the same way on every worker and replica, so that its image does not change from one
         request to the next; a larger share takes more seeds, and gives none back. seed: None is chance's.
         """
-        model = self.find(address)
+        model = self.find(address) if address is not None or fits is None else self.fitting(fits)
         canary = self._canaries.get(model.name)
         if canary is None or (address is not None and "@" in address):
             return model
         return canary.model if _place(canary.model.version, seed) < canary.share else model
+
+    def fitting(self, fits: Callable[[Model], bool]) -> Model:
+        """The default model; where it does not fit, the only one in memory that does; where none does, the default one.
+
+        Raises InvalidField, naming them, where there are several; NotReady.
+        """
+        default = self.default
+        if default.state != "ready" or fits(default):
+            return default
+        others = [model for model in self._models.values() if model.state == "ready" and fits(model)]
+        if len(others) > 1:
+            raise InvalidField(
+                "model",
+                f"Name a model: the default one, {default.name}, cannot do this; those that can are {', '.join(model.name for model in others)}.",
+            )
+        return others[0] if others else default
 
     def share(self, model: Model) -> float:
         """Of the requests that name no version."""

@@ -15,7 +15,9 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("name", ["hot_path", "paired", "many_models", "image", "faults"])
+@pytest.mark.parametrize(
+    "name", ["hot_path", "paired", "many_models", "image", "faults", "bulk", "cluster", "stream"]
+)
 def test_it_says_what_it_takes(name):
     done = run(f"benchmarks.{name}", "--help")
     assert done.returncode == 0, done.stderr

@@ -59,3 +59,14 @@ def test_a_scalar_without_a_number_is_wrong_usage(value):
     words = ["sample", "--scalar", value, "-o", "x.png", "--url", "http://127.0.0.1:1"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2, result.output
+
+
+def test_a_text_per_image_is_cut_with_the_images_and_one_for_all_is_not():
+    for text, n, cut in (
+        (["a", "b", "c", "d"], None, [["a", "b", "c"], ["d"]]),
+        ("a bag", 4, ["a bag", "a bag"]),
+    ):
+        seen: list[dict] = []
+        with Client("http://x", transport=server(seen)) as client:
+            client.sample(text=text, n=n, seed=1, model="styled")
+        assert [one["text"] for one in sorted(seen, key=lambda one: one["seed"])] == cut

@@ -24,7 +24,7 @@ def reader(tmp_path_factory):
     """One service of the shipped models for all pages, started as the README says."""
     folder = tmp_path_factory.mktemp("reader")
     clone = copy(folder)
-    write_folder(clone / "my-images", count=180)
+    write_folder(clone / "my-images", count=480)
     # What `kubectl exec` and `docker exec` find in the image.
     (folder / "bento").mkdir()
     (folder / "bento/src").symlink_to(clone)

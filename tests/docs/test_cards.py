@@ -2,17 +2,26 @@
 
 import re
 import shlex
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from service.generator.contract import parse
 from tests.docs import blocks
 from tests.docs.blocks import ROOT
 from tests.training.tiny import command
 from training.commands import encode
 
-CARDS = [page for page in blocks.PAGES if page.startswith("models/")]
+SOURCES = {
+    f"models/{path.parent.name}/README.md": parse(path.read_bytes()).source
+    for path in sorted(ROOT.glob("models/*/generator.onnx"))
+}
+# Of models that a command of their own trains: the settings are in the file.
+OF_CAPTIONS = [page for page in SOURCES if "training caption train" in (ROOT / page).read_text("utf-8")]
+OF_TRANSLATORS = [page for page, source in SOURCES.items() if source is not None]
+CARDS = [page for page in SOURCES if page not in OF_CAPTIONS + OF_TRANSLATORS]
 NAMES = SimpleNamespace(class_names=tuple("abcdefghij"))
 
 
@@ -57,3 +66,32 @@ def test_the_commands_of_a_card_are_taken_and_train_what_it_says(page, clone, mo
     assert len(said) > 15
     assert said == {name: str(getattr(trained[0], name)) for name in said}
     assert measured[0][0] == (clone / page).parent.relative_to(clone)
+
+
+@pytest.mark.parametrize("page", OF_TRANSLATORS)
+def test_the_command_of_a_card_trains_what_its_file_says_of_itself(page, clone, monkeypatch):
+    trained: list[Any] = []
+    monkeypatch.setattr("training.commands.translate.load", lambda *_: NAMES)
+    monkeypatch.setattr("training.commands.translate.train", lambda settings, *_: trained.append(settings))
+    (block,) = blocks.read(page)
+    words = shlex.split(block.text)
+    assert words[:5] == ["python", "-m", "training", "translate", "train"]
+    result = command(*words[3:])
+    assert result.exit_code == 0, result.output
+    file = (ROOT / page).with_name("generator.onnx").read_bytes()
+    assert asdict(trained[0]) == parse(file).training["settings"]
+
+
+@pytest.mark.parametrize("page", OF_CAPTIONS)
+def test_the_command_of_a_model_that_reads_a_text_trains_what_its_file_says(page, clone, monkeypatch):
+    trained: list[Any] = []
+    monkeypatch.setattr("training.commands.caption.load", lambda *_: NAMES)
+    monkeypatch.setattr("training.commands.caption.train", lambda *given: trained.append(given))
+    (block,) = blocks.read(page)
+    result = command(*shlex.split(block.text)[3:])
+    assert result.exit_code == 0, result.output
+    settings, _, _, _, attributes, interpolated, _ = trained[0]
+    said = parse((ROOT / page).with_name("generator.onnx").read_bytes()).training
+    # A later version has more settings.
+    assert said["settings"].items() <= asdict(settings).items()
+    assert (list(attributes), interpolated) == (said["captions"]["attributes"], said["interpolated"])

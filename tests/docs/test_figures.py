@@ -29,6 +29,14 @@ def test_the_figures_are_those_of_the_model_card():
     assert [row for row in rows if row not in card] == []
 
 
+@pytest.mark.parametrize("model", ["fashion-edges", "sneaker-to-boot"])
+def test_the_tables_of_generators_that_are_given_pictures_are_those_of_their_cards(model):
+    card = (ROOT / f"models/{model}/README.md").read_text()
+    rows = [line for line in card.partition("## Figures")[2].splitlines() if line.startswith("| ")]
+    assert len(rows) > 4
+    assert "\n".join(rows) in (ROOT / "docs/training.md").read_text()
+
+
 def test_every_model_that_is_shipped_is_named():
     cards = re.findall(r"\]\(\.\./models/([\w-]+)/README\.md\)", MODELS.partition("## Figures")[0])
     assert sorted(cards) == sorted(card.parent.name for card in ROOT.glob("models/*/README.md"))

@@ -164,4 +164,17 @@ def test_what_cannot_be_made_is_one_line(models, tmp_path):
         in run(*("--model", tiny, "--n", 7, "--per-class", 1, "--out", tmp_path / "a"), code=1).output
     )
     assert "How many?" in run("--model", tiny, "--out", tmp_path / "a", code=2).output
-    assert not (tmp_path / "a").exists()
+    for words, said in (
+        (("--verify", tmp_path, "--n", 1, "--ray", "auto"), "it has no use for --n, --ray"),
+        (("--model", tiny, "--n", 1, "--samples", 3, "--out", tmp_path / "a"), "--samples is of --verify"),
+        (("--n", 1, "--url", "http://a", "--ray", "auto", "--out", tmp_path / "a"), "--url, or --ray"),
+    ):
+        assert said in run(*words, code=2).output
+    many = run("--model", tiny, "--n", 2**53 - 1, "--out", tmp_path / "a", code=1).output
+    assert "90,071,992,548 shards of 100,000, and 100,000 are the most" in many
+    for out in ("a.zip", "a.tar.gz", "a.TAR", "a.png"):
+        assert (
+            "is no format of a set: .tar, .parquet, .npz, or a folder"
+            in run("--model", tiny, "--n", 1, "--out", tmp_path / out, code=1).output
+        )
+    assert list(tmp_path.iterdir()) == []

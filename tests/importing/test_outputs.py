@@ -7,7 +7,8 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper
 
-from service.generator import everything, loading
+from service.generator import loading
+from service.generator.engines import everything
 from service.generator.engines.ort import OrtEngine
 from service.generator.file.rewired import rewired
 from service.generator.latents import latents

@@ -187,3 +187,46 @@ def test_a_folder_with_one_onnx_file_is_that_file(tmp_path):
     foreign.save(foreign.dcgan(), tmp_path / "hub" / "onnx" / "model.onnx")
     assert run(tmp_path / "hub", "--out", tmp_path / "mine").exit_code == 0
     assert parse((tmp_path / "mine" / "generator.onnx").read_bytes()).z_dim == 100
+
+
+def test_outputs_are_called_as_the_module_calls_them(tmp_path, monkeypatch):
+    """The first of several is not the picture for being the first."""
+    (tmp_path / "several.py").write_text(
+        "import torch\n"
+        "class Named(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.first, self.colours = torch.nn.Linear(16, 128), torch.nn.ConvTranspose2d(8, 3, 4, 2, 1)\n"
+        "    def parts(self, z):\n"
+        "        w = self.first(z)\n"
+        "        rgb = torch.tanh(self.colours(w.view(-1, 8, 4, 4)))\n"
+        "        return {'mask': rgb[:, :1] * 0.5, 'w': w, 'rgb': rgb}\n"
+        "    def forward(self, z):\n"
+        "        return self.parts(z)\n"
+        "class Unnamed(Named):\n"
+        "    def forward(self, z):\n"
+        "        return tuple(self.parts(z).values())\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    for name, picture, latent in (("Named", "rgb", "w"), ("Unnamed", "output_2", "output_1")):
+        done = run(
+            "--torch", f"several:{name}", "--input", "z=16", "--out", tmp_path / "m", "--beside", latent
+        )
+        assert done.exit_code == 0, done.output
+        assert f"output '{picture}', float32 3x8x8, is RGB 8x8" in done.output
+        assert f"which V2 gives to who names `{latent}`" in done.output
+
+
+def test_a_module_that_torch_can_t_export_is_refused_in_one_line(tmp_path, monkeypatch, capfd):
+    (tmp_path / "branching.py").write_text(
+        "import torch\n"
+        "class Branching(torch.nn.Module):\n"
+        "    def forward(self, z):\n"
+        "        return z if z.sum() > 0 else -z\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    done = run("--torch", "branching:Branching", "--input", "z=3x8x8", "--out", tmp_path / "m")
+    assert done.exit_code == 1
+    assert "torch.onnx can't export the module: " in done.output
+    assert len(done.output.splitlines()) == 3
+    assert capfd.readouterr() == ("", "")

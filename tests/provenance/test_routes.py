@@ -22,6 +22,7 @@ from tests.service.generator.test_class_weights import file as mixing_file
 from tests.service.loaded import loaded
 from tests.service.web.clients.test_scalars import pixels
 from tests.service.web.site import Site
+from tests.service.web.v1.test_codes import CODED
 from tests.service.web.v1.test_scalars import STYLED
 
 FORMATS = ("png", "webp", "jpeg", "avif")
@@ -30,6 +31,7 @@ FILES = {
     "styled": STYLED.file(),
     "mixing": mixing_file(),
     "plain": Tiny(classes=None, image=(1, 8, 8)).file(),
+    "coded": CODED.file(),
 }
 Z = [[0.1 * i - 0.35 for i in range(8)], [0.05 * i for i in range(8)]]
 TERMS = [{"weight": 1, "seeds": [1, 2, 3]}, {"weight": -0.5, "seeds": [4]}]
@@ -95,6 +97,12 @@ def cases() -> Iterator[tuple[str, Case]]:
     yield "scalars", ("/v1/samples", "styled", psi, whole)
     yield "scalars-json", ("/v1/samples", "styled", psi | {"format": "json"}, in_json)
     yield "scalars-address", ("/v1/models/styled@/images/b/7.png?psi=0.25&size=64x64", "styled", {}, whole)
+    codes = {"seed": 2, "n": 2, "truncation": 0.9, "codes": {"c1": [-1.5, 1], "psi": 0.25}}
+    yield "codes", ("/v1/samples", "coded", codes, whole)
+    yield "codes-of-seeds", ("/v1/samples", "coded", {"seed": 2, "n": 2}, whole)
+    yield "codes-address", ("/v1/models/coded@/images/7.png?category=2", "coded", {}, whole)
+    way = {"seeds": [1, 2], "steps": 2, "scalars": {"c1": 0.5}}
+    yield "way-of-codes", ("/v1/interpolations", "coded", way, whole)
     weights = {"label": {"Sneaker": 1, "Bag": 2}, "seed": 1, "n": 2}
     yield "weights", ("/v1/samples", "mixing", weights, whole)
     yield "weights-json", ("/v1/samples", "mixing", weights | {"format": "json"}, in_json)

@@ -1,6 +1,6 @@
 import pytest
 
-from tests import encoders, generators
+from tests import encoders, generators, texts
 from tests import translators as translators_of
 from tests.generators import Tiny
 from tests.system.serving import serving
@@ -44,4 +44,14 @@ def translators(tmp_path_factory):
     with serving(
         home / "home", models=models, default_model="tiny", engine="onnxruntime", provenance="on"
     ) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def readers(tmp_path_factory):
+    """One server of a generator that reads a text, beside one that does not, which is the default."""
+    home = tmp_path_factory.mktemp("readers")
+    files = {"tiny": Tiny().file(), "reader": texts.WORDY.file()}
+    models = generators.folder(home / "models", files)
+    with serving(home / "home", models=models, default_model="tiny", engine="onnxruntime") as one:
         yield one

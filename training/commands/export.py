@@ -36,6 +36,10 @@ MORE_THAN_NONE = click.FloatRange(0, min_open=True)
 @click.option("--run", type=EXISTING, help="A run folder, or a checkpoint file.")
 @flag("--precisions", "Instead of a run: judge the --model in OpenVINO's fp32 and bf16, for file and card.")
 @flag("--figures", "Instead of a run: evaluate the --model that is there, for file and card.")
+@flag(
+    "--watch",
+    "Instead of a run: write generator.watch beside the --model that is there, by the last --judge.",
+)
 @data("The data set: with it the served file is evaluated, and the figures go into file and card.", False)
 @click.option(
     "--model", type=FOLDER, help="The model's folder; models/ and the data set's name if not given."
@@ -53,6 +57,7 @@ def command(
     run: Path | None,
     precisions: bool,
     figures: bool,
+    watch: bool,
     data: Path | None,
     model: Path | None,
     judges: tuple[str, ...],
@@ -81,7 +86,9 @@ def command(
     @once
     def real() -> Reference:
         assert dataset is not None
-        return reference(dataset, judges_of(judges, judge_images), cache, progress, images)
+        return reference(
+            dataset, judges_of(judges[-1:] if watch else judges, judge_images), cache, progress, images
+        )
 
     def measure(source: Source) -> Evaluation:
         assert dataset is not None
@@ -90,12 +97,15 @@ def command(
         require(evaluation, max_fid, min_class_accuracy)
         return evaluation
 
-    if run is None or precisions or figures:
-        if run is not None or precisions == figures or model is None or dataset is None:
-            raise UserError("give either --run, or --precisions or --figures with --model and --data")
+    if run is None or precisions or figures or watch:
+        if run is not None or precisions + figures + watch != 1 or model is None or dataset is None:
+            raise UserError(
+                "give either --run, or one of --precisions, --figures and --watch with --model and --data"
+            )
         with threadpool_limits(threads), Progress(console=console) as progress:
             if figures:
                 add_figures(model, measure, threads or 0)
+            if figures or watch:
                 write_watch(model, real(), threads or 0)
             else:
                 sources = open_precisions(model, threads or 0)

@@ -1,7 +1,8 @@
-"""`python -m training translate train | evaluate | export`: a picture in, a picture out (pix2pix)."""
+"""`python -m training translate train | evaluate | export`: a picture in, a picture out (pix2pix, CycleGAN)."""
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,26 @@ from training.run.loop import Interrupted, say
 from training.translation.export import export
 from training.translation.figures import compare, table
 from training.translation.rules import RULES
-from training.translation.run import Settings, Translator, open_run, train
+from training.translation.run import Translator, open_run, train
+from training.translation.settings import CLASSES, Settings
 
 _DEFAULT = Settings()
 _RUNS = click.option(
     "--run", "runs", required=True, multiple=True, type=FOLDER, help="A run's folder; may be repeated."
 )
-_IMAGES = whole("--images", "Held-out pairs.", 10_000, MIN_IMAGES)
+_IMAGES = whole("--images", "Held-out pictures.", 10_000, MIN_IMAGES)
+
+
+def _weight(name: str, text: str, default: float) -> Callable[[Any], Any]:
+    return click.option(name, type=click.FloatRange(0), default=default, show_default=True, help=text)
 
 
 @click.group("translate")
 def command() -> None:
-    """Train a generator that is given a picture, on pairs which a rule makes of any data set: pix2pix.
+    """Train a generator that is given a picture: pix2pix, on pairs which a rule makes of any data set, or CycleGAN.
 
-    The rule makes of each real picture the one that goes in; the generator learns the way back.
+    The rule makes of each real picture the one that goes in; the generator learns the way back. Of two classes without
+    pairs it learns the way from one to the other.
     """
 
 
@@ -44,12 +51,20 @@ def command() -> None:
 @SOURCE
 @click.option("--run", required=True, type=FOLDER, help="The run's folder.")
 @choice("--rule", list(RULES), "; ".join(f"{name}: {rule.about}" for name, rule in RULES.items()) + ".")
+@click.option(
+    "--from", "source", default="", metavar="CLASS", help=f"Of --rule {CLASSES}: whose pictures go in."
+)
+@click.option(
+    "--to", "target", default="", metavar="CLASS", help=f"Of --rule {CLASSES}: as whose they come out."
+)
 @whole("--images", "Length of the run in real images seen.", _DEFAULT.images)
 @whole("--batch", "Images in an update.", _DEFAULT.batch)
 @whole("--seed", "Decides weights and order of images.", _DEFAULT.seed, 0)
 @whole("--width", "Channels of both networks at half resolution.", _DEFAULT.width, 2, 1024)
-@click.option(
-    "--l1-weight", type=click.FloatRange(0), default=_DEFAULT.l1_weight, show_default=True, help="Lambda."
+@_weight("--l1-weight", "Lambda of pairs.", _DEFAULT.l1_weight)
+@_weight("--cycle-weight", "Lambda without pairs.", _DEFAULT.cycle_weight)
+@_weight(
+    "--identity-weight", "Without pairs, of pictures that are of the class already.", _DEFAULT.identity_weight
 )
 @click.option(
     "--adversarial/--l1-alone", default=True, show_default=True, help="With a discriminator, or without."
@@ -79,7 +94,7 @@ def train_command(data: Path, run: Path, threads: int | None, checkpoint_every: 
 @CACHE
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def evaluate_command(as_json: bool, **named: Any) -> None:
-    """Measure runs on the same held-out pairs: L1, PSNR, SSIM, sharpness, and what a judge sees."""
+    """Measure runs on the same held-out pictures: L1, PSNR, SSIM or the way back, sharpness, and what a judge sees."""
     _, _, found = measured(**named)
     click.echo(json.dumps(found, indent=1) if as_json else table(found))
 
@@ -120,7 +135,11 @@ def measured(
     for name, one in translators.items():
         if one.spec != dataset.as_one_class().spec:
             raise UserError(f"{name} was trained on {one.spec.dataset}: give the same --data")
-    if len(rules := {one.settings.rule for one in translators.values()}) > 1:
+    rules = {
+        " ".join([one.rule, one.source, one.target]).strip()
+        for one in [run.settings for run in translators.values()]
+    }
+    if len(rules) > 1:
         raise UserError(
             f"the runs' rules differ, so that they were given other pictures: {', '.join(sorted(rules))}"
         )

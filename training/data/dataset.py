@@ -62,6 +62,19 @@ class Dataset:
         labels, test_labels = map(np.zeros_like, (self.labels, self.test_labels))
         return replace(self, class_names=UNLABELLED, labels=labels, test_labels=test_labels)
 
+    def only(self, class_name: str) -> Dataset:
+        """The images of this class, with their labels as they were."""
+        label = self.class_names.index(class_name)
+        kept, test_kept = self.labels == label, self.test_labels == label
+        images, test_images = self.images[kept], self.test_images[test_kept]
+        return replace(
+            self,
+            images=images,
+            labels=self.labels[kept],
+            test_images=test_images,
+            test_labels=self.test_labels[test_kept],
+        )
+
     @cached_property
     def fingerprint(self) -> int:
         """CRC-32 of the training images and labels, by which a resumed run knows its data."""
@@ -130,8 +143,12 @@ def to_float(images: Pixels) -> torch.Tensor:
     return torch.from_numpy(images).float().div_(127.5).sub_(1)
 
 
-def to_uint8(images: torch.Tensor) -> Pixels:
-    """float -1 to 1 -> uint8, rounded and clipped, exactly as the exported graph does it."""
+def to_levels(images: torch.Tensor) -> torch.Tensor:
+    """float32 -1 to 1 -> uint8, rounded and clipped: of exported graphs, too."""
     import torch
 
-    return (images.float() + 1).mul(127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    return (images + 1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_uint8(images: torch.Tensor) -> Pixels:
+    return to_levels(images.float()).cpu().numpy()

@@ -99,7 +99,7 @@ def spans(contents: Iterable[bytes]) -> dict[str, tuple[float, float]]:
                 if kind := depth(opened):
                     ends = np.array([extrema(np.asarray(strip)) for _, strip in strips(opened)])
                     if np.isfinite(ends).all():  # a NaN among the pixels is one among the ends
-                        found[kind] = extrema(np.append(ends, found.get(kind, ends[0])))
+                        found[kind] = extrema(np.append(ends, found.get(kind, ())))
         except Exception:  # damaged: it is noted where it is read
             continue
     return {

@@ -120,7 +120,7 @@ def section(document: EncoderDocument, picture: str) -> str:
     lines += [f"| {' | '.join(row)} |" for row in rows(document.quality)] if document.quality else []
     figures = f"{words(document.quality)}\n\n" + "\n".join(lines) if document.quality else "Not measured."
     return (
-        "`generator.encoder` finds the z of a picture, and its class. It was trained by\n\n"
+        f"`generator.encoder` finds the z of a picture{', and its class' if document.classes else ''}. It was trained by\n\n"
         f"```sh\n{document.training['command']}\n```\n\n![Pictures and reconstructions]({picture})\n\n"
         f"Above held-out pictures, and below what it finds in them, drawn again.\n\n{figures}"
     )

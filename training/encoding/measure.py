@@ -12,6 +12,7 @@ from torch import Tensor
 from service.generator.quality.statistics import in_class_distances
 from training.data.dataset import Dataset, Indices, Pixels
 from training.encoding.fit import Target
+from training.evaluation.quality.comparison import mean
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.nearest import nearest_training
 
@@ -50,7 +51,11 @@ def measure(
             "feature_distance": np.linalg.norm(judge(found).features - seen, axis=1) / unit,
         }
         advance(1)
-        return {"way": name} | {key: _mean(value) for key, value in values.items()} | {"seconds": seconds}
+        return (
+            {"way": name}
+            | {key: mean(value)._asdict() for key, value in values.items()}
+            | {"seconds": seconds}
+        )
 
     z, *logits = encode(images)
     ways = [way("the encoder", lambda: again(encode, target, images))]
@@ -71,7 +76,7 @@ def measure(
     about = {"dataset": dataset.name, "split": dataset.split, "images": len(images), "ways": ways}
     if logits:
         right = encode(dataset.test_images)[1].argmax(axis=1) == dataset.test_labels
-        about["class_accuracy"] = _mean(right.astype(np.float64)) | {"images": len(right)}
+        about["class_accuracy"] = mean(right.astype(np.float64))._asdict()
     eyes = {"judge": judge.architecture, "judge_accuracy": judge.test_accuracy}
     return about | eyes | {"learning_rate": LEARNING_RATE}
 
@@ -137,8 +142,3 @@ def _unit(judge: Judge, dataset: Dataset) -> float:
     """How far two real pictures of a class are from each other, on average."""
     images, labels = held_out(dataset, _UNIT_IMAGES)
     return float(np.mean(list(in_class_distances(judge(images).features, labels).values())))
-
-
-def _mean(values: NDArray[np.float64]) -> dict[str, float]:
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-    return {"value": float(values.mean()), "standard_error": error}

@@ -10,11 +10,12 @@ import numpy as np
 from service.generator.contract import Contract, card_row
 from service.generator.engines.choose import bf16_is_as_good
 from service.generator.file.front_matter import front_matter, with_front_matter
-from service.generator.file.inputs import with_range
+from service.generator.file.named import with_range
 from service.generator.images import grid, png
 from training.data.dataset import Pixels
 from training.evaluation.generated import Source
 from training.evaluation.quality.figures import FIGURES
+from training.evaluation.quality.judging import JUDGES
 from training.evaluation.report import markdown
 from training.presets import PRESETS, settings_of
 from training.settings import Settings
@@ -174,6 +175,8 @@ def _quality(contract: Contract) -> str:
     judges = " ".join(f"--judge {verdict['judge']['architecture']}" for verdict in quality["verdicts"])
     origin, first = quality["origin"], quality["verdicts"][0]["judge"]
     seeds = f"seed i of class i mod {contract.class_count}" if contract.classes else "seed i"
+    usual = JUDGES[first["architecture"]].images
+    judges += "" if first["images"] == usual else f" --judge-images {first['images']}"
     command = (
         f"python -m training evaluate --model models/{contract.name} --data data/{quality['dataset']} "
         f"--images {quality['images']} {judges}"

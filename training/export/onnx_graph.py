@@ -15,6 +15,7 @@ from service.generator.engine import Forward
 from service.generator.engines.ort import OrtEngine
 from service.generator.file.rewired import rewired
 from service.generator.golden import difference
+from training.data.dataset import Pixels, to_levels
 from training.errors import UserError
 from training.export.folding import fold
 from training.gan.draws import declared
@@ -24,7 +25,7 @@ PARITY_BATCHES = (1, 3, 64)
 
 
 class Served(nn.Module):
-    """(z, label), or z and perhaps codes -> uint8 image: denormalised, rounded, clipped and cast as dataset.to_uint8 does it."""
+    """(z, label), or z and perhaps codes -> uint8 image, as dataset.to_levels makes it."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class Served(nn.Module):
         if label is None:
             label = torch.zeros(z.shape[0], dtype=torch.int64)  # len(z) would be a constant
         image = self.generator(z, label)
-        return (image + 1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+        return to_levels(image)
 
 
 def to_graph(trained: TrainedGenerator) -> onnx.ModelProto:
@@ -81,15 +82,21 @@ def traced(
     return model
 
 
-def check_parity(file: bytes, contract: Contract, want: Forward) -> None:
-    """Raises UserError, naming batch and figure, where ONNX Runtime's images are not those of `want`, the network."""
+def check_parity(file: bytes, contract: Contract, want: Forward, given: Pixels | None = None) -> None:
+    """Raises UserError, naming batch and figure, where ONNX Runtime's images are not those of `want`, the network.
+
+    given: of a generator that is given pictures, uint8 [N, c, h, w].
+    """
     got = OrtEngine(rewired(file, contract), contract, cuda=False, precision="fp32", threads=1).wide
     for batch in PARITY_BATCHES:
         # Every class at least once.
         count = batch if batch == 1 else max(batch, contract.class_count)
         for start in range(0, count, batch):
             seeds = np.arange(start, start + batch)
-            z = contract.drawn(seeds.tolist())
+            if given is None:
+                z = contract.drawn(seeds.tolist())
+            else:
+                z = given[seeds % len(given)].reshape(batch, -1).astype(np.float32)
             label = None if contract.classes is None else seeds % contract.class_count
             found = difference(got(contract.with_scalars(z, None), label), want(z, label))
             if excess := found.excess("fp32"):

@@ -33,11 +33,18 @@ def update(average: nn.Module, generator: nn.Module, keep: float) -> None:
 
 
 @torch.no_grad()
-def settle_batch_norm(generator: nn.Module, settings: Settings, spec: ImageSpec, images: int = 2048) -> None:
+def settle_batch_norm(
+    generator: nn.Module,
+    settings: Settings,
+    spec: ImageSpec,
+    images: int = 2048,
+    labels: torch.Tensor | None = None,
+) -> None:
     """Measure the batch norms' statistics for these very weights, and leave the module in eval mode.
 
     Averaged weights were never run in training: no running statistics fit them (Brock et al. 2019, section 4.1). The
-    latents come from a fixed seed, so that the same weights get the same statistics.
+    latents come from a fixed seed, so that the same weights get the same statistics. labels: what G is told of each of
+    these images; by default every class equally often, in turns.
     """
     norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
     device = next(generator.parameters()).device
@@ -48,10 +55,9 @@ def settle_batch_norm(generator: nn.Module, settings: Settings, spec: ImageSpec,
         # None is the plain mean over all batches.
         norm.momentum = None
     generator.train()
-    for first in range(0, images, 256):
-        z = latents(settings, 256, rng)
-        # Every class equally often, in turns.
-        label = torch.arange(first, first + 256) % spec.classes
+    labels = torch.arange(images) % spec.classes if labels is None else labels
+    for label in labels.split(256):
+        z = latents(settings, len(label), rng)
         generator(z.to(device), label.to(device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -136,8 +136,8 @@ def information_loss(found: Tensor, continuous: Tensor, category: Tensor) -> tup
 
     found: Q's answer, float32 [N, 2 M + K]: means and log standard deviations of M continuous codes, each a Gaussian, and
     logits of the category. continuous: float32 [N, M], uniform in -1 to 1; category: int64 [N].
-    Returns that of the continuous codes and that of the category, in nats: L_I is no more than the information that an image
-    has of its codes, so that each is, on average, at least minus H(c): log 2 has each code of them, log K the category.
+    Returns that of the continuous codes and that of the category, in nats. L_I is no more than the information that an image
+    has of its codes: at most log K of the category, and of a continuous code without a bound, as it may be known ever finer.
     """
     M = continuous.shape[1]
     means, logits = found[:, :M], found[:, 2 * M :]

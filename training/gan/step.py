@@ -142,7 +142,7 @@ def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
         z = latents(settings, settings.batch, rng).to(trainer.device)
         logits, found = look(settings, D, augment(G(z, label), settings.augment, rng), label, z)
         objective = loss.generator(*real_logits, logits)
-        if settings.auxiliary == "pairs":
+        if isinstance(G, Bidirectional):
             real, label = trainer.real_batch(k)
             pair = augment(real, settings.augment, rng), label, G.encode(real)
             # Minus V of Donahue et al. 2017, Eq. 2 and 3, with the labels turned: E wants real pairs to pass for generated ones.

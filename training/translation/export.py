@@ -1,9 +1,10 @@
-"""A run of pix2pix -> models/<name>/: a file that is given a picture, its card, and a picture of pairs."""
+"""A run of pix2pix or CycleGAN -> models/<name>/: a file that is given a picture, its card, and a picture of pairs."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,26 +15,23 @@ from torch import Tensor, nn
 
 from service.generator import golden
 from service.generator.contract import SCHEMA_OF_ROLES, Contract, ImageShape, card_row, write
-from service.generator.engines.ort import OrtEngine
 from service.generator.file.front_matter import front_matter
 from service.generator.file.inputs import Input
-from service.generator.file.rewired import rewired
-from service.generator.images import png
 from service.generator.loading import CARD, FILE
-from training.data.dataset import Dataset, Indices, Pixels
-from training.errors import UserError
-from training.export.card import ABOUT_DATA, LICENCES, SAMPLES, SHOWN_PIXELS, UNKNOWN_DATA
+from training.data.dataset import Dataset, Indices, Pixels, to_levels
+from training.export.card import ABOUT_DATA, LICENCES, SAMPLES, UNKNOWN_DATA
 from training.export.export import GOLDEN_SAMPLES, install, staged
-from training.export.onnx_graph import PARITY_BATCHES, multiply_adds, traced
-from training.translation.figures import FLOOR, table
-from training.translation.rules import RULES, rule_of
-from training.translation.run import COLUMNS, Translator, rows
+from training.export.onnx_graph import PARITY_BATCHES, check_parity, multiply_adds, traced
+from training.translation.figures import BASELINES, FLOOR, table
+from training.translation.rules import RULES, domains, rule_of
+from training.translation.run import Translator, picture
+from training.translation.settings import Settings
 
 PICTURE = "picture"
 
 
 class Served(nn.Module):
-    """A picture in levels -> an image in levels: scaled, denormalised, rounded, clipped and cast as dataset.py does it."""
+    """A picture in levels -> an image in levels, as dataset.py makes them."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
@@ -41,8 +39,7 @@ class Served(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """picture: uint8 [N, c, h, w]. Returns uint8 [N, C, H, W]."""
-        image = self.generator(picture.float().div(127.5).sub(1))
-        return (image + 1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+        return to_levels(self.generator(picture.float().div(127.5).sub(1)))
 
 
 def export(
@@ -54,13 +51,9 @@ def export(
     """
     translator = translators[0]
     graph, contract = build(translator, model.resolve().name, dataset, found)
-    real = dataset.test_images[:COLUMNS]
-    picture = rows(translators, rule_of(translator.settings.rule, real.shape[1]).of(real), real)
-    factor = max(1, SHOWN_PIXELS // contract.image.height)
     with staged(model) as folder:
         install(graph, contract, folder, threads)
-        large = picture.repeat(factor, axis=1).repeat(factor, axis=2)
-        (folder / SAMPLES).write_bytes(png(np.ascontiguousarray(large)))
+        (folder / SAMPLES).write_bytes(picture(translators, *domains(translator.settings, dataset)))
         (folder / CARD).write_text(card(contract, (folder / FILE).read_bytes()), "utf-8")
     return (model / FILE).stat().st_size
 
@@ -70,7 +63,8 @@ def build(
 ) -> tuple[onnx.ModelProto, Contract]:
     """The graph, and what the file will say of itself. Raises UserError unless the two draw the same pictures."""
     spec = translator.spec
-    given = rule_of(translator.settings.rule, spec.channels).of(dataset.test_images[: max(PARITY_BATCHES)])
+    source, _ = domains(translator.settings, dataset)
+    given = rule_of(translator.settings.rule, spec.channels).of(source.test_images[: max(PARITY_BATCHES)])
     shape = given.shape[1:]
     example = {PICTURE: torch.from_numpy(given[:2])}
     graph = traced(
@@ -100,18 +94,8 @@ def build(
     seeds = range(GOLDEN_SAMPLES)
     samples = golden.make(forward, contract.z_dim, seeds, None, contract.rows(seeds))
     contract = msgspec.structs.replace(contract, golden=samples)
-    check_parity(write(graph, contract), contract, translator, given)
+    check_parity(write(graph, contract), contract, forward, given)
     return graph, contract
-
-
-def check_parity(file: bytes, contract: Contract, translator: Translator, given: Pixels) -> None:
-    """Raises UserError where ONNX Runtime's images are not those of the network. given: uint8 [N, c, h, w]."""
-    got = OrtEngine(rewired(file, contract), contract, cuda=False, precision="fp32", threads=1).wide
-    z = given.reshape(len(given), -1).astype(np.float32)
-    for batch in PARITY_BATCHES:
-        errors = golden.difference(got(z[:batch], None), translator(given[:batch]))
-        if excess := errors.excess("fp32"):
-            raise UserError(f"not exported: at batch {batch} ONNX Runtime differs from torch: {excess}")
 
 
 def card(contract: Contract, file: bytes) -> str:
@@ -119,11 +103,10 @@ def card(contract: Contract, file: bytes) -> str:
     training, quality = contract.training, contract.quality
     settings, dataset, source = training["settings"], training["dataset"], contract.source
     assert source is not None
-    kind, flag = ("+ GAN", "--adversarial") if settings["adversarial"] else ("alone", "--l1-alone")
-    named = ("rule", "images", "batch", "seed", "width", "l1_weight", "lr")
-    options = " ".join(f"--{name.replace('_', '-')} {settings[name]}" for name in named)
+    of, runs = Settings(**settings), [name for name in quality["rows"] if name not in BASELINES]
+    paper, kind, last, limit = unpaired(of) if of.unpaired else paired(of)
     facts = {
-        "input": f"{PICTURE}, uint8 {source.channels} x {source.height} x {source.width}: {RULES[settings['rule']].about}",
+        "input": f"{PICTURE}, uint8 {source.channels} x {source.height} x {source.width}: {RULES[of.rule].about}",
         "output": f"uint8 {contract.image.channels} x {contract.image.height} x {contract.image.width}",
         "parameters": f"{training['parameters']:,}",
         "multiply-adds an image": f"{training['multiply_adds']:,}",
@@ -131,11 +114,11 @@ def card(contract: Contract, file: bytes) -> str:
     }
     text = f"""# {contract.name}
 
-A generator that is given a picture, trained from scratch with ganserve as pix2pix (Isola et al. 2017, [arXiv 1611.07004](https://arxiv.org/abs/1611.07004)), L1 {kind}: {dataset}, rule `{settings["rule"]}`.
+A generator that is given a picture, trained from scratch with ganserve as {paper}: {dataset}, {kind}.
 
 ![Pairs]({SAMPLES})
 
-Held-out pictures: what goes in; what comes out of {"; of ".join(list(quality["rows"])[:-1])}; the real one.
+Held-out pictures: what goes in; what comes out of {"; of ".join(runs)}; {last}.
 
 | | |
 | --- | --- |
@@ -150,22 +133,61 @@ Held-out pictures: what goes in; what comes out of {"; of ".join(list(quality["r
 torch {training["torch"]}:
 
 ```sh
-python -m training translate train --data data/{dataset} --run runs/{contract.name} {options} {flag}
+{shlex.join(["python", "-m", "training", "translate", "train", "--data", f"data/{dataset}", "--run", f"runs/{contract.name}", *options(of)])}
 ```
 
 ## Figures
 
-Of {quality["images"]:,} held-out pairs (split: {quality["split"]}), each with one standard error over images (Fréchet distance: bootstrap). Judge '{quality["judge"]["architecture"]}', a classifier of the data set that was trained on half of its training images, is right on {quality["judge_accuracy"]:.4f} of the real ones; *{FLOOR}* are of the other half. One training run each: the errors say nothing of the spread between runs.
+Of {quality["images"]:,} held-out pictures (split: {quality["split"]}), each with one standard error over images (Fréchet distance: bootstrap). Judge '{quality["judge"]["architecture"]}', a classifier of the data set that was trained on half of its training images, is right on {quality["judge_accuracy"]:.4f} of the real ones; *{FLOOR}* are of the other half. One training run each: the errors say nothing of the spread between runs.
 
 {table(quality)}
 
 ## Limits
 
 - It draws what {dataset} holds, with its biases, whatever it is given.
-- What the rule loses it makes up: it is no evidence of what was there.
+- {limit}
 - One picture in gives one picture out, of many that would fit.
 """
     return front_matter(contract, LICENCES.get(dataset)) + text
+
+
+class Words(NamedTuple):
+    """Of a card. last: the picture's last row."""
+
+    paper: str
+    kind: str
+    last: str
+    limit: str
+
+
+def paired(of: Settings) -> Words:
+    return Words(
+        f"pix2pix (Isola et al. 2017, [arXiv 1611.07004](https://arxiv.org/abs/1611.07004)), L1 {'+ GAN' if of.adversarial else 'alone'}",
+        f"rule `{of.rule}`",
+        "the real one",
+        "What the rule loses it makes up: it is no evidence of what was there.",
+    )
+
+
+def unpaired(of: Settings) -> Words:
+    return Words(
+        "CycleGAN (Zhu et al. 2017, [arXiv 1703.10593](https://arxiv.org/abs/1703.10593))",
+        f"{of.source} to {of.target}, of which no two pictures belong together",
+        f"the {of.source} that the way back makes of the first",
+        f"Which {of.target} belongs to a {of.source} nobody knows: it draws one of which the way back can draw that {of.source}.",
+    )
+
+
+def options(of: Settings) -> list[str]:
+    """Of `translate train`: rule, images and seed, and what is not as it is by default."""
+    names = {"source": "from", "target": "to"}
+    words = ["--rule", of.rule]
+    for name, value in asdict(of).items():
+        if name in ("images", "seed") or (
+            name not in ("rule", "adversarial") and value != getattr(Settings, name)
+        ):
+            words += [f"--{names.get(name, name).replace('_', '-')}", str(value)]
+    return words if of.adversarial else [*words, "--l1-alone"]
 
 
 def _quality(found: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""How good translated pictures are, on held-out pairs: near the real picture, and as sharp and as recognisable as real ones."""
+"""How good translated pictures are, of held-out ones: near the real picture, where there is one, and as sharp and recognisable as real ones."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from training.data.dataset import Dataset, Indices, Pixels
-from training.evaluation.quality.comparison import Value
+from training.evaluation.quality.comparison import Value, mean, standard_error
 from training.evaluation.quality.frechet import frechet_distance, frechet_error
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import JudgeSettings
+from training.evaluation.quality.nearest import nearest_training
 from training.evaluation.reference import floor_samples, size_of
-from training.translation.rules import gradient, rule_of
+from training.translation.rules import domains, gradient, rule_of
 from training.translation.run import Translator
 
 RESAMPLES = 100
@@ -26,6 +27,8 @@ class Heading(NamedTuple):
 
 
 HEADINGS = {
+    "change": Heading("from what went in, grey levels", 2),
+    "cycle": Heading("there and back, grey levels", 2),
     "l1": Heading("L1, grey levels", 2),
     "psnr": Heading("PSNR, dB", 2),
     "ssim": Heading("SSIM", 4),
@@ -34,6 +37,10 @@ HEADINGS = {
     "frechet_distance": Heading("Fréchet distance", 4),
 }
 FLOOR = "other real images"
+ITSELF, NEAREST = "the picture itself", "the nearest real picture"
+BASELINES = ITSELF, NEAREST, FLOOR
+
+Way = Callable[[Pixels], Pixels]
 
 
 def l1(made: Pixels, real: Pixels) -> NDArray[np.float64]:
@@ -76,20 +83,30 @@ def compare(
     settings: JudgeSettings,
     count: int,
 ) -> dict[str, Any]:
-    """What each makes of the same `count` held-out pairs, or as many as there are, and what other real images reach.
+    """What each makes of the same `count` held-out pictures, or as many as there are, and what other real images reach.
 
     Real: the first held-out images; the other ones are of the training images that the judge has not seen. In JSON types.
     """
-    size = size_of(dataset, [settings], count)
-    real = dataset.test_images[:size]
-    labels = dataset.test_labels[:size] if dataset.has_classes else None
+    learnt = next(iter(translators.values())).settings
+    source, target = domains(learnt, dataset)
+    size = min(size_of(target, [settings], count), len(source.test_images))
+    given, real = source.test_images[:size], target.test_images[:size]
+    labels = target.test_labels[:size] if target.has_classes else None
     seen = judge(real).features
-    made = {name: translated(one, real) for name, one in translators.items()}
-    rows = {
-        name: dict(_pairs(images, real)) | _of_judge(images, labels, judge, seen)
-        for name, images in made.items()
-    }
-    other = floor_samples(dataset, settings, size)[0]
+    if learnt.unpaired:
+        rows = {
+            name: _there_and_back(given, made, back(made), real) | _of_judge(made, labels, judge, seen)
+            for name, there, back in _ways(translators, source, target)
+            for made in [there(given)]
+        }
+    else:
+        rule = rule_of(learnt.rule, real.shape[1])
+        made = {name: one(rule.of(given)) for name, one in translators.items()}
+        rows = {
+            name: dict(_pairs(images, real)) | _of_judge(images, labels, judge, seen)
+            for name, images in made.items()
+        }
+    other = floor_samples(target, settings, size)[0]
     rows[FLOOR] = {"sharpness": _over(sharpness(other.images), sharpness(real), paired=False)}
     rows[FLOOR] |= _of_judge(other.images, other.labels, judge, seen)
     return {
@@ -98,28 +115,37 @@ def compare(
         "images": size,
         "judge": {"architecture": settings.architecture, "seed": settings.seed, "images": settings.images},
         "judge_accuracy": judge.test_accuracy,
-        "rows": {
-            name: {key: {"value": value, "standard_error": error} for key, (value, _, error) in row.items()}
-            for name, row in rows.items()
-        },
+        "rows": {name: {key: value._asdict() for key, value in row.items()} for name, row in rows.items()},
     }
 
 
-def translated(translator: Translator, real: Pixels) -> Pixels:
-    """What it makes of what its rule makes of them."""
-    rule = rule_of(translator.settings.rule, real.shape[1])
-    parts = (real[start : start + _AT_ONCE] for start in range(0, len(real), _AT_ONCE))
-    return np.concatenate([translator(rule.of(part)) for part in parts])
+def _ways(
+    translators: dict[str, Translator], source: Dataset, target: Dataset
+) -> Iterator[tuple[str, Way, Way]]:
+    """Name, there and back: of each run, and of two that learn nothing."""
+    yield from ((name, one, one.back) for name, one in translators.items())
+    yield ITSELF, np.copy, np.copy
+    there, back = (
+        lambda images, of=of.images: of[nearest_training(images, of)[0]] for of in (target, source)
+    )
+    yield NEAREST, there, back
+
+
+def _there_and_back(given: Pixels, made: Pixels, again: Pixels, real: Pixels) -> dict[str, Value]:
+    found = {"change": mean(l1(made, given)), "cycle": mean(l1(again, given))}
+    return found | {"sharpness": _over(sharpness(made), sharpness(real), paired=False)}
 
 
 def table(found: dict[str, Any]) -> str:
     """In Markdown: a row each, with one standard error over images."""
-    head = ["generator", *(heading.title for heading in HEADINGS.values())]
-    lines = [head, ["---", *["---:"] * len(HEADINGS)]]
+    known = {
+        key: heading for key, heading in HEADINGS.items() if any(key in row for row in found["rows"].values())
+    }
+    lines = [["generator", *(heading.title for heading in known.values())], ["---", *["---:"] * len(known)]]
     for name, row in found["rows"].items():
         cells = [
             f"{row[key]['value']:.{digits}f} ± {row[key]['standard_error']:.{digits}f}" if key in row else "-"
-            for key, (_, digits) in HEADINGS.items()
+            for key, (_, digits) in known.items()
         ]
         lines.append([name, *cells])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -128,8 +154,7 @@ def table(found: dict[str, Any]) -> str:
 def _pairs(made: Pixels, real: Pixels) -> Iterator[tuple[str, Value]]:
     parts = [slice(start, start + _AT_ONCE) for start in range(0, len(real), _AT_ONCE)]
     for name, of in (("l1", l1), ("psnr", psnr), ("ssim", ssim)):
-        found = np.concatenate([of(made[part], real[part]) for part in parts])
-        yield name, Value(float(found.mean()), len(found), _error(found))
+        yield name, mean(np.concatenate([of(made[part], real[part]) for part in parts]))
     sharp, sharp_real = (
         np.concatenate([sharpness(images[part]) for part in parts]) for images in (made, real)
     )
@@ -139,8 +164,12 @@ def _pairs(made: Pixels, real: Pixels) -> Iterator[tuple[str, Value]]:
 def _over(made: NDArray[np.float64], real: NDArray[np.float64], paired: bool) -> Value:
     """The quotient of the means, with its error by the delta method."""
     ratio = float(made.mean() / real.mean())
-    error = _error(made - ratio * real) if paired else float(np.hypot(_error(made), ratio * _error(real)))
-    return Value(ratio, len(made), error / float(real.mean()))
+    error = (
+        standard_error(made - ratio * real)
+        if paired
+        else np.hypot(standard_error(made), ratio * standard_error(real))
+    )
+    return Value(ratio, len(made), float(error / real.mean()))
 
 
 def _of_judge(
@@ -150,10 +179,5 @@ def _of_judge(
     error = frechet_error(real, features, RESAMPLES)
     found = {"frechet_distance": Value(frechet_distance(real, features), len(images), error)}
     if labels is not None:
-        right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
-        found["class_accuracy"] = Value(float(right.mean()), len(right), _error(right))
+        found["class_accuracy"] = mean((probabilities.argmax(axis=1) == labels).astype(np.float64))
     return found
-
-
-def _error(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values)))

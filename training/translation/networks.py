@@ -1,4 +1,4 @@
-"""pix2pix's networks (Isola et al. 2017, arXiv 1611.07004, section 3.2): a U-Net, and a discriminator of patches.
+"""pix2pix's networks (Isola et al. 2017, arXiv 1611.07004, section 3.2): a U-Net, and a discriminator of patches; two of each for CycleGAN.
 
 Theirs but for: pictures from 28 pixels on; no dropout, as which their noise came, and which left "only minor stochasticity"
 (section 3.1), so that a picture in is one picture out; nearest neighbour and a convolution in place of a transposed
@@ -7,11 +7,13 @@ one; instance norm, which their batch norm is at their batch of 1. So no picture
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from training.gan.networks.layers import conv3x3, halvings, he, upsample
 from training.settings import ImageSpec
+from training.translation.settings import Settings
 
 
 class Norm(nn.Module):
@@ -48,8 +50,7 @@ class Generator(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """picture: float32 [N, c, h, w] in [-1, 1], of any size of which the image is a multiple. Returns [N, C, H, W]."""
-        x = picture.repeat_interleave(self.size[0] // picture.shape[2], 2)
-        x = x.repeat_interleave(self.size[1] // picture.shape[3], 3)
+        x = enlarged(picture, self.size)
         beside = []
         for layer in self.down:
             beside.append(x)
@@ -63,14 +64,15 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(picture, image) -> a logit for each patch: of 16 pixels at sides of 28 and 32, of 34 at 64, of 70 at 128."""
+    """Pictures -> a logit for each patch: of 16 pixels at sides of 28 and 32, of 34 at 64, of 70 at 128."""
 
-    def __init__(self, given: int, spec: ImageSpec, width: int) -> None:
+    def __init__(self, channels: int, spec: ImageSpec, width: int) -> None:
+        """channels: of all pictures that it sees beside each other."""
         super().__init__()
         self.size = spec.height, spec.width
         halved = halvings(spec) - 1
         layers: list[nn.Module] = []
-        before = given + spec.channels
+        before = channels
         for level in range(halved + 1):
             after = width * 2 ** min(level, 3)
             layers.append(he(nn.Conv2d(before, after, 4, stride=2 if level < halved else 1, padding=1)))
@@ -79,8 +81,51 @@ class Discriminator(nn.Module):
             before = after
         self.layers = nn.Sequential(*layers, he(nn.Conv2d(before, 1, 4, padding=1), gain=1.0))
 
-    def forward(self, picture: Tensor, image: Tensor) -> Tensor:
-        """picture: float32 [N, c, h, w]; image: float32 [N, C, H, W]; both in [-1, 1]. Returns logits, float32 [N, 1, P, Q]."""
-        x = picture.repeat_interleave(self.size[0] // picture.shape[2], 2)
-        x = x.repeat_interleave(self.size[1] // picture.shape[3], 3)
-        return self.layers(torch.cat([x, image], dim=1))
+    def forward(self, *pictures: Tensor) -> Tensor:
+        """pictures: float32 [N, c, h, w] in [-1, 1], what went in first. Returns logits, float32 [N, 1, P, Q]."""
+        return self.layers(torch.cat([enlarged(one, self.size) for one in pictures], dim=1))
+
+
+class Pool(nn.Module):
+    """Earlier fakes, which D is shown half of the time, so that it does not forget them (section 2.3 of Shrivastava et al. 2017, arXiv 1612.07828).
+
+    Buffers, so that a run that goes on has them.
+    """
+
+    images: Tensor
+    held: Tensor
+
+    def __init__(self, spec: ImageSpec, size: int = 50) -> None:
+        super().__init__()
+        self.register_buffer("images", torch.zeros(size, spec.channels, spec.height, spec.width))
+        self.register_buffer("held", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, fakes: Tensor, rng: np.random.Generator) -> Tensor:
+        """Of each fake itself, or an earlier one whose place it takes; without gradient. fakes: float32 [N, C, H, W]."""
+        shown = []
+        for fake in fakes.detach():
+            if self.held < len(self.images):
+                self.images[self.held] = fake
+                self.held += 1
+            elif rng.random() < 0.5:
+                place = int(rng.integers(len(self.images)))
+                earlier = self.images[place].clone()
+                self.images[place], fake = fake, earlier
+            shown.append(fake)
+        return torch.stack(shown)
+
+
+def networks(settings: Settings, given: int, spec: ImageSpec) -> tuple[nn.Module, nn.Module]:
+    """G and D; of CycleGAN there and back, and D and pool of each. given: channels of the picture that goes in."""
+    if not settings.unpaired:
+        return Generator(given, spec, settings.width), Discriminator(
+            given + spec.channels, spec, settings.width
+        )
+    G = nn.ModuleList(Generator(given, spec, settings.width) for _ in range(2))
+    D = [Discriminator(spec.channels, spec, settings.width) for _ in range(2)]
+    return G, nn.ModuleList([*D, Pool(spec), Pool(spec)])
+
+
+def enlarged(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    x = picture.repeat_interleave(size[0] // picture.shape[2], 2)
+    return x.repeat_interleave(size[1] // picture.shape[3], 3)

@@ -1,6 +1,7 @@
-"""What a picture is made of: rules by which a real picture gives the one that goes in, so that any data set has pairs.
+"""Which pictures go in, and which should come out.
 
-A rule is a pure function, uint8 [N, C, H, W] -> uint8 [N, c, h, w], of each picture alone.
+Pairs: rules by which a real picture gives the one that goes in, so that any data set has them. A rule is a pure function,
+uint8 [N, C, H, W] -> uint8 [N, c, h, w], of each picture alone. Or two classes without pairs: CycleGAN.
 """
 
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.dataset import Pixels
+from training.data.dataset import Dataset, Pixels
 from training.errors import UserError
+from training.translation.settings import CLASSES, Settings
 
 # Of the 1020 that a step from black to white has.
 EDGE = 255
@@ -22,6 +24,10 @@ class Rule(NamedTuple):
     of: Callable[[Pixels], Pixels]
     about: str
     needs_colour: bool = False
+
+    def channels(self, channels: int) -> int:
+        """Of what goes in, where the real picture has so many."""
+        return self.of(np.zeros((1, channels, 4, 4), np.uint8)).shape[1]
 
 
 def edges(images: Pixels) -> Pixels:
@@ -54,6 +60,7 @@ RULES = {
     "edges": Rule(edges, "white edges on black, by Sobel's gradient"),
     "quarter": Rule(quarter, "the picture at a quarter of its height and width"),
     "grey": Rule(grey, "the picture in grey", needs_colour=True),
+    CLASSES: Rule(lambda images: images, "pictures of one class, which become those of another: CycleGAN"),
 }
 
 
@@ -63,3 +70,22 @@ def rule_of(name: str, channels: int) -> Rule:
     if rule.needs_colour and channels == 1:
         raise UserError(f"--rule {name} needs colour, and these pictures are grey already")
     return rule
+
+
+def domains(settings: Settings, dataset: Dataset) -> tuple[Dataset, Dataset]:
+    """What the rule is given its pictures of, and the pictures that should come out; one and the same where it makes pairs.
+
+    Raises UserError: classes that the data set has not, or that the rule does not ask for.
+    """
+    asked = {"--from": settings.source, "--to": settings.target}
+    if not settings.unpaired:
+        if any(asked.values()):
+            raise UserError(f"--from and --to are of --rule {CLASSES}")
+        return dataset, dataset
+    for option, name in asked.items():
+        if not dataset.has_classes or name not in dataset.class_names:
+            known = ", ".join(dataset.class_names) if dataset.has_classes else "none"
+            raise UserError(f"{option} '{name}': no class of {dataset.name}, which has {known}")
+    if settings.source == settings.target:
+        raise UserError("--from and --to are the same class")
+    return dataset.only(settings.source), dataset.only(settings.target)

@@ -1,9 +1,9 @@
-"""A run of pix2pix, or of its U-Net under L1 alone: begun, gone on with in the same bits, and read again."""
+"""A run of pix2pix, of its U-Net under L1 alone, or of CycleGAN: begun, gone on with in the same bits, and read again."""
 
 import copy
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,47 +13,25 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from service.generator.images import grid, png
 from training.data.dataset import Dataset, Pixels, to_float, to_uint8
 from training.errors import UserError
+from training.export.card import COLUMNS, SAMPLES, shown
 from training.files import write_atomically
-from training.gan import ema
 from training.gan.state import OPTIMISERS, State
-from training.gan.step import Figures, gradient_norm
+from training.gan.step import Figures
 from training.run import checkpoint
 from training.run.alarms import TrainingFailed
 from training.run.guard import only_run_in, stop_signals
 from training.run.loop import FIGURES_EVERY_UPDATES, Interrupted, say
 from training.run.progress import Display
 from training.settings import ImageSpec
-from training.translation.losses import generator_loss, halved_discriminator_loss, l1
-from training.translation.networks import Discriminator, Generator
-from training.translation.rules import rule_of
+from training.translation.networks import enlarged, networks
+from training.translation.rules import domains, rule_of
+from training.translation.settings import Settings
+from training.translation.step import train_step
 
 FILE_NAME = "translation.safetensors"
 FORMAT = "translation 1"
-COLUMNS = 10
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run learns and how long. Lengths in real images seen, as in training/settings.py."""
-
-    rule: str = "edges"
-    seed: int = 0
-    """Decides the first weights and the order of the images; nothing else is drawn."""
-    images: int = 100_000
-    batch: int = 16
-    width: int = 24
-    """Channels of both networks at half resolution."""
-    l1_weight: float = 100.0
-    """lambda of Eq. 4, theirs."""
-    adversarial: bool = True
-    """False: L1 alone, what the discriminator's part is to be compared with."""
-    lr: float = 5e-4
-    """Of both networks, over the first half of the run; then it falls linearly to 0. Theirs is 2e-4 at batches of 1."""
-    ema_half_life: float = 5000.0
-    """As in training/settings.py; at most a tenth of the images seen so far."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +48,20 @@ class Header:
 class Translator:
     """A trained generator, the average of its weights, on the CPU: and all that is known of it."""
 
-    generator: Generator
+    generator: nn.Module
     settings: Settings
     spec: ImageSpec
     images_seen: int
+    generator_back: nn.Module | None = None
 
-    @torch.inference_mode()
     def __call__(self, given: Pixels) -> Pixels:
         """given: uint8 [N, c, h, w], of the rule. Returns uint8 [N, C, H, W]."""
-        parts = torch.from_numpy(given).split(250)
-        return np.concatenate([to_uint8(self.generator(to_float(part.numpy()))) for part in parts])
+        return _drawn(self.generator, given)
+
+    def back(self, made: Pixels) -> Pixels:
+        """CycleGAN's F, of what it made."""
+        assert self.generator_back is not None
+        return _drawn(self.generator_back, made)
 
 
 def train(
@@ -89,8 +71,8 @@ def train(
 
     Raises Interrupted, when a checkpoint has been written; UserError.
     """
-    dataset = dataset.as_one_class()
     rule = rule_of(settings.rule, dataset.spec.channels)
+    source, dataset = (one.as_one_class() for one in domains(settings, dataset))
     with only_run_in(folder), stop_signals() as stopping:
         state = begin(settings, folder, dataset)
         say(console, f"At {state.images_seen:,} of {settings.images:,} images in {folder}")
@@ -101,8 +83,10 @@ def train(
             while not last:
                 before = state.images_seen // checkpoint_every
                 k = state.images_seen // settings.batch
-                real = dataset.images[dataset.batch_indices(settings.seed, k, settings.batch)]
-                updates.append(train_step(settings, state, to_float(rule.of(real)), to_float(real)))
+                given, real = (
+                    of.images[of.batch_indices(settings.seed, k, settings.batch)] for of in (source, dataset)
+                )
+                updates.append(train_step(settings, state, to_float(rule.of(given)), to_float(real)))
                 last = state.images_seen >= settings.images or bool(stopping)
                 due = last or state.images_seen // checkpoint_every != before
                 if due or len(updates) == FIGURES_EVERY_UPDATES:
@@ -112,8 +96,7 @@ def train(
                     save(settings, folder, dataset, state)
         if stopping:
             raise Interrupted
-        shown = dataset.test_images[:COLUMNS]
-        write_atomically(folder / "samples.png", png(rows([open_run(folder)], rule.of(shown), shown)))
+        write_atomically(folder / SAMPLES, picture([open_run(folder)], source, dataset))
 
 
 def means(updates: list[Figures]) -> dict[str, float]:
@@ -126,47 +109,12 @@ def means(updates: list[Figures]) -> dict[str, float]:
     return found
 
 
-def train_step(settings: Settings, state: State, given: Tensor, real: Tensor) -> Figures:
-    """One update of D, then one of G, by the same fakes (section 3.3), and one of the average.
-
-    given: float32 [N, c, h, w]; real: float32 [N, C, H, W]; both in [-1, 1]. Returns detached scalars.
-    """
-    left = min(1.0, 2 - 2 * state.images_seen / settings.images)
-    for optimiser in (state.optimiser_g, state.optimiser_d):
-        optimiser.param_groups[0]["lr"] = settings.lr * left
-    fake = state.G(given)
-    figures = {"L1": l1(fake.detach(), real)}
-    if settings.adversarial:
-        state.D.requires_grad_(True)
-        real_logits, fake_logits = state.D(given, real), state.D(given, fake.detach())
-        loss = halved_discriminator_loss(real_logits, fake_logits)
-        loss.backward()
-        figures |= {"loss/D": loss.detach(), "gradient/D": gradient_norm(state.D)}
-        figures |= {"D(x)": real_logits.detach().sigmoid().mean()}
-        figures |= {"D(G(z))": fake_logits.detach().sigmoid().mean()}
-        state.optimiser_d.step()
-        state.optimiser_d.zero_grad(set_to_none=True)
-        state.D.requires_grad_(False)
-        objective = generator_loss(state.D(given, fake), fake, real, settings.l1_weight)
-    else:
-        objective = settings.l1_weight * l1(fake, real)
-    objective.backward()
-    figures |= {"loss/G": objective.detach(), "gradient/G": gradient_norm(state.G)}
-    state.optimiser_g.step()
-    state.optimiser_g.zero_grad(set_to_none=True)
-    state.images_seen += settings.batch
-    half_life = min(settings.ema_half_life, state.images_seen / 10)
-    ema.update(state.average, state.G, 0.5 ** (settings.batch / half_life))
-    return figures
-
-
 def begin(settings: Settings, folder: Path, dataset: Dataset) -> State:
     """The state to go on from; the first one, a function of the seed, where there is none. Raises UserError."""
-    given = rule_of(settings.rule, dataset.spec.channels).of(dataset.images[:1]).shape[1]
+    given = rule_of(settings.rule, dataset.spec.channels).channels(dataset.spec.channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        G: nn.Module = Generator(given, dataset.spec, settings.width)
-        D: nn.Module = Discriminator(given, dataset.spec, settings.width)
+        G, D = networks(settings, given, dataset.spec)
     for network in (G, D):
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     adam = OPTIMISERS["adam"]
@@ -197,11 +145,12 @@ def save(settings: Settings, folder: Path, dataset: Dataset, state: State) -> No
 def open_run(folder: Path) -> Translator:
     """The averaged generator of a run folder. Raises UserError."""
     header, tensors = read(folder)
-    weights = checkpoint.part(tensors, "average")
-    generator = Generator(weights["down.0.0.weight"].shape[1], header.spec, header.settings.width)
-    generator.load_state_dict(weights)
-    generator.eval().requires_grad_(False)
-    return Translator(generator, header.settings, header.spec, header.images_seen)
+    given = rule_of(header.settings.rule, header.spec.channels).channels(header.spec.channels)
+    average, _ = networks(header.settings, given, header.spec)
+    average.load_state_dict(checkpoint.part(tensors, "average"))
+    average.eval().requires_grad_(False)
+    there, back = average.children() if header.settings.unpaired else (average, None)
+    return Translator(there, header.settings, header.spec, header.images_seen, back)
 
 
 def read(folder: Path) -> tuple[Header, dict[str, Tensor]]:
@@ -218,9 +167,21 @@ def read(folder: Path) -> tuple[Header, dict[str, Tensor]]:
         raise UserError(f"{file} is of another version of ganserve: {error}") from error
 
 
-def rows(translators: Iterable[Translator], given: Pixels, real: Pixels) -> Pixels:
-    """A row of pictures that went in, one of each generator, and the real ones: uint8 [C, rows H, N W]."""
-    height, width = (real.shape[axis] // given.shape[axis] for axis in (2, 3))
-    large = given.repeat(height, axis=2).repeat(width, axis=3)
+def picture(translators: Sequence[Translator], source: Dataset, target: Dataset) -> bytes:
+    """A PNG of held-out pictures: a row of what goes in, one of each generator, and the real ones.
+
+    Without pairs in the place of the real ones what the first makes of its own, on the way back.
+    """
+    first = translators[0]
+    real = target.test_images[:COLUMNS]
+    given = rule_of(first.settings.rule, real.shape[1]).of(source.test_images[: len(real)])
     made = [one(given) for one in translators]
-    return grid(np.concatenate([np.broadcast_to(large, real.shape), *made, real]), len(real))
+    last = first.back(made[0]) if first.settings.unpaired else real
+    large = enlarged(torch.from_numpy(given), real.shape[2:]).numpy()
+    return shown(np.concatenate([np.broadcast_to(large, last.shape), *made, last]), len(last))
+
+
+@torch.inference_mode()
+def _drawn(generator: nn.Module, given: Pixels) -> Pixels:
+    parts = (given[start : start + 250] for start in range(0, len(given), 250))
+    return np.concatenate([to_uint8(generator(to_float(part))) for part in parts])

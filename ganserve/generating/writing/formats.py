@@ -9,6 +9,7 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,7 +94,8 @@ class HashedFile(io.RawIOBase):
         return entry_of(str(self.path.relative_to(root)), shard, self._bytes, self._hash.hexdigest())
 
     def abandon(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what it still had to write finds the disk as full as before
+            self._file.close()
         self._part.unlink(missing_ok=True)
 
 

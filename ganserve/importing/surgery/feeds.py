@@ -14,7 +14,9 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 from ganserve.importing.surgery.nodes import Nodes, Signature, plain_name
 from service.generator.file.inputs import TAKEN, WEIGHTS, Input, Law, space_of
+from service.generator.file.named import rows_behind
 from service.generator.latents import latents
+from service.generator.text.reading import Reading
 
 LAWS = {
     "normal": "standard normal",
@@ -83,6 +85,14 @@ class Scalar:
 
 
 @dataclass(frozen=True)
+class Text:
+    """The input that takes token ids, [N, length]; reading: how a text becomes them."""
+
+    input: Signature
+    reading: Reading
+
+
+@dataclass(frozen=True)
 class Feeds:
     """All inputs of a foreign graph. noises: z's own first."""
 
@@ -90,6 +100,7 @@ class Feeds:
     label: Label | None = None
     constants: list[Constant] = field(default_factory=list)
     scalars: list[Scalar] = field(default_factory=list)
+    text: Text | None = None
 
     @property
     def z_dim(self) -> int:
@@ -101,6 +112,7 @@ class Feeds:
         return (
             not self.scalars
             and not self.mixes
+            and self.text is None
             and len(self.noises) == 1
             and self.noises[0].law == "normal"
             and self.z_dim <= MOST_PLAIN_Z
@@ -137,19 +149,35 @@ class Feeds:
             )
             for one in self.scalars
         ]
-        return [*noises, *label, *scalars]
+        text = []
+        if self.text is not None:
+            length, _, tokenizer, pad = self.text.reading
+            text = [Input("text", "text", [length], tokenizer=tokenizer, pad=pad)]
+        return [*noises, *label, *text, *scalars]
+
+    @property
+    def weights(self) -> slice:
+        """Where in a row the weights of classes are: behind z and the scalars, before the ids of a text."""
+        begin = self.z_dim + len(self.scalars)
+        return slice(begin, begin + self.mixes)
+
+    def texts(self, seeds: Sequence[int]) -> list[str] | None:
+        """What a file is tried by, and its golden samples are of; None where it reads no text."""
+        return None if self.text is None else [self.text.reading.sample(seed) for seed in seeds]
 
     def rows(self, seeds: Sequence[int]) -> NDArray[np.float32]:
-        """z of these seeds, and behind it the scalars, each at its default, and weights of classes, which are all 0: the label counts."""
+        """z of these seeds, and behind it the scalars, each at its default, weights of classes, which are all 0: the label counts; and
+        the ids of a text of each seed.
+        """
         space = space_of(self.declared)
         if space is None:
             return latents(seeds, self.z_dim)
-        behind = np.array([[one.default for one in self.scalars] + [0] * self.mixes], np.float32)
-        return np.concatenate([space.draw(seeds), behind.repeat(len(seeds), axis=0)], axis=1)
+        behind = rows_behind(self.declared, None, len(seeds), texts=self.texts(seeds))
+        return np.concatenate([space.draw(seeds), *([] if behind is None else [behind])], axis=1)
 
     def infos(self, batch: int | None) -> list[ValueInfoProto]:
         """The inputs of the adapted graph. batch: None where it is free."""
-        types = {"label": TensorProto.INT64}
+        types = {"label": TensorProto.INT64, "text": TensorProto.INT64}
         return [
             helper.make_tensor_value_info(
                 one.name, types.get(one.role, TensorProto.FLOAT), [batch or "N", *one.shape]
@@ -158,7 +186,7 @@ class Feeds:
         ]
 
     def arrays(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> dict[str, NDArray]:
-        """z: as `rows` has it, float32 [N, z_dim + scalars + mixes]; label: int64 [N]. Returns what the original is fed, by input.
+        """z: as `rows` has it, float32 [N, z_dim and more]; label: int64 [N]. Returns what the original is fed, by input.
 
         Of what all images share the first one's is taken.
         """
@@ -172,7 +200,7 @@ class Feeds:
             one, dtype = self.label, self.label.input.dtype
             rows = np.eye(one.rows, dtype=dtype)[label] if one.one_hot and one.rows else label.astype(dtype)
             if self.mixes:
-                weights = z[:, -self.mixes :]
+                weights = z[:, self.weights]
                 rows = np.where(weights.sum(axis=1, keepdims=True) > 0, weights.astype(dtype), rows)
             fed[one.input.name] = rows.reshape(count, *one.shape)
         for constant in self.constants:
@@ -184,6 +212,8 @@ class Feeds:
                 fed[scalar.input.name] = part[:1].reshape([1] * len(scalar.input.dims or ()))
             else:
                 fed[scalar.input.name] = part.reshape(count, *scalar.shape)
+        if self.text is not None:
+            fed[self.text.input.name] = z[:, -self.text.reading.length :].astype(self.text.input.dtype)
         return fed
 
     def add_to(self, nodes: Nodes) -> dict[str, str]:
@@ -223,6 +253,8 @@ class Feeds:
                 shape = scalar.shape if scalar.shape is not None else _inner(scalar)
                 part = nodes.add("Reshape", part, nodes.integers(*(() if shape is None else (-1, *shape))))
             fed[scalar.input.name] = nodes.cast(part, scalar.input.dtype, np.float32)
+        if self.text is not None:
+            fed[self.text.input.name] = nodes.cast("text", self.text.input.dtype, np.int64)
         return fed
 
     @property
@@ -232,6 +264,8 @@ class Feeds:
         if self.label is not None:
             shapes[self.label.input.name] = self.label.shape
         shapes |= {one.input.name: one.shape for one in self.scalars if one.shape is not None}
+        if self.text is not None:
+            shapes[self.text.input.name] = (self.text.reading.length,)
         return shapes | {one.input.name: one.value.shape for one in self.constants if one.per_image}
 
 

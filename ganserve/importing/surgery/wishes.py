@@ -36,7 +36,8 @@ class Wishes:
 
     z, label, output: names of inputs and of the output. z_shape: of one image's z. image: channels, height, width.
     scale: what z is multiplied by before the graph. drawn: inputs of noise, which the seed decides, too. scalars: inputs that
-    a request may choose: low, high, default. beside: outputs that are kept beside the picture, with their roles. classes: their names, or how many there are.
+    a request may choose: low, high, default. beside: outputs that are kept beside the picture, with their roles. text, text_shape,
+    tokenizer: the input of token ids, of how many, and the tokenizer's JSON. classes: their names, or how many there are.
     """
 
     z: str | None = None
@@ -45,6 +46,9 @@ class Wishes:
     scale: float = 1.0
     drawn: Sequence[str] = ()
     scalars: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    text: str | None = None
+    text_shape: tuple[int, ...] | None = None
+    tokenizer: str | None = None
     label: str | None = None
     classes: list[str] | int | None = None
     constants: Mapping[str, float | NDArray] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.drawing import mixing
 from service.drawing.draw import Draw
-from service.drawing.fields import Label, ModelName, Scalars, Seed, Timeout, Truncation, as_numbers
+from service.drawing.fields import Label, ModelName, Scalars, Seed, Text, Timeout, Truncation, as_numbers
 from service.drawing.formats import Quality, SeriesFormat
 from service.drawing.latent.series import Series, request_of
 from service.drawing.mixing import Weights
@@ -71,6 +71,7 @@ class InterpolationRequest(Struct, forbid_unknown_fields=True):
     ] = False
     truncation: Truncation = 1.0
     scalars: Scalars = None
+    text: Text = None
     format: Annotated[
         SeriesFormat | None,
         Meta(
@@ -127,8 +128,9 @@ def interpolate(request: InterpolationRequest, model: Model, max_images: int) ->
         weights = ((1 - share) * classes[first] + share * classes[second]).astype(np.float32)
         label = mixing.heaviest(weights)
     mixed = weights if contract.mixes_classes else None
-    way = contract.with_scalars(way, as_numbers(request.scalars), mixed)
-    draw = Draw(model, None, label, way, weights=mixed)
+    texts = None if request.text is None else [request.text] * n
+    way = contract.with_scalars(way, as_numbers(request.scalars), mixed, texts)
+    draw = Draw(model, None, label, way, weights=mixed, texts=texts)
     if model.provenance is not None:
         drawn = {} if request.seeds is not None or request.z is not None else {"seed": seeds[0]}
         draw.asked = request_of("/v1/interpolations", request, **drawn)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.drawing.draw import Draw, picture
 from service.drawing.encoders import encoded
-from service.drawing.fields import Label, ModelName, Timeout
+from service.drawing.fields import FittingModelName, Label, Timeout
 from service.drawing.mixing import label_index
 from service.drawing.sizes import own
 from service.drawing.uploads import Pictures, decoded
@@ -26,7 +26,7 @@ class InversionRequest(Struct, forbid_unknown_fields=True):
     """What a client may ask for."""
 
     images: Annotated[list[bytes], Meta(min_length=1, description=IMAGES)]
-    model: ModelName = None
+    model: FittingModelName = None
     label: Annotated[
         Label | list[Label] | None,
         Meta(
@@ -67,6 +67,10 @@ class Found(Struct):
     z: NDArray[np.float32]
     label: list[int] | None
     probability: list[float] | None
+
+
+def has_encoder(model: Model) -> bool:
+    return model.beside.encoder is not None
 
 
 def labels_of(label: Label | list[Label] | None, n: int, contract: Contract) -> list[int] | None:

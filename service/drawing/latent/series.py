@@ -82,6 +82,7 @@ def _encode_json(series: Series, pixels: NDArray[np.uint8]) -> bytes:
             seed=series.seeds[i],
             image=picture(series.draw.alone(i), "png", pixels[i]),
             z=z[i, : model.contract.z_dim].tolist(),
+            text=series.draw.texts[i] if series.draw.texts else None,
         )
         for i in range(len(pixels))
     ]

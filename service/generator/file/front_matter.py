@@ -19,6 +19,7 @@ def front_matter(contract: Contract, licence: str | None) -> str:
     licence: as the Hub names it, as `cc-by-4.0`.
     """
     kind = "unconditional-image-generation" if contract.source is None else "image-to-image"
+    kind = kind if contract.text is None else "text-to-image"
     said: dict[str, Any] = {
         "license": licence or "unknown",
         "library_name": "ganserve",

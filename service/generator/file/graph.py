@@ -85,7 +85,9 @@ def faults(model: onnx.ModelProto, weights: Mapping[str, NDArray] | None = None)
             yield Fault("training", text, where, output)
 
 
-def labels_stay_inside(model: onnx.ModelProto, classes: int, label: str = "label") -> bool:
+def labels_stay_inside(
+    model: onnx.ModelProto, classes: int, label: str = "label", what: str = "classes"
+) -> bool:
     """Whether every class is seen to have its row in each table that the input `label` is looked up in.
 
     False: it can't be seen. Raises ContractError where a table has fewer rows than there are classes. Engines take
@@ -94,7 +96,7 @@ def labels_stay_inside(model: onnx.ModelProto, classes: int, label: str = "label
     found, seen = _look_ups(model, label)
     for operator, rows in found:
         if rows < classes:
-            raise ContractError(f"there are {classes} classes, and {operator} looks them up in {rows} rows")
+            raise ContractError(f"there are {classes} {what}, and {operator} looks them up in {rows} rows")
     return seen
 
 

@@ -9,20 +9,18 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
 
-import numpy as np
 from msgspec import Meta, Struct
-from numpy.typing import NDArray
 
-from service.errors import InvalidField
 from service.generator.latents import Part, Space
 from service.generator.laws import PIXELS, WHOLE
+from service.generator.text.reading import Reading
 
 Law = Literal["normal", "truncated", "uniform", "uniform01", "whole"]
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 WEIGHTS = "class_weights"
 """What requests that have tensors call them."""
 # What requests, addresses and tensors call something else.
-TAKEN = {WEIGHTS, "z", "seed", "label", "truncation", "quality", "format", "image", "n", "model"}
+TAKEN = {WEIGHTS, "z", "seed", "label", "truncation", "quality", "format", "image", "n", "model", "text"}
 
 
 class Role(NamedTuple):
@@ -47,6 +45,8 @@ ROLES = {
     "scalar": Role("FLOAT"),
     "label": Role("INT64"),
     "class_weights": Role("FLOAT"),
+    # Token ids; a text where nobody gives one is the empty one.
+    "text": Role("INT64"),
 }
 
 
@@ -58,17 +58,21 @@ class Input(Struct, frozen=True, omit_defaults=True):
     -2 to 2; uniform in -1 to 1, or in 0 to 1; of a code also whole: each of 0, 1, ... and high as often. low, high, default: of a
     scalar, which a request may choose, and of a code, which has no default: the seed draws it, by its law, unless a request
     chooses it, up to its bounds. about: what it does, for people. class_weights: in the place of a label, one weight a class, so that an image
-    may be of several; a class alone has 1 and the others 0.
+    may be of several; a class alone has 1 and the others 0. words, or tokenizer and pad: of a text, how it is read (text/reading.py);
+    its shape is [tokens].
     """
 
     name: str
-    role: Literal["z", "noise", "image", "code", "scalar", "label", "class_weights"]
+    role: Literal["z", "noise", "image", "code", "scalar", "label", "class_weights", "text"]
     shape: list[Annotated[int, Meta(ge=1, le=2**20)]] = []
     law: Law = "normal"
     low: float | None = None
     high: float | None = None
     default: float | None = None
     about: str = ""
+    words: list[str] = []
+    tokenizer: str = ""
+    pad: Annotated[int, Meta(ge=0)] = 0
 
     @property
     def size(self) -> int:
@@ -89,11 +93,55 @@ class Input(Struct, frozen=True, omit_defaults=True):
         assert self.default is not None
         return self.low, self.high, self.default
 
+    @property
+    def reading(self) -> Reading:
+        """Of a text."""
+        return Reading(self.size, tuple(self.words), self.tokenizer, self.pad)
+
 
 def plain(z_dim: int, classes: bool) -> list[Input]:
     """What schema 1 has."""
     label = [Input("label", "label")] if classes else []
     return [Input("z", "z", [z_dim]), *label]
+
+
+def space_of(inputs: Sequence[Input]) -> Space | None:
+    """None where an image's row of numbers is a standard normal z that truncation scales, and no more."""
+    drawn = [one for one in inputs if ROLES[one.role].is_z]
+    parts = tuple(Part(one.size, one.numbers, ROLES[one.role].scales) for one in drawn)
+    count = count_behind(inputs)
+    if not count and all(part.law == "normal" and part.scales for part in parts):
+        return None
+    return Space(parts, count)
+
+
+def image_of(inputs: Sequence[Input]) -> tuple[Input, slice] | None:
+    """The image among the inputs, and where in a row its numbers are; None where there is none."""
+    begin = 0
+    for one in inputs:
+        if one.role == "image":
+            return one, slice(begin, begin + one.size)
+        begin += one.size if ROLES[one.role].is_z else 0
+    return None
+
+
+def scalars_of(inputs: Sequence[Input]) -> list[Input]:
+    return [one for one in inputs if one.role == "scalar"]
+
+
+def weights_of(inputs: Sequence[Input]) -> int:
+    """How many classes an image may be of at once; 0 where it has one label, or none."""
+    return next((one.size for one in inputs if one.role == "class_weights"), 0)
+
+
+def text_of(inputs: Sequence[Input]) -> Input | None:
+    return next((one for one in inputs if one.role == "text"), None)
+
+
+def count_behind(inputs: Sequence[Input]) -> int:
+    """Numbers of an image's row behind z: the scalars, then a weight for each class, then the ids of its text."""
+    written_text = text_of(inputs)
+    return len(scalars_of(inputs)) + weights_of(inputs) + (written_text.size if written_text else 0)
 
 
 def faults(inputs: Sequence[Input], z_dim: int, classes: int | None) -> list[str]:
@@ -121,6 +169,9 @@ def faults(inputs: Sequence[Input], z_dim: int, classes: int | None) -> list[str
                 found.append(f"input {one.name}: an image has 1, 3 or 4 channels, a height and a width")
             if one.law != "normal":
                 found.append(f"input {one.name}: an image has no law")
+        elif one.role == "text":
+            wrong = one.reading.faults() if len(one.shape) == 1 else ["a text has the shape [tokens]"]
+            found += [f"input {one.name}: {fault}" for fault in wrong]
         elif (one.role in ("z", "noise")) != bool(one.shape):
             found.append(f"input {one.name}: z and noise have a shape, {one.role} has none")
         given = [value for value in (one.low, one.high, one.default) if value is not None]
@@ -139,6 +190,8 @@ def faults(inputs: Sequence[Input], z_dim: int, classes: int | None) -> list[str
             found.append(
                 f"input {one.name}: a scalar can't be called that, which requests call something else"
             )
+    if roles.count("text") > 1:
+        found.append("one input at most is a text")
     return found
 
 
@@ -155,135 +208,3 @@ def _faults_of_code(one: Input) -> list[str]:
     if one.name in TAKEN:
         return [f"input {one.name}: a code can't be called that, which requests call something else"]
     return []
-
-
-def space_of(inputs: Sequence[Input]) -> Space | None:
-    """None where an image's row of numbers is a standard normal z that truncation scales, and no more."""
-    drawn = [one for one in inputs if ROLES[one.role].is_z]
-    parts = tuple(Part(one.size, one.numbers, ROLES[one.role].scales) for one in drawn)
-    count = len(scalars_of(inputs)) + weights_of(inputs)
-    if not count and all(part.law == "normal" and part.scales for part in parts):
-        return None
-    return Space(parts, count)
-
-
-def image_of(inputs: Sequence[Input]) -> tuple[Input, slice] | None:
-    """The image among the inputs, and where in a row its numbers are; None where there is none."""
-    begin = 0
-    for one in inputs:
-        if one.role == "image":
-            return one, slice(begin, begin + one.size)
-        begin += one.size if ROLES[one.role].is_z else 0
-    return None
-
-
-def scalars_of(inputs: Sequence[Input]) -> list[Input]:
-    return [one for one in inputs if one.role == "scalar"]
-
-
-def chosen_by_name(inputs: Sequence[Input]) -> dict[str, tuple[Input, int]]:
-    """Codes and scalars: what a request chooses by name, and the column of each in an image's row."""
-    found, begin = {}, 0
-    for one in inputs:
-        if one.role == "code":
-            found[one.name] = one, begin
-        begin += one.size if ROLES[one.role].is_z else 0
-    return found | {one.name: (one, begin + i) for i, one in enumerate(scalars_of(inputs))}
-
-
-def weights_of(inputs: Sequence[Input]) -> int:
-    """How many classes an image may be of at once; 0 where it has one label, or none."""
-    return next((one.size for one in inputs if one.role == "class_weights"), 0)
-
-
-def rows_behind(
-    inputs: Sequence[Input],
-    given: dict[str, float | list[float]] | None,
-    n: int,
-    weights: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32] | None:
-    """What an image's row has behind z: float32 [n, scalars, and classes where weights are taken]; None where that is nothing.
-
-    weights: over the classes, float32 [n, K], where a file takes them; without any, or 0 for all of them, the label counts.
-    Raises InvalidField, as scalar_rows.
-    """
-    scalars, count = scalar_rows(inputs, given, n), weights_of(inputs)
-    if not count:
-        return scalars
-    weights = np.zeros((n, count), np.float32) if weights is None else weights
-    return weights if scalars is None else np.concatenate([scalars, weights], axis=1)
-
-
-def scalar_rows(
-    inputs: Sequence[Input], given: dict[str, float | list[float]] | None, n: int
-) -> NDArray[np.float32] | None:
-    """float32 [n, scalars]; None where there is none. What is not given is its default.
-
-    Raises InvalidField: a name that is none, another number of them than n, or what is out of range.
-    """
-    if given and (unknown := set(given) - set(named := chosen_by_name(inputs))):
-        known = ", ".join(with_range(one) for one, _ in named.values()) or "none: this model has none"
-        raise InvalidField("scalars", f"There is no scalar '{min(unknown)[:64]}'; there are {known}.")
-    scalars = scalars_of(inputs)
-    if not scalars:
-        return None
-    columns = [_column(one, (given or {}).get(one.name, one.bounds[2]), n) for one in scalars]
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
-def code_rows(
-    inputs: Sequence[Input], given: dict[str, float | list[float]] | None, n: int
-) -> NDArray[np.float32] | None:
-    """float32 [n, z_dim], NaN where the seed decides; None where no code is given.
-
-    Raises InvalidField: another number of them than n, or what is out of range.
-    """
-    if not given:
-        return None
-    asked = [
-        (place, _column(one, given[name], n))
-        for name, (one, place) in chosen_by_name(inputs).items()
-        if one.role == "code" and name in given
-    ]
-    if not asked:
-        return None
-    rows = np.full((n, sum(one.size for one in inputs if ROLES[one.role].is_z)), np.nan, np.float32)
-    for place, column in asked:
-        rows[:, place] = column
-    return rows
-
-
-def _column(one: Input, value: float | list[float], n: int) -> NDArray[np.float64]:
-    """[n], in range; of a code NaN is as the seed draws it. Raises InvalidField."""
-    if isinstance(value, list) and len(value) != n:
-        raise InvalidField(
-            "scalars", f"scalars.{one.name} has {len(value)} entries for {n} images: they must agree."
-        )
-    column = np.broadcast_to(np.array(value, np.float64), n)
-    assert one.low is not None
-    assert one.high is not None
-    may_be = (column >= one.low) & (column <= one.high)  # NaN neither
-    if one.role == "code":
-        may_be = np.isnan(column) | (may_be & ((one.law != "whole") | (column % 1 == 0)))
-    if not may_be.all():
-        raise InvalidField("scalars", f"scalars.{one.name} is out of range: allowed is {with_range(one)}.")
-    return column
-
-
-def written(inputs: Sequence[Input], given: dict[str, float | list[float]] | None, image: int) -> list[str]:
-    """As the query of that image's address has them: `psi=0.5`, in their order, without those that are the default anyway."""
-    fields = []
-    for one, _ in chosen_by_name(inputs).values():
-        value = (given or {}).get(one.name, one.default)
-        if value is None:  # a code, of the seed
-            continue
-        value = float(value[image] if isinstance(value, list) else value)
-        if value != one.default:
-            fields.append(f"{one.name}={value!r}")
-    return fields
-
-
-def with_range(scalar: Input) -> str:
-    numbers = "whole, " if scalar.law == "whole" else ""
-    usual = "as the seed draws it" if scalar.default is None else f"{scalar.default:g}"
-    return f"{scalar.name} ({numbers}{scalar.low:g} to {scalar.high:g}, by default {usual})"

@@ -9,7 +9,9 @@ from service.generator.file.apart import put_together, taken_apart
 from service.generator.file.graph import parts
 from service.generator.file.outputs import IMAGE
 
-_BEHIND = {"scalar": 1, "class_weights": 2}
+_BEHIND = {"scalar": 1, "class_weights": 2, "text": 3}
+# Whole numbers in float32, which every engine casts alike: levels of 0 to 255, and token ids.
+_WHOLE = {"image": TensorProto.UINT8, "text": TensorProto.INT64}
 
 
 def rewired(file: bytes, contract: Contract, everything: bool = False) -> bytes:
@@ -52,7 +54,7 @@ def _rewire_inputs(graph: onnx.GraphProto, contract: Contract) -> None:
         nodes.append(helper.make_node("Slice", ["z", *ends], [out]))
         begin += size
 
-    # As a row is laid out: z, noise and image in their order, then the scalars, then the weights of classes.
+    # As a row is laid out: z, noise and image in their order, then the scalars, the weights of classes, the text.
     for one in sorted(contract.declared, key=lambda one: _BEHIND.get(one.role, 0)):
         inner = f"input/{one.name}"
         if one.role == "label":
@@ -63,9 +65,9 @@ def _rewire_inputs(graph: onnx.GraphProto, contract: Contract) -> None:
             nodes.extend(_weights_or_label(graph, f"{inner}/flat", inner, one.size))
             continue
         shape = _integers(graph, f"{inner}/shape", [-1, *one.shape])
-        if one.role == "image":  # whole numbers of 0 to 255, which every engine casts alike
-            nodes.append(helper.make_node("Reshape", [f"{inner}/flat", shape], [f"{inner}/levels"]))
-            nodes.append(helper.make_node("Cast", [f"{inner}/levels"], [inner], to=TensorProto.UINT8))
+        if kind := _WHOLE.get(one.role):
+            nodes.append(helper.make_node("Reshape", [f"{inner}/flat", shape], [f"{inner}/whole"]))
+            nodes.append(helper.make_node("Cast", [f"{inner}/whole"], [inner], to=kind))
             continue
         nodes.append(helper.make_node("Reshape", [f"{inner}/flat", shape], [inner]))
     rest = list(graph.node)

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from service.drawing.encoders import encoded
-from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Timeout, Truncation
+from service.drawing.fields import FirstSeed, Label, ModelName, ScalarsPerImage, Text, Timeout, Truncation
 from service.drawing.mixing import Weights
 from service.drawing.sampler import SampleRequest
 from service.web.http.asgi import CLIENT_GONE, Call, ClientGone, Message, Receive, Reply
@@ -44,6 +44,7 @@ class BentoRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     seed: FirstSeed = None
     truncation: Truncation = 1.0
     scalars: ScalarsPerImage = None
+    text: Text = None
     timeout: Timeout = None
 
 

@@ -1,4 +1,4 @@
-"""POST / and /models/{model}: text to image, as Hugging Face's InferenceClient asks for it. The prompt names a class.
+"""POST / and /models/{model}: text to image, as Hugging Face's InferenceClient asks for it. The prompt names a class, or is a text.
 
 It posts to its `base_url` as it stands: the address of the service, or of a model of it.
 """
@@ -57,7 +57,7 @@ class TextToImageRequest(Struct, forbid_unknown_fields=True):
     inputs: Annotated[
         Annotated[str, Meta(max_length=4000)],
         Meta(
-            description="Names one class, as the prompt of /v1/images/generations does; an unconditional model ignores it."
+            description="Names one class, as the prompt of /v1/images/generations does; or is the text of a model that reads one; any other unconditional model ignores it."
         ),
     ]
     parameters: Annotated[TextToImage | None, Meta(description="All have defaults.")] = None
@@ -72,11 +72,11 @@ async def text_to_image(call: Call, model: str | None = None) -> Reply:
     asked = request.parameters or TextToImage()
     drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(model, asked.seed))
     contract = drawing.model.contract
-    label = None if contract.classes is None else prompts.match(request.inputs, contract)
+    label, text = prompts.understood(request.inputs, contract)
     truncation = 1.0 if asked.truncation is None else asked.truncation
     scalars = as_numbers(asked.scalars)
     draw = drawing.resolve(
-        SampleRequest(label=label, seed=asked.seed, truncation=truncation, scalars=scalars)
+        SampleRequest(label=label, seed=asked.seed, truncation=truncation, scalars=scalars, text=text)
     )
     size, wanted = _size(asked, contract.image)
     work = partial(

@@ -1,7 +1,8 @@
-"""POST /v1/images/generations: OpenAI's Images API, so that its clients work unchanged. The prompt names a class."""
+"""POST /v1/images/generations: OpenAI's Images API, so that its clients work unchanged. The prompt names a class, or is a text."""
 
 import re
 import time
+from collections.abc import Sequence
 from functools import partial
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from service.drawing.sizes import MOST_RESIZED_PIXELS, Size
 from service.errors import InvalidField
 from service.generator import images
 from service.generator.contract import ImageShape
-from service.generator.file.inputs import written
+from service.generator.file.named import written
 from service.web.clients import prompts
 from service.web.clients.openai_messages import (
     Completed,
@@ -59,9 +60,9 @@ async def post_generations(call: Call) -> Reply:
     asked = await read_request(call, _decoder)
     drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
     contract = drawing.model.contract
-    label = None if contract.classes is None else prompts.match(asked.prompt or "", contract)
+    label, text = prompts.understood(asked.prompt or "", contract)
     n = asked.n or 1
-    meant = SampleRequest(label=label, n=n, seed=asked.seed, scalars=asked.scalars)
+    meant = SampleRequest(label=label, n=n, seed=asked.seed, scalars=asked.scalars, text=text)
     meant.truncation = 1.0 if asked.truncation is None else asked.truncation
     draw = drawing.resolve(meant)
     picture = picture_of(asked, contract.image, n)
@@ -148,10 +149,20 @@ def files_of(draw: Draw, meant: Picture, pixels: NDArray[np.uint8]) -> list[byte
 
 
 def drawn_json(
-    draw: Draw, picture: Picture, meant: SampleRequest, folder: str, pixels: NDArray[np.uint8]
+    draw: Draw,
+    picture: Picture,
+    meant: SampleRequest,
+    folder: str,
+    pixels: NDArray[np.uint8],
+    seeds: Sequence[int] | None = None,
 ) -> bytes:
-    """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty."""
+    """The reply with the images in it. pixels: uint8 [n, C, H, W]. folder: of their addresses, which have none if it is empty.
+
+    seeds: those to be told, where they are not the draw's own.
+    """
     reply = _reply(draw, picture, meant, folder)
+    for one, seed in zip(reply.data, seeds or (), strict=bool(seeds)):
+        one.seed = seed
     for one, file in zip(reply.data, files_of(draw, picture, pixels), strict=True):
         one.b64_json = file
     return msgspec.json.encode(reply)
@@ -190,17 +201,18 @@ def _reply(draw: Draw, picture: Picture, meant: SampleRequest, folder: str) -> G
     """The reply, with no images in it yet."""
     model = draw.model
     classes = model.contract.classes
-    understood = None if draw.label is None or classes is None else classes[draw.label[0]]
+    texts = draw.texts or [""] * len(draw.z)
+    named = None if draw.label is None or classes is None else classes[draw.label[0]]
     query = [] if meant.truncation == 1 else [f"truncation={meant.truncation!r}"]
     query += [] if picture.size == sizes.own(model.contract.image) else [f"size={picture.size}"]
     if formats.QUALITIES.get(picture.format, picture.quality) != picture.quality:
         query.append(f"quality={picture.quality}")
     data = []
     for i, seed in enumerate(draw.seeds or [None] * len(draw.z)):
-        fields = "&".join([*query, *written(model.contract.declared, meant.scalars, i)])
+        fields = "&".join([*query, *written(model.contract.declared, meant.scalars, i, texts[i])])
         end = f".{formats.suffix(picture.format)}" + (f"?{fields}" if fields else "")
         url = f"{folder}{seed}{end}" if folder else None
-        data.append(GeneratedImage(seed, url=url, revised_prompt=understood))
+        data.append(GeneratedImage(seed, url=url, revised_prompt=texts[i] or named))
     return Generations(int(time.time()), data, f"{picture.size}", picture.format, model.name, model.version)
 
 
@@ -219,7 +231,8 @@ ROUTES = [
         },
         DRAWING_ERRORS,
         "For OpenAI's clients, with this server's /v1 as their `base_url`, and any key where none is configured. The prompt "
-        "names a class; each image of the reply has its `seed`, and the class as `revised_prompt`.",
+        "names a class, or is the text of a model that reads one; each image of the reply has its `seed`, and the class or text as "
+        "`revised_prompt`.",
         Body(
             GenerationRequest,
             {

@@ -6,7 +6,7 @@ import numpy as np
 
 from service.drawing.encoders import encoded
 from service.drawing.sampler import SampleRequest
-from service.drawing.translation import laid_in, source_of
+from service.drawing.translation import laid_in, source_of, takes_pictures
 from service.drawing.uploads import decoded
 from service.errors import InvalidField
 from service.registry.model import Model
@@ -24,11 +24,13 @@ EDITS = "/v1/images/edits"
 async def post_edits(call: Call) -> Reply:
     """POST /v1/images/edits. Raises the errors of the taxonomy."""
     asked = await read_form(call, EditRequest, "image")
-    drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
+    drawing = await DrawingCall.begin(
+        call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed, takes_pictures)
+    )
     model, n = drawing.model, asked.n or len(asked.image)
     # Before anything is decoded.
     source = source_of(model)
-    label = _check(asked, n, model, drawing.most_images)
+    label, text = _check(asked, n, model, drawing.most_images)
     picture = picture_of(asked, model.contract.image, n)
     call.take(n)
 
@@ -37,7 +39,7 @@ async def post_edits(call: Call) -> Reply:
         model.require_ready()  # it may have been taken away meanwhile
         if len(pixels) < n:
             pixels = np.repeat(pixels, n, axis=0)
-        call.draw = draw = laid_in(model, pixels, label, asked.seed, asked.scalars)
+        call.draw = draw = laid_in(model, pixels, label, asked.seed, asked.scalars, text)
         if asked.truncation is not None:
             assert isinstance(draw.z, np.ndarray)
             draw.z = model.contract.truncated(draw.z, asked.truncation)
@@ -55,8 +57,8 @@ async def post_edits(call: Call) -> Reply:
     return reply
 
 
-def _check(asked: EditRequest, n: int, model: Model, most: int) -> int | None:
-    """Returns the class of all. Raises InvalidField."""
+def _check(asked: EditRequest, n: int, model: Model, most: int) -> tuple[int | None, str | None]:
+    """Returns the class of all, or the text. Raises InvalidField."""
     contract, count = model.contract, len(asked.image)
     if asked.response_format == "url":
         raise InvalidField("response_format", "What is made of a picture has no address: ask for b64_json.")
@@ -65,7 +67,7 @@ def _check(asked: EditRequest, n: int, model: Model, most: int) -> int | None:
     if n > most:
         raise InvalidField("n", f"There would be {n} images; allowed are 1 to {most}.")
     model.require_truncation(1.0 if asked.truncation is None else asked.truncation)
-    return None if contract.classes is None else prompts.match(asked.prompt or "", contract)
+    return prompts.understood(asked.prompt or "", contract)
 
 
 _HEADERS = {

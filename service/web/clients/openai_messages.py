@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from service.drawing.fields import SCALARS, SEED, TIMEOUT, TRUNCATION, Fraction, ModelName, Seconds, Seed
+from service.drawing.fields import (
+    SCALARS,
+    SEED,
+    TIMEOUT,
+    TRUNCATION,
+    FittingModelName,
+    Fraction,
+    ModelName,
+    Seconds,
+    Seed,
+)
 from service.drawing.formats import Picture
 from service.errors import InvalidField, QueueFull, QuotaExceeded, RequestError, UnknownModel
 from service.web.http.asgi import Reply
@@ -24,7 +34,7 @@ class GenerationRequest(Struct, forbid_unknown_fields=True):
     prompt: Annotated[
         Annotated[str, Meta(max_length=4000)] | None,
         Meta(
-            description="Names one class: its name in any case, slug or index, or a few words with the name in them, singular or plural (`two ankle boots`). Where names overlap the longest is meant; no class, or several, is a 400 that lists them. An unconditional model ignores the prompt, which may then be empty or absent."
+            description="Names one class: its name in any case, slug or index, or a few words with the name in them, singular or plural (`two ankle boots`). Where names overlap the longest is meant; no class, or several, is a 400 that lists them. A model whose card has an input of the role text draws what the prompt says. Any other unconditional model ignores the prompt, which may then be empty or absent."
         ),
     ] = None
     model: ModelName = None
@@ -90,11 +100,12 @@ class EditRequest(GenerationRequest, forbid_unknown_fields=True, kw_only=True):
             description="A file, PNG, JPEG or WebP; or several, as `image[]`, each of which becomes an image of its own. They are fitted as those of /v1/translations are.",
         ),
     ]
+    model: FittingModelName = None
     input_fidelity: _Ignored = None
 
 
 class GeneratedImage(Struct, omit_defaults=True):
-    """`revised_prompt` is the class that the prompt was understood as. seed: null where it decides nothing of an edit."""
+    """`revised_prompt` is the class that the prompt was understood as, or the text. seed: null where it decides nothing of an edit."""
 
     seed: int | None
     b64_json: bytes | None = None

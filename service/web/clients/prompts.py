@@ -1,4 +1,6 @@
-"""A prompt in a few words -> the class that it names. No network reads it: words are compared with class names.
+"""A prompt in a few words -> the class that it names, or the text of a model that reads one.
+
+Where no network reads it, words are compared with class names.
 
 The whole prompt may be a class name, a slug or an index ("class 7"). Else the class is looked for among
 its words, in any case, with or without accents and hyphens, singular or plural:
@@ -41,6 +43,13 @@ class Names(Struct):
     def add(self, name: _Words, label: int) -> None:
         self.by_stems.setdefault(tuple(map(_stem, name)), []).append((name, label))
         self.lengths.add(len(name))
+
+
+def understood(prompt: str, contract: Contract) -> tuple[int | None, str | None]:
+    """The class that a prompt names, or, of a model that reads a text, the prompt as its text. Raises InvalidField."""
+    if contract.text is not None:
+        return None, prompt
+    return (None if contract.classes is None else match(prompt, contract)), None
 
 
 def match(prompt: str, contract: Contract) -> int:

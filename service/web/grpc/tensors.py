@@ -63,6 +63,8 @@ def write(id: str | None, wanted: Iterable[str], draw: Draw, outputs: dict[str, 
 
 def _content(one: Any) -> bytes:
     """The numbers of a tensor that has them in fields of its own; none where the datatype is not ours."""
+    if one.datatype == "BYTES":
+        return b"".join(len(text).to_bytes(4, "little") + text for text in one.contents.bytes_contents)
     field, dtype = _CONTENTS.get(one.datatype, ("", ""))
     return np.array(getattr(one.contents, field), dtype).tobytes() if field else b""
 

@@ -66,16 +66,20 @@ async def drawn(
     require_outputs(wanted, found.contract)
     found.require_truncation(parameters.truncation)
     if inputs.image is not None:
-        z = translation.rows(found.contract, inputs.image, inputs.seeds, inputs.scalars, inputs.weights)
+        z = translation.rows(
+            found.contract, inputs.image, inputs.seeds, inputs.scalars, inputs.weights, inputs.texts
+        )
         z = found.contract.truncated(z, parameters.truncation)
     elif inputs.z is None:
         assert inputs.seeds is not None
-        z = found.contract.seeded(inputs.seeds, parameters.truncation, inputs.scalars, inputs.weights)
+        z = found.contract.seeded(
+            inputs.seeds, parameters.truncation, inputs.scalars, inputs.weights, inputs.texts
+        )
     else:
         z = found.contract.truncated(inputs.z, parameters.truncation)
-        z = found.contract.with_scalars(z, inputs.scalars, inputs.weights)
+        z = found.contract.with_scalars(z, inputs.scalars, inputs.weights, inputs.texts)
     _require_few(drawing, wanted, len(z))
-    draw = Draw(found, None, inputs.label, z, weights=inputs.weights)
+    draw = Draw(found, None, inputs.label, z, weights=inputs.weights, texts=inputs.texts)
     answer = await drawing.finish(
         draw, lambda: _submitted(drawing, draw, partial(_timed, draw, write), wanted)
     )

@@ -1,4 +1,4 @@
-"""What the tensors of a KServe V2 request ask for together: seeds or z, or pictures, classes or weights of them, scalars."""
+"""What the tensors of a KServe V2 request ask for together: seeds or z, or pictures, classes or weights of them, scalars, texts."""
 
 from typing import Any, cast
 
@@ -29,6 +29,8 @@ class Inputs(Struct):
     scalars: dict[str, float | list[float]]
     """One per image, of those that are given; their ranges are not checked yet."""
     image: NDArray[np.uint8] | None = None
+    texts: list[str] | None = None
+    """n of them, where they are given; whether they can be read is not checked yet."""
 
 
 def agreed(tensors: dict[str, NDArray[Any]], contract: Contract, scalars: list[str]) -> Inputs:
@@ -58,9 +60,13 @@ def agreed(tensors: dict[str, NDArray[Any]], contract: Contract, scalars: list[s
     }
     for name, values in chosen.items():
         _check_count(name, len(cast(list[float], values)), n)
+    texts: list[str] | None = None
+    if (given := tensors.get("text")) is not None:
+        _check_count("text", len(given), n)
+        texts = given.tolist()
     count = contract.class_count
     if not count:
-        return Inputs(z, seeds, None, None, chosen, image)
+        return Inputs(z, seeds, None, None, chosen, image, texts)
     if (rows := tensors.get(WEIGHTS)) is not None:
         if label is not None:
             raise InvalidField(
@@ -68,16 +74,16 @@ def agreed(tensors: dict[str, NDArray[Any]], contract: Contract, scalars: list[s
             )
         _check_count(WEIGHTS, len(rows), n)
         weights = np.array([shares(row, WEIGHTS) for row in rows.tolist()], np.float32)
-        return Inputs(z, seeds, heaviest(weights), weights, chosen, image)
+        return Inputs(z, seeds, heaviest(weights), weights, chosen, image, texts)
     if label is None:
         own = [first % count for first in (range(n) if seeds is None else seeds)]
-        return Inputs(z, seeds, own, None, chosen, image)
+        return Inputs(z, seeds, own, None, chosen, image, texts)
     _check_count("label", len(label), n)
     if label.min() < 0 or label.max() >= count:
         label_index(
             int(label.min() if label.min() < 0 else label.max()), contract
         )  # raises, listing the classes
-    return Inputs(z, seeds, label.tolist(), None, chosen, image)
+    return Inputs(z, seeds, label.tolist(), None, chosen, image, texts)
 
 
 def _check_count(name: str, count: int, n: int) -> None:

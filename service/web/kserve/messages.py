@@ -74,14 +74,17 @@ class InferInput(Struct, forbid_unknown_fields=True):
         Meta(description="[n, z_dim] for z, [n, C, H, W] for image, [n] or [n, 1] for the others."),
     ]
     datatype: Annotated[
-        str, Meta(description="`INT64` for seed and label, `UINT8` for image, `FP32` for z and scalars.")
+        str,
+        Meta(
+            description="`INT64` for seed and label, `UINT8` for image, `BYTES` for text, `FP32` for z and scalars."
+        ),
     ]
     parameters: Annotated[InputParameters | None, Meta(description="Of the tensor.")] = None
     # A plain default has no JSON Schema.
     data: Annotated[
         Raw,
         Meta(
-            description="The numbers, row by row, or as a list of rows. Absent where binary_data_size is given."
+            description="The numbers, row by row, or as a list of rows; of `text` a list of texts. Absent where binary_data_size is given."
         ),
     ] = msgspec.field(default_factory=lambda: Raw(b"null"))
 

@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service import metrics
 from service.errors import UnknownModel
-from service.generator.file.inputs import WEIGHTS, chosen_by_name
+from service.generator.file.inputs import WEIGHTS
+from service.generator.file.named import chosen_by_name
 from service.generator.file.outputs import IMAGE
 from service.registry.model import Model
 from service.registry.models import Models
@@ -230,12 +231,13 @@ def stats(model: Model, counted: Counts) -> ModelStats:
 def _inputs(model: Model) -> list[tuple[str, str, list[int]]]:
     """Name, datatype, and shape after the batch axis.
 
-    All are optional: z or seed is given, or an image, and label or weights of classes may be.
+    All are optional: z or seed is given, or an image, and label or weights of classes, scalars and a text may be.
     """
     contract = model.contract
     scalars = [(name, "FP32", []) for name in chosen_by_name(contract.declared)]
     label = [] if contract.classes is None else [("label", "INT64", [])]
     weights = [(WEIGHTS, "FP32", [contract.class_count])] if contract.mixes_classes else []
+    scalars = scalars if contract.text is None else [("text", "BYTES", []), *scalars]
     seed = ("seed", "INT64", [])
     if (source := contract.source) is not None:
         image = ("image", "UINT8", [source.channels, source.height, source.width])

@@ -10,12 +10,12 @@ from msgspec import Meta, Struct
 from service.drawing import mixing
 from service.drawing.draw import Draw
 from service.drawing.encoders import encoded
-from service.drawing.fields import Label, Scalars, Timeout, Truncation
+from service.drawing.fields import Label, Scalars, Text, Timeout, Truncation
 from service.drawing.mixing import Weights, label_index
 from service.drawing.sampler import explicit_z
 from service.errors import InvalidField
 from service.generator.contract import Contract
-from service.generator.file.inputs import chosen_by_name
+from service.generator.file.named import chosen_by_name
 from service.generator.latents import MAX_SEED
 from service.registry.model import Model
 from service.web.clients.bento import lists
@@ -39,6 +39,7 @@ class Instance(Struct, forbid_unknown_fields=True):
     ] = None
     z: Annotated[list[float] | None, Meta(description="z_dim numbers, instead of a seed.")] = None
     scalars: Scalars = None
+    text: Text = None
 
 
 class PredictParameters(Struct, forbid_unknown_fields=True):
@@ -97,11 +98,12 @@ def _understood(instances: list[Instance], truncation: float, model: Model, most
     elif any(one is not None for one in asked):
         label_index(0, contract)  # raises: it takes none
     scalars = _scalars(instances, contract)
+    texts = [one.text or "" for one in instances] if any(one.text for one in instances) else None
     z = (
-        contract.seeded(seeds, truncation, scalars, weights)
+        contract.seeded(seeds, truncation, scalars, weights, texts)
         if seeds
         else contract.with_scalars(
-            contract.truncated(explicit_z(rows, contract), truncation), scalars, weights
+            contract.truncated(explicit_z(rows, contract), truncation), scalars, weights, texts
         )
     )
     return Draw(model, None, label, z, weights=weights)

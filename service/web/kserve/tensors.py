@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidField, NotJson
 from service.generator.contract import Contract
-from service.generator.file.inputs import WEIGHTS, chosen_by_name
+from service.generator.file.inputs import WEIGHTS
+from service.generator.file.named import chosen_by_name
 from service.generator.file.outputs import IMAGE
 from service.web.http.bodies import decode
+from service.web.kserve import texts
 from service.web.kserve.inputs import Inputs, agreed
 from service.web.kserve.messages import (
     InferInput,
@@ -30,12 +32,11 @@ from service.web.kserve.messages import (
     ResponseOutput,
 )
 
-_DATATYPES = {"seed": "INT64", "label": "INT64", "image": "UINT8"}
+_DATATYPES = {"seed": "INT64", "label": "INT64", "image": "UINT8", "text": "BYTES"}
 """Of what is no FP32."""
 _DTYPES = {"INT64": "<i8", "UINT8": "u1", "FP32": "<f4"}
 _Level = Annotated[int, Meta(ge=0, le=255)]
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-
 
 _decoder = msgspec.json.Decoder(InferRequest)
 _numbers = msgspec.json.Decoder(list[float])
@@ -86,8 +87,8 @@ def read_inputs(asked: InferRequest, binary: memoryview, contract: Contract, max
         shapes = {"image": (None, source.channels, source.height, source.width)}
         if contract.uses_seed:
             shapes["seed"] = (None,)
-    if contract.classes is not None:
-        shapes["label"] = (None,)
+    optional = {"label": contract.classes, "text": contract.text}
+    shapes |= {name: (None,) for name, there in optional.items() if there is not None}
     if contract.mixes_classes:
         shapes[WEIGHTS] = (None, contract.class_count)
     scalars = list(chosen_by_name(contract.declared))
@@ -161,9 +162,8 @@ def write_response(
         else:
             output.data = tensor.ravel().tolist()
         outputs.append(output)
-    return msgspec.json.encode(InferResponse(model_name, model_version, outputs, id or None)), b"".join(
-        content
-    )
+    head = msgspec.json.encode(InferResponse(model_name, model_version, outputs, id or None))
+    return head, b"".join(content)
 
 
 def datatype(tensor: NDArray[Any]) -> str:
@@ -191,10 +191,11 @@ def _check_shape(one: InferInput, shape: tuple[int | None, ...], max_images: int
 
 
 def _from_binary(one: InferInput, binary: memoryview, begin: int, size: int) -> NDArray[Any]:
-    dtype = np.dtype(_DTYPES[_DATATYPES.get(one.name, "FP32")])
-    wanted = int(np.prod(one.shape)) * dtype.itemsize
     if bytes(one.data) != b"null":
         raise InvalidField(one.name, f"'{one.name}' has data and binary_data_size: they exclude each other.")
+    datatype, there = _DATATYPES.get(one.name, "FP32"), binary[begin : begin + size]
+    dtype = np.dtype(_DTYPES.get(datatype, "u1"))
+    wanted = size if datatype == "BYTES" else int(np.prod(one.shape)) * dtype.itemsize
     if size != wanted:
         raise InvalidField(
             one.name,
@@ -206,7 +207,9 @@ def _from_binary(one: InferInput, binary: memoryview, begin: int, size: int) -> 
             f"The data of '{one.name}' would end {begin + size} bytes after the JSON object, and {len(binary)} "
             "are there: is Inference-Header-Content-Length given, and right?",
         )
-    return np.frombuffer(binary, dtype, size // dtype.itemsize, begin).reshape(one.shape)
+    if datatype == "BYTES":
+        return texts.from_binary(one.name, there, one.shape)
+    return np.frombuffer(there, dtype).reshape(one.shape)
 
 
 def _from_json(one: InferInput) -> NDArray[Any]:
@@ -218,6 +221,8 @@ def _from_json(one: InferInput) -> NDArray[Any]:
     try:
         if datatype == "UINT8":
             return _pixels_from_json(one, text)
+        if datatype == "BYTES":
+            return texts.from_json(one.name, text, one.shape)
         if datatype == "FP32":
             rows = _rows.decode(text) if nested else [_numbers.decode(text)]
         else:

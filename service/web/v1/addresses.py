@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.drawing import sizes
 from service.drawing.draw import Draw, picture
 from service.drawing.encoders import encoded
-from service.drawing.fields import TRUNCATION, Fraction
+from service.drawing.fields import TEXT, TRUNCATION, Fraction, Prompt
 from service.drawing.formats import (
     BY_SUFFIX,
     MEDIA_TYPES,
@@ -30,7 +30,7 @@ from service.drawing.sizes import Size
 from service.errors import InvalidField, UnknownRoute
 from service.generator import images
 from service.generator.contract import Contract
-from service.generator.file.inputs import chosen_by_name, written
+from service.generator.file.named import chosen_by_name, written
 from service.generator.latents import MAX_SEED
 from service.web.http.asgi import Call, Reply, Scope, header
 from service.web.http.drawing_call import DrawingCall, address_headers
@@ -64,7 +64,8 @@ async def get_image(call: Call, model: str, file: str, label: str | None = None)
     end = suffix(format)
     drawing = await DrawingCall.begin(call, None, lambda: call.models.pick(model, seed))
     generator = drawing.model
-    asked, wanted = _query(call.scope, list(chosen_by_name(generator.contract.declared)))
+    named = list(chosen_by_name(generator.contract.declared))
+    asked, wanted = _query(call.scope, named, reads=generator.contract.text is not None)
     asked.format, asked.seed = format, min(seed, MAX_SEED)
     generator.require_truncation(asked.truncation)
     index = None if label is None else label_index(label, generator.contract)
@@ -107,16 +108,19 @@ def _resized(draw: Draw, size: Size, encoding: Encoding, pixels: NDArray[np.uint
     return picture(draw, encoding.format, resized, encoding.quality, size)
 
 
-def _query(scope: Scope, scalars: Sequence[str]) -> tuple[SampleRequest, str | None]:
-    """What the query asks for, and in which size. scalars: those of the model, and its codes. Raises InvalidField."""
+def _query(scope: Scope, scalars: Sequence[str], reads: bool) -> tuple[SampleRequest, str | None]:
+    """What the query asks for, and in which size.
+
+    scalars: those of the model, and its codes; reads: whether it reads a text. Raises InvalidField.
+    """
+    allowed = (*_FIELDS, *(["text"] if reads else []), *scalars)
     chosen: dict[str, float | list[float]] = {}
     asked, size = SampleRequest(), None
     text = scope.get("query_string", b"").decode("latin-1")
     given: set[str] = set()
     for name, value in parse_qsl(text, keep_blank_values=True) if text else ():
-        if name not in (*_FIELDS, *scalars) or name in given:
-            known = ", ".join([*_FIELDS, *scalars])
-            raise InvalidField(name[:64], f"Allowed in the query are, once each, {known}.")
+        if name not in allowed or name in given:
+            raise InvalidField(name[:64], f"Allowed in the query are, once each, {', '.join(allowed)}.")
         given.add(name)
         if name == "quality":
             plain = value.isascii() and value.isdigit() and len(value) < 4
@@ -125,6 +129,8 @@ def _query(scope: Scope, scalars: Sequence[str]) -> tuple[SampleRequest, str | N
             asked.quality = int(value)
         elif name == "size":
             size = value
+        elif name == "text":
+            asked.text = value
         elif name in scalars:
             chosen[name] = _number(name, value)
         else:
@@ -163,7 +169,7 @@ def _written(asked: SampleRequest, size: Size | None, contract: Contract) -> str
         fields.append(f"size={size}")
     if asked.quality not in (None, QUALITIES.get(asked.format or "")):
         fields.append(f"quality={asked.quality}")
-    fields += written(contract.declared, asked.scalars, 0)
+    fields += written(contract.declared, asked.scalars, 0, cast(str, asked.text or ""))
     return f"?{'&'.join(fields)}" if fields else ""
 
 
@@ -198,6 +204,7 @@ _REST = (
     ),
     Parameter("truncation", TRUNCATION, "query", Fraction),
     Parameter("quality", QUALITY, "query", Percent),
+    Parameter("text", TEXT, "query", Prompt),
     Parameter(
         "size", "WIDTHxHEIGHT, of the generator's own aspect ratio and with sides of at most 1024.", "query"
     ),

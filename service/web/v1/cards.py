@@ -51,7 +51,7 @@ def card(model: Model, models: Models) -> dict[str, Any]:
         "classes": contract.classes,
         "slugs": contract.slugs if contract.classes else None,
         "z_dim": contract.z_dim,
-        "inputs": contract.declared,
+        "inputs": contract.told,
         "outputs": contract.given,
         "batch": contract.batch,
         "image": contract.image,
@@ -99,7 +99,7 @@ def _json(document: Any) -> Reply:
 
 _OBJECT = {JSON: dict[str, Any]}
 _CARD = (
-    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), encoder (null where it has none: the mean difference to its golden z, how it was trained and what was measured of it; or the problem with it), max_images (of one request), inputs (by role; a scalar has its range and default), outputs (by role; V2 gives those beside the image to who names them), source (shape of the picture that it is given, null where it makes pictures of seeds), batch (images of every pass, where the graph takes no other number), invariance "
+    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), encoder (null where it has none: the mean difference to its golden z, how it was trained and what was measured of it; or the problem with it), max_images (of one request), inputs (by role; a scalar has its range and default, a text its words, or else a tokenizer, which is not told), outputs (by role; V2 gives those beside the image to who names them), source (shape of the picture that it is given, null where it makes pictures of seeds), batch (images of every pass, where the graph takes no other number), invariance "
     "(most levels by which an image differed at load, in a batch and alone), truncation (whether it changes anything; "
     "where not, only 1 is allowed), mixes_classes (whether a label may be weights of several classes, as its file takes them), checked (images, sizes, classes, seconds) and unchecked (what was not, in words)."
 )

@@ -9,6 +9,7 @@ from service.drawing.latent.inversions import (
     InversionReply,
     InversionRequest,
     find,
+    has_encoder,
     labels_of,
     reconstruction,
     told,
@@ -27,7 +28,9 @@ _decoder = msgspec.json.Decoder(InversionRequest)
 async def post_inversions(call: Call) -> Reply:
     """POST /v1/inversions."""
     asked = await read_upload(call, _decoder)
-    drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, None))
+    drawing = await DrawingCall.begin(
+        call, asked.timeout, lambda: call.models.pick(asked.model, None, has_encoder)
+    )
     model, n = drawing.model, len(asked.images)
     # Before anything is decoded.
     model.beside.require()

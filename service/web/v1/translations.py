@@ -8,7 +8,7 @@ from service.drawing.draw import TRANSLATIONS
 from service.drawing.formats import MEDIA_TYPES
 from service.drawing.sampler import JsonReply, SampleRequest, encoding_of, sample
 from service.drawing.sizes import Size
-from service.drawing.translation import TranslationRequest, laid_in, source_of
+from service.drawing.translation import TranslationRequest, laid_in, source_of, takes_pictures
 from service.drawing.uploads import MEDIA_TYPES as TAKEN
 from service.drawing.uploads import decoded
 from service.errors import InvalidField
@@ -26,7 +26,9 @@ SIZES_TEXT = "WIDTHxHEIGHT of the pictures as they were sent, of all or one each
 async def post_translations(call: Call) -> Reply:
     """POST /v1/translations."""
     asked = await read_upload(call, _decoder)
-    drawing = await DrawingCall.begin(call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed))
+    drawing = await DrawingCall.begin(
+        call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed, takes_pictures)
+    )
     model, n = drawing.model, len(asked.images)
     # Before anything is decoded.
     source = source_of(model)
@@ -37,7 +39,7 @@ async def post_translations(call: Call) -> Reply:
     async def translated() -> Reply:
         read = await decoded(asked.images, source, drawing.deadline)
         model.require_ready()  # it may have been taken away meanwhile
-        call.draw = draw = laid_in(model, read.pixels, asked.label, asked.seed, asked.scalars)
+        call.draw = draw = laid_in(model, read.pixels, asked.label, asked.seed, asked.scalars, asked.text)
         wanted = SampleRequest(format=asked.format, quality=asked.quality)
         encoding = encoding_of(wanted, draw, accepted(call.scope))
         body = await sample(draw, encoding, drawing.deadline)

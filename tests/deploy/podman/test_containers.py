@@ -68,7 +68,7 @@ def test_what_it_weighs_is_told_by_layer(engine):
 
 def test_with_one_cpu_there_is_one_worker(engine):
     with containers.ready(engine, "--env=GANSERVE_ENGINE=fake", cpus=1) as one:
-        assert engine.check("top", one.name, "args").count("_bentoml_impl.worker.service") == 1
+        assert engine.check("top", one.name, "comm").count("ganserve-worker") == 1
 
 
 def test_where_memory_is_too_little_it_says_so_before_it_loads_anything(engine):

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from tests.deploy.podman import containers, pods
 
 FAKE = "--env=GANSERVE_ENGINE=fake"
-HANG = "import psutil; [one.suspend() for one in psutil.process_iter() if '_bentoml_impl.worker.service' in one.cmdline()]"
+HANG = "import psutil; [one.suspend() for one in psutil.process_iter() if one.name() == 'ganserve-worker']"
 BETWEEN_SECONDS = 0.2
 
 

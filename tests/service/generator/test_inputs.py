@@ -21,7 +21,8 @@ from service.generator import contract, golden, loading
 from service.generator.contract import Contract, ImageShape
 from service.generator.file.apart import put_together, taken_apart
 from service.generator.file.folded import Weights
-from service.generator.file.inputs import Input, scalar_rows
+from service.generator.file.inputs import Input
+from service.generator.file.named import scalar_rows
 from service.generator.latents import latents
 from service.generator.laws import MEAN_SQUARES, quantiles_of
 from service.settings import Settings

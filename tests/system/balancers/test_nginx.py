@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from service.machine.workers import NAME
 from tests import generators
 from tests.generators import Tiny
 from tests.system.balancers.balancer import Balancer, Load, asked
@@ -232,7 +233,7 @@ def test_only_what_never_changes_and_needs_no_key_is_kept(nginx):
 def test_a_replica_killed_under_load_costs_no_request(nginx, replicas, victim):
     replica = replicas[0]
     parent = psutil.Process(replica.server.process.pid)
-    (worker,) = [one for one in parent.children() if "_bentoml_impl.worker.service" in one.cmdline()]
+    (worker,) = [one for one in parent.children() if one.name() == NAME]
     killed = {
         "all of it": [parent, *parent.children(recursive=True)],
         "its worker": [worker],

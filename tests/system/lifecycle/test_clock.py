@@ -8,6 +8,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from service.machine import workers
 from tests import generators
 from tests.generators import Tiny
 from tests.system.serving import serving
@@ -93,7 +94,7 @@ def test_a_clock_that_jumps_moves_no_deadline_and_no_quota_and_workers_are_looke
 
         set_back = time.monotonic()
         wait_until(lambda: time.monotonic() > set_back + LOOKS_SECONDS + 1)  # it has looked since
-        (worker,) = (one for one in server.workers() if "_bentoml_impl.worker.service" in one.cmdline())
+        (worker,) = (one for one in server.workers() if one.name() == workers.NAME)
         worker.send_signal(signal.SIGKILL)
         wait_until(lambda: server.process.poll() is not None and not server.tree(), seconds=40)
         assert server.process.returncode == 1

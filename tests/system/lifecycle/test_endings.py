@@ -3,6 +3,7 @@
 import signal
 import subprocess
 
+from service.machine import workers
 from tests.system.serving import command, environment, events, serving
 
 
@@ -20,7 +21,7 @@ def test_a_port_that_is_taken_and_a_worker_that_was_killed_are_a_line_each(small
         assert second.returncode == 1
         (line,) = (one for one in events(second.stderr) if one["level"] in ("error", "critical"))
         assert f"can't listen on 127.0.0.1:{server.port}: Address already in use" in line["message"]
-        (worker,) = (one for one in server.workers() if "_bentoml_impl.worker.service" in one.cmdline())
+        (worker,) = (one for one in server.workers() if one.name() == workers.NAME)
         worker.send_signal(signal.SIGKILL)
         assert server.process.wait(40) == 1
         last = server.events[-1]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from service.machine.workers import NAME
 from tests import generators
 from tests.generators import Tiny
 from tests.needs import allowed
@@ -80,7 +81,7 @@ def test_a_pass_that_fails_harms_its_batch_and_one_that_hangs_ends_the_container
 
 def test_an_event_loop_that_hangs_is_started_anew(faulty, faults):
     with faulty(QUICK, {}, watchdog_seconds=2) as server:
-        (hanging,) = [one.pid for one in server.workers() if "_bentoml_impl.worker.service" in one.cmdline()]
+        (hanging,) = [one.pid for one in server.workers() if one.name() == NAME]
         counted = server.metric("ganserve_watchdog_ends")
         faults.write_text("hang")
         with ThreadPoolExecutor(1) as pool:
@@ -96,7 +97,7 @@ def test_an_event_loop_that_hangs_is_started_anew(faulty, faults):
 
 def test_a_worker_that_dies_takes_a_container_of_several_down_and_the_others_finish(faulty):
     with faulty(QUICK, CONTAINER, workers=2, drain_seconds=1) as server:
-        workers = [one for one in server.workers() if "_bentoml_impl.worker.service" in one.cmdline()]
+        workers = [one for one in server.workers() if one.name() == NAME]
         assert len(workers) == 2
         workers[0].send_signal(signal.SIGKILL)
         statuses = []

@@ -82,7 +82,7 @@ def test_its_pictures_are_those_of_the_trained_network_whatever_the_batch(place)
     exported = open_model(place / "models" / "stripes", "onnxruntime", "fp32", threads=1)
     network = open_run(place / "run")
     want, labels = images_of(network, 70, lambda done: None)
-    z = onnx_graph.latents(range(70), exported.z_dim)
+    z = exported.drawn(range(70))
     for batch in (1, 7, 70):
         got = np.concatenate(
             [exported.forward(z[i : i + batch], labels[i : i + batch]) for i in range(0, 70, batch)]

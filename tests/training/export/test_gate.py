@@ -6,6 +6,7 @@ import pytest
 
 from service.generator import loading
 from service.generator.contract import parse
+from service.generator.quality.reference import read
 from tests.training.tiny import TINY, command, write_npz
 
 SHORT = ("--judge", "plain", "--judge-images", 1280, "--threads", 1)
@@ -50,6 +51,24 @@ def test_a_bound_without_a_data_set_is_refused(place):
     assert result.exit_code == 1
     assert "need --data" in result.output
     assert not (place / "new").exists()
+
+
+def test_a_watch_alone_leaves_the_model_as_it_was(place):
+    before = {file.name: file.read_bytes() for file in (place / "stripes").iterdir()}
+    given = ("--data", place / "stripes.npz", "--model", place / "stripes", "--cache", place / "judges")
+    result = command("export", "--watch", *given, *SHORT)
+    assert result.exit_code == 0, result.output
+    after = {file.name: file.read_bytes() for file in (place / "stripes").iterdir()}
+    contract = parse(after["generator.onnx"])
+    _, reference = read(after.pop("generator.watch"), contract)
+    assert after == before
+    assert len(reference.apart) == contract.class_count
+
+
+def test_one_thing_is_done_to_a_model_that_is_there(place):
+    given = ("--data", place / "stripes.npz", "--model", place / "stripes")
+    for both in (("--watch", "--figures"), ("--watch", "--run", place / "run")):
+        assert "give either --run, or one of" in command("export", *both, *given).output
 
 
 def test_figures_of_a_model_that_is_there_go_into_file_and_card_and_it_draws_the_same(place):

@@ -1,10 +1,11 @@
-"""pix2pix's networks, at every side that data sets have."""
+"""The networks, at every side that data sets have, and CycleGAN's pool."""
 
+import numpy as np
 import pytest
 import torch
 
 from training.settings import ImageSpec
-from training.translation.networks import Discriminator, Generator
+from training.translation.networks import Discriminator, Generator, Pool
 
 
 def spec(side: int, channels: int = 3) -> ImageSpec:
@@ -14,7 +15,7 @@ def spec(side: int, channels: int = 3) -> ImageSpec:
 @pytest.mark.parametrize(("side", "patch"), [(28, 16), (32, 16), (64, 34), (128, 70)])
 def test_a_logit_sees_its_patch_and_no_more(side, patch):
     torch.manual_seed(0)
-    D = Discriminator(1, spec(side), 4)
+    D = Discriminator(1 + 3, spec(side), 4)
     # Norms see the whole picture, to scale it.
     for layer in D.layers:
         if hasattr(layer, "scale"):
@@ -38,3 +39,15 @@ def test_a_picture_of_any_part_of_the_size_gives_an_image_of_the_size(side, give
     assert image.abs().max() <= 1
     # No batch norm: others of the batch have no say.
     torch.testing.assert_close(image[1:2], alone, rtol=0, atol=1e-4)
+
+
+def test_the_pool_keeps_fifty_and_gives_half_of_the_new_ones_an_earlier_one_instead():
+    pool, rng = Pool(spec(28)), np.random.default_rng(0)
+    fakes = torch.arange(450.0).view(450, 1, 1, 1).expand(450, 3, 28, 28)
+    assert pool(fakes[:50], rng)[:, 0, 0, 0].tolist() == list(range(50)), "as long as it has room"
+    shown = pool(fakes[50:], rng)[:, 0, 0, 0]
+    new = shown == torch.arange(50.0, 450)
+    assert 160 < int(new.sum()) < 240
+    # Each is shown once or still held, and none is lost.
+    held = pool.images[:, 0, 0, 0]
+    assert sorted([*shown.tolist(), *held.tolist()]) == list(range(450))

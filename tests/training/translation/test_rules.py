@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from training.data.dataset import Dataset
 from training.errors import UserError
-from training.translation.rules import RULES, edges, gradient, grey, quarter, rule_of
+from training.translation.rules import RULES, domains, edges, gradient, grey, quarter, rule_of
+from training.translation.settings import Settings
 
 
 def test_edges_are_where_a_step_is_and_nowhere_else():
@@ -38,3 +40,13 @@ def test_a_picture_does_not_depend_on_those_beside_it(name):
 def test_what_would_go_in_as_it_is_is_refused():
     with pytest.raises(UserError, match="grey already"):
         rule_of("grey", 1)
+
+
+def test_two_classes_are_apart_and_keep_their_labels():
+    images, labels = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1), np.arange(12) % 3
+    dataset = Dataset("any", ("a", "b", "c"), images, labels, images[:6], labels[:6])
+    source, target = domains(Settings(rule="classes", source="c", target="a"), dataset)
+    assert source.images.flatten().tolist() == [2, 5, 8, 11]
+    assert (target.test_images.flatten().tolist(), target.test_labels.tolist()) == ([0, 3], [0, 0])
+    both = domains(Settings(), dataset)
+    assert both[0] is both[1] is dataset

@@ -16,15 +16,20 @@ from training.translation.rules import edges
 from training.translation.run import FILE_NAME, open_run
 
 TINY = ("--batch", 4, "--width", 4, "--threads", 1)
+RUNS = {
+    "pix2pix": (),
+    "l1": ("--l1-alone",),
+    "cyclegan": ("--rule", "classes", "--from", "0", "--to", "2"),
+}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set, and two runs: pix2pix, and L1 alone."""
+    """A data set, and three runs."""
     folder = tmp_path_factory.mktemp("translate")
-    write_npz(folder / "stripes.npz", count=240)
-    for name, flag in (("pix2pix", "--adversarial"), ("l1", "--l1-alone")):
-        done = train(folder, name, flag, "--images", 64)
+    write_npz(folder / "stripes.npz", count=480)
+    for name in RUNS:
+        done = train(folder, name, *RUNS[name], "--images", 64)
         assert done.exit_code == 0, done.output
         assert (folder / name / "samples.png").is_file()
     return folder
@@ -36,15 +41,14 @@ def train(folder: Path, name: str, *more: object):
     )
 
 
-def measured(folder: Path, what: str, *more: object):
-    runs = [word for name in ("pix2pix", "l1") for word in ("--run", folder / name)]
+def measured(folder: Path, what: str, *more: object, runs: tuple[str, ...] = ("pix2pix", "l1")):
+    words = [word for name in runs for word in ("--run", folder / name)]
     few = ("--judge-images", 640, "--images", 30, "--threads", 1, "--cache", folder / "judges")
-    return command("translate", what, *runs, "--data", folder / "stripes.npz", *few, *more)
+    return command("translate", what, *words, "--data", folder / "stripes.npz", *few, *more)
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "l1"])
+@pytest.mark.parametrize("name", RUNS)
 def test_a_stopped_run_ends_in_the_bits_of_one_that_never_stopped(place, name, monkeypatch):
-    flag = "--adversarial" if name == "pix2pix" else "--l1-alone"
     steps, step = [], translation.train_step
 
     def interrupted(*arguments):
@@ -55,10 +59,11 @@ def test_a_stopped_run_ends_in_the_bits_of_one_that_never_stopped(place, name, m
 
     monkeypatch.setattr(translation, "train_step", interrupted)
     stopped = f"{name} stopped"
-    assert train(place, stopped, flag, "--images", 64, "--checkpoint-every", 8).exit_code != 0
+    words = (*RUNS[name], "--images", 64, "--checkpoint-every", 8)
+    assert train(place, stopped, *words).exit_code != 0
     monkeypatch.undo()
     assert open_run(place / stopped).images_seen == 24
-    assert train(place, stopped, flag, "--images", 64, "--checkpoint-every", 8).exit_code == 0
+    assert train(place, stopped, *words).exit_code == 0
     whole, after = (load_file(place / run / FILE_NAME) for run in (name, stopped))
     assert whole.keys() == after.keys()
     for key, value in whole.items():
@@ -77,18 +82,35 @@ def test_runs_are_measured_on_the_same_pairs(place):
     assert "| pix2pix |" in measured(place, "evaluate").output
 
 
-def test_the_exported_file_draws_what_the_network_draws(place):
-    done = measured(place, "export", "--model", place / "models" / "stripes")
+def test_without_pairs_the_way_back_and_the_class_are_measured_beside_what_learns_nothing(place):
+    told = measured(place, "evaluate", "--json", runs=("cyclegan",))
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)
+    rows = found["rows"]
+    assert list(rows) == ["cyclegan", "the picture itself", "the nearest real picture", "other real images"]
+    assert 20 < found["images"] < 30, "as many as the class has"
+    itself, nearest = rows["the picture itself"], rows["the nearest real picture"]
+    assert itself["change"]["value"] == itself["cycle"]["value"] == 0
+    assert min(nearest["change"]["value"], nearest["cycle"]["value"]) > 0
+    assert nearest["frechet_distance"]["value"] < itself["frechet_distance"]["value"], "it is of the class"
+    assert set(rows["cyclegan"]) == {"change", "cycle", "sharpness", "frechet_distance", "class_accuracy"}
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_the_exported_file_draws_what_the_network_draws(place, name):
+    model = place / "models" / name
+    runs = {"pix2pix": ("pix2pix", "l1"), "cyclegan": ("cyclegan",)}[name]
+    done = measured(place, "export", "--model", model, runs=runs)
     assert done.exit_code == 0, done.output
-    model = place / "models" / "stripes"
     contract = parse((model / loading.FILE).read_bytes())
     assert [(one.role, one.shape) for one in contract.declared] == [("image", [1, 28, 28])]
     file = loading.read(model / loading.FILE)
     assert file.verified, "the card names it"
     loaded = loading.load(file, ServiceSettings(engine="onnxruntime", threads=1))
-    given = edges(np.load(place / "stripes.npz")["images"][:5, None, :, :, 0])
+    given = np.load(place / "stripes.npz")["images"][:5, None, :, :, 0]
+    given = edges(given) if name == "pix2pix" else given
     rows = given.reshape(5, -1).astype(np.float32)
-    want = open_run(place / "pix2pix")(given).astype(int)
+    want = open_run(place / name)(given).astype(int)
     assert np.abs(loaded.engine.wide(rows, None) - want).max() <= 1
     assert {path.name for path in model.iterdir()} == {"generator.onnx", "README.md", "samples.png"}
 
@@ -99,6 +121,9 @@ def test_the_exported_file_draws_what_the_network_draws(place):
         (("--rule", "grey"), "these pictures are grey already"),
         (("--rule", "edges", "--lr", 0.1), "other settings: lr (0.0005, now 0.1)"),
         (("--rule", "sketch"), "'sketch' is not one of"),
+        (("--rule", "classes", "--to", "1"), "--from '': no class of stripes, which has 0, 1, 2"),
+        (("--rule", "classes", "--from", "1", "--to", "1"), "--from and --to are the same class"),
+        (("--from", "1"), "--from and --to are of --rule classes"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_line(place, words, said):

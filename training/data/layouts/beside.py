@@ -32,11 +32,17 @@ def by_files_beside(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list
     packed = tree.shards or tree.path.name.lower().endswith(TAR)
     if packed or any(name.endswith((".cls", *TAR)) for name in others):
         return by_samples(tree, pictures)
-    if pictures and not any("/" in name for name in pictures):
-        for name in others:
-            if name.lower().endswith((".csv", ".tsv")) and (places := by_table(tree, pictures, name, notes)):
-                return places, {name}
-    return None
+    tables = [name for name in others if name.lower().endswith((".csv", ".tsv", ".jsonl"))]
+    places: dict[str, Place] = {}
+    used = set[str]()
+    for name in tables:
+        # Each is of what lies beside it, as Hugging Face's imagefolder has one in each split, or of what it names below.
+        folder = name.rpartition("/")[0] + "/" if "/" in name else ""
+        own = [one for one in pictures if one.startswith(folder) and one not in places]
+        if own and (found := by_table(tree, own, name, folder, notes)):
+            places |= {one.name: one for one in found}
+            used.add(name)
+    return ([places[name] for name in pictures], used) if places and len(places) == len(pictures) else None
 
 
 def by_dataset_json(tree: Tree, pictures: list[str], document: str, notes: Notes) -> list[Place]:
@@ -102,23 +108,41 @@ def text_in(tree: Tree, name: str) -> str:
         raise UserError(f"{tree.path}: {name} can't be read: {error}") from error
 
 
-def by_table(tree: Tree, pictures: list[str], table: str, notes: Notes) -> list[Place] | None:
-    """A .csv with a column of file names, with or without their suffix, and a column of classes. Raises UserError."""
+def by_table(tree: Tree, pictures: list[str], table: str, folder: str, notes: Notes) -> list[Place] | None:
+    """A column of file names, with or without their suffix, and a column of classes: .csv, or a JSON object a line.
+
+    folder: the table's, in which all these pictures lie. Raises UserError.
+    """
     lines = text_in(tree, table).splitlines()
     try:
-        # Excel writes semicolons where commas stand in numbers, and tabs in UTF-16.
-        delimiter = max(",;\t", key=lines[0].count) if lines else ","
-        rows = list(csv.DictReader(lines, delimiter=delimiter))
-    except csv.Error as error:
+        if table.lower().endswith(".jsonl"):
+            rows = [row for row in map(json.loads, filter(str.strip, lines)) if isinstance(row, dict)]
+        else:
+            # Excel writes semicolons where commas stand in numbers, and tabs in UTF-16.
+            delimiter = max(",;\t", key=lines[0].count) if lines else ","
+            rows = list(csv.DictReader(lines, delimiter=delimiter))
+    except (csv.Error, ValueError, RecursionError) as error:
         raise UserError(f"{tree.path}: {table} can't be read: {error}") from error
     columns = [column for column in (rows[0] if rows else []) if isinstance(column, str)]
-    known = {name for picture in pictures for name in (picture, PurePosixPath(picture).stem)}
-    files = next((c for c in columns if any(row[c] in known for row in rows)), None)
+    own = {name: name.removeprefix(folder) for name in pictures}
+    known = {one for name in own.values() for one in (name, name.rpartition(".")[0])}
+    files = next((c for c in columns if any(str(row.get(c)) in known for row in rows)), None)
     others = [c for c in columns if c != files]
-    classes = next((c for c in others if c.lower() in _LABEL), others[0] if len(others) == 1 else None)
+    is_flat = not any("/" in name for name in pictures)
+    # Among folders, which may be the classes, only what is called so is a class.
+    alone = others[0] if len(others) == 1 and is_flat else None
+    classes = next((c for c in others if c.lower() in _LABEL), alone)
     if files is None or classes is None:
         return None
-    label_of = {row[files]: row[classes] for row in rows}
+    label_of = {str(row.get(files)): row.get(classes) for row in rows}
+    found = {name: label_of.get(one, label_of.get(one.rpartition(".")[0])) for name, one in own.items()}
     notes.noted(f"classes from column '{classes}'", table)
-    found = (label_of.get(name) or label_of.get(PurePosixPath(name).stem) or None for name in pictures)
-    return [Place(name, label, "") for name, label in zip(pictures, found, strict=True)]
+    return [
+        Place(
+            name,
+            label if isinstance(label, int) else str(label or "") or None,
+            split_of(name.split("/")[0]) if "/" in name else "",
+        )
+        for name, label in found.items()
+        if label is not None or "/" not in own[name]
+    ]

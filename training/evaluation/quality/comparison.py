@@ -41,6 +41,16 @@ class Value(NamedTuple):
     standard_error: float | None = None
 
 
+def mean(values: NDArray[np.float64]) -> Value:
+    """Of images, [N]."""
+    return Value(float(values.mean()), len(values), standard_error(values))
+
+
+def standard_error(values: NDArray[np.float64]) -> float:
+    """Of their mean; NaN of one alone."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
 @dataclass(frozen=True)
 class Figure:
     """A figure of the generated images, and its floor: the same of as many real ones.

@@ -60,13 +60,13 @@ class Coded(nn.Module):
 
     def __init__(self, G: nn.Module, categories: int) -> None:
         super().__init__()
-        self.G = G
-        self.register_buffer("values", torch.arange(float(categories)), persistent=False)
+        self.G, self.categories = G, categories
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         """z: float32 [N, z_dim]; a category between two is the nearest. Returns float32 [N, C, H, W] in [-1, 1]."""
-        category = z[:, -1:].round().clamp(0, len(self.values) - 1)
-        return self.G(torch.cat([z[:, :-1], (category == self.values).to(z.dtype)], dim=1), label)
+        category = z[:, -1:].round().clamp(0, self.categories - 1)
+        values = torch.arange(self.categories, device=z.device, dtype=z.dtype)
+        return self.G(torch.cat([z[:, :-1], torch.eq(category, values).to(z.dtype)], dim=1), label)
 
 
 class Bidirectional(nn.Module):

@@ -106,13 +106,20 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         """image: float32 [N, C, H, W] in [-1, 1]. label: int64 [N]. Returns logits, float32 [N]."""
+        return self.logits(self.features(image), label)
+
+    def features(self, image: Tensor) -> Tensor:
+        """Of the image alone: float32 [N, channels]."""
         x = self.stem(image)
         for block in self.blocks:
             x = block(x)
         # In fp32 also under autocast: a logit is a long sum, and R1 differentiates it twice.
         with torch.autocast(image.device.type, enabled=False):
             # Summed and divided by the side: the variance of one position, whatever the resolution.
-            features = F.leaky_relu(x.float(), 0.2).sum(dim=(2, 3)) / math.sqrt(x.shape[2] * x.shape[3])
+            return F.leaky_relu(x.float(), 0.2).sum(dim=(2, 3)) / math.sqrt(x.shape[2] * x.shape[3])
+
+    def logits(self, features: Tensor, label: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
             return self.linear(features)[:, 0] + (features * self.embed(label)).sum(dim=1)
 
 

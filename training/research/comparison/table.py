@@ -1,6 +1,6 @@
 """A comparison as tables in Markdown, from its results alone: python -m training.research.comparison.table TABLE.json [DOCUMENT.md].
 
-With a document, they take their place in it, see documents.py.
+With a document, they take the place in it that is named as the file, see documents.py.
 """
 
 import json
@@ -12,10 +12,6 @@ from typing import Any
 from training.evaluation.quality.figures import FIGURES
 from training.evaluation.report import OVER_FLOOR
 from training.research.documents import fill_document, table
-
-# The tables' place in a document.
-PLACE = "systems"
-
 
 # Which figures stand in which table, and with how many digits.
 NEARNESS = {
@@ -229,6 +225,6 @@ def title(name: str, runs: list[dict[str, Any]]) -> str:
 if __name__ == "__main__":
     text = tables(json.loads(Path(sys.argv[1]).read_text("utf-8")))
     if len(sys.argv) > 2:
-        fill_document(Path(sys.argv[2]), {PLACE: text})
+        fill_document(Path(sys.argv[2]), {Path(sys.argv[1]).stem: text})
     else:
         print(text)

@@ -4,7 +4,7 @@ import { shortFigures } from "./card.js";
 import { fill, find, make, milliseconds, plainCell, roving, source, words } from "./parts.js";
 import { inspect } from "./inspect.js";
 import { ask, imageAddress, newestWins } from "./service.js";
-import { card, cards, view } from "./view.js";
+import { card, cards, textOf, view } from "./view.js";
 
 const IMAGES = 10;
 
@@ -43,7 +43,7 @@ async function drawRow(row, own, signal) {
   const has = own.slugs?.includes(view.class);
   const { seed } = view;
   const truncation = own.truncation === false ? 1 : view.truncation; // where it changes nothing it is refused
-  const wish = { model: own.id, seed, n: IMAGES, truncation, format: "json", ...(has && { label: view.class }) };
+  const wish = { model: own.id, seed, n: IMAGES, truncation, format: "json", ...(has && { label: view.class }), ...textOf(own) };
   try {
     const { answer, ms } = await ask("v1/samples", wish, signal);
     words(box, null);
@@ -58,12 +58,12 @@ async function drawRow(row, own, signal) {
   }
 }
 
-function described({ label, seed, image }, card, truncation) {
+function described({ label, seed, text, image }, card, truncation) {
   const slug = label == null ? null : card.slugs[card.classes.indexOf(label)];
   return {
     name: `${label ? `${label}, seed ${seed}` : `Seed ${seed}`}, by ${card.id}`,
     file: `${card.id}-${slug ? `${slug}-` : ""}${seed}.png`,
-    href: imageAddress(card, { slug, seed }, truncation),
+    href: imageAddress(card, { slug, seed, text }, truncation),
     source: source(image),
     label: slug,
     slug,

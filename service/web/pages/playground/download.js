@@ -1,11 +1,11 @@
 // What is shown, as files: the service draws them again, from the same seeds.
 
-import { card, readSpot, view } from "./view.js";
+import { card, readSpot, textOf, view } from "./view.js";
 import { scalars } from "./named.js";
 import { find, words } from "./parts.js";
 import { askFile } from "./service.js";
 
-const common = () => ({ model: view.model, truncation: view.truncation, ...scalars() });
+const common = () => ({ model: view.model, truncation: view.truncation, ...scalars(), ...textOf() });
 const gallery = (format) => ({ ...common(), seed: view.seed, n: view.n, format, ...(view.class && { label: view.class }) });
 function way(format) {
   const [a, b] = [readSpot(view.a), readSpot(view.b)];

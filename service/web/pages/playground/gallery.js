@@ -3,7 +3,7 @@
 import { scalars } from "./named.js";
 import { fill, find, make, milliseconds, roving, say, source, tile, words } from "./parts.js";
 import { ask, imageAddress, newestWins } from "./service.js";
-import { card, nameOf, setEnds, spot, view } from "./view.js";
+import { card, nameOf, setEnds, spot, textOf, view } from "./view.js";
 
 const gallery = find("gallery");
 const settle = roving(gallery);
@@ -11,7 +11,7 @@ const settle = roving(gallery);
 export const drawGallery = newestWins(async (signal) => {
   const { model, seed, n, truncation } = view;
   const named = scalars();
-  const wish = { model, seed, n, truncation, format: "json", ...(view.class && { label: view.class }), ...named };
+  const wish = { model, seed, n, truncation, format: "json", ...(view.class && { label: view.class }), ...named, ...textOf() };
   try {
     const { answer, ms, parts } = await ask("v1/samples", wish, signal);
     if (model !== view.model) return;
@@ -27,11 +27,11 @@ export const drawGallery = newestWins(async (signal) => {
   }
 });
 
-function described({ label, seed, image, scalars }, truncation) {
+function described({ label, seed, text, image, scalars }, truncation) {
   const slug = label == null ? null : card().slugs[card().classes.indexOf(label)];
   const [name, file] = [nameOf({ slug, seed }), `${slug ?? card().id}-${seed}.png`];
-  const href = imageAddress(card(), { slug, seed, scalars }, truncation);
-  return { name, file, href, slug, seed, truncation, scalars, label: slug, source: source(image) };
+  const href = imageAddress(card(), { slug, seed, text, scalars }, truncation);
+  return { name, file, href, slug, seed, text, truncation, scalars, label: slug, source: source(image) };
 }
 
 function show(images) {

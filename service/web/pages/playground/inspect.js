@@ -27,7 +27,7 @@ export async function inspect(image, card, truncation, uses) {
   find("bars").hidden = true;
   words(find("inspect-words"), null);
   const model = `${card.id}@${card.version}`;
-  const wish = { model, ...(image.label != null && { label: image.label }), ...(image.scalars && { scalars: image.scalars }) };
+  const wish = { model, ...(image.label != null && { label: image.label }), ...(image.scalars && { scalars: image.scalars }), ...(image.text && { text: image.text }) };
   if (image.z) {
     const body = { ...wish, z: [image.z] };
     find("inspect-texts").replaceChildren(

@@ -4,7 +4,7 @@ import { inspect } from "./inspect.js";
 import { scalars } from "./named.js";
 import { dropZone, fill, find, make, milliseconds, plainCell, roving, say, source, words } from "./parts.js";
 import { Refusal, ask, newestWins, readAddress } from "./service.js";
-import { card, className, keep, nameOf, readSpot, setEnds, spot, view } from "./view.js";
+import { card, className, keep, nameOf, readSpot, setEnds, spot, textOf, view } from "./view.js";
 
 const FRAME_MS = 90;
 const film = find("film");
@@ -45,7 +45,7 @@ const draw = newestWins(async (signal) => {
   const { model, path, steps, truncation } = view;
   const label = a.slug == null ? {} : { label: [a.slug, b.slug] };
   const named = scalars();
-  const wish = { model, seeds: [a.seed, b.seed], ...label, steps: Number(steps), path, truncation, format: "json", ...named };
+  const wish = { model, seeds: [a.seed, b.seed], ...label, steps: Number(steps), path, truncation, format: "json", ...named, ...textOf() };
   try {
     const { answer, ms } = await ask("v1/interpolations", wish, signal);
     if (model !== view.model) return;
@@ -62,11 +62,12 @@ function show(images, named) {
   const model = card();
   fill(
     film,
-    images.map(({ image, label, z }, i) => ({
+    images.map(({ image, label, text, z }, i) => ({
       name: `Frame ${i + 1} of ${images.length}${parts(label)}`,
       file: `frame-${i + 1}.png`,
       source: source(image),
       label,
+      text,
       z,
       ...named,
       open: (one) => inspect(one, model, 1, []),

@@ -13,7 +13,7 @@ import { copy, find, make, pair, words } from "./parts.js";
 import { pulse } from "./pulse.js";
 import { Refusal, ask, setKey } from "./service.js";
 import { drawTranslation, showTranslators } from "./translate.js";
-import { card, cards, defaultEnds, keep, readSpot, setCards, shared, spot, view } from "./view.js";
+import { card, cards, defaultEnds, keep, readSpot, reads, setCards, shared, spot, view } from "./view.js";
 
 const PANELS = {
   interpolate: drawInterpolation,
@@ -105,6 +105,11 @@ function showModels() {
   find("class").disabled = !classes;
   if (!slugs?.includes(view.class)) view.class = "";
   find("class").value = view.class;
+  const reader = reads();
+  find("class").closest(".field").hidden = !!reader && !classes;
+  find("text-field").hidden = !reader;
+  find("text").value = view.text;
+  find("text-words").textContent = !reader?.words ? "" : `Words: ${reader.words.slice(0, 40).join(", ")}${reader.words.length > 40 ? " …" : ""}.`;
   // In some generators it changes nothing, and the service refuses it.
   if (!truncation) setters.truncation((view.truncation = 1));
   for (const id of ["truncation", "truncation-slider"]) find(id).disabled = !truncation;
@@ -202,6 +207,10 @@ find("model").addEventListener("change", async (event) => {
 });
 find("class").addEventListener("change", (event) => {
   view.class = event.target.value;
+  drawAll();
+});
+find("text").addEventListener("change", (event) => {
+  view.text = event.target.value.trim();
   drawAll();
 });
 find("controls").addEventListener("submit", (event) => event.preventDefault());

@@ -116,11 +116,11 @@ export function newestWins(work, patience = 250) {
 }
 
 /** The address of an image, which gives the same bytes for as long as this version is served. */
-export function imageAddress(card, { slug, seed, scalars }, truncation) {
+export function imageAddress(card, { slug, seed, text, scalars }, truncation) {
   const parts = [`${card.id}@${card.version}`, "images", ...(slug == null ? [] : [slug]), `${seed}.png`];
   const path = parts.map((part) => encodeURIComponent(part).replace("%40", "@").replaceAll("'", "%27")).join("/");
-  const query = new URLSearchParams({ ...(truncation !== 1 && { truncation }), ...scalars });
-  return address(`v1/models/${path}${query.size ? `?${query}` : ""}`);
+  const query = new URLSearchParams({ ...(truncation !== 1 && { truncation }), ...(text && { text }), ...scalars });
+  return address(`v1/models/${path}${query.size ? `?${query}`.replaceAll("+", "%20") : ""}`);
 }
 
 /** {model, slug, seed} of an image's address, wherever it was dragged from; null for any other text. */

@@ -3,6 +3,7 @@
 export const view = {
   model: "",
   class: "", // a slug; empty: every class in turn, or a model without classes
+  text: "", // of a model that reads one
   seed: 0,
   n: matchMedia("(max-width: 760px)").matches ? 12 : 40,
   truncation: 1,
@@ -59,6 +60,10 @@ export function setCards(found) {
   cards = found;
 }
 export const card = () => cards.find((one) => one.id === view.model);
+
+/** The text, as a request has it: nothing where there is none, or the model reads none. */
+export const reads = (of = card()) => of.inputs?.find((one) => one.role === "text");
+export const textOf = (of = card()) => (view.text && reads(of) ? { text: view.text } : {});
 
 /** Class name of a slug; null for none. */
 export const className = (slug, of = card()) => of.classes?.[of.slugs.indexOf(slug)] ?? null;

@@ -23,9 +23,12 @@ def test_tensors_may_be_in_fields_of_their_own():
         inputs=[
             {"name": "seed", "datatype": "INT64", "shape": [2], "contents": {"int64_contents": [5, 6]}},
             {"name": "z", "datatype": "FP32", "shape": [1, 2], "contents": {"fp32_contents": [0.5, -1]}},
-            {"name": "label", "datatype": "BYTES", "shape": [1], "contents": {"bytes_contents": [b"bag"]}},
+            {"name": "text", "datatype": "BYTES", "shape": [1], "contents": {"bytes_contents": [b"bag"]}},
         ],
     )
     asked, binary = read(request)
-    assert [one.parameters.binary_data_size for one in asked.inputs if one.parameters] == [16, 8, 0]
-    assert binary.tobytes().hex() == "05" + "00" * 7 + "06" + "00" * 7 + "0000003f" + "000080bf"
+    assert [one.parameters.binary_data_size for one in asked.inputs if one.parameters] == [16, 8, 7]
+    assert (
+        binary.tobytes().hex()
+        == "05" + "00" * 7 + "06" + "00" * 7 + "0000003f" + "000080bf" + "03000000626167"
+    )

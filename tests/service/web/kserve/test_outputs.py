@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,12 +134,9 @@ def test_what_there_is_not_is_refused_with_what_there_is(telling):
 
 
 def test_the_writer_of_grpc_sends_those_that_are_wanted():
-    class Drawn:
-        class model:  # noqa: N801
-            name, version = "telling", "0a"
-
+    drawn: Any = SimpleNamespace(model=SimpleNamespace(name="telling", version="0a"))
     tensors = {"image": np.zeros((1, 1, 2, 2), np.uint8), "logits": np.array([[0.5]], np.float32)}
-    reply = grpc_tensors.write("7", {"logits": False}, Drawn(), tensors)
+    reply = grpc_tensors.write("7", {"logits": False}, drawn, tensors)
     assert [(one.name, one.datatype, list(one.shape)) for one in reply.outputs] == [
         ("logits", "FP32", [1, 1])
     ]

@@ -51,6 +51,17 @@ def invert(site, *files: bytes, **fields):
     return site.ask("POST", "/v1/inversions", json={"images": base64_of(*files)} | fields)
 
 
+def test_without_a_name_the_only_model_with_an_encoder_is_asked(tmp_path):
+    encoders.beside(tmp_path, "tiny", TINY)
+    files = {"plain": TINY.file(), "tiny": TINY.file()}
+    with loaded(tmp_path, files, default_model="plain") as models:
+        site = Site(models)
+        assert invert(site, png(PICTURE)).json()["model"] == "tiny"
+        varied = site.ask("POST", "/v1/images/variations", files={"image": png(PICTURE)})
+        assert varied.json()["model"] == "tiny"
+        refused(invert(site, png(PICTURE), model="plain"), 422, "invalid_field", "model")
+
+
 def test_a_picture_gets_its_z_class_and_reconstruction(site, tiny):
     reply = invert(site, png(PICTURE))
     assert reply.status_code == 200, reply.text

@@ -16,7 +16,7 @@ from service.generator.latents import latents
 from service.web.v1.translations import ROUTES
 from tests.generators import Tiny
 from tests.service.loaded import loaded
-from tests.service.web.site import Site
+from tests.service.web.site import Site, refused
 from tests.translators import FULL, PLAIN, photos
 
 PHOTOS = photos(3, PLAIN.shape)
@@ -133,6 +133,25 @@ def test_what_can_not_be_is_refused_with_the_field(client, fields, field, says):
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field
     assert says in answer.json()["detail"]
+
+
+def test_without_a_name_the_only_model_that_takes_pictures_is_asked(client, tmp_path):
+    asked = {"images": encoded(PHOTOS[:1])}
+    told = refused(client.ask("POST", "/v1/translations", json=asked), 422, "invalid_field", "model")
+    assert "the default one, tiny, cannot do this; those that can are full, inverter" in told
+    for default in ("tiny", "inverter"):
+        files = {"tiny": Tiny().file(), "inverter": PLAIN.file()}
+        with loaded(tmp_path / default, files, default_model=default, engine="onnxruntime") as models:
+            site = Site(models)
+            answer = site.ask("POST", "/v1/translations", json=asked)
+            edited = site.ask("POST", "/v1/images/edits", files={"image": images.png(PHOTOS[0])})
+        np.testing.assert_array_equal(pixels(answer.content), 255 - PHOTOS[0])
+        assert answer.headers["ganserve-model"] == edited.json()["model"] == "inverter"
+    with loaded(tmp_path / "none", {"tiny": Tiny().file()}) as models:
+        told = refused(
+            Site(models).ask("POST", "/v1/translations", json=asked), 422, "invalid_field", "model"
+        )
+    assert told.startswith("Model tiny makes pictures of seeds")
 
 
 def test_a_body_of_another_kind_is_refused(client):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from training.research.comparison.table import PLACE, tables
+from training.research.comparison.table import tables
 from training.research.documents import filled
 
 ROOT = Path(__file__).parents[4]
@@ -109,8 +109,8 @@ def test_nothing_measured_is_no_table():
     assert "| system |" not in tables(comparison(bare))
 
 
-@pytest.mark.parametrize("document", ["docs/systems.md"])
-def test_the_tables_of_the_document_are_those_of_the_results(document):
-    file = ROOT / document
-    expected = tables(json.loads(file.with_suffix(".json").read_text("utf-8")))
-    assert filled(file.read_text("utf-8"), {PLACE: expected}) == file.read_text("utf-8")
+@pytest.mark.parametrize("name", ["systems", "systems-auxiliary"])
+def test_the_tables_of_the_document_are_those_of_the_results(name):
+    text = (ROOT / "docs/systems.md").read_text("utf-8")
+    expected = tables(json.loads((ROOT / f"docs/{name}.json").read_text("utf-8")))
+    assert filled(text, {name: expected}) == text

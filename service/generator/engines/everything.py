@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,12 +47,12 @@ class Everything:
         """Of one request; limit: the server's."""
         return max(1, limit // self.counts_as)
 
-    def apart(self, rows: NDArray[np.float32]) -> dict[str, NDArray]:
+    def apart(self, rows: NDArray[Any]) -> dict[str, NDArray]:
         """As `split`."""
         return split(rows, self.outputs)
 
 
-def split(rows: NDArray[np.float32], outputs: Sequence[Output]) -> dict[str, NDArray]:
+def split(rows: NDArray[Any], outputs: Sequence[Output]) -> dict[str, NDArray]:
     """rows: float32 [N, sum of their sizes]. Returns each output by its name, [N, *shape]; the picture as uint8, by `image`."""
     found, begin = {}, 0
     for one in outputs:
