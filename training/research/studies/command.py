@@ -20,7 +20,13 @@ from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import judge_for, judges_of, length
 from training.evaluation.reference import MIN_IMAGES, bar, draws, floor_samples, size_of
 from training.research.documents import fill_document, machine, save_json
-from training.research.studies import discriminator_steps, few_labels, inception_score, latent_space, truncation
+from training.research.studies import (
+    discriminator_steps,
+    few_labels,
+    inception_score,
+    latent_space,
+    truncation,
+)
 from training.research.studies.study import Program, Study
 
 PROGRAMS = {

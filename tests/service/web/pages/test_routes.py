@@ -69,8 +69,10 @@ def test_whatever_the_pages_ask_for_is_there(site):
     )
 
 
-def test_all_of_it_is_small():
-    assert sum((FOLDER / name).stat().st_size for name in FILES) < 90_000
+def test_all_of_it_is_small(site):
+    came = [site.get(address, headers={"accept-encoding": "gzip"}) for address in (*ADDRESSES, "/docs")]
+    assert {one.status_code for one in came} == {200}
+    assert sum(int(one.headers["content-length"]) for one in came) < 40_000, "bytes as they travel"
 
 
 @pytest.mark.parametrize(
