@@ -100,6 +100,9 @@ def _forget_the_parent() -> None:
         if callable(signal.getsignal(number)):
             python_s_own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, python_s_own)
+    # Python ignores them from its start on; subprocess has undone that. A client that leaves would end the worker.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
     asyncio._set_running_loop(None)
     asyncio.set_event_loop(None)
     atexit._clear()

@@ -45,8 +45,8 @@ def test_they_have_none_of_the_parents_sockets(pair):
 def test_their_handlers_of_signals_are_not_the_parents(pair):
     """SIGWINCH, SIGQUIT and others: circus would obey them."""
 
-    def caught(pid: int) -> int:
-        (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "SigCgt" in line]
+    def caught(pid: int, kind: str = "SigCgt") -> int:
+        (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if kind in line]
         return int(line.split()[1], 16)
 
     own = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -56,6 +56,10 @@ def test_their_handlers_of_signals_are_not_the_parents(pair):
         assert not [
             number for number in handled if caught(worker.pid) >> number - 1 & 1 and number != signal.SIGUSR1
         ]
+        ignored = caught(worker.pid, "SigIgn")
+        assert all(ignored >> number - 1 & 1 for number in (signal.SIGPIPE, signal.SIGXFSZ)), (
+            "as Python begins"
+        )
 
 
 def test_code_that_is_being_developed_is_imported_anew(small_models, tmp_path):
