@@ -157,7 +157,9 @@ def test_nan_stops_with_what_to_try_and_keeps_the_sound_checkpoint(
 
 def test_collapsed_generator_stops_with_what_to_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A z that says nothing: every seed gives the same picture.
-    monkeypatch.setattr(samples, "latents", lambda seeds, z_dim: np.zeros((len(seeds), z_dim), np.float32))
+    monkeypatch.setattr(
+        samples, "drawn", lambda settings, seeds: np.zeros((len(seeds), settings.z_dim), np.float32)
+    )
     monkeypatch.setattr(alarms, "EARLY_UPDATES", 1)
     write_npz(tmp_path / "stripes.npz")
 
