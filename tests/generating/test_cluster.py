@@ -116,35 +116,25 @@ def test_a_cluster_draws_one_machines_sets_in_every_format(cluster, models, tmp_
     assert files(tmp_path / "there") == files(tmp_path / "here")
 
 
-def test_killed_are_a_worker_a_node_and_the_command_and_nothing_is_lost_or_there_twice(cluster, tmp_path):
+def test_killed_are_a_worker_and_the_command_and_nothing_is_lost_or_there_twice(cluster, tmp_path):
     slow = generators.folder(tmp_path, {"slow": Tiny(burn=8).file()}) / "slow"
     words = ("--model", slow, "--n", 3000, "--shard-images", 50)
     place = tmp_path / "there" / "set.tar"
     part = place.with_name("set.tar.manifest.json.part")
-
-    with node(lambda one: workers(one, "IDLE"), "--address", cluster.address) as other:
-        begun = process(*words, "--ray", "auto", "--out", place)
-        wait_until(lambda: shards(part) and workers(cluster.head) and workers(other), 300)
-        workers(cluster.head)[0].kill()
-        further(part)
-        for one in [other, *other.children(recursive=True)]:  # as where the power fails
-            one.kill()
-    further(part)
+    begun = process(*words, "--ray", cluster.address, "--out", place)
+    wait_until(lambda: shards(part) and workers(cluster.head), 120)
+    workers(cluster.head)[0].kill()
+    wanted = shards(part) + 2
+    wait_until(lambda: shards(part) >= wanted, 120)
     begun.kill()
     begun.communicate(timeout=60)
     left = 3000 - 50 * shards(part)
     assert left > 0, "it was over before it could be killed"
-    begun = process(*words, "--ray", "auto", "--out", place, "--json")
-    said, _ = begun.communicate(timeout=300)
+    begun = process(*words, "--ray", cluster.address, "--out", place, "--json")
+    said, _ = begun.communicate(timeout=120)
     assert json.loads(said)["drawn"] == left
     run(*words, "--out", tmp_path / "here" / "set.tar")
     assert files(tmp_path / "there") == files(tmp_path / "here")
-
-
-def further(part: Path) -> None:
-    """Until two more shards are there."""
-    wanted = shards(part) + 2
-    wait_until(lambda: shards(part) >= wanted, 300)
 
 
 def test_a_node_that_would_draw_otherwise_is_refused(models):
