@@ -92,7 +92,8 @@ def test_overload_pages_whichever_limit_is_met(replicas, tmp_path, models, which
     server = getattr(replicas, which)
     found = recorded.between([server], lambda: replicas.flood(server, models))
     assert recorded.grows(found, "ganserve_refused_total", reason=reason)
-    recorded.fire(found, {"GanserveOverloaded": ""}, tmp_path)
+    # What was accepted before the queue was full may wait long as well, on a machine that does much else.
+    recorded.fire(found, {"GanserveOverloaded": ""}, tmp_path, maybe="GanserveSlowQueue")
 
 
 def test_requests_that_wait_are_told_before_any_is_refused(replicas, tmp_path):
