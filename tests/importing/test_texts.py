@@ -5,6 +5,8 @@ import json
 import numpy as np
 import onnx
 import pytest
+import torch
+from torch import Tensor, nn
 
 from ganserve.importing.torch_module import exported
 from service.errors import ContractError, InvalidField
@@ -13,9 +15,6 @@ from service.generator.text import reading as texts
 from service.settings import Settings
 from tests.importing.test_pictures import run
 from tests.texts import byte_pairs
-
-torch = pytest.importorskip("torch")
-from torch import Tensor, nn  # noqa: E402
 
 LENGTH, SIDE = 16, 32
 TEXTS = [
