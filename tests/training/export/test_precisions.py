@@ -187,4 +187,4 @@ def test_a_run_or_a_model_with_its_data_is_asked_for(tmp_path, monkeypatch, opti
     (tmp_path / "run").mkdir()
     result = command("export", *options)
     assert result.exit_code == 1
-    assert "either --run, or --precisions" in result.output
+    assert "either --run, or one of --precisions" in result.output
