@@ -139,6 +139,14 @@ def test_bf16_is_taken_where_it_is_clearly_faster_and_the_file_shows_that_it_cos
     assert chosen(quality, engine=engine_name).precision == "fp32"
 
 
+def test_a_faster_one_that_the_figures_keep_out_is_named(machine):
+    machine(ort=100, fp32=90, bf16=150)
+    assert "openvino bf16 may not: the file's figures" in chosen().reason
+    assert "may not" not in chosen(precision="fp32").reason
+    machine(ort=100, fp32=90, bf16=110)
+    assert "may not" not in chosen().reason
+
+
 @pytest.mark.parametrize(
     "quality",
     [
