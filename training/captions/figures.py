@@ -1,5 +1,6 @@
 """Does a picture show what its text says? Measured by the rule that made the captions, its class by a judge."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ from numpy.typing import NDArray
 from training.captions.rules import Captions, States, combinations
 from training.captions.run import Painter
 from training.data.dataset import Dataset, Indices, Pixels
+from training.evaluation.quality.comparison import mean
 from training.evaluation.quality.frechet import frechet_distance, frechet_error
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import JudgeSettings
 from training.evaluation.reference import floor_samples, size_of
+from training.evaluation.report import table as markdown
+from training.evaluation.report import with_error
 
 SEEN, HELD_OUT = "texts seen in training", "texts held out"
 EXCHANGED = "the same pictures, texts exchanged within their class"
@@ -58,7 +62,7 @@ def compare(
         "dataset": dataset.name,
         "split": dataset.split,
         "attributes": list(captions.attributes),
-        "judge": {"architecture": settings.architecture, "seed": settings.seed, "images": settings.images},
+        "judge": asdict(settings),
         "judge_accuracy": judge.test_accuracy,
         "rows": rows,
         "verdicts": [_verdict(painter, dataset, judge, settings)],
@@ -89,23 +93,15 @@ def scores(
 def table(found: dict[str, Any]) -> str:
     """In Markdown: a row each, in per cent with one standard error over pictures."""
     names = ["class", *found["attributes"], "all"]
-    lines = [["pictures", *names, "n"], ["---", *["---:"] * (len(names) + 1)]]
-    for row, figures in found["rows"].items():
-        cells = [
-            f"{100 * figures[name]['value']:.1f} ± {100 * figures[name]['standard_error']:.1f}"
-            for name in names
-        ]
-        lines.append([row, *cells, f"{figures['all']['images']:,}"])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    rows = [
+        [row, *(with_error(figures[name], 1, 0.01) for name in names), f"{figures['all']['images']:,}"]
+        for row, figures in found["rows"].items()
+    ]
+    return markdown(["pictures", *names, "n"], rows)
 
 
-def _share(hits: NDArray[np.bool_]) -> dict[str, float]:
-    share = float(hits.mean())
-    return {
-        "value": share,
-        "standard_error": float(np.sqrt(share * (1 - share) / len(hits))),
-        "images": len(hits),
-    }
+def _share(hits: NDArray[np.bool_]) -> dict[str, Any]:
+    return mean(hits.astype(np.float64))._asdict()
 
 
 def _verdict(painter: Painter, dataset: Dataset, judge: Judge, settings: JudgeSettings) -> dict[str, Any]:

@@ -24,8 +24,7 @@ from training.encoding.measure import HEAD, measure, rows, words
 from training.errors import UserError
 from training.evaluation.generated import torch_forward
 from training.evaluation.quality.judge import Judge
-from training.evaluation.quality.judging import judge_for, judges_of, length
-from training.evaluation.reference import bar
+from training.evaluation.reference import bar, judge_by
 from training.export.card import train_command
 from training.gan.networks.encoder import Encoder
 from training.run.checkpoint import load_generator
@@ -84,8 +83,6 @@ def command(
     generator, and its figures into it and the generator's card: what it gives back of held-out real pictures, beside the
     nearest training images and a search in z. Stopped while it trains, it leaves everything as it was.
     """
-    if threads:
-        torch.set_num_threads(threads)
     console, dataset = Console(stderr=True), load(data)
     of = target(model, dataset, threads or 0)
     dataset = dataset if of.contract.classes else dataset.as_one_class()
@@ -99,9 +96,7 @@ def command(
             file = trained(of, dataset, recipe, data, progress) if run is None else of_run(of, run)
             # Before the figures: a judge, where none is kept, takes minutes.
             export.install(file, of, dataset)
-        (settings,) = judges_of([judge], judge_images)
-        done = bar(progress, f"judge {judge}", length(dataset, settings))
-        eyes = judge_for(dataset, settings, cache, done)
+        eyes, _ = judge_by(dataset, judge, judge_images, cache, progress)
         file = measured(file, of, dataset, eyes, pictures, steps, progress)
         export.install(file, of, dataset)
     show(parse(file).quality)

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import click
-import torch
 from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, choice, judges, whole
+from training.commands.options import AS_JSON, CACHE, JUDGE_IMAGES, THREADS, choice, judges, whole
 from training.commands.sources import EXISTING, data
 from training.data.formats import load
 from training.errors import UserError
@@ -35,7 +34,7 @@ from training.evaluation.report import print_tables
 @choice("--precision", ["auto", "fp32", "bf16", "fp16"], "Arithmetic of the engine.")
 @THREADS
 @CACHE
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@AS_JSON
 def command(
     run: Path | None,
     model: Path | None,
@@ -59,8 +58,6 @@ def command(
     once per data set, on half of its training images, and kept; the floor comes from the other half. While
     you choose between checkpoints take `--judge plain` alone: the others then stay impartial.
     """
-    if threads:
-        torch.set_num_threads(threads)
     if sum(where is not None for where in (run, model, url)) != 1:
         raise UserError(
             "give either --run, a run folder or checkpoint, --model, an exported model, or --url, a service"

@@ -5,7 +5,6 @@ from functools import cache as once
 from pathlib import Path
 
 import click
-import torch
 from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
@@ -77,8 +76,6 @@ def command(
     With --data a judge and its reference go beside it as generator.watch, by which the service can watch what it draws.
     Evaluated where OpenVINO has bf16, the file also says whether bf16 is as good as fp32 (--precisions adds it later).
     """
-    if threads:
-        torch.set_num_threads(threads)
     console, dataset = Console(stderr=True), None if data is None else load(data)
     if dataset is None and (max_fid, min_class_accuracy) != (None, None):
         raise UserError("--max-fid and --min-class-accuracy need --data: nothing is measured without")

@@ -15,6 +15,7 @@ from training.encoding.fit import Target
 from training.evaluation.quality.comparison import mean
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.nearest import nearest_training
+from training.evaluation.report import with_error
 
 Encode = Callable[[Pixels], tuple[NDArray[np.float32], ...]]
 """uint8 [N, C, H, W] -> z float32 [N, z_dim], and logits [N, K] where there are classes."""
@@ -116,7 +117,7 @@ def rows(quality: dict[str, Any]) -> list[Sequence[str]]:
     return [
         [
             one["way"],
-            *(f"{one[key]['value']:.{n}f} ± {one[key]['standard_error']:.{n}f}" for key, n in digits.items()),
+            *(with_error(one[key], n) for key, n in digits.items()),
             f"{one['seconds']:.2g}",
         ]
         for one in quality["ways"]
@@ -133,8 +134,8 @@ def words(quality: dict[str, Any]) -> str:
     if (accuracy := quality.get("class_accuracy")) is None:
         return f"{text}."
     return (
-        f"{text}, and is told the class. The encoder names the class of {100 * accuracy['value']:.1f} ± "
-        f"{100 * accuracy['standard_error']:.1f} % of {accuracy['images']:,} pictures right."
+        f"{text}, and is told the class. The encoder names the class of {with_error(accuracy, 1, 0.01)} % "
+        f"of {accuracy['images']:,} pictures right."
     )
 
 

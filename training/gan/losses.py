@@ -117,6 +117,41 @@ def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Ten
     return F.softplus(real_logits - fake_logits).mean()
 
 
+# ---- Reed et al. 2016, "Generative Adversarial Text to Image Synthesis" (arXiv 1605.05396) ----
+
+
+def matching_aware_discriminator_loss(real: Tensor, mismatched: Tensor, fake: Tensor) -> Tensor:
+    """GAN-CLS, Algorithm 1, line 9, negated: -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2.
+
+    real: of real images and their texts (s_r); mismatched: of real images and texts that do not fit them (s_w); fake: of
+    generated images and the texts they were made of (s_f). 2 log 2 where D cannot tell. G descends -log s_f (line 11).
+    """
+    return F.softplus(-real).mean() + (F.softplus(mismatched).mean() + F.softplus(fake).mean()) / 2
+
+
+# ---- Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks" (arXiv 1611.07004) ----
+
+
+def pix2pix_generator_loss(fake_logits: Tensor, fake: Tensor, real: Tensor, l1_weight: float) -> Tensor:
+    """Eq. 4, with -log D in the place of log(1 - D) (section 3.3). l1_weight: lambda, theirs is 100.
+
+    fake_logits: of any shape, one for each patch. fake, real: float32 [N, C, H, W] in [-1, 1]. The best answer to L1 alone
+    (Eq. 3) is the median of all that a picture could be, which is blurred.
+    """
+    return non_saturating_generator_loss(fake_logits) + l1_weight * F.l1_loss(fake, real)
+
+
+# ---- Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (arXiv 1703.10593) ----
+
+
+def cycle_loss(found: tuple[Tensor, Tensor], pictures: tuple[Tensor, Tensor]) -> Tensor:
+    """E |F(G(x)) - x| + E |G(F(y)) - y|, Eq. 2, of found F(G(x)) and G(F(y)).
+
+    Of F(x) and G(y), which should leave alone what is theirs already, it is the identity loss of section 5.2.
+    """
+    return F.l1_loss(found[0], pictures[0]) + F.l1_loss(found[1], pictures[1])
+
+
 # ---- Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs" (arXiv 1610.09585) ----
 
 

@@ -1,6 +1,7 @@
 """How good translated pictures are, of held-out ones: near the real picture, where there is one, and as sharp and recognisable as real ones."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import JudgeSettings
 from training.evaluation.quality.nearest import nearest_training
 from training.evaluation.reference import floor_samples, size_of
+from training.evaluation.report import table as markdown
+from training.evaluation.report import with_error
 from training.translation.rules import domains, gradient, rule_of
 from training.translation.run import Translator
 
@@ -87,7 +90,7 @@ def compare(
 
     Real: the first held-out images; the other ones are of the training images that the judge has not seen. In JSON types.
     """
-    learnt = next(iter(translators.values())).settings
+    learnt = next(iter(translators.values())).header.settings
     source, target = domains(learnt, dataset)
     size = min(size_of(target, [settings], count), len(source.test_images))
     given, real = source.test_images[:size], target.test_images[:size]
@@ -113,7 +116,7 @@ def compare(
         "dataset": dataset.name,
         "split": dataset.split,
         "images": size,
-        "judge": {"architecture": settings.architecture, "seed": settings.seed, "images": settings.images},
+        "judge": asdict(settings),
         "judge_accuracy": judge.test_accuracy,
         "rows": {name: {key: value._asdict() for key, value in row.items()} for name, row in rows.items()},
     }
@@ -141,14 +144,11 @@ def table(found: dict[str, Any]) -> str:
     known = {
         key: heading for key, heading in HEADINGS.items() if any(key in row for row in found["rows"].values())
     }
-    lines = [["generator", *(heading.title for heading in known.values())], ["---", *["---:"] * len(known)]]
-    for name, row in found["rows"].items():
-        cells = [
-            f"{row[key]['value']:.{digits}f} ± {row[key]['standard_error']:.{digits}f}" if key in row else "-"
-            for key, (_, digits) in known.items()
-        ]
-        lines.append([name, *cells])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    rows = [
+        [name, *(with_error(row[key], digits) if key in row else "-" for key, (_, digits) in known.items())]
+        for name, row in found["rows"].items()
+    ]
+    return markdown(["generator", *(heading.title for heading in known.values())], rows)
 
 
 def _pairs(made: Pixels, real: Pixels) -> Iterator[tuple[str, Value]]:

@@ -13,7 +13,7 @@ from service.generator.contract import parse
 from service.settings import Settings as ServiceSettings
 from tests.training.tiny import command, write_npz
 from training.captions import run as captions
-from training.captions.run import FILE_NAME, open_run
+from training.captions.run import Header, open_run
 
 TINY = ("--images", 48, "--batch", 4, "--width", 4, "--threads", 1)
 
@@ -51,7 +51,7 @@ def test_a_stopped_run_ends_in_the_bits_of_one_that_never_stopped(place, monkeyp
     monkeypatch.undo()
     assert open_run(place / "stopped").header.images_seen == 24
     assert train(place, "stopped", "--checkpoint-every", 8).exit_code == 0
-    whole, after = (load_file(place / run / FILE_NAME) for run in ("whole", "stopped"))
+    whole, after = (load_file(place / run / Header.file_name) for run in ("whole", "stopped"))
     assert whole.keys() == after.keys()
     for key, value in whole.items():
         np.testing.assert_array_equal(after[key], value, err_msg=key)
@@ -106,4 +106,4 @@ def test_a_run_of_other_pictures_or_of_none_is_refused(place, tmp_path):
     refused = command("caption", "evaluate", "--run", place / "whole", "--data", other)
     assert "was trained on stripes: give the same --data" in refused.output
     refused = command("caption", "evaluate", "--run", tmp_path, "--data", other)
-    assert "give a run folder of `caption train`" in refused.output
+    assert "give a run folder in which `caption train` has written" in refused.output

@@ -13,7 +13,7 @@ from service.settings import Settings as ServiceSettings
 from tests.training.tiny import command, write_npz
 from training.translation import run as translation
 from training.translation.rules import edges
-from training.translation.run import FILE_NAME, open_run
+from training.translation.run import Header, open_run
 
 TINY = ("--batch", 4, "--width", 4, "--threads", 1)
 RUNS = {
@@ -62,9 +62,9 @@ def test_a_stopped_run_ends_in_the_bits_of_one_that_never_stopped(place, name, m
     words = (*RUNS[name], "--images", 64, "--checkpoint-every", 8)
     assert train(place, stopped, *words).exit_code != 0
     monkeypatch.undo()
-    assert open_run(place / stopped).images_seen == 24
+    assert open_run(place / stopped).header.images_seen == 24
     assert train(place, stopped, *words).exit_code == 0
-    whole, after = (load_file(place / run / FILE_NAME) for run in (name, stopped))
+    whole, after = (load_file(place / run / Header.file_name) for run in (name, stopped))
     assert whole.keys() == after.keys()
     for key, value in whole.items():
         np.testing.assert_array_equal(after[key], value, err_msg=key)
@@ -142,6 +142,6 @@ def test_a_run_of_other_pictures_or_of_none_is_refused(place, tmp_path):
     refused = command("translate", "evaluate", *runs, "--data", place / "stripes.npz")
     assert "the runs' rules differ, so that they were given other pictures: edges, quarter" in refused.output
     refused = command("translate", "evaluate", "--run", tmp_path, "--data", other)
-    assert "give a run folder of `translate train`" in refused.output
+    assert "give a run folder in which `translate train` has written" in refused.output
     refused = command("sample", "--run", place / "l1", "--out", tmp_path / "drawn.png")
     assert "no checkpoint" in refused.output
