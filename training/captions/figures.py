@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from training.captions.rules import Captions, States, combinations
 from training.captions.run import Painter
 from training.data.dataset import Dataset, Indices, Pixels
-from training.evaluation.quality.comparison import mean
-from training.evaluation.quality.frechet import frechet_distance, frechet_error
+from training.evaluation.quality.comparison import mean, recognised
+from training.evaluation.quality.frechet import frechet_distance
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import JudgeSettings
 from training.evaluation.reference import floor_samples, size_of
@@ -21,7 +21,6 @@ from training.evaluation.report import with_error
 SEEN, HELD_OUT = "texts seen in training", "texts held out"
 EXCHANGED = "the same pictures, texts exchanged within their class"
 REAL, REAL_OF_CLASS = "real pictures of these texts", "real pictures of the class alone"
-RESAMPLES = 100
 
 
 def compare(
@@ -82,12 +81,12 @@ def scores(
     labels: Indices,
     states: States,
     of: NDArray[np.bool_],
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Shares of the pictures `of`. states: what was asked for."""
     right = {"class": found[0][of]}
     right |= {name: (found[1] == states)[of, i] for i, name in enumerate(captions.attributes)}
     right["all"] = np.logical_and.reduce(list(right.values()))
-    return {name: _share(hits) for name, hits in right.items()}
+    return {name: mean(hits)._asdict() for name, hits in right.items()}
 
 
 def table(found: dict[str, Any]) -> str:
@@ -98,10 +97,6 @@ def table(found: dict[str, Any]) -> str:
         for row, figures in found["rows"].items()
     ]
     return markdown(["pictures", *names, "n"], rows)
-
-
-def _share(hits: NDArray[np.bool_]) -> dict[str, Any]:
-    return mean(hits.astype(np.float64))._asdict()
 
 
 def _verdict(painter: Painter, dataset: Dataset, judge: Judge, settings: JudgeSettings) -> dict[str, Any]:
@@ -115,14 +110,7 @@ def _verdict(painter: Painter, dataset: Dataset, judge: Judge, settings: JudgeSe
     z = torch.randn(size, painter.header.settings.z_dim, generator=torch.Generator().manual_seed(1))
     made, beside = judge(painter(z, texts)), judge(real).features
     other = judge(floor_samples(dataset, settings, size)[0].images).features
-    hits = made.probabilities.argmax(axis=1) == labels
-    figures = {
-        "frechet_distance": {
-            "value": frechet_distance(beside, made.features),
-            "standard_error": frechet_error(beside, made.features, RESAMPLES),
-            "floor": frechet_distance(beside, other),
-            "images": size,
-        },
-        "class_accuracy": _share(hits) | {"floor": judge.test_accuracy},
-    }
+    floors = {"frechet_distance": frechet_distance(beside, other), "class_accuracy": judge.test_accuracy}
+    found = recognised(beside, made, labels)
+    figures = {name: found[name]._asdict() | {"floor": floor} for name, floor in floors.items()}
     return {"judge": {"architecture": settings.architecture}, "figures": figures}

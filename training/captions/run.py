@@ -1,7 +1,7 @@
 """A run of text to image (Reed et al. 2016): begun, gone on with in the same bits, and read again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 from service.generator.text.reading import ids_of_words
 from training.captions.networks import build
 from training.captions.rules import Captions, States, captions_of, combinations
-from training.data.dataset import Dataset, Indices, Pixels, to_float, to_uint8
+from training.data.dataset import Dataset, Indices, Pixels, drawn_by, to_float
 from training.export.card import SAMPLES, shown
 from training.files import write_atomically
 from training.gan import ema
@@ -62,17 +62,12 @@ class Painter:
 
     def __call__(self, z: Tensor, texts: Sequence[str]) -> Pixels:
         """z: float32 [N, z_dim]. Returns uint8 [N, C, H, W]. Raises InvalidField: a word that it does not know."""
-        return self.drawn(z, ids_of(self.header.captions, texts))
-
-    @torch.inference_mode()
-    def drawn(self, z: Tensor, ids: Tensor) -> Pixels:
-        parts = zip(z.split(250), ids.split(250), strict=True)
-        return np.concatenate([to_uint8(self.generator(*part)) for part in parts])
+        return drawn_by(self.generator, z, ids_of(self.header.captions, texts))
 
     def forward(self, rows: NDArray[np.float32], _: Indices | None) -> Pixels:
         """As an engine: rows are z and then the token ids, float32 [N, z_dim + L]."""
         z, ids = torch.from_numpy(rows).tensor_split([self.header.settings.z_dim], dim=1)
-        return self.drawn(z, ids.long())
+        return drawn_by(self.generator, z, ids.long())
 
 
 def ids_of(captions: Captions, texts: Sequence[str]) -> Tensor:
@@ -96,7 +91,7 @@ def train(
     captions = captions_of(dataset, attributes)
     states = captions.states(dataset.images, dataset.labels)
     kept = ~captions.is_held_out(dataset.labels, states)
-    seen = replace(dataset, images=dataset.images[kept], labels=dataset.labels[kept])
+    seen = dataset.trained_on(kept)
     header = Header(
         settings,
         dataset.spec,

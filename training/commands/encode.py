@@ -12,7 +12,6 @@ from rich.progress import Progress
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from service.generator.encoder import parse
 from service.generator.golden import difference
 from training.commands.options import CACHE, JUDGE, JUDGE_IMAGES, THREADS, flag, whole
 from training.commands.sources import EXISTING, data
@@ -23,7 +22,6 @@ from training.encoding.fit import COMPARED, Recipe, Target, fit, target
 from training.encoding.measure import HEAD, measure, rows, words
 from training.errors import UserError
 from training.evaluation.generated import torch_forward
-from training.evaluation.quality.judge import Judge
 from training.evaluation.reference import bar, judge_by
 from training.export.card import train_command
 from training.gan.networks.encoder import Encoder
@@ -97,9 +95,10 @@ def command(
             # Before the figures: a judge, where none is kept, takes minutes.
             export.install(file, of, dataset)
         eyes, _ = judge_by(dataset, judge, judge_images, cache, progress)
-        file = measured(file, of, dataset, eyes, pictures, steps, progress)
-        export.install(file, of, dataset)
-    show(parse(file).quality)
+        done = bar(progress, "compare", 5)
+        quality = measure(export.opened(file), of, dataset, eyes, pictures, steps, done)
+        export.install(export.with_document(file, quality=quality), of, dataset)
+    show(quality)
 
 
 def trained(of: Target, dataset: Dataset, recipe: Recipe, data: Path, progress: Progress) -> bytes:
@@ -133,14 +132,6 @@ def about(encoder: Encoder, dataset: str, command: str, settings: Recipe | Setti
     parameters = sum(one.numel() for one in encoder.parameters())
     words = {"dataset": dataset, "command": command, "torch": str(torch.__version__)}
     return words | {"parameters": parameters, "settings": asdict(settings)}
-
-
-def measured(
-    file: bytes, of: Target, dataset: Dataset, judge: Judge, pictures: int, steps: int, progress: Progress
-) -> bytes:
-    done = bar(progress, "compare", 5)
-    quality = measure(export.opened(file), of, dataset, judge, pictures, steps, done)
-    return export.with_document(file, quality=quality)
 
 
 def show(quality: dict[str, Any]) -> None:

@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from training.commands.options import AS_JSON, CACHE, JUDGE_IMAGES, THREADS, choice, judges, whole
+from training.commands.options import AS_JSON, CACHE, JUDGE_IMAGES, SEVERAL_JUDGES, THREADS, choice, whole
 from training.commands.sources import EXISTING, data
 from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.evaluate import evaluate
 from training.evaluation.generated import open_model, open_run, open_url
-from training.evaluation.quality.judging import JUDGES, judges_of
+from training.evaluation.quality.judging import judges_of
 from training.evaluation.reference import MIN_IMAGES
 from training.evaluation.report import print_tables
 
@@ -27,7 +27,7 @@ from training.evaluation.report import print_tables
 @data("The data set it was trained on, in any form that `train` takes.")
 @whole("--images", "Generated images, and as many real ones, where there are so many.", 10_000, MIN_IMAGES)
 @whole("--draws", "Of so many images each, from other seeds: their spread is the error that seeds make.", 3)
-@judges(default=list(JUDGES))
+@SEVERAL_JUDGES
 @click.option("--judge-seed", type=click.IntRange(0), help="Another seed for the judges than their own.")
 @JUDGE_IMAGES
 @choice("--engine", ["auto", "onnxruntime", "openvino"], "What runs a model.")

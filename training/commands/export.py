@@ -11,13 +11,13 @@ from threadpoolctl import threadpool_limits
 
 from service.generator.classes import slug
 from service.generator.loading import CARD, FILE
-from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, flag, judges, whole
+from training.commands.options import CACHE, JUDGE_IMAGES, SEVERAL_JUDGES, THREADS, flag, whole
 from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.evaluate import Evaluation, check_match, evaluate_beside
 from training.evaluation.generated import Source
-from training.evaluation.quality.judging import JUDGES, judges_of
+from training.evaluation.quality.judging import judges_of
 from training.evaluation.reference import Reference, reference
 from training.export.card import SAMPLES
 from training.export.export import add_figures, add_precisions, export
@@ -43,7 +43,7 @@ MORE_THAN_NONE = click.FloatRange(0, min_open=True)
 @click.option(
     "--model", type=FOLDER, help="The model's folder; models/ and the data set's name if not given."
 )
-@judges(default=list(JUDGES))
+@SEVERAL_JUDGES
 @whole("--images", "Images evaluated.", 10_000)
 @click.option("--max-fid", type=MORE_THAN_NONE, help="Refuse a Fréchet distance of more times its floor.")
 @click.option("--min-class-accuracy", type=click.FloatRange(0, 1), help="Refuse a class accuracy below it.")

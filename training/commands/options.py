@@ -18,12 +18,6 @@ from training.run.loop import Interrupted, say
 _JUDGE = "Classifier in whose features images are compared"
 
 
-def judges(default: Sequence[str]) -> Option:
-    words, of = f"{_JUDGE}; may be repeated.", click.Choice(list(JUDGES))
-    more = {"multiple": True, "default": default, "show_default": True}
-    return click.option("--judge", "judges", type=of, help=words, **more)
-
-
 def choice(name: str, names: Sequence[str], text: str = "", default: str | None = None) -> Option:
     """One of these names, by default the first."""
     of, default = click.Choice(names), default or names[0]
@@ -40,6 +34,15 @@ def flag(name: str, text: str) -> Option:
 
 
 JUDGE = choice("--judge", list(JUDGES), f"{_JUDGE}.", "residual")
+SEVERAL_JUDGES = click.option(
+    "--judge",
+    "judges",
+    type=click.Choice(list(JUDGES)),
+    multiple=True,
+    default=list(JUDGES),
+    show_default=True,
+    help=f"{_JUDGE}; may be repeated.",
+)
 JUDGE_IMAGES = click.option("--judge-images", type=click.IntRange(1), help="A judge's training, in images.")
 
 

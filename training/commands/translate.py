@@ -10,16 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from service.generator.loading import CARD, FILE
-from training.commands.options import (
-    AS_JSON,
-    MEASURED,
-    MODEL,
-    choice,
-    interruptible,
-    options,
-    run_of,
-    whole,
-)
+from training.commands.options import AS_JSON, MEASURED, MODEL, choice, interruptible, options, run_of, whole
 from training.commands.sources import FOLDER
 from training.data.dataset import Dataset
 from training.data.formats import load

@@ -63,10 +63,7 @@ def measure(
     if logits:
         ways.append(way("the encoder, told the class", lambda: draw(encode(images)[0], labels)))
     ways.append(
-        way(
-            "the nearest training image",
-            lambda: dataset.images[nearest_training(images, dataset.images)[0]],
-        )
+        way("the nearest training image", lambda: dataset.images[nearest_training(images, dataset.images)[0]])
     )
     if target.gradient is not None:
         for name, start in (("0", np.zeros_like(z)), ("the encoder's z", z)):
@@ -115,11 +112,7 @@ def rows(quality: dict[str, Any]) -> list[Sequence[str]]:
     """The table of `HEAD`, in text."""
     digits = {"absolute_error": 1, "squared_error": 0, "feature_distance": 3}
     return [
-        [
-            one["way"],
-            *(with_error(one[key], n) for key, n in digits.items()),
-            f"{one['seconds']:.2g}",
-        ]
+        [one["way"], *(with_error(one[key], n) for key, n in digits.items()), f"{one['seconds']:.2g}"]
         for one in quality["ways"]
     ]
 

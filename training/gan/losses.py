@@ -48,16 +48,14 @@ def non_saturating_generator_loss(fake_logits: Tensor) -> Tensor:
 # ---- Mao et al. 2017, "Least Squares Generative Adversarial Networks" (arXiv 1611.04076) -----
 
 
-def least_squares_discriminator_loss(
-    real_logits: Tensor, fake_logits: Tensor, a: float = 0.0, b: float = 1.0
-) -> Tensor:
-    """E (D(x) - b)^2 / 2 + E (D(G(z)) - a)^2 / 2, Eq. 2: a is the target of fakes, b that of real images."""
-    return ((real_logits - b).square().mean() + (fake_logits - a).square().mean()) / 2
+def least_squares_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E (D(x) - 1)^2 / 2 + E D(G(z))^2 / 2, Eq. 9: Eq. 2 with a = 0, the target of fakes, and b = 1, that of real images."""
+    return ((real_logits - 1).square().mean() + fake_logits.square().mean()) / 2
 
 
-def least_squares_generator_loss(fake_logits: Tensor, c: float = 1.0) -> Tensor:
-    """E (D(G(z)) - c)^2 / 2, Eq. 2: c is what G wants D to say. a = 0 and b = c = 1 are Eq. 9."""
-    return (fake_logits - c).square().mean() / 2
+def least_squares_generator_loss(fake_logits: Tensor) -> Tensor:
+    """E (D(G(z)) - 1)^2 / 2, Eq. 9: Eq. 2 with c = 1, what G wants D to say."""
+    return (fake_logits - 1).square().mean() / 2
 
 
 # ---- Arjovsky et al. 2017, "Wasserstein GAN" (arXiv 1701.07875) ------------------------------

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -79,7 +79,15 @@ def card(contract: Contract, file: bytes) -> str:
     settings, dataset, source = training["settings"], training["dataset"], contract.source
     assert source is not None
     of, runs = Settings(**settings), [name for name in quality["rows"] if name not in BASELINES]
-    paper, kind, last, limit = unpaired(of) if of.unpaired else paired(of)
+    if of.unpaired:
+        paper = "CycleGAN (Zhu et al. 2017, [arXiv 1703.10593](https://arxiv.org/abs/1703.10593))"
+        kind = f"{of.source} to {of.target}, of which no two pictures belong together"
+        last = f"the {of.source} that the way back makes of the first"
+        limit = f"Which {of.target} belongs to a {of.source} nobody knows: it draws one of which the way back can draw that {of.source}."
+    else:
+        paper = f"pix2pix (Isola et al. 2017, [arXiv 1611.07004](https://arxiv.org/abs/1611.07004)), L1 {'+ GAN' if of.adversarial else 'alone'}"
+        kind, last = f"rule `{of.rule}`", "the real one"
+        limit = "What the rule loses it makes up: it is no evidence of what was there."
     train = ["translate", "train", "--data", f"data/{dataset}", "--run", f"runs/{contract.name}"]
     return page(
         contract,
@@ -107,33 +115,6 @@ Of {quality["images"]:,} held-out pictures (split: {quality["split"]}), each wit
 - It draws what {dataset} holds, with its biases, whatever it is given.
 - {limit}
 - One picture in gives one picture out, of many that would fit.""",
-    )
-
-
-class Words(NamedTuple):
-    """Of a card. last: the picture's last row."""
-
-    paper: str
-    kind: str
-    last: str
-    limit: str
-
-
-def paired(of: Settings) -> Words:
-    return Words(
-        f"pix2pix (Isola et al. 2017, [arXiv 1611.07004](https://arxiv.org/abs/1611.07004)), L1 {'+ GAN' if of.adversarial else 'alone'}",
-        f"rule `{of.rule}`",
-        "the real one",
-        "What the rule loses it makes up: it is no evidence of what was there.",
-    )
-
-
-def unpaired(of: Settings) -> Words:
-    return Words(
-        "CycleGAN (Zhu et al. 2017, [arXiv 1703.10593](https://arxiv.org/abs/1703.10593))",
-        f"{of.source} to {of.target}, of which no two pictures belong together",
-        f"the {of.source} that the way back makes of the first",
-        f"Which {of.target} belongs to a {of.source} nobody knows: it draws one of which the way back can draw that {of.source}.",
     )
 
 

@@ -1,7 +1,7 @@
 """A run of pix2pix, of its U-Net under L1 alone, or of CycleGAN: begun, gone on with in the same bits, and read again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from rich.console import Console
 from torch import nn
 
 from training import settings as gan
-from training.data.dataset import Dataset, Pixels, to_float, to_uint8
+from training.data.dataset import Dataset, Pixels, drawn_by, to_float
 from training.export.card import COLUMNS, SAMPLES, shown
 from training.files import write_atomically
 from training.gan.state import State, new_state
@@ -50,12 +50,12 @@ class Translator:
 
     def __call__(self, given: Pixels) -> Pixels:
         """given: uint8 [N, c, h, w], of the rule. Returns uint8 [N, C, H, W]."""
-        return _drawn(self.generator, given)
+        return drawn_by(self.generator, to_float(given))
 
     def back(self, made: Pixels) -> Pixels:
         """CycleGAN's F, of what it made."""
         assert self.generator_back is not None
-        return _drawn(self.generator_back, made)
+        return drawn_by(self.generator_back, to_float(made))
 
 
 def train(
@@ -68,7 +68,7 @@ def train(
     source, target = (one.as_one_class() for one in domains(settings, dataset))
     header = Header(settings, target.spec, data_fingerprint=target.fingerprint)
     rule, size, lr = header.rule, settings.batch, settings.lr
-    of_optimisers = replace(gan.Settings(), seed=settings.seed, lr_g=lr, lr_d=lr, beta1=0.5, beta2=0.999)
+    of_optimisers = gan.Settings(seed=settings.seed, lr_g=lr, lr_d=lr, beta1=0.5, beta2=0.999)
 
     def new() -> State:
         return new_state(of_optimisers, target.spec, torch.device("cpu"), header.networks)
@@ -104,9 +104,3 @@ def picture(translators: Sequence[Translator], source: Dataset, target: Dataset)
     last = first.back(made[0]) if first.header.settings.unpaired else real
     large = enlarged(torch.from_numpy(given), real.shape[2:]).numpy()
     return shown(np.concatenate([np.broadcast_to(large, last.shape), *made, last]), len(last))
-
-
-@torch.inference_mode()
-def _drawn(generator: nn.Module, given: Pixels) -> Pixels:
-    parts = (given[start : start + 250] for start in range(0, len(given), 250))
-    return np.concatenate([to_uint8(generator(to_float(part))) for part in parts])

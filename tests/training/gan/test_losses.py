@@ -9,8 +9,6 @@ from training.gan.losses import (
     began_convergence,
     cycle_loss,
     discriminator_loss,
-    least_squares_discriminator_loss,
-    least_squares_generator_loss,
     matching_aware_discriminator_loss,
     non_saturating_generator_loss,
     pix2pix_generator_loss,
@@ -71,13 +69,6 @@ def test_losses_are_those_worked_by_hand(name: str, discriminator: float, genera
     assert float(loss.discriminator(REAL, FAKE)) == pytest.approx(discriminator, abs=2e-6)
     seen = (REAL, FAKE) if loss.relativistic else (FAKE,)
     assert float(loss.generator(*seen)) == pytest.approx(generator, abs=2e-6)
-
-
-def test_least_squares_targets_are_a_for_fakes_b_for_real_images_and_c_for_g() -> None:
-    # ((2 - 3)^2 + (-1 - 3)^2) / 4 + ((0.5 + 2)^2 + (-1 + 2)^2) / 4; ((0.5 - 5)^2 + (-1 - 5)^2) / 4.
-    loss = least_squares_discriminator_loss(REAL, FAKE, a=-2, b=3)
-    assert float(loss) == pytest.approx(17 / 4 + 7.25 / 4)
-    assert float(least_squares_generator_loss(FAKE, c=5)) == pytest.approx(56.25 / 4)
 
 
 def test_began_weighs_the_fakes_error_by_k() -> None:
