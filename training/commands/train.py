@@ -1,21 +1,19 @@
 """`python -m training train`: a run, begun or gone on with."""
 
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 from rich.console import Console
 
-from training.commands.options import DEVICE, THREADS, choice, whole
+from training.commands.options import DEVICE, choice, interruptible, threads, whole
 from training.commands.sources import FOLDER, SOURCE
 from training.data.dataset import UNLABELLED
 from training.data.formats import load
 from training.gan.augment import AUGMENTATIONS
 from training.presets import PRECISIONS, settings_of
-from training.run.loop import Interrupted, say, train
+from training.run.loop import say, train
 from training.run.run import Options
 from training.settings import Settings
 
@@ -35,7 +33,7 @@ from training.settings import Settings
     "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Any other setting of settings.py."
 )
 @DEVICE
-@THREADS
+@threads(of_torch_alone=True)
 @whole("--checkpoint-every", "In images.", 20_000)
 @whole("--samples-every", "In images.", 50_000)
 @click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
@@ -51,7 +49,6 @@ def command(
     preset: str,
     changes: tuple[str, ...],
     device: str,
-    threads: int | None,
     checkpoint_every: int,
     samples_every: int,
     tensorboard: bool,
@@ -63,8 +60,6 @@ def command(
     Stop it with Ctrl-C; the same command goes on. Killed in any way, the run loses only what came
     after its last checkpoint, and a CPU run still ends in the same bits.
     """
-    if threads:
-        torch.set_num_threads(threads)
     given = {name: value for name, value in named.items() if value is not None}
     settings = settings_of(preset, **parsed(changes) | given)
     console = Console()
@@ -73,11 +68,8 @@ def command(
         say(console, f"{data} has no classes: the generator will take none.")
         settings = replace(settings, conditional=False)
     options = Options(run, device, checkpoint_every, samples_every, tensorboard, on_collapse)
-    try:
+    with interruptible(console, run):
         train(settings, options, dataset, console)
-    except Interrupted:
-        say(console, f"Stopped; the checkpoint is in {run}. The same command goes on from it.")
-        sys.exit(130)
 
 
 def parsed(changes: tuple[str, ...]) -> dict[str, Any]:
