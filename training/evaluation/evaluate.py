@@ -24,6 +24,7 @@ class Verdict:
 
     judge: JudgeSettings
     train_accuracy: float
+    unseen_accuracy: float
     test_accuracy: float
     figures: dict[str, Figure]
     class_accuracies: dict[str, Figure]
@@ -113,7 +114,8 @@ def verdict(bench: Bench, samples: Sequence[Sample], classes: Sequence[str]) -> 
     figures["frechet_distance"] = figures["frechet_distance"]._replace(standard_error=error)
     parts = zip(zip(*drawn, strict=True), zip(*bench.floors, strict=True), strict=True)
     found = [beside(values, floors) for values, floors in parts]
-    return Verdict(bench.settings, judge.train_accuracy, judge.test_accuracy, *found)
+    accuracies = (judge.train_accuracy, judge.unseen_accuracy, judge.test_accuracy)
+    return Verdict(bench.settings, *accuracies, *found)
 
 
 def check_match(source: Source, dataset: Dataset) -> None:
@@ -133,10 +135,10 @@ def _notes(source: Source, real: Reference, count: int) -> Iterator[str]:
     dataset, size = real.dataset, real.size
     for bench in real.benches:
         judge = bench.judge
-        if judge.train_accuracy - judge.test_accuracy > REMEMBERED:
+        if judge.train_accuracy - judge.unseen_accuracy > REMEMBERED:
             yield (
                 f"Judge '{judge.architecture}' remembers its training images: {100 * judge.train_accuracy:.1f} % of them "
-                f"right, {100 * judge.test_accuracy:.1f} % of held-out ones."
+                f"right, {100 * judge.unseen_accuracy:.1f} % of the half that it never saw."
             )
     if not dataset.has_classes:
         yield (

@@ -41,6 +41,8 @@ def tables(evaluation: dict[str, Any]) -> list[Table]:
         )
         if (known := verdict.get("train_accuracy")) is not None:
             title += f", {100 * known:.1f} % on those it was trained on"
+        if (unseen := verdict.get("unseen_accuracy")) is not None:
+            title += f", {100 * unseen:.1f} % on the half that it never saw"
         found.append(Table(title, HEADINGS, _rows(verdict["figures"])))
         if variety := verdict.get("class_diversities"):
             rows: list[Sequence[str]] = [

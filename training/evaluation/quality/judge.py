@@ -41,10 +41,14 @@ class Judgement(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """A trained classifier, and its accuracy on the real images that it was trained on and on held-out ones."""
+    """A trained classifier, and its accuracy on the real images that it was trained on and on others.
+
+    unseen: of the same split as those, so that the difference is what it remembers; test: of the held-out ones.
+    """
 
     architecture: str
     train_accuracy: float
+    unseen_accuracy: float
     test_accuracy: float
     network: Network
 
@@ -63,7 +67,9 @@ def judgement(network: Network, images: Pixels) -> Judgement:
 
 
 def accuracy(network: Network, images: Pixels, labels: Indices) -> float:
-    """The share that it takes for what they are."""
+    """The share that it takes for what they are; nan of none."""
+    if not len(images):
+        return float("nan")
     return float((judgement(network, images).probabilities.argmax(axis=1) == labels).mean())
 
 
@@ -74,7 +80,7 @@ def plain(spec: ImageSpec) -> nn.Module:
     for _ in range(halvings(spec) - 1):
         layers += [nn.MaxPool2d(2), *_convolution(64, 64, 3)]
     left = spec.height >> halvings(spec)
-    layers += [nn.Flatten(), nn.Dropout(0.3), nn.Linear(64 * left * left, FEATURES), nn.ReLU()]
+    layers += [nn.Flatten(), nn.Dropout(0.5), nn.Linear(64 * left * left, FEATURES), nn.ReLU()]
     return nn.Sequential(*layers)
 
 

@@ -55,7 +55,7 @@ def measure(
 def figures_of(document: dict[str, Any]) -> dict[str, Any]:
     """What a comparison keeps of an `Evaluation.to_json`: all of the first judge, and the others beside it."""
     verdicts = document["verdicts"]
-    accuracies = ("train_accuracy", "test_accuracy")
+    accuracies = ("train_accuracy", "unseen_accuracy", "test_accuracy")
     return {
         "judges": [one["judge"] | {name: one[name] for name in accuracies} for one in verdicts],
         "evaluated_images": document["images"],
