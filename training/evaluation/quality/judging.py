@@ -53,7 +53,7 @@ class JudgeSettings:
 # long as it can be before it remembers (see REMEMBERED).
 JUDGES = {
     "mixer": JudgeSettings("mixer", seed=2, images=120_000),
-    "residual": JudgeSettings("residual", seed=1, images=150_000),
+    "residual": JudgeSettings("residual", seed=1, images=110_000),
     "plain": JudgeSettings("plain", seed=0, images=90_000),
 }
 
