@@ -27,6 +27,7 @@ _MAX_PASSES = 40
 REMEMBERED = 0.01
 # Two rectangles. Nothing is mirrored or turned: a class may be another one's mirror image.
 _AUGMENT = "cutout,cutout"
+# Of a `Judge`: of the half that it is trained on, of the other, of the held-out images.
 _ACCURACIES = ("train_accuracy", "unseen_accuracy", "test_accuracy")
 _TURNS = ("upright", "a quarter", "a half", "three quarters")
 # Of the classifiers that `usefulness` trains, four passes over 10,000 images: a minute of a core at 28x28.
@@ -104,7 +105,8 @@ def fit(dataset: Dataset, settings: JudgeSettings, advance: Advance) -> Judge:
         parts = [turned(images) for images, _ in parts]
     seen, _, held_out = parts
     network = trained(Dataset(dataset.name, told_apart(dataset), *seen, *held_out), settings, advance)
-    return Judge(settings.architecture, *(accuracy(network, *part) for part in parts), network)
+    found = {name: accuracy(network, *part) for name, part in zip(_ACCURACIES, parts, strict=True)}
+    return Judge(settings.architecture, **found, network=network)
 
 
 def told_apart(dataset: Dataset) -> tuple[str, ...]:
@@ -170,11 +172,11 @@ def _read(path: Path, dataset: Dataset, settings: JudgeSettings) -> Judge | None
             names = file.keys()
             network.load_state_dict({name: file.get_tensor(name) for name in names})
             told = file.metadata()
-            accuracies = [float(told[name]) for name in _ACCURACIES]
+            accuracies = {name: float(told[name]) for name in _ACCURACIES}
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError):
         return None
     network.eval().requires_grad_(False)
-    return Judge(settings.architecture, *accuracies, network)
+    return Judge(settings.architecture, **accuracies, network=network)
 
 
 def _write(path: Path, judge: Judge) -> None:
