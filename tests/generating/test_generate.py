@@ -58,6 +58,19 @@ def test_tar_has_webdatasets_pairs_in_shards(models, tmp_path):
     assert seed == 25
 
 
+def test_a_tar_is_what_tarfile_writes_of_the_same_files(models, tmp_path):
+    run("--model", models / "tiny", "--n", 12, "--seed", 2**53 - 12, "--out", tmp_path / "set.tar")
+    with (
+        tarfile.open(tmp_path / "set.tar") as found,
+        tarfile.open(tmp_path / "own.tar", "w", format=tarfile.USTAR_FORMAT) as own,
+    ):
+        for member in found:
+            again = tarfile.TarInfo(member.name)
+            again.size = member.size
+            own.addfile(again, found.extractfile(member))
+    assert (tmp_path / "own.tar").read_bytes() == (tmp_path / "set.tar").read_bytes()
+
+
 def test_an_unconditional_model_has_one_folder_and_no_labels(models, tmp_path):
     run("--model", models / "bare", "--n", 4, "--out", tmp_path / "set")
     run("--model", models / "bare", "--n", 4, "--out", tmp_path / "set.npz")
