@@ -6,6 +6,7 @@ Each case is the shipped model with one thing wrong, and without golden samples,
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ from service.generator import contract
 from service.generator.quality.reference import watch_of
 
 
-def perturbed(model: onnx.ModelProto) -> None:
-    """Every weight is off by three tenths of itself; two tenths move an image as far as 11 levels, and none of the figures."""
+def perturbed(model: onnx.ModelProto, part: float) -> None:
+    """Every weight is off by that part of itself, as one standard deviation."""
     noise = np.random.default_rng(0)
     for tensor in model.graph.initializer:
         weights = numpy_helper.to_array(tensor)
         if weights.dtype == np.float32 and weights.size > 100:
-            changed = weights * (1 + 0.3 * noise.normal(size=weights.shape))
+            changed = weights * (1 + part * noise.normal(size=weights.shape))
             tensor.CopyFrom(numpy_helper.from_array(changed.astype(np.float32), tensor.name))
 
 
@@ -51,7 +52,8 @@ def collapsed(model: onnx.ModelProto) -> None:
 
 CASES: dict[str, Callable[[onnx.ModelProto], None]] = {
     "as it is": lambda model: None,
-    "weights perturbed": perturbed,
+    "weights off by 20 %": partial(perturbed, part=0.2),
+    "weights off by 30 %": partial(perturbed, part=0.3),
     "two classes exchanged": permuted,
     "one class collapsed": collapsed,
 }
@@ -117,7 +119,7 @@ def _told(url: str, kind: str) -> dict[str, float]:
 @click.option("--share", type=click.FloatRange(0.001, 0.5), default=0.02, show_default=True)
 @click.option("--seconds", type=click.FloatRange(1), default=90.0, show_default=True, help="Of each case.")
 def main(share: float, seconds: float) -> None:
-    """How soon the watch sees a model that draws worse, and what it takes. Starts a service for each of five cases."""
+    """How soon the watch sees a model that draws worse, and what it takes. Starts a service for each of six cases."""
     print(
         f"{machine.cpu_name()}, load average {machine.facts()['load_average']}, GANSERVE_WATCH_SHARE={share}"
     )
