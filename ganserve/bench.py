@@ -53,9 +53,9 @@ class Load:
 
     def run(self, tell: Callable[[float], None]) -> None:
         """tell: called now and then with the seconds since the start."""
-        before = _cpu_seconds(self.server)
+        before = cpu_seconds(self.server)
         asyncio.run(self._run(tell))
-        after = None if before is None else _cpu_seconds(self.server)
+        after = None if before is None else cpu_seconds(self.server)
         self.core_seconds = None if before is None or after is None else after - before
 
     @property
@@ -165,7 +165,7 @@ class Load:
         return code not in ("unreachable", "unexpected_answer")
 
 
-def _cpu_seconds(server: Server) -> float | None:
+def cpu_seconds(server: Server) -> float | None:
     """What the server's workers have used; None where this key may not know, or the server does not say."""
     try:
         text = server.ask("GET", "/metrics").text

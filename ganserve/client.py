@@ -23,7 +23,6 @@ _USUAL_MAX_IMAGES = 256  # a server's, unless it was set otherwise
 
 SAMPLES, INTERPOLATIONS = "/v1/samples", "/v1/interpolations"
 INVERSIONS, TRANSLATIONS = "/v1/inversions", "/v1/translations"
-
 Label = str | int | Mapping[str, float]
 
 
@@ -162,13 +161,14 @@ class Client:
         label: Label | Sequence[Label] | None = None,
         *,
         model: str | None = None,
+        steps: int = 0,
     ) -> Inversions:
-        """The z of pictures, or of one, in the order given; the model needs an encoder.
+        """The z of pictures, or of one, in the order given; the model needs an encoder. Raises OSError for files that can't be read, too.
 
-        label: what they are, or one a picture; by default what the encoder takes them for. Raises OSError for files that can't be read, too.
+        label: what they are, or one a picture; by default what the encoder takes them for. steps: of refinement towards each, 0 to 16.
         """
         replies, origin, address = [], ("", ""), model
-        for part in inverted.parts(pictures, plain(label), self.max_images(model)):
+        for part in inverted.parts(pictures, plain(label), self.max_images(model), steps):
             replies.append(self.post(INVERSIONS, part | given(model=address)))
             origin = self.origin(replies[-1])
             address = "@".join(origin)  # the others are of the same

@@ -15,6 +15,8 @@ from PIL import Image
 Picture = bytes | str | PathLike[str] | Image.Image | NDArray[np.uint8]
 """A file's bytes or path, a Pillow image, or an array uint8 [H, W] or [H, W, C]."""
 
+_MOST_STEPS = 64  # of all pictures of a request
+
 
 @dataclass(frozen=True, eq=False)
 class Inversions:
@@ -34,11 +36,15 @@ class Inversions:
     version: str
 
 
-def parts(pictures: Picture | Sequence[Picture], label: Any, size: int) -> Iterator[dict[str, Any]]:
+def parts(
+    pictures: Picture | Sequence[Picture], label: Any, size: int, steps: int = 0
+) -> Iterator[dict[str, Any]]:
     """The requests for pictures, `size` in each: their `images`, and `label` if there is one, which may be a list with one for each.
 
-    Raises what `_files_of` raises.
+    steps: of refinement, for which a request has fewer pictures. Raises what `_files_of` raises.
     """
+    if steps > 0:
+        size = min(size, max(1, _MOST_STEPS // steps))
     files = _files_of(pictures)
     is_listed = isinstance(label, list) and len(label) == len(
         files
@@ -46,7 +52,8 @@ def parts(pictures: Picture | Sequence[Picture], label: Any, size: int) -> Itera
     for begin in range(0, max(1, len(files)), size):
         part = slice(begin, begin + size)
         images = [base64.b64encode(file).decode() for file in files[part]]
-        yield {"images": images} | ({} if label is None else {"label": label[part] if is_listed else label})
+        of_label = {} if label is None else {"label": label[part] if is_listed else label}
+        yield {"images": images} | of_label | ({"steps": steps} if steps else {})
 
 
 def _files_of(pictures: Picture | Sequence[Picture]) -> list[bytes]:

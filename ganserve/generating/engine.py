@@ -45,19 +45,8 @@ class Pictures:
         pngs = [images.png(image) for image in self.images]
         if self.maker is None:
             return pngs
-        seeds, labels = self.block.seeds, self.block.labels
-        return [
-            provenance.embed(
-                png,
-                provenance.packet(
-                    self.maker,
-                    provenance.Told(
-                        seeds[i : i + 1], None if labels is None else [labels[i]], self.truncation
-                    ),
-                ),
-            )
-            for i, png in enumerate(pngs)
-        ]
+        told = provenance.packets(self.maker, self.block.seeds, self.block.labels, self.truncation)
+        return [provenance.embed(png, xmp) for png, xmp in zip(pngs, told, strict=True)]
 
 
 class LocalModel:

@@ -16,7 +16,19 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["hot_path", "paired", "many_models", "image", "faults", "bulk", "cluster", "stream"]
+    "name",
+    [
+        "hot_path",
+        "paired",
+        "many_models",
+        "image",
+        "faults",
+        "bulk",
+        "cluster",
+        "stream",
+        "watch",
+        "inversion",
+    ],
 )
 def test_it_says_what_it_takes(name):
     done = run(f"benchmarks.{name}", "--help")

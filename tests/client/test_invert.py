@@ -50,6 +50,14 @@ def test_more_than_the_server_takes_at_once_go_in_several_requests(client):
     np.testing.assert_allclose(found.z[-1], client.invert(pictures[-1]).z[0], atol=1e-5)
 
 
+def test_steps_bring_what_is_found_nearer_however_many_pictures_there_are(client):
+    pictures = list(client.sample(n=6, seed=3).images)
+    labels = [(3 + i) % 10 for i in range(6)]
+    found, refined = (client.invert(pictures, labels, steps=steps) for steps in (0, 16))
+    assert (refined.errors < found.errors).all()
+    np.testing.assert_array_equal(client.sample(z=refined.z, label=labels).images, refined.images)
+
+
 def test_what_a_server_refuses_is_told(client):
     with pytest.raises(Refused, match="python -m training encode"):
         client.invert(np.zeros((8, 8), np.uint8), model="colour")

@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,10 +21,21 @@ from tests import generators
 from tests.generating.test_generate import process, shards
 from tests.generating.written import run
 from tests.generators import Tiny
-from tests.system.serving import ROOT, free_port
+from tests.system.serving import ROOT
 from tests.waiting import wait_until
 
 FORMATS = ("set.tar", "set.npz", "set", "hub/train.parquet")
+# It ends with its stdin.
+NODES = """
+import json, sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+nodes = [cluster.head_node, cluster.add_node(num_cpus=1)]
+raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
+print(json.dumps([cluster.address, *raylets]), flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
 # The command of several sets, in one process.
 EACH = """
 import json, sys
@@ -35,29 +45,13 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-@contextmanager
-def node(is_up: Callable[[psutil.Process], object], *words: str) -> Iterator[psutil.Process]:
-    """`ray start`, with one core; ended with all that it started."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus", "1", *words]
-    for _ in range(5):  # Ray gives a node 30 s to come up, which on a busy machine it may not do
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as one:
-            try:
-                there = psutil.Process(one.pid)
-                wait_until(lambda one=one, there=there: one.poll() is not None or is_up(there), 300)
-                if one.poll() is None:
-                    yield there
-                    return
-            finally:
-                one.terminate()
-    raise TimeoutError("Ray does not start")
-
-
 @dataclass(frozen=True)
 class Cluster:
-    """Of one node; `auto` finds it, too."""
+    """Of two nodes with a core each; `auto` finds it, too. A node is what Ray calls a raylet, and all that it started."""
 
     address: str
     head: psutil.Process
+    other: psutil.Process
 
 
 @pytest.fixture(scope="module")
@@ -67,20 +61,19 @@ def cluster() -> Iterator[Cluster]:
         patch.setenv("RAY_TMPDIR", folder)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", str(ROOT))  # for the nodes' workers
-        place = Path(folder, "ray", "ray_current_cluster")
-        ports = ("--port", "0", "--ray-client-server-port", str(free_port()))
-        with node(
-            lambda _: place.exists(), "--head", *ports, "--no-monitor", "--include-dashboard", "false"
-        ) as head:
-            yield Cluster(place.read_text(), head)
+        words = [sys.executable, "-c", NODES]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as nodes:
+            assert nodes.stdout
+            address, *raylets = json.loads(nodes.stdout.readline())
+            yield Cluster(address, *map(psutil.Process, raylets))
 
 
-def workers(one: psutil.Process, doing: str = "_drawn") -> list[psutil.Process]:
+def workers(one: psutil.Process) -> list[psutil.Process]:
     """Those of a node that draw at the moment, as Ray titles them."""
     found = []
     for child in one.children(recursive=True):
         try:
-            if f"ray::{doing}" in " ".join(child.cmdline()):
+            if "ray::_drawn" in " ".join(child.cmdline()):
                 found.append(child)
         except psutil.Error:  # it has ended
             continue
@@ -116,25 +109,34 @@ def test_a_cluster_draws_one_machines_sets_in_every_format(cluster, models, tmp_
     assert files(tmp_path / "there") == files(tmp_path / "here")
 
 
-def test_killed_are_a_worker_and_the_command_and_nothing_is_lost_or_there_twice(cluster, tmp_path):
+def test_killed_are_a_worker_a_node_and_the_command_and_nothing_is_lost_or_there_twice(cluster, tmp_path):
     slow = generators.folder(tmp_path, {"slow": Tiny(burn=8).file()}) / "slow"
     words = ("--model", slow, "--n", 3000, "--shard-images", 50)
     place = tmp_path / "there" / "set.tar"
     part = place.with_name("set.tar.manifest.json.part")
-    begun = process(*words, "--ray", cluster.address, "--out", place)
-    wait_until(lambda: shards(part) and workers(cluster.head), 120)
+    begun = process(*words, "--ray", "auto", "--out", place)
+    wait_until(lambda: shards(part) and workers(cluster.head) and workers(cluster.other), 120)
     workers(cluster.head)[0].kill()
-    wanted = shards(part) + 2
-    wait_until(lambda: shards(part) >= wanted, 120)
+    further(part)
+    wait_until(lambda: workers(cluster.other), 120)
+    for one in [cluster.other, *cluster.other.children(recursive=True)]:  # as where the power fails
+        one.kill()
+    further(part)
     begun.kill()
     begun.communicate(timeout=60)
     left = 3000 - 50 * shards(part)
     assert left > 0, "it was over before it could be killed"
-    begun = process(*words, "--ray", cluster.address, "--out", place, "--json")
+    begun = process(*words, "--ray", "auto", "--out", place, "--json")
     said, _ = begun.communicate(timeout=120)
     assert json.loads(said)["drawn"] == left
     run(*words, "--out", tmp_path / "here" / "set.tar")
     assert files(tmp_path / "there") == files(tmp_path / "here")
+
+
+def further(part: Path) -> None:
+    """Until two more shards are there."""
+    wanted = shards(part) + 2
+    wait_until(lambda: shards(part) >= wanted, 120)
 
 
 def test_a_node_that_would_draw_otherwise_is_refused(models):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ganserve.generating.sets import Progress
 from tests import generators
 from tests.generating.written import pixels, run, served
 from tests.generators import Tiny
@@ -56,6 +57,19 @@ def test_tar_has_webdatasets_pairs_in_shards(models, tmp_path):
                 assert int(content.read()) == seed % 10
                 seed += 1
     assert seed == 25
+
+
+def test_a_tar_is_what_tarfile_writes_of_the_same_files(models, tmp_path):
+    run("--model", models / "tiny", "--n", 12, "--seed", 2**53 - 12, "--out", tmp_path / "set.tar")
+    with (
+        tarfile.open(tmp_path / "set.tar") as found,
+        tarfile.open(tmp_path / "own.tar", "w", format=tarfile.USTAR_FORMAT) as own,
+    ):
+        for member in found:
+            again = tarfile.TarInfo(member.name)
+            again.size = member.size
+            own.addfile(again, found.extractfile(member))
+    assert (tmp_path / "own.tar").read_bytes() == (tmp_path / "set.tar").read_bytes()
 
 
 def test_an_unconditional_model_has_one_folder_and_no_labels(models, tmp_path):
@@ -178,3 +192,29 @@ def test_what_cannot_be_made_is_one_line(models, tmp_path):
             in run("--model", tiny, "--n", 1, "--out", tmp_path / out, code=1).output
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_is_bounded_however_large_the_set(models, tmp_path):
+    def peak(n: int) -> int:
+        begun = process("--model", models / "colour", "--n", n, "--out", tmp_path / f"{n}.npz")
+        _, status, used = os.wait4(begun.pid, 0)
+        begun.returncode = os.waitstatus_to_exitcode(status)
+        begun.communicate()
+        assert begun.returncode == 0
+        return used.ru_maxrss * 1024
+
+    small, large = peak(4000), peak(60_000)
+    assert (tmp_path / "60000.npz").stat().st_size > 45_000_000
+    assert large - small < 15_000_000
+
+
+def test_the_bar_says_how_fast_it_goes_and_how_long_it_will_take(monkeypatch):
+    now, said = [100.0], []
+    monkeypatch.setattr("ganserve.generating.sets.time.monotonic", lambda: now[0])
+    progress = Progress(10_000, lambda images, text: said.append((images, text)))
+    progress(1000)  # were there
+    for _ in range(2):
+        now[0] += 1.0
+        progress(50)
+    assert said == [(1000, "0 images/s"), (50, "50 images/s, 2:59 left"), (50, "50 images/s, 2:58 left")]
+    assert (progress.drawn, progress.images_per_second) == (100, 50)

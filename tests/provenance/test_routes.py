@@ -243,3 +243,13 @@ def test_a_forged_request_is_refused_in_one_line(site: Site, folder, tmp_path, a
         env={"GANSERVE_ENGINE": "onnxruntime", "GANSERVE_THREADS": "1"},
     )
     assert (result.exit_code, why in result.output) == (1, True), result.output
+
+
+@pytest.mark.parametrize("labels", [None, [0, 1, 2, 11, 1]])
+def test_packets_of_many_images_are_those_of_each_alone(labels):
+    maker = provenance.Maker("tiny", "0123456789ab", "onnxruntime", "fp32")
+    alone = [
+        provenance.packet(maker, provenance.Told((seed,), None if labels is None else labels[i : i + 1], 0.7))
+        for i, seed in enumerate(range(8, 13))
+    ]
+    assert list(provenance.packets(maker, range(8, 13), labels, 0.7)) == alone

@@ -156,16 +156,17 @@ class _TarWriter:
 
 
 def _member(name: str, content: bytes) -> tuple[bytes, bytes, bytes]:
-    # tarfile puts a head together in 20 microseconds, a tenth of what a small generator takes for the picture.
-    head = bytearray(_HEAD)
-    head[: len(name)] = name.encode("ascii")
-    head[124:135] = b"%011o" % len(content)
-    head[148:155] = b"%06o\0" % sum(head)
-    return bytes(head), content, bytes(-len(content) % 512)
+    # tarfile puts a head together in 20 microseconds, a seventh of what a small generator takes for the picture.
+    named, size = name.encode("ascii"), b"%011o" % len(content)
+    checksum = b"%06o" % (_SUM + sum(named) + sum(size))
+    head = b"".join((named.ljust(100, b"\0"), _MODE, size, _TIME, checksum, _KIND))
+    return head, content, bytes(-len(content) % tarfile.BLOCKSIZE)
 
 
-_HEAD = tarfile.TarInfo("").tobuf(tarfile.USTAR_FORMAT)[:512]
-_HEAD = _HEAD[:148] + b" " * 8 + _HEAD[156:]  # the sum is over blanks in its own place
+_HEAD = tarfile.TarInfo("").tobuf(tarfile.USTAR_FORMAT)[: tarfile.BLOCKSIZE]
+_MODE, _TIME, _KIND = _HEAD[100:124], _HEAD[135:148], _HEAD[154:]
+_SUM = sum(_MODE) + sum(_TIME) + sum(_KIND[2:]) + 8 * ord(" ")
+"""Of a head without name and size; the checksum counts as eight blanks."""
 
 
 class Npz:

@@ -33,6 +33,14 @@ class InversionRequest(Struct, forbid_unknown_fields=True):
             description="Class of the pictures, or a list with one for each; by default what the encoder takes them for."
         ),
     ] = None
+    steps: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=16,
+            description="Of refinement, after the encoder, towards the picture: each draws the images of up to 72 z near by, which count against the key's quota, and steps times pictures is at most 64. Fewer are made where the time is short, or none leads nearer.",
+        ),
+    ] = 0
     timeout: Timeout = None
 
 
@@ -41,6 +49,7 @@ class Inversion(Struct, omit_defaults=True):
 
     probability: what the encoder gives for `label`, 0 to 1; None of a model without classes. error: the mean difference between the
     picture, in the model's size, and its reconstruction, in grey levels. size: WIDTHxHEIGHT of the picture, where the model's is another.
+    steps, encoder_error: where there was refinement, how many steps were made, and the error before them.
     """
 
     label: str | None
@@ -49,6 +58,8 @@ class Inversion(Struct, omit_defaults=True):
     z: list[float]
     reconstruction: bytes
     size: str | None = None
+    steps: int | None = None
+    encoder_error: float | None = None
 
 
 class InversionReply(Struct):
@@ -60,13 +71,16 @@ class InversionReply(Struct):
 class Found(Struct):
     """What an encoder found in pictures, N of them.
 
-    z: float32 [N, z_dim]. label: N classes, and probability of each; None of a model without classes.
+    z: float32 [N, z_dim]. label: N classes, and probability of each; None of a model without classes. steps, encoder_errors: as Inversion
+    has them, N; None without refinement.
     """
 
     pictures: Pictures
     z: NDArray[np.float32]
     label: list[int] | None
     probability: list[float] | None
+    steps: list[int] | None = None
+    encoder_errors: list[float] | None = None
 
 
 def has_encoder(model: Model) -> bool:
@@ -136,6 +150,8 @@ def _reply(found: Found, draw: Draw, pixels: NDArray[np.uint8]) -> bytes:
             found.z[i].tolist(),
             picture(draw.alone(i), "png", pixels[i]),
             None if size == native else f"{size}",
+            None if found.steps is None else found.steps[i],
+            None if found.encoder_errors is None else round(found.encoder_errors[i], 3),
         )
         for i, size in enumerate(found.pictures.sizes)
     ]

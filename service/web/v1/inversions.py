@@ -14,6 +14,7 @@ from service.drawing.latent.inversions import (
     reconstruction,
     told,
 )
+from service.drawing.latent.refinement import images_of, refined, require
 from service.drawing.uploads import MEDIA_TYPES
 from service.errors import InvalidField
 from service.generator.images import png
@@ -37,10 +38,13 @@ async def post_inversions(call: Call) -> Reply:
     if n > drawing.most_images:
         raise InvalidField("images", f"There are {n} pictures; allowed are 1 to {drawing.most_images}.")
     label = labels_of(asked.label, n, model.contract)
-    call.take(n)
+    require(asked.steps, n)
+    call.take(n * (1 + images_of(asked.steps, model, drawing.most_images)))
 
     async def inverted() -> Reply:
         found = await find(asked.images, label, model, drawing.deadline)
+        if asked.steps:
+            found = await refined(found, model, asked.steps, drawing.most_images, drawing.deadline)
         call.draw = draw = reconstruction(found, model)
         return Reply(200, JSON, await told(found, draw, drawing.deadline), drawn_headers(draw))
 
@@ -67,6 +71,7 @@ ROUTES = [
         [
             Parameter("model", f"{_QUERY} Model name, or name@version.", "query"),
             Parameter("label", f"{_QUERY} Class of the picture.", "query"),
+            Parameter("steps", f"{_QUERY} Steps of refinement, 0 to 16.", "query"),
             Parameter("timeout", f"{_QUERY} Seconds until 504.", "query", float),
         ],
     )

@@ -1,5 +1,6 @@
 """POST /v1/inversions: z of pictures, and what the generator draws of it."""
 
+import asyncio
 import base64
 import io
 
@@ -7,27 +8,33 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.drawing.latent import refinement
 from service.generator.images import decode, png
 from tests import encoders
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
 
-TINY, BARE = Tiny(), Tiny(classes=None)
+TINY, BARE, WIDE = Tiny(), Tiny(classes=None), Tiny(z_dim=100)
+COLOUR = Tiny(image=(3, 16, 16))
 PICTURE = TINY.forward(TINY.contract().rows([5]), np.array([3]))[0]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """tiny and bare have encoders; plain has none, and other has that of another generator."""
+    """tiny, bare, wide and colour have encoders; plain has none, and other has that of another generator."""
     root = tmp_path_factory.mktemp("models")
     encoders.beside(root, "tiny", TINY)
     encoders.beside(root, "bare", BARE)
+    encoders.beside(root, "wide", WIDE)
+    encoders.beside(root, "colour", COLOUR)
     (root / "other").mkdir()
     (root / "other/generator.encoder").write_bytes((root / "tiny/generator.encoder").read_bytes())
     files = {
         "tiny": TINY.file(),
         "bare": BARE.file(),
+        "wide": WIDE.file(),
+        "colour": COLOUR.file(),
         "plain": TINY.file(),
         "other": Tiny(weights_seed=1).file(),
     }
@@ -164,10 +171,54 @@ def test_the_card_says_what_is_known_of_an_encoder(site):
         ({"images": base64_of(png(PICTURE)), "label": "Hat"}, "label"),
         ({"images": base64_of(png(PICTURE)), "label": [1, 2]}, "label"),
         ({"images": base64_of(png(PICTURE)), "seed": 1}, "seed"),
+        ({"images": base64_of(png(PICTURE)), "steps": 17}, "steps"),
+        ({"images": base64_of(png(PICTURE)) * 5, "steps": 13}, "steps"),
     ],
 )
 def test_what_can_not_be_inverted_is_refused_with_the_field(site, fields, field):
     refused(site.ask("POST", "/v1/inversions", json=fields), 422, "invalid_field", field)
+
+
+def test_steps_of_refinement_bring_the_reconstruction_to_the_picture(site):
+    pictures = COLOUR.forward(COLOUR.contract().rows(range(4)), np.arange(4))
+    asked = {"images": base64_of(*map(png, pictures)), "label": [0, 1, 2, 3], "model": "colour"}
+    plain, refined = (
+        site.ask("POST", "/v1/inversions", json=asked | {"steps": steps}).json()["images"]
+        for steps in (0, 10)
+    )
+    for i, (before, after) in enumerate(zip(plain, refined, strict=True)):
+        assert after["encoder_error"] == before["error"] > 20
+        assert after["error"] < 1
+        assert 1 <= after["steps"] <= 10
+        assert not {"steps", "encoder_error"} & set(before)
+        drawn = COLOUR.forward(np.array([after["z"]], np.float32), np.array([i]))[0]
+        assert np.abs(drawn.astype(int) - pictures[i]).mean() == pytest.approx(after["error"], abs=0.05)
+
+
+def test_the_same_picture_and_steps_give_the_same_z(site):
+    one, other = (invert(site, png(PICTURE), steps=3).json()["images"][0]["z"] for _ in range(2))
+    assert one == other
+
+
+def test_refinement_ends_before_the_deadline_with_what_it_has(site, monkeypatch):
+    step = refinement._step
+
+    async def slow(*words):
+        await asyncio.sleep(0.2)
+        await step(*words)
+
+    monkeypatch.setattr(refinement, "_step", slow)
+    reply = invert(site, png(PICTURE), label=3, steps=16, timeout=2)
+    assert reply.status_code == 200, reply.text
+    (found,) = reply.json()["images"]
+    assert 1 <= found["steps"] < 16
+    assert found["error"] < found["encoder_error"]
+
+
+def test_a_wide_z_is_refined_in_some_of_its_directions(site):
+    picture = WIDE.forward(WIDE.contract().rows([5]), np.array([3]))[0]
+    (found,) = invert(site, png(picture), label=3, steps=8, model="wide").json()["images"]
+    assert found["error"] < 0.7 * found["encoder_error"]
 
 
 def test_nothing_is_kept_of_what_was_refused_or_answered(site):
