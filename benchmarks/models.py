@@ -133,7 +133,7 @@ def instant() -> bytes:
 
 
 def slow(layers: int) -> bytes:
-    """512x512x3: convolutions of 16 channels at full size, so many that a pass takes as long as is wanted; 14 take some 200 ms."""
+    """512x512x3: convolutions of 16 channels at full size, so many that a pass takes as long as is wanted."""
     g, channels, small = Graph(), 16, 8
     conditioned = g.node("Add", "z", g.node("Gather", g.uniform(1, _CLASSES, _Z_DIM), "label"))
     units = channels * small**2
