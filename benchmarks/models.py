@@ -132,6 +132,21 @@ def instant() -> bytes:
     return g.file("instant", ImageShape(1, 32, 32))
 
 
+def slow(layers: int) -> bytes:
+    """512x512x3: convolutions of 16 channels at full size, so many that a pass takes as long as is wanted."""
+    g, channels, small = Graph(), 16, 8
+    conditioned = g.node("Add", "z", g.node("Gather", g.uniform(1, _CLASSES, _Z_DIM), "label"))
+    units = channels * small**2
+    x = g.node("Gemm", conditioned, g.uniform(_Z_DIM, _Z_DIM, units), g.uniform(_Z_DIM, units))
+    x = g.node("Reshape", x, g.weight(np.array([-1, channels, small, small])))
+    x = g.node("Resize", x, "", g.weight(np.array([1, 1, 64, 64], np.float32)), mode="linear")
+    for _ in range(layers):
+        convolved = g.convolution(x, channels, channels, 3)
+        x = g.node("Add", x, g.node("Relu", convolved))
+    g.pixels(g.convolution(x, channels, 3, 3))
+    return g.file("slow", ImageShape(3, 64 * small, 64 * small))
+
+
 def write(name: str, folder: Path) -> Path:
     """Put the model `name` alone under a models folder. Returns its file."""
     makers: dict[str, Callable[[], bytes]] = {"large": large, "instant": instant}

@@ -255,7 +255,19 @@ class SettingsError(GanserveError):
 
 
 class ContractError(GanserveError):
-    """A model file does not keep the contract; the text says where."""
+    """A model file does not keep the contract. what: where it does not; mend: what whoever reads it can do about it."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(f"{what}; {mend}")
+        self.what, self.mend = what, mend
+
+
+# What most of them are mended by.
+IMPORT = "`ganserve import FILE --out models/NAME` makes one of it, or says what is missing"
+COPY = "copy it again from where it was made"
+WRITE = "write it anew, by `ganserve import` or `training export`"
+RETRAIN = "train it anew, by `python -m training encode`"
+EVAL = "export again after model.eval(), or with training=False"
 
 
 class EngineUnavailable(GanserveError):

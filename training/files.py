@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from service.generator.file.reading import is_pointer
 from training.errors import UserError
+
+
+def refuse_pointer(file: Path) -> None:
+    """Raises UserError where Git left a pointer in its place."""
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        if is_pointer(opened.read(64)):
+            raise UserError(f"{file} is a pointer of Git LFS: `git lfs pull`, in its clone, gets the file")
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Colours as planes, or as pixels.")
 @click.option(
     "--range",
-    type=click.Choice(["-1..1", "0..1", "0..255", "0..65535"]),
+    type=click.Choice(["-1..1", "0..1", "0..255", "0..65535", "-128..127"]),
     help="What is black, and what is white.",
 )
 @click.option(
@@ -152,6 +152,7 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
     from ganserve.importing.folder import about, describe, write_folder
     from ganserve.importing.hub_folder import HubFolder, look_into
     from ganserve.importing.inspecting import inspect
+    from ganserve.importing.other_files import in_folder
     from ganserve.importing.surgery.wishes import Refused, Wishes, printable
 
     factory, weights = options["factory"], options["weights"]
@@ -170,7 +171,8 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
             with step(f"Exporting {factory}"):
                 to_onnx(factory, weights or found.weights, found.config, options["shapes"], path)
         elif path is None:
-            raise click.UsageError(f"{source} holds no ONNX file: --torch package.module:factory makes one.")
+            assert source is not None
+            raise Refused([in_folder(source)])
         with step(f"Looking into {path.name}"):
             plan = inspect(path, wishes)
         with step("Comparing what the adapted file draws with what the original does"):
@@ -184,7 +186,8 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
             options["licence"] or found.licence,
         )
         with step("Loading it as the service will"):
-            names = write_folder(plan, adapted, out or scratch / name, text)
+            files, found = write_folder(plan, adapted, out or scratch / name, text)
+        click.echo("".join(f"- {line}\n" for line in found), nl=False)
     except Refused as refused:
         lines = [f"{source or factory} can't be served as it is:"]
         lines += [
@@ -195,7 +198,7 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
     if out is None:
         click.echo("Nothing is open: `--out models/NAME` writes it.")
         return
-    click.echo(f"{out}: {', '.join(names)}. Next: look at samples.png, then `ganserve serve {out.parent}`")
+    click.echo(f"{out}: {', '.join(files)}. Next: look at samples.png, then `ganserve serve {out.parent}`")
 
 
 if __name__ == "__main__":

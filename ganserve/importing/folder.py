@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
@@ -12,7 +13,8 @@ from ganserve.importing.adapting import Adapted
 from ganserve.importing.inspecting import Plan
 from ganserve.importing.surgery.feeds import LAWS
 from ganserve.importing.surgery.further import said_of
-from ganserve.importing.surgery.wishes import Fault, Refused, printable
+from ganserve.importing.surgery.wishes import Fault, Refused, printable, sentence
+from service.errors import ContractError
 from service.generator import loading
 from service.generator.contract import SCHEMA_OF_ROLES, Contract, card_row, write
 from service.generator.file.folded import laid_beside
@@ -56,10 +58,24 @@ def about(factory: str | None, source: Path, text: str | None, licence: str | No
     )
 
 
-def write_folder(plan: Plan, adapted: Adapted, out: Path, origin: About) -> list[str]:
+NO_TRUNCATION = (
+    "truncation changes nothing: seeds with z scaled by 0.1 and by 0.5 were drawn as with all of it, since the graph brings z to one "
+    "length itself; requests that ask for truncation are refused. Where the original has one of its own as an input, requests may "
+    "choose that: `--scalar psi=0..1:1`"
+)
+
+
+class Written(NamedTuple):
+    """files: their names. found: what was only seen when it was loaded, a line each."""
+
+    files: list[str]
+    found: list[str]
+
+
+def write_folder(plan: Plan, adapted: Adapted, out: Path, origin: About) -> Written:
     """Loads the file as the service will, and only then moves it into place with its card, each file atomically.
 
-    Returns the names of the files. Raises Refused if the service would not serve it; OSError. A model of that name then stays as it was.
+    Raises Refused if the service would not serve it; OSError. A model of that name then stays as it was.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".partial-") as partial:
@@ -69,9 +85,14 @@ def write_folder(plan: Plan, adapted: Adapted, out: Path, origin: About) -> list
         try:
             # Which engine is faster is for the service to measure, on the machine that serves; it compares the pictures again.
             served = loading.load(loading.read(folder / FILE), Settings(engine="onnxruntime"))
+        except ContractError as error:
+            what = f"The service would not serve it: {error.what}."
+            raise Refused([Fault(what, sentence(error.mend))]) from error
         except Exception as error:  # an engine may raise anything on a file that it can't run
             what = f"The service would not serve it: {error}"
-            raise Refused([Fault(what, "See docs/your-generator.md.")]) from error
+            raise Refused(
+                [Fault(what, "Export it again, in float32, by another exporter or opset.")]
+            ) from error
         (folder / SAMPLES).write_bytes(_samples(served, contract))
         (folder / CARD).write_text(_card(plan, contract, file, served, origin), "utf-8")
         out.mkdir(exist_ok=True)
@@ -80,7 +101,7 @@ def write_folder(plan: Plan, adapted: Adapted, out: Path, origin: About) -> list
             (folder / name).replace(out / name)
         if not contract.weights:  # of a model that was there before
             (out / WEIGHTS).unlink(missing_ok=True)
-    return names
+    return Written(names, [NO_TRUNCATION] * (not served.findings.truncation))
 
 
 def _write_file(adapted: Adapted, folder: Path) -> tuple[bytes, Contract]:
@@ -140,9 +161,7 @@ def _card(plan: Plan, contract: Contract, file: bytes, served: Loaded, origin: A
     taken = "\n".join(f"- {line}" for line in (*describe(plan), *plan.notes, *plan.foreign.notes))
     limits = [f"Images have {image.width}x{image.height} pixels.", "Nobody measured its quality here."]
     if not served.findings.truncation:
-        limits.append(
-            "Truncation changes nothing: the generator brings z to one length itself. The service refuses it."
-        )
+        limits.append(sentence(NO_TRUNCATION))
     if contract.batch is not None:
         limits.append(f"Every pass has {contract.batch} images, padded where fewer are asked for.")
     return front_matter(contract, origin.licence) + (

@@ -1,6 +1,7 @@
 """What a foreign file is, and all that is open before it can be served."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ganserve.importing.surgery import randomness
 from ganserve.importing.surgery.every_class import finite, without_pictures
 from ganserve.importing.surgery.feeds import Feeds
 from ganserve.importing.surgery.further import Further, choose_output, kept, wanted
+from ganserve.importing.surgery.ignored import ignored
 from ganserve.importing.surgery.nodes import Signature, graphs_of, inputs_of, odd_kind, outputs_of
 from ganserve.importing.surgery.original import DEPENDS, Original
 from ganserve.importing.surgery.picture import (
@@ -24,7 +26,7 @@ from ganserve.importing.surgery.picture import (
     Picture,
     find_picture,
 )
-from ganserve.importing.surgery.wishes import Fault, Refused, Wishes
+from ganserve.importing.surgery.wishes import Fault, Refused, Wishes, printable, sentence
 from service.generator.classes import ClassNames
 from service.generator.contract import METADATA_KEY, Contract
 from service.generator.file import graph
@@ -98,6 +100,12 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
                 runs = {_LOOKED_AT: values, 3: original.all(*original.inputs(3))[1:]}
                 further, odd = kept(beside, runs, wishes)
                 found += odd
+            if (
+                not found
+                and not unknown
+                and (wishes.noise or not randomness.random_nodes(foreign.model.graph))
+            ):
+                found += ignored(original, len(classes or ()))
             if classes and not found and (dark := without_pictures(original, classes, raw)):
                 found.append(dark)
                 raw = raw[finite(raw)] if finite(raw).any() else None
@@ -124,17 +132,19 @@ def _graph_faults(foreign: Foreign, wishes: Wishes) -> list[Fault]:
     simple = {node.output[0] for node in randomness.random_nodes(foreign.model.graph)}
     alike: dict[tuple[str, str], list[graph.Fault]] = {}
     for fault in graph.faults(foreign.model, foreign.weights):
-        mend = _MENDS[fault.kind]
+        mend = sentence(graph.MENDS[fault.kind])
         if fault.kind == "random" and fault.output in simple:
             if wishes.noise is not None:
                 continue
             mend = "--noise z (what it draws becomes a part of z), or --noise none (its mean)"
+        elif fault.kind == "random" and randomness.is_simple(fault.where):
+            mend = "Export again without it: --noise does not reach into branches and loops."
         alike.setdefault((fault.kind, mend), []).append(fault)
     found = []
     for (_, mend), group in alike.items():
         first, all_of_them = group[0], ", ".join(one.where for one in group)
         text = first.text.replace(first.where, all_of_them, 1)
-        found.append(Fault(f"{text[0].upper()}{text[1:]}.", mend))
+        found.append(Fault(sentence(text), mend))
     return found
 
 
@@ -146,11 +156,28 @@ def _strange(graph: onnx.GraphProto, wishes: Wishes) -> list[Fault]:
         # Another may hold the images.
         outputs = []
     parts = [("Input", one) for one in graph.input if one.name in needed]
+    odd = "Export it as a tensor of numbers: float32, or int64 where it takes a class."
     return [
-        Fault(f"{which} '{value.name}' is {what}.", "Export it as a tensor of float32.")
-        for which, value in [*parts, *(("Output", one) for one in outputs)]
-        if (what := odd_kind(value))
+        *_named_twice(graph),
+        *(
+            Fault(f"{which} '{value.name}' is {what}.", odd)
+            for which, value in [*parts, *(("Output", one) for one in outputs)]
+            if (what := odd_kind(value))
+        ),
     ]
+
+
+def _named_twice(graph: onnx.GraphProto) -> list[Fault]:
+    """Of the inputs and what nodes make; and of the weights."""
+    made = [
+        *(one.name for one in graph.input),
+        *(name for node in graph.node for name in node.output if name),
+    ]
+    counts = Counter(made) | Counter(one.name for one in graph.initializer)
+    if not (twice := [printable(name) for name, count in counts.items() if count > 1]):
+        return []
+    what = f"Two things in the graph have one name, so which is meant can't be seen: {', '.join(twice[:8])}."
+    return [Fault(what, "Export it again, or by another exporter: by ONNX's rules each has its own.")]
 
 
 def _impossible(model: onnx.ModelProto, output: Signature, feeds: Feeds | None) -> list[Fault]:
@@ -170,14 +197,13 @@ def _impossible(model: onnx.ModelProto, output: Signature, feeds: Feeds | None) 
 
 def _without_draws(foreign: Foreign, feeds: Feeds, noise: str, notes: list[str]) -> Feeds:
     drawn = len(randomness.random_nodes(foreign.model.graph))
+    operators = f"{drawn} random operator{'s' if drawn > 1 else ''}"
     if noise == "none":
         foreign.model = randomness.silenced(foreign.model)
-        notes.append(f"{drawn} random operators give the mean of what they drew")
+        notes.append(f"of what {operators} drew, the graph has the mean")
         return feeds
     grown = randomness.become_inputs(foreign.model, foreign.weights, feeds)
-    notes.append(
-        f"what {drawn} random operators drew are the last {grown.z_dim - feeds.z_dim:,} numbers of z"
-    )
+    notes.append(f"what {operators} drew are the last {grown.z_dim - feeds.z_dim:,} numbers of z")
     return grown
 
 
@@ -225,10 +251,3 @@ def _contract_of(model: onnx.ModelProto) -> Contract | None:
         return None if document is None else msgspec.json.decode(document, type=Contract)
     except (msgspec.MsgspecError, RecursionError):
         return None
-
-
-_MENDS = {
-    "random": "Export again without it.",
-    "training": "Export again after model.eval(), or with training=False.",
-    "nan": "The weights are damaged: take another checkpoint.",
-}

@@ -3,33 +3,26 @@
 Weights stay out of protobuf, which has no message of 2 GiB: of the graph, they are only the names.
 """
 
-import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import external_data_helper, inliner, version_converter
+from onnx import external_data_helper, inliner, numpy_helper, version_converter
 
+from ganserve.importing import other_files
 from ganserve.importing.surgery.nodes import graphs_of
 from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator.contract import IR_VERSION, OPSET
 from service.generator.file.apart import take_out, taken_apart, was_taken
-from service.generator.file.reading import contents
+from service.generator.file.graph import parts as graph_parts
+from service.generator.file.reading import contents, is_pointer
 
 _PLAIN = {"", "ai.onnx"}
-_TORCH = {".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".pkl"}
 _COPY = "Copy the files again from where they come from: all into one folder, as files and not as links."
 _SHOWN, _SHOWN_LETTERS = 5, 200
-_KERAS = {".h5", ".hdf5", ".keras", ".tflite", ".pb"}
-
-_BEGINS = {
-    ".pt": re.compile(rb"PK\x03\x04|\x80[\x02-\x05]"),
-    ".safetensors": re.compile(rb".{8}\{\s*\"", re.DOTALL),
-    ".h5": re.compile(rb"\x89HDF"),
-    ".tflite": re.compile(rb".{4}TFL3", re.DOTALL),
-}
-"""Of files whose names do not say what they are."""
 
 
 @dataclass
@@ -51,8 +44,8 @@ def read(path: Path) -> Foreign:
 
     Raises Refused where it is no ONNX file at all; all else is among `faults`.
     """
-    if path.suffix in _TORCH | _KERAS:
-        raise Refused([_of_another_kind(path, path.suffix)])
+    if other := other_files.by_name(path):
+        raise Refused([other])
     file = b""
     try:
         file = contents(path)
@@ -61,12 +54,10 @@ def read(path: Path) -> Foreign:
     except OSError as error:
         raise Refused([Fault(f"{path} can't be read: {error.strerror}.", "Is it the right path?")]) from error
     except Exception as error:  # protobuf raises its own DecodeError, and others on hostile input
-        for suffix, begin in _BEGINS.items():
-            if begin.match(file):
-                raise Refused([_of_another_kind(path, suffix)]) from error
-        raise Refused([Fault(f"{path.name} is not an ONNX file: {error}.", "Give a .onnx file.")]) from error
+        raise Refused([other_files.by_content(path, file, error)]) from error
     if not model.graph.output:
-        raise Refused([Fault(f"{path.name} is not an ONNX file: it has no output.", "Give a .onnx file.")])
+        what = f"{path.name} is {'an ONNX file whose graph gives nothing' if file else 'empty'}."
+        raise Refused([Fault(what, "Give a .onnx file that draws images.")])
     _open_axes(model)
     foreign = Foreign(model, apart.weights)
     if not 0 < foreign.opset <= onnx.defs.onnx_opset_version():
@@ -74,17 +65,9 @@ def read(path: Path) -> Foreign:
         raise Refused([Fault(f"{path.name} is {says}.", f"Export again with opset_version={OPSET}.")])
     _read_outside(foreign, path)
     _keep_plain_operators(foreign)
+    _widen(foreign)
+    _name_nodes_once(foreign.model)
     return foreign
-
-
-def _of_another_kind(path: Path, suffix: str) -> Fault:
-    """suffix: what such files mostly have."""
-    if suffix in _TORCH:
-        return Fault(f"{path.name} is not ONNX.", f"--torch package.module:factory --weights {path}")
-    mend = (
-        f"python -m tf2onnx.convert --keras {path} --output {path.with_suffix('.onnx')} (pip install tf2onnx)"
-    )
-    return Fault(f"{path.name} is not ONNX.", mend)
 
 
 def converted(foreign: Foreign) -> onnx.ModelProto:
@@ -122,6 +105,10 @@ def _read_outside(foreign: Foreign, path: Path) -> None:
         return
     places = [{entry.key: entry.value for entry in tensor.external_data} for tensor in outside]
     files = {path.parent / place.get("location", "") for place in places}
+    if pointers := sorted(file.name for file in files if file.is_file() and _is_pointer(file)):
+        what = f"The weights lie in other files, and {', '.join(pointers)} is a pointer of Git LFS."
+        foreign.faults.append(Fault(what, "`git lfs pull`, in its clone, gets it."))
+        return
     if missing := sorted(str(file)[:_SHOWN_LETTERS] for file in files if not file.is_file()):
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         what = f"The weights lie in other files, and {', '.join(missing[:_SHOWN])}{more} is not there."
@@ -155,6 +142,11 @@ def _read_outside(foreign: Foreign, path: Path) -> None:
     foreign.notes.append(f"weights of {size / 2**20:.2f} MiB lay beside the file")
 
 
+def _is_pointer(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return is_pointer(opened.read(64))
+
+
 def _tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
     # ONNX's own walk knows attributes, branches and functions.
     return list(external_data_helper._get_all_tensors(model))
@@ -178,6 +170,34 @@ def _keep_plain_operators(foreign: Foreign) -> None:
     kept = [one for one in model.opset_import if one.domain in used or one.domain in _PLAIN]
     del model.opset_import[:]
     model.opset_import.extend(kept)
+
+
+def _widen(foreign: Foreign) -> None:
+    """bfloat16, of which NumPy knows nothing and ONNX Runtime has few operators on CPU, becomes float32, which holds each of its numbers."""
+    wide, narrow = onnx.TensorProto.FLOAT, onnx.TensorProto.BFLOAT16
+    changed = False
+    for tensor in graph_parts(foreign.model, onnx.TensorProto):
+        if tensor.data_type == narrow and tensor.data_location != onnx.TensorProto.EXTERNAL:
+            name, values = tensor.name, numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, name))
+            changed = True
+    for kind in graph_parts(foreign.model, onnx.TypeProto.Tensor):
+        if kind.elem_type == narrow:
+            kind.elem_type, changed = wide, True
+    for attribute in graph_parts(foreign.model, onnx.AttributeProto):
+        if attribute.name in ("to", "dtype") and attribute.i == narrow:
+            attribute.i, changed = wide, True
+    if changed:
+        foreign.notes.append("what was bfloat16 is computed in float32")
+
+
+def _name_nodes_once(model: onnx.ModelProto) -> None:
+    """Names of nodes are for people, and ONNX Runtime refuses one that is there twice."""
+    for one in graphs_of(model.graph):
+        counts = Counter(node.name for node in one.node)
+        for node in one.node:
+            if counts[node.name] > 1:
+                node.name = ""
 
 
 def _nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -35,7 +35,10 @@ def find_roles(inputs: Sequence[Signature], wishes: Wishes) -> tuple[Feeds | Non
     """What each input is fed with; None where z is not known."""
     by_name = {one.name: one for one in inputs}
     faults = [
-        Fault(f"There is no input '{name}': the file has {'; '.join(map(str, inputs)) or 'none'}.", option)
+        Fault(
+            f"There is no input '{name}': the file has {'; '.join(map(str, inputs)) or 'none'}.",
+            f"{option} NAME of one of them",
+        )
         for option, name in (
             *(("--z", wishes.z), ("--label", wishes.label), ("--text", wishes.text)),
             *(("--constant", name) for name in wishes.constants),
@@ -141,8 +144,16 @@ def _z_of(inputs: Sequence[Signature], wishes: Wishes) -> Signature | Fault:
         # What is called a label is none, where something else is left.
         named = [one for one in wide if not _LABEL.search(one.name)]
     found = wide if len(wide) == 1 else named
+    if not wide:
+        # One that has no batch axis is z, too, of which that is said then.
+        found = [one for one in inputs if _is_float(one) and _Z.search(one.name) and one.dims and one.dims[0]]
     if len(found) == 1:
         return found[0]
+    if inputs and not any(_is_float(one) and 0 not in (one.dims or ()) for one in inputs):
+        return Fault(
+            f"No input could be z, which is float32 [N, z_dim]; there are: {'; '.join(map(str, inputs))}.",
+            "Export the generator with z as its input, in real numbers.",
+        )
     if not inputs:
         return Fault(
             "No input is left that could be z: every image would be the same.",
@@ -197,6 +208,11 @@ def _noise(z: Signature, wishes: Wishes | None) -> Noise | Fault:
     dims = (None,) * (1 + len(shape)) if z.dims is None else z.dims
     if len(dims) < 2:
         return Fault(f"z is input {z}: it has no batch axis.", "Export again with z of [N, z_dim].")
+    if len(dims) == 2 and dims[0] not in (None, 1) and dims[1] is None:
+        return Fault(
+            f"z is input {z}: its open axis, the batch, is not the first.",
+            f"Export again with z of [N, {dims[0]}].",
+        )
     if not _is_float(z):
         return Fault(f"z is input {z}: it does not hold real numbers.", "--z NAME of another input")
     known = tuple(axis for axis in shape if axis is not None)
@@ -241,9 +257,9 @@ def _unknown(one: Signature, label: Label | None) -> Fault:
     value = constant.rpartition("=")[2]
     if label is None:
         value = "0" if _is_wide(one) else value
-        constant = (
-            f"--label {one.name}, if it takes the class; --constant {one.name}={value}, if it stays the same"
-        )
+        constant = f"--constant {one.name}={value}, if it stays the same"
+        if one.dims != () and one.dtype != np.bool_:
+            constant = f"--label {one.name}, if it takes the class; {constant}"
     if _is_float(one):
         more = f"--drawn {one.name}, if it is noise" if _is_wide(one) else f"--scalar {one.name}=0..1:{value}"
         constant += f"; {more}" + ("" if _is_wide(one) else ", if requests may choose it")

@@ -12,19 +12,22 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from pathlib import Path
 
 import msgspec
 import onnx
+from msgspec import Struct
 from numpy.typing import NDArray
 
-from service.errors import ContractError
+from service.errors import COPY, IMPORT, WRITE, ContractError
 from service.generator.document import Contract
 from service.generator.document import GoldenSample as GoldenSample
 from service.generator.document import ImageShape as ImageShape
 from service.generator.file import graph, inputs, outputs
-from service.generator.file.apart import put_together, taken_apart, was_taken
+from service.generator.file.apart import metadata_alone, put_together, taken_apart, was_taken
 from service.generator.file.graph import Signature, signature
 from service.generator.file.inputs import faults
+from service.generator.file.outputs import Output
 
 METADATA_KEY = "ganserve"
 SCHEMA = 1
@@ -35,7 +38,6 @@ MOST_Z = {SCHEMA: 2**16, SCHEMA_OF_ROLES: 2**20}
 OPSET = 18
 IR_VERSION = 10
 
-_IMPORT = "`ganserve import FILE --out models/NAME` makes one of it, or says what is missing"
 _CARD_ROW = re.compile(r"^\| SHA-256 of generator\.onnx \|(.*)\|[ \t]*$", re.MULTILINE)
 
 
@@ -55,7 +57,8 @@ def is_of_card(file: bytes, card: str) -> bool:
     if any(row.strip(" `").lower() != hashlib.sha256(file).hexdigest() for row in stated):
         raise ContractError(
             f"the file is not that of its card: its SHA-256 is {hashlib.sha256(file).hexdigest()}, and the card's is "
-            f"{stated[0].strip(' `')[:64]}"
+            f"{stated[0].strip(' `')[:64]}",
+            "copy file and README.md again, together",
         )
     return bool(stated)
 
@@ -70,17 +73,17 @@ def parse(file: bytes) -> Contract:
     try:
         model = apart.model()
     except Exception as error:  # protobuf raises its own DecodeError, and others on hostile input
-        raise ContractError(f"not an ONNX file: {error}") from error
+        raise ContractError(f"not an ONNX file: {error}", COPY) from error
     if not model.HasField("graph"):
-        raise ContractError("not an ONNX file: it holds no graph")
+        raise ContractError("not an ONNX file: it holds no graph", COPY)
     outside = [one for one in graph.outside(model) if not (was_taken(one) and one.name in apart.weights)]
     if foreign := graph.domains(model) - graph.PLAIN_DOMAINS:
-        raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}; {_IMPORT}")
+        raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}", IMPORT)
     contract = _metadata(model)
     _check_graph(model.graph, contract)
     _check_outside(model.graph, outside, contract)
     for fault in graph.faults(model, apart.weights):
-        raise ContractError(f"{fault.text}; {_IMPORT}" if fault.kind == "random" else fault.text)
+        raise ContractError(fault.text, IMPORT if fault.kind == "random" else graph.MENDS[fault.kind])
     if contract.classes is not None:
         graph.labels_stay_inside(model, contract.class_count, contract.label_name)
     if contract.text is not None:
@@ -94,6 +97,21 @@ def files_beside(file: bytes) -> list[str]:
         return [one.file for one in _metadata(taken_apart(file).model()).weights]
     except Exception:  # whoever loads it says what is wrong with it
         return []
+
+
+class _Gives(Struct):
+    outputs: list[Output] | None = None
+
+
+def gives_more(path: Path) -> bool:
+    """Whether the file gives more than a picture, by its metadata alone; of what is no contract's file False."""
+    try:
+        with path.open("rb") as file:
+            model = metadata_alone(file)
+        document = next(prop.value for prop in model.metadata_props if prop.key == METADATA_KEY)
+        return bool(outputs.beside(msgspec.json.decode(document, type=_Gives).outputs or []))
+    except Exception:  # whoever loads it says what is wrong with it
+        return False
 
 
 def write(model: onnx.ModelProto, contract: Contract, weights: Mapping[str, NDArray] | None = None) -> bytes:
@@ -114,49 +132,52 @@ def _metadata(model: onnx.ModelProto) -> Contract:
     document = next((prop.value for prop in model.metadata_props if prop.key == METADATA_KEY), None)
     if document is None:
         raise ContractError(
-            f"no metadata under the key '{METADATA_KEY}': a generator of another making; {_IMPORT}"
+            f"no metadata under the key '{METADATA_KEY}': a generator of another making", IMPORT
         )
     try:
         contract = msgspec.json.decode(document, type=Contract)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ContractError(f"metadata '{METADATA_KEY}': {error}") from error
+        raise ContractError(f"metadata '{METADATA_KEY}': {error}", WRITE) from error
     if contract.schema not in MOST_Z:
-        raise ContractError(f"metadata schema {contract.schema}: this version reads schema 1 and 2")
+        what = f"metadata schema {contract.schema}: this version reads schema 1 and 2"
+        raise ContractError(what, "serve it by the version of ganserve that wrote it, or a later one")
     if contract.z_dim > MOST_Z[contract.schema]:
         raise ContractError(
-            f"z_dim is {contract.z_dim}: schema {contract.schema} has up to {MOST_Z[contract.schema]}"
+            f"z_dim is {contract.z_dim}: schema {contract.schema} has up to {MOST_Z[contract.schema]}", WRITE
         )
     if contract.schema == SCHEMA and (
         contract.inputs or contract.outputs or contract.batch or contract.weights
     ):
-        raise ContractError("inputs, outputs, batch and weights are of schema 2")
+        raise ContractError("inputs, outputs, batch and weights are of schema 2", WRITE)
     count = None if contract.classes is None else contract.class_count
     image, named = contract.image, [one.name for one in contract.declared]
     wrong = faults(contract.declared, contract.z_dim, count)
     if wrong := wrong + outputs.faults(contract.given, (image.channels, image.height, image.width), named):
-        raise ContractError(f"metadata '{METADATA_KEY}': {'; '.join(wrong)}")
+        raise ContractError(f"metadata '{METADATA_KEY}': {'; '.join(wrong)}", WRITE)
     if contract.image.channels == 2:
-        raise ContractError("image.channels is 2: allowed are 1 (grey), 3 (RGB) and 4 (RGBA)")
+        raise ContractError("image.channels is 2: allowed are 1 (grey), 3 (RGB) and 4 (RGBA)", WRITE)
     if contract.schema == SCHEMA and contract.image.channels == 4:
-        raise ContractError("image.channels is 4: RGBA is of schema 2")
+        raise ContractError("image.channels is 4: RGBA is of schema 2", WRITE)
     classes = contract.classes
     if classes is not None:
         if not classes:
-            raise ContractError("classes is empty: use null for an unconditional generator")
+            raise ContractError("classes is empty", "use null for an unconditional generator")
         if refusal := contract.names.refusal():
-            raise ContractError(f"names of classes: {refusal}")
+            raise ContractError(f"names of classes: {refusal}", f"rename them, and {WRITE}")
     sizes = {one.name: one.size for one in contract.beside}
     for sample in contract.golden:
         for name, numbers in sample.beside.items():
             most = min(sizes.get(name, 0), outputs.GOLDEN_NUMBERS)
             if not 0 < len(numbers) <= most or not all(map(isfinite, numbers)):
                 raise ContractError(
-                    f"golden sample of seed {sample.seed}: '{name[:64]}' is no output, or not 1 to {most} finite numbers"
+                    f"golden sample of seed {sample.seed}: '{name[:64]}' is no output, or not 1 to {most} finite numbers",
+                    WRITE,
                 )
         if sample.text and contract.text is None:
-            raise ContractError(f"golden sample of seed {sample.seed}: there is no text")
+            raise ContractError(f"golden sample of seed {sample.seed}: there is no text", WRITE)
         if (sample.label is None) != (classes is None) or (sample.label or 0) >= max(1, contract.class_count):
-            raise ContractError(f"golden sample of seed {sample.seed}: label {sample.label} is not a class")
+            what = f"golden sample of seed {sample.seed}: label {sample.label} is not a class"
+            raise ContractError(what, WRITE)
     return contract
 
 
@@ -174,7 +195,7 @@ def _check_graph(graph: onnx.GraphProto, contract: Contract) -> None:
     for kind, got, want in (("inputs", takes, want_takes), ("outputs", gives, want_gives)):
         if got != want:
             raise ContractError(
-                f"{kind} are {got}, the contract has {want} (None is the free batch axis); {_IMPORT}"
+                f"{kind} are {got}, the contract has {want} (None is the free batch axis)", IMPORT
             )
 
 
@@ -182,12 +203,13 @@ def _check_outside(graph: onnx.GraphProto, outside: Sequence[onnx.TensorProto], 
     """Raises ContractError: weights outside that are no initializers of the graph, or in a file that is not named."""
     if outside and not contract.weights:
         raise ContractError(
-            f"external data is refused: the weights must be inside the file, or its files be named; {_IMPORT}"
+            "external data is refused: the weights must be inside the file, or its files be named", IMPORT
         )
     known, initializers = {one.file for one in contract.weights}, {one.name for one in graph.initializer}
     for tensor in outside:
         location = next((one.value for one in tensor.external_data if one.key == "location"), "")
         if location not in known or tensor.name not in initializers:
             raise ContractError(
-                f"weights '{tensor.name[:64]}' lie in '{location[:64]}', which the contract does not name"
+                f"weights '{tensor.name[:64]}' lie in '{location[:64]}', which the contract does not name",
+                WRITE,
             )

@@ -13,7 +13,7 @@ import msgspec
 import onnx
 from msgspec import Meta, Struct
 
-from service.errors import ContractError
+from service.errors import RETRAIN, ContractError
 from service.generator.contract import MOST_Z, SCHEMA_OF_ROLES, Contract
 from service.generator.document import ImageShape
 from service.generator.file import graph
@@ -72,17 +72,17 @@ def parse(file: bytes) -> EncoderDocument:
     try:
         model = apart.model()
     except Exception as error:  # protobuf raises its own, and others on hostile input
-        raise ContractError(f"not an ONNX file: {error}") from error
+        raise ContractError(f"not an ONNX file: {error}", RETRAIN) from error
     if not model.HasField("graph"):
-        raise ContractError("not an ONNX file: it holds no graph")
+        raise ContractError("not an ONNX file: it holds no graph", RETRAIN)
     if foreign := graph.domains(model) - graph.PLAIN_DOMAINS:
-        raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}")
+        raise ContractError(f"custom operators are refused: {', '.join(sorted(foreign))}", RETRAIN)
     if any(not (was_taken(one) and one.name in apart.weights) for one in graph.outside(model)):
-        raise ContractError("external data is refused: the weights must be inside the file")
+        raise ContractError("external data is refused: the weights must be inside the file", RETRAIN)
     document = _metadata(model)
     _check_graph(model.graph, document)
     for fault in graph.faults(model, apart.weights):
-        raise ContractError(fault.text)
+        raise ContractError(fault.text, RETRAIN)
     return document
 
 
@@ -98,29 +98,30 @@ def write(model: onnx.ModelProto, document: EncoderDocument) -> bytes:
 def require_of(document: EncoderDocument, contract: Contract, version: str) -> None:
     """Raises ContractError where it is the encoder of another generator than this contract's, of this version."""
     if document.generator != version:
-        raise ContractError(f"it is of generator {document.generator}, and this is {version}")
+        mend = "`python -m training encode --figures` binds it where both draw the same pictures; else train it anew"
+        raise ContractError(f"it is of generator {document.generator}, and this is {version}", mend)
     classes = None if contract.classes is None else contract.class_count
     said = (document.z_dim, document.classes, document.image)
     if said != (want := (contract.z_dim, classes, contract.image)):
-        raise ContractError(f"z_dim, classes and image are {said}, and the generator's {want}")
+        raise ContractError(f"z_dim, classes and image are {said}, and the generator's {want}", RETRAIN)
 
 
 def _metadata(model: onnx.ModelProto) -> EncoderDocument:
     text = next((prop.value for prop in model.metadata_props if prop.key == METADATA_KEY), None)
     if text is None:
-        raise ContractError(f"no metadata under the key '{METADATA_KEY}'")
+        raise ContractError(f"no metadata under the key '{METADATA_KEY}'", RETRAIN)
     try:
         document = msgspec.json.decode(text, type=EncoderDocument)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ContractError(f"metadata '{METADATA_KEY}': {error}") from error
+        raise ContractError(f"metadata '{METADATA_KEY}': {error}", RETRAIN) from error
     if document.schema != SCHEMA:
-        raise ContractError(f"metadata schema {document.schema}: this version reads {SCHEMA}")
+        raise ContractError(f"metadata schema {document.schema}: this version reads {SCHEMA}", RETRAIN)
     for code in document.golden:
         if len(code.z) != document.z_dim or not all(map(isfinite, code.z)):
-            raise ContractError(f"golden z of seed {code.seed}: not {document.z_dim} finite numbers")
+            raise ContractError(f"golden z of seed {code.seed}: not {document.z_dim} finite numbers", RETRAIN)
         classes = document.classes
         if (code.label is None) != (classes is None) or (code.label or 0) >= (classes or 1):
-            raise ContractError(f"golden z of seed {code.seed}: label {code.label} is not a class")
+            raise ContractError(f"golden z of seed {code.seed}: label {code.label} is not a class", RETRAIN)
     return document
 
 
@@ -137,5 +138,5 @@ def _check_graph(graph: onnx.GraphProto, document: EncoderDocument) -> None:
     ):
         if got != want:
             raise ContractError(
-                f"{kind} are {got}, those of an encoder are {want} (None is the free batch axis)"
+                f"{kind} are {got}, those of an encoder are {want} (None is the free batch axis)", RETRAIN
             )

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from service.errors import ContractError
+from service.errors import WRITE, ContractError
 from service.generator.contract import Contract, GoldenSample
 from service.generator.engine import Forward
 from service.generator.images import decode, png
@@ -90,7 +90,7 @@ def compare(contract: Contract, forward: Forward) -> GoldenErrors | None:
     shape = (contract.image.channels, contract.image.height, contract.image.width)
     want = [decode(sample.png) for sample in samples]
     if any(image.shape != shape for image in want):
-        raise ContractError(f"a golden sample does not have the shape {shape}")
+        raise ContractError(f"a golden sample does not have the shape {shape}", WRITE)
     label = None if contract.classes is None else np.array([sample.label for sample in samples], np.int64)
     texts = None if contract.text is None else [sample.text for sample in samples]
     got = forward(contract.rows([sample.seed for sample in samples], texts), label)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from service.errors import ContractError
+from service.errors import WRITE, ContractError
 
 _PACKET_BYTES = 1100  # of pixels; the heads of PNG, HTTP and TCP fill up the usual 1,500
 
@@ -139,7 +139,7 @@ def decode(file: bytes) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
             pixels = np.asarray(image if image.mode in ("L", "RGBA") else image.convert("RGB"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ContractError(f"a golden sample is not a PNG: {error}") from error
+        raise ContractError(f"a golden sample is not a PNG: {error}", WRITE) from error
     return np.atleast_3d(pixels).transpose(2, 0, 1)
 
 

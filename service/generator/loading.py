@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from service import metrics
-from service.errors import ContractError
+from service.errors import COPY, ContractError
 from service.generator import golden, trial
 from service.generator.contract import Contract, is_of_card, parse, version
 from service.generator.engine import Engine, Forward
@@ -27,6 +27,7 @@ CARD = "README.md"
 SHORT_SECONDS = 0.05
 MOST_IMAGES = 64
 _SURE_SECONDS = 0.001  # a pass that takes less is mostly what is around it
+_RELOAD = "`python -m service.admin reload` reads it again"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -86,11 +87,13 @@ def read(path: Path, name: str = "", expected: str = "") -> File:
     """
     name = name or path.parent.name
     if not _NAME.fullmatch(name):
-        raise ContractError("a model's folder name has lower-case letters, digits and . _ - only, at most 64")
+        what = "a model's folder name has lower-case letters, digits and . _ - only, at most 64"
+        raise ContractError(what, "rename the folder")
     content = contents(path)
     created = int(path.stat().st_mtime)
     if expected not in ("", version(content)):
-        raise ContractError(f"the file changed after it was found: it is version {version(content)} now")
+        what = f"the file changed after it was found: it is version {version(content)} now"
+        raise ContractError(what, _RELOAD)
     card = card_of(path)
     verified = is_of_card(content, card.read_text("utf-8", "replace") if card.is_file() else "")
     return File(name, path, content, version(content), created, verified)
@@ -105,7 +108,7 @@ def load(file: File, settings: Settings, worker: int = 0) -> Loaded:
     if settings.signing_key:
         signed.verify(file.path.parent, Path(settings.signing_key))
         if version(file.path.read_bytes()) != file.version:
-            raise ContractError("the file changed while its signature was verified")
+            raise ContractError("the file changed while its signature was verified", _RELOAD)
     whole, contract = _whole(file.content, file.path.parent)
     content = rewired(whole, contract)
     engine, measured = choose(
@@ -205,5 +208,6 @@ def _compare_golden(file: File, engine: Engine, contract: Contract) -> golden.Go
             value = getattr(errors, statistic)
             metrics.golden_error_levels.labels(file.name, file.version, statistic).set(value)
         if excess := errors.excess(engine.precision):
-            raise ContractError(f"{engine.name} gives other pictures than the trained network: {excess}")
+            what = f"{engine.name} gives other pictures than the trained network: {excess}"
+            raise ContractError(what, f"{COPY}, or try another GANSERVE_ENGINE or GANSERVE_PRECISION")
     return errors

@@ -1,6 +1,7 @@
 """The same file by ONNX Runtime on CPU, which raises where others make things up: what a strange file is compared with."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.errors import ContractError
+from service.generator import golden
 from service.generator.file.apart import taken_apart
 from service.generator.file.session import session_of
+
+_ANEW = "export it again, in float32"
 
 
 class Drawn(NamedTuple):
@@ -52,8 +56,34 @@ def reference(file: bytes) -> Draw:
     return draw
 
 
+class Batch(NamedTuple):
+    """What an engine drew, and of what."""
+
+    z: NDArray[np.float32]
+    label: NDArray[np.int64] | None
+    images: NDArray[np.uint8]
+
+
+def compare(file: bytes, drawn: Sequence[Batch], engine: str, seconds: float) -> None:
+    """Every class that was drawn: what a file is judged by that has no golden samples. seconds: after which no more are.
+
+    Raises ContractError.
+    """
+    draw, begun = reference(file), time.monotonic()
+    for number, (z, label, images) in enumerate(drawn):
+        if number and time.monotonic() - begun > seconds:
+            return
+        want, fault = draw(z, label)
+        if fault:
+            raise ContractError(fault, _ANEW)
+        errors = golden.difference(images, want)
+        if errors.excess("bf16"):
+            what = f"{engine} gives other images than ONNX Runtime on CPU, up to {errors.max:.0f} grey levels apart"
+            raise ContractError(what, "try another GANSERVE_ENGINE or GANSERVE_PRECISION")
+
+
 def _said(error: Exception) -> ContractError:
-    return ContractError(f"ONNX Runtime on CPU, asked to compare, says: {error}")
+    return ContractError(f"ONNX Runtime on CPU, asked to compare, says: {error}", _ANEW)
 
 
 def _fault(levels: NDArray) -> str | None:

@@ -7,19 +7,19 @@ several sizes and beside others, by every forward pass that will serve; each cla
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from service.errors import ContractError
+from service.errors import EVAL, IMPORT, ContractError
 from service.generator import golden, reference
 from service.generator.contract import Contract
 from service.generator.engine import Engine, Forward
 from service.generator.file import graph
 from service.generator.file.apart import taken_apart
 from service.generator.file.named import chosen_by_name
+from service.generator.reference import Batch
 
 SECONDS = 0.05
 """After which nothing is tried again: every forward pass has drawn every size once, however long that took."""
@@ -63,27 +63,16 @@ def judge(file: bytes, contract: Contract, engine: Engine, max_batch: int) -> Fi
     by_class = trial.draw_classes()
     trial.refuse_what_changes_nothing(alone)
     _refuse_one_colour(np.concatenate([alone, *(one.images for one in by_class)]))
+    count = sum(len(one.images) for one in by_class)
     truncation = trial.truncation_matters(alone)
     if not truncation:
         trial.refuse_if_z_is_ignored()
     if engine.name != "fake" and not (contract.golden and _labels_are_seen(file, contract)):
-        trial.compare_with_reference(file, by_class)
-    return Findings(
-        trial.levels,
-        trial.images,
-        sorted(trial.tried),
-        sum(len(one.images) for one in by_class),
-        truncation,
-        trial.seconds,
-    )
-
-
-class _Batch(NamedTuple):
-    """What was drawn, and of what."""
-
-    z: NDArray[np.float32]
-    label: NDArray[np.int64] | None
-    images: NDArray[np.uint8]
+        if not by_class:
+            z = trial.z[[0, 1, _IMAGES - 1]]  # no outlier, which may rightly overflow
+            by_class = [Batch(z, None, trial.draw(z, None))]
+        reference.compare(file, by_class, engine.name, CLASSES_SECONDS)
+    return Findings(trial.levels, trial.images, sorted(trial.tried), count, truncation, trial.seconds)
 
 
 @dataclass
@@ -122,13 +111,12 @@ class _Trial:
             images = (forward or self.forwards[0])(z, label)
         except Exception as error:  # an engine may raise anything
             of = "" if label is None else f" of labels {label.min()} to {label.max()}"
-            raise ContractError(f"{self.engine.name} fails on a batch of {len(z)}{of}: {error}") from error
+            what = f"{self.engine.name} fails on a batch of {len(z)}{of}: {error}"
+            raise ContractError(what, "export it again, in float32") from error
         self.images += len(z)
         if images.shape != (len(z), *self.shape) or images.dtype != np.uint8:
-            raise ContractError(
-                f"at batch size {len(z)} the graph gives {images.dtype} {images.shape}, "
-                f"not uint8 {(len(z), *self.shape)}"
-            )
+            what = f"at batch size {len(z)} the graph gives {images.dtype} {images.shape}, not uint8 {(len(z), *self.shape)}"
+            raise ContractError(what, IMPORT)
         return images
 
     def draw_rows(self, rows: NDArray[np.int64], forward: Forward | None = None) -> NDArray[np.uint8]:
@@ -153,7 +141,7 @@ class _Trial:
                 self._compare(rows, alone, forward)
             self.tried.add(size)
 
-    def draw_classes(self) -> list[_Batch]:
+    def draw_classes(self) -> list[Batch]:
         """One image of each class, or of many, the last among them; of as many as there is time for."""
         count = self.contract.class_count
         if not count:
@@ -169,7 +157,7 @@ class _Trial:
                 break
             label = every[start : start + self.max_batch].astype(np.int64)
             z = self.contract.rows(label.tolist())
-            drawn.append(_Batch(z, label, self.draw(z, label)))
+            drawn.append(Batch(z, label, self.draw(z, label)))
         return drawn
 
     def truncation_matters(self, alone: NDArray[np.uint8]) -> bool:
@@ -183,7 +171,7 @@ class _Trial:
         return False
 
     def refuse_what_changes_nothing(self, alone: NDArray[np.uint8]) -> None:
-        """A scalar or code, at both ends of it: one image would have many addresses; or the picture or text that is given."""
+        """A scalar or code, at both ends of it: one image would have many addresses; or the label, picture or text that is given."""
         for one, place in chosen_by_name(self.contract.declared).values():
             ends = []
             for value in (one.low, one.high):
@@ -191,13 +179,32 @@ class _Trial:
                 rows[:, place] = value
                 ends.append(self.draw(rows, self.label))
             if all(np.array_equal(images, alone) for images in ends):
+                what = f"the {one.role} {one.name} changes nothing, from {one.low:g} to {one.high:g}"
                 raise ContractError(
-                    f"the {one.role} {one.name} changes nothing, from {one.low:g} to {one.high:g}"
+                    what, "give it another range, or make it a constant: `ganserve import --constant`"
                 )
-        # The fake engine may have no room to paint it.
-        for what, rows in self.contract.exchanged(self.z) if self.engine.name != "fake" else ():
+        if self.engine.name == "fake":  # which may have no room to paint it
+            return
+        if self.label is not None and self.contract.class_count > 1:
+            self._refuse_a_label_that_changes_nothing(self.label, alone)
+        for what, rows in self.contract.exchanged(self.z):
             if np.array_equal(self.draw(rows, self.label), alone):
-                raise ContractError(f"the {what} that it is given changes nothing")
+                raise ContractError(
+                    f"the {what} that it is given changes nothing", "export it again with that input in use"
+                )
+
+    def _refuse_a_label_that_changes_nothing(
+        self, label: NDArray[np.int64], alone: NDArray[np.uint8]
+    ) -> None:
+        """Of a slow generator one image mostly says it."""
+        others = (label + 1) % self.contract.class_count
+        for rows in (slice(1), slice(1, None)):
+            if not np.array_equal(self.draw(self.z[rows], others[rows]), alone[rows]):
+                return
+        raise ContractError(
+            f"the label changes nothing: {_IMAGES} seeds draw the same image, bit by bit, of one class and of another",
+            "import it without classes: `ganserve import --constant LABEL=0`, or another input as `--label`",
+        )
 
     def refuse_if_z_is_ignored(self) -> None:
         """Of some class, and one text, two z must have different images."""
@@ -207,30 +214,14 @@ class _Trial:
             images = self.draw(rows, None if one is None else np.full(_IMAGES, one))
             if (images != images[:1]).any():
                 return
-        raise ContractError("z changes nothing: every seed of a class would be the same image")
-
-    def compare_with_reference(self, file: bytes, by_class: Sequence[_Batch]) -> None:
-        """With ONNX Runtime on CPU, every class that was drawn: what a file is judged by that has no golden samples.
-
-        Not further than CLASSES_SECONDS.
-        """
-        if not by_class:
-            z = self.z[[0, 1, _IMAGES - 1]]  # no outlier, which may rightly overflow
-            by_class = [_Batch(z, None, self.draw(z, None))]
-        draw = reference.reference(file)
-        end = self.seconds + CLASSES_SECONDS
-        for number, (z, label, images) in enumerate(by_class):
-            if number and self.seconds > end:
-                return
-            want, fault = draw(z, label)
-            if fault:
-                raise ContractError(fault)
-            errors = golden.difference(images, want)
-            if errors.excess("bf16"):
-                apart = f"up to {errors.max:.0f} grey levels apart"
-                raise ContractError(
-                    f"{self.engine.name} gives other images than ONNX Runtime on CPU, {apart}"
-                )
+        of = (
+            "" if self.label is None else f" of each of the classes {sorted({*self.label[[0, -1]].tolist()})}"
+        )
+        raise ContractError(
+            f"z changes nothing: {_IMAGES} seeds{of} are one image, bit by bit",
+            "where another input is its noise, `ganserve import --z NAME`, or `--drawn NAME`; where the graph draws it, `--noise z`; "
+            "else it has learnt one picture: take another checkpoint",
+        )
 
     def _compare(self, rows: NDArray[np.int64], alone: NDArray[np.uint8], forward: Forward) -> None:
         images = self.draw_rows(rows, forward)
@@ -243,7 +234,8 @@ class _Trial:
                 self._refuse_noise(images, self.draw_rows(rows, forward))
                 raise ContractError(
                     f"{self._on_what(row, len(rows), forward)}: of {len(rows)}, the one at place {place + 1} is up to "
-                    f"{errors.max:.0f} grey levels from the same one alone"
+                    f"{errors.max:.0f} grey levels from the same one alone",
+                    EVAL,
                 )
 
     def _on_what(self, row: int, size: int, forward: Forward) -> str:
@@ -261,7 +253,8 @@ class _Trial:
         if errors.excess(self.engine.precision) or (errors.max and not self.engine.buckets):
             raise ContractError(
                 f"the same (z, label), drawn twice, is two images, up to {errors.max:.0f} grey levels apart: the graph "
-                "draws random numbers, or keeps something from one pass to the next"
+                "draws random numbers, or keeps something from one pass to the next",
+                "`ganserve import --noise z` makes what it draws a part of z; else export it again without it",
             )
         self.levels = max(self.levels, int(errors.max))
 
@@ -270,7 +263,8 @@ def _refuse_one_colour(images: NDArray[np.uint8]) -> None:
     """Unless one has another pixel than its first; images of one pixel may."""
     if images.shape[2:] != (1, 1) and (images == images[:, :, :1, :1]).all():
         raise ContractError(
-            "every image is of one colour: weights that are not finite, or nothing was trained"
+            "every image is of one colour: weights that are not finite, or nothing was trained",
+            "take another checkpoint, or, of `ganserve import`, another --range or --output",
         )
 
 

@@ -1,7 +1,10 @@
 """What models and workers take in memory, and whether there is that much. Imports no engine."""
 
+from functools import lru_cache
 from pathlib import Path
 
+from service.generator.contract import gives_more
+from service.generator.encoder import encoder_of
 from service.machine.hardware import memory_limit_bytes
 from service.settings import Settings
 
@@ -12,12 +15,32 @@ _MB_OF_A_WORKER = 115
 _MB_OF_OPENVINO = 40  # its libraries, beside those of ONNX Runtime
 
 
-def memory_mb(file_bytes: int) -> float:
+def memory_mb(file_bytes: int, times: int = 1) -> float:
     """What a model takes once loaded, by the larger of both CPU engines: `python -m benchmarks.many_models`.
 
-    Reckoned and not measured, so that every replica leaves the same models idle.
+    times: how often it is loaded. Reckoned and not measured, so that every replica leaves the same models idle.
     """
-    return _TIMES_THE_FILE * file_bytes / 1e6 + _MB_OF_A_SESSION
+    return times * (_TIMES_THE_FILE * file_bytes / 1e6 + _MB_OF_A_SESSION)
+
+
+def model_mb(path: Path) -> float:
+    """The same of a model's file, the weights that lie beside it, as `generator.onnx.data`, and its encoder.
+
+    A file that gives more than a picture is loaded twice (engines/everything.py). 0 if it can't be read: then it takes nothing.
+    """
+    try:
+        status = path.stat()
+        beside = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}.*"))
+    except OSError:
+        return 0.0
+    times = 2 if _gives_more(path, status.st_size, status.st_mtime_ns) else 1
+    return memory_mb(status.st_size + beside, times) + _TIMES_THE_FILE * _bytes(encoder_of(path)) / 1e6
+
+
+@lru_cache(1024)
+def _gives_more(path: Path, size: int, modified: int) -> bool:
+    """size, modified: by which another file in its place is known."""
+    return gives_more(path)
 
 
 def least_mb(settings: Settings) -> float:
@@ -25,20 +48,13 @@ def least_mb(settings: Settings) -> float:
 
     With ONNX Runtime, where it is not OpenVINO that was asked for: which one `auto` takes is not known before.
     """
-    files = sorted(filter(None, map(_bytes_with_encoder, settings.models.glob("*/generator.onnx"))))
     models = 0.0
-    for size in files:
-        if models and models + memory_mb(size) > settings.max_loaded_mb:
+    for one in sorted(filter(None, map(model_mb, settings.models.glob("*/generator.onnx")))):
+        if models and models + one > settings.max_loaded_mb:
             break
-        models += memory_mb(size)
+        models += one
     engine = _MB_OF_OPENVINO if settings.engine == "openvino" else 0
     return _MB_OF_THE_PARENT + settings.workers * (_MB_OF_A_WORKER + engine + models)
-
-
-def _bytes_with_encoder(file: Path) -> int:
-    """0 if there is no generator to go with it."""
-    size = _bytes(file)
-    return size and size + _bytes(file.with_suffix(".encoder"))
 
 
 def _bytes(file: Path) -> int:

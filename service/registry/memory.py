@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 
-from service.registry.footprint import memory_mb
 from service.registry.model import Model
 from service.registry.models import Models
 
@@ -17,8 +16,8 @@ LEAST_SECONDS = 0.25
 
 def fits(models: Models, model: Model) -> bool:
     """Whether it fits in beside those that are loaded. The first always does."""
-    loaded = [one.file_bytes for ones in models.versions.values() for one in ones if one.state == "ready"]
-    return not loaded or sum(map(memory_mb, [*loaded, model.file_bytes])) <= models.settings.max_loaded_mb
+    loaded = [one.memory_mb for ones in models.versions.values() for one in ones if one.state == "ready"]
+    return not loaded or sum([*loaded, model.memory_mb]) <= models.settings.max_loaded_mb
 
 
 async def evict_for(models: Models, model: Model) -> None:

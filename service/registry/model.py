@@ -13,11 +13,14 @@ from service.generator import loading
 from service.generator.contract import Contract
 from service.generator.engine import Engine
 from service.generator.engines.everything import Everything
+from service.generator.file.inputs import scalars_of
+from service.generator.file.named import with_range
 from service.generator.loading import FILE, Loaded
 from service.generator.origin.credentials import Credentials, credentials_of
 from service.generator.origin.provenance import Maker
 from service.machine.logs import one_line
 from service.registry.beside import Beside
+from service.registry.footprint import model_mb
 from service.settings import Settings
 
 log = logging.getLogger("bentoml.ganserve.models")
@@ -204,6 +207,11 @@ class Model:
         except OSError:
             return 0
 
+    @property
+    def memory_mb(self) -> float:
+        """What it takes once loaded, reckoned."""
+        return model_mb(self.path)
+
     def rest(self) -> None:
         """Wait to be asked for; before it was loaded."""
         self.state, self.on_demand = "idle", True
@@ -226,9 +234,11 @@ class Model:
     def require_truncation(self, truncation: float) -> None:
         """Raises InvalidField where it is not 1 and changes nothing: one image would have many addresses."""
         if truncation != 1 and not self.loaded.findings.truncation:
+            own = ", ".join(with_range(one) for one in scalars_of(self.contract.declared))
             raise InvalidField(
                 "truncation",
-                f"Model {self.name} brings z to one length itself, so truncation changes nothing; allowed is 1.",
+                f"Model {self.name} brings z to one length itself, so truncation changes nothing; allowed is 1."
+                + (f" It has scalars of its own: {own}." if own else ""),
             )
 
     def _break(self, reason: str) -> None:

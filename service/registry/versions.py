@@ -123,7 +123,7 @@ def keep(one: Found, shared: Path) -> None:
         return
     file = contents(one.path)
     if version(file) != one.version:
-        raise ContractError("it changed while it was read: reload again")
+        raise ContractError("it changed while it was read", "reload again")
     for name in files_beside(file):
         shutil.copyfile(beside(one.path.parent, name), folder / name)
     if one.path.with_name(SIGNATURE).is_file():  # which is of all that lies there

@@ -143,7 +143,6 @@ FAULTS: dict[str, tuple[Make, list[str], str, str]] = {
     "NaN of one class": (_one_class_is_nan, [], "Of 1 of 12 classes the graph gives NaN or infinity: 11", "--classes"),
     "pixels cast to -1, 0, 1": (lambda: ending("Cast", T.INT8, to=T.INT8), [], "int8, has values from -1 to 1", "--range"),
     "text for pixels": (lambda: ending("Cast", T.STRING, to=T.STRING), [], "Output 'end' is a tensor of string", "float32"),
-    "bfloat16": (lambda: ending("Cast", T.BFLOAT16, to=T.BFLOAT16), [], "Output 'end' is a tensor of bfloat16", "float32"),
     "a sequence": (_sequence_in, ["--z", "input"], "Input 'words' is a sequence, not a tensor", "float32"),
     "text for labels": (_text_in, ["--classes", "3"], "Input 'label' is a tensor of string", "float32"),
     "a z that nothing reads": (_reads_no_z, [], "which nothing in the graph reads", "--z NAME"),
@@ -151,7 +150,7 @@ FAULTS: dict[str, tuple[Make, list[str], str, str]] = {
     "unknown rank": (lambda: _declared(dims=None), [], "how many numbers an image has can't be seen", "--z input=100x1x1"),
     "too large to try": (_too_large, [], "3x20000x20000 numbers", "Export a smaller size"),
     "an opset to come": (_opset(99), [], "of opset 99, newer than is read here", "opset_version=18"),
-    "one colour": (_all_black, [], "every image is of one colour", "docs/your-generator.md"),
+    "one colour": (_all_black, [], "every image is of one colour", "take another checkpoint"),
 }  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
+from service.generator.file.reading import is_pointer
 from training.data.dataset import A_SIXTH, Dataset, held_out, misfit
-from training.data.picture import Reader
+from training.data.picture import Reader, Unfit
 from training.data.request import Listing, Request
 from training.errors import UserError
 
@@ -38,6 +39,9 @@ def collect(listing: Listing, asked: Request) -> Dataset:
         for row, is_held, content in zip(rows, is_test.tolist(), shown, strict=True):
             try:
                 pixels = reader.read(row.name, content)
+            except Unfit as error:
+                asked.notes.left_out(f"{error}", row.name)
+                continue
             except Exception as error:  # Pillow raises anything on damaged files
                 asked.notes.left_out("can't be read as pictures", row.name + why(error, content))
                 continue
@@ -70,6 +74,8 @@ def collect(listing: Listing, asked: Request) -> Dataset:
 def why(error: Exception, content: bytes) -> str:
     if not content:
         return ": empty, or not to be opened"
+    if is_pointer(content):
+        return ": a pointer of Git LFS, of which `git lfs pull` gets the picture"
     if isinstance(error, Image.DecompressionBombError):
         return f": more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} megapixels, shrink it first"
     # Of a file that is no picture Pillow says nothing but where it lay in memory.

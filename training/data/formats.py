@@ -10,6 +10,7 @@ from training.data.dataset import Dataset, misfit
 from training.data.layouts import cifar, folders, idx, npz, parquet
 from training.data.request import Request
 from training.errors import UserError
+from training.files import refuse_pointer
 
 # The first that holds the path reads it: a folder of pictures is what is none of the others.
 LAYOUTS = (npz, idx, cifar, parquet, folders)
@@ -23,6 +24,8 @@ def load(path: Path, name: str | None = None, size: int | None = None) -> Datase
     Raises UserError, naming the file at fault.
     """
     asked = Request(path, name or (path.stem if path.is_file() else path.resolve().name), size)
+    if path.is_file():
+        refuse_pointer(path)
     layout = next((layout for layout in LAYOUTS if path.exists() and layout.holds(path)), None)
     if layout is None:
         what = "is no file that is read" if path.exists() else "does not exist"
@@ -61,4 +64,6 @@ def check(dataset: Dataset, path: Path) -> None:
     counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
     if absent := [name for name, count in zip(dataset.class_names, counts, strict=True) if count == 0]:
         more = f", and {len(absent) - 10} more" if len(absent) > 10 else ""
-        raise UserError(f"{path}: no training image of class {', '.join(absent[:10])}{more}")
+        raise UserError(
+            f"{path}: no training image of class {', '.join(absent[:10])}{more}: give each some, or leave the class out"
+        )

@@ -15,12 +15,20 @@ TEST = {"test", "testing"}
 NUMBER = re.compile(r"-?\d{1,18}")
 """That an int64 holds."""
 VALIDATION = {"val", "valid", "validation", "dev", "eval"}
+_BESIDE_SPLITS = {"set", "data", "dataset", "split", "images", "image", "imgs", "img", "pictures"}
+_GLUED = re.compile("(set|data|images?|imgs?)$")
 
 
 def split_of(name: str) -> str:
     """train, test, val, or nothing: `data/test-00000-of-00001.parquet` -> test."""
     words = set(re.findall(r"[a-z]+", name.lower()))
     return "test" if words & TEST else "val" if words & VALIDATION else "train" if words & TRAIN else ""
+
+
+def split_of_folder(name: str) -> str:
+    """The same of a folder's whole name: `training_set`, `trainset` -> train, `test tube` -> nothing."""
+    words = {_GLUED.sub("", word) or word for word in re.findall(r"[a-z]+", name.lower())}
+    return split_of(" ".join(words)) if words <= TRAIN | TEST | VALIDATION | _BESIDE_SPLITS else ""
 
 
 def chosen(splits: Iterable[str]) -> tuple[str, str]:

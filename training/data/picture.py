@@ -23,6 +23,10 @@ _ORIENTATION = 0x0112
 _STRIP = 256
 
 
+class Unfit(ValueError):
+    """What is the matter with a picture, and mostly with others: what to do about them all."""
+
+
 class Reader:
     """size: crop to a centred square of this side, if given. again: the contents of all pictures, once more."""
 
@@ -70,13 +74,13 @@ class Reader:
         if kind == DEEP_COLOUR:
             # Pillow keeps the upper byte only.
             if white < 128:
-                raise ValueError(f"16-bit colour that ends at {white:.0f} of 255 levels: store it in 8 bits")
+                raise Unfit(f"16-bit colour that ends at {white:.0f} of 255 levels: store it in 8 bits")
             found.noted("16-bit colour, read in 8 bits", name)
             return picture
         out = Image.new("L", picture.size)
         for top, strip in strips(picture):
             if not np.isfinite(pixels := np.asarray(strip)).all():
-                raise ValueError("NaN or infinite pixels")
+                raise Unfit("NaN or infinite pixels")
             out.paste(Image.fromarray(to_bytes(pixels, black, white)), (0, top))
         found.noted(f"{kind}, of which {black:,.10g} is black and {white:,.10g} white", name)
         return out

@@ -46,10 +46,10 @@ def choose_output(outputs: Sequence[Signature], wishes: Wishes) -> Signature | F
     """The output that holds the images: by its axes, by its name, by its colours, or as the largest of several sizes."""
     if wishes.output is not None:
         named = [one for one in outputs if one.name == wishes.output]
+        if named:
+            return named[0]
         shown = ", ".join(f"'{one.name}'" for one in outputs)
-        return (
-            named[0] if named else Fault(f"There is no output '{wishes.output}', only {shown}.", "--output")
-        )
+        return Fault(f"There is no output '{wishes.output}', only {shown}.", f"--output {outputs[0].name}")
     open_ = [one for one in outputs if one.name not in wishes.beside] or list(outputs)
     images = [one for one in open_ if _may_be_picture(one)] or [
         one for one in open_ if one.dims is None or len(one.dims) == 4
@@ -74,7 +74,10 @@ def wanted(others: Sequence[Signature], wishes: Wishes) -> tuple[list[Signature]
     """Those that are to be kept, of all but the picture."""
     known = ", ".join(f"'{one.name}'" for one in others) or "none"
     faults = [
-        Fault(f"There is no output '{name}' beside the picture; there are {known}.", "--beside")
+        Fault(
+            f"There is no output '{name}' beside the picture; there are {known}.",
+            "--beside NAME of one of them",
+        )
         for name in wishes.beside
         if name not in {one.name for one in others}
     ]

@@ -56,7 +56,8 @@ def odd_kind(value: onnx.ValueInfoProto) -> str | None:
     """What an input or output is, in words, where it is no tensor of numbers that NumPy has."""
     kind = value.type.WhichOneof("value")
     if kind not in (None, "tensor_type"):
-        return f"a {kind.removesuffix('_type').replace('_', ' ')}, not a tensor"
+        words = kind.removesuffix("_type").replace("_", " ")
+        return f"{'an' if words[0] in 'aeiou' else 'a'} {words}, not a tensor"
     element = value.type.tensor_type.elem_type
     return None if element in _NUMBERS or not element else f"a tensor of {_element_name(element)}"
 

@@ -16,6 +16,7 @@ DEPENDS = Fault(
 )
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
 _TRIED = 3
+_AGAIN = "Export it again: in float32, by another exporter, or in another opset."
 
 
 class Original:
@@ -68,7 +69,10 @@ class Original:
         return self.feeds.rows(range(count)), label
 
     def _run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> list[NDArray]:
-        return [np.asarray(one) for one in self._session.run(self._outputs, self.feeds.arrays(z, label))]
+        given = [np.asarray(one) for one in self._session.run(self._outputs, self.feeds.arrays(z, label))]
+        if self.batch is not None and (given[0].ndim < 2 or len(given[0]) != len(z)):
+            raise Refused([_without_batch(given[0].shape, len(z))])
+        return given
 
     def _find_batch(self) -> int | None:
         """None, if any will do. What an exporter says of it need not be true."""
@@ -79,12 +83,16 @@ class Original:
 
         try:
             together = images(slice(0, _TRIED))
-            alone = np.concatenate([images(slice(i, i + 1)) for i in range(_TRIED)])
+            singly = [images(slice(i, i + 1)) for i in range(_TRIED)]
+            alone = np.concatenate(singly)
         except Exception as error:  # onnxruntime raises a dozen classes of its own
             return self._fixed_batch(error)
+        if together.shape[:1] == singly[0].shape[:1] and together.shape != singly[0].shape:
+            raise Refused([_without_batch(together.shape, _TRIED)])
         if together.shape != alone.shape:
             return self._fixed_batch(ValueError(f"{_TRIED} images come as {list(together.shape)}"))
-        if not np.allclose(together, alone, rtol=1e-3, atol=1e-3 * np.abs(alone).max(), equal_nan=True):
+        largest = np.abs(alone[np.isfinite(alone)]).max(initial=0)
+        if not np.allclose(together, alone, rtol=1e-3, atol=1e-3 * largest, equal_nan=True):
             raise Refused([DEPENDS])
         return None
 
@@ -99,6 +107,11 @@ class Original:
         raise Refused(
             [Fault(f"ONNX Runtime can't run it: {error}", "--z, --label and --constant: are they right?")]
         )
+
+
+def _without_batch(shape: tuple[int, ...], count: int) -> Fault:
+    what = f"{count} image{'s' if count > 1 else ''} come{'' if count > 1 else 's'} as {list(shape)}: the first axis is not the batch."
+    return Fault(what, "Export it again with images of [N, C, H, W] or [N, H, W, C]")
 
 
 def _session(
@@ -118,6 +131,4 @@ def _session(
     try:
         return session_of(model.SerializeToString(), weights, options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen classes of its own
-        raise Refused(
-            [Fault(f"ONNX Runtime can't load it: {error}", "Export it again, in float32.")]
-        ) from error
+        raise Refused([Fault(f"ONNX Runtime can't load it: {error}", _AGAIN)]) from error

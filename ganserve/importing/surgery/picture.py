@@ -11,6 +11,7 @@ from ganserve.importing.surgery.nodes import Nodes, Signature, constants_of
 from ganserve.importing.surgery.wishes import Fault, Wishes
 
 RANGES = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0), "0..65535": (0.0, 65535.0)}
+RANGES["-128..127"] = (-128.0, 127.0)
 LAYOUTS = ("nchw", "nhwc")
 _BY_OP = {"Tanh": "-1..1", "Sigmoid": "0..1", "HardSigmoid": "0..1"}
 _KEEPS_VALUES = {
@@ -26,6 +27,7 @@ _KEEPS_VALUES = {
 MOST_PIXELS = 4096
 """A side has; the service takes no more."""
 MOST_NUMBERS = 4 * MOST_PIXELS**2
+_FEWEST_NUMBERS = 16
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,11 @@ def _axes(shape: tuple[int, ...], wishes: Wishes) -> tuple[str, tuple[int, int, 
         if layout is None:
             return _which_layout(shown)
         return layout, wishes.image
+    if len(shape) == 1 and size < _FEWEST_NUMBERS:
+        return Fault(
+            f"An image comes as {size} number{'s' if size > 1 else ''}, which is none: of a discriminator or a classifier?",
+            "--output NAME, where another output holds the images; else give the generator's own file",
+        )
     if len(shape) == 1:
         side = math.isqrt(size)
         if side * side == size:
@@ -130,7 +137,12 @@ def _axes(shape: tuple[int, ...], wishes: Wishes) -> tuple[str, tuple[int, int, 
     if len(shape) == 2:
         return "nchw", (1, *shape)
     if len(shape) != 3:
-        return Fault(f"An image comes as {shown} numbers, which is none.", "--output, or --image 3x64x64")
+        sides = [axis for axis in shape if axis > 1]
+        example = "x".join(map(str, sides)) if len(sides) == 3 and sides[0] in (3, 4) else "3x64x64"
+        return Fault(
+            f"An image comes as {shown} numbers, which is none.",
+            f"--image {example}, if these are its channels, height and width; --output NAME, if another output holds the images",
+        )
     layout = wishes.layout or _layout(shape)
     if layout is None:
         return _which_layout(shown)
@@ -172,6 +184,8 @@ def _range(graph: onnx.GraphProto, output: Signature, raw: NDArray | None, wishe
     if raw is None:
         return Fault(f"The range of output '{output.name}' can't be seen.", "--range -1..1 (or 0..1, 0..255)")
     low, high = float(raw.min()), float(raw.max())
+    if output.dtype == np.int8 and low < -32 and high > 32:
+        return "-128..127"
     if is_whole and low >= 0 and 32 < high <= 65535:
         return "0..255" if high <= 255 else "0..65535"
     # Whole numbers from -1 to 1 are pictures that a cast has destroyed.
@@ -183,7 +197,7 @@ def _range(graph: onnx.GraphProto, output: Signature, raw: NDArray | None, wishe
         return "0..255"
     return Fault(
         f"Output '{output.name}', {output.dtype}, has values from {low:.3g} to {high:.3g}: what is black, and what is white?",
-        "--range -1..1 (or 0..1, 0..255, 0..65535)",
+        "--range -1..1 (or 0..1, 0..255, 0..65535, -128..127)",
     )
 
 

@@ -23,6 +23,11 @@ def random_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return [node for node in graph.node if node.op_type in _SIMPLE]
 
 
+def is_simple(where: str) -> bool:
+    """where: the operator, and its name."""
+    return where.split(" ")[0] in _SIMPLE
+
+
 def silenced(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy where each gives the mean of what it drew."""
     silent = onnx.ModelProto()

@@ -14,6 +14,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
+def sentence(text: str) -> str:
+    """As the service has it -> a sentence of its own."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 @dataclass(frozen=True)
 class Fault:
     """What keeps a file from being served, and what would mend it: an option, or another export."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import ContractError
+from service.errors import RETRAIN, ContractError
 from service.generator.contract import Contract
 from service.generator.encoder import EncoderDocument, encoder_of, parse, require_of
 from service.generator.engine import Engine
@@ -103,13 +103,14 @@ def _judge(encoder: Encoder, images: NDArray[np.uint8]) -> None:
     want = (len(images), encoder.numbers)
     if together.shape != want or together.dtype != np.float32:
         raise ContractError(
-            f"it gives {together.dtype} {together.shape} for {len(images)} pictures, not float32 {want}"
+            f"it gives {together.dtype} {together.shape} for {len(images)} pictures, not float32 {want}",
+            RETRAIN,
         )
     if not np.isfinite(together).all():
-        raise ContractError("it gives NaN or infinity for a picture of its generator")
+        raise ContractError("it gives NaN or infinity for a picture of its generator", RETRAIN)
     alone = np.concatenate([forward(images[i : i + 1]) for i in range(3)])
     if np.abs(alone - together[:3]).max() > _SAME * max(1.0, float(np.abs(alone).max())):
-        raise ContractError("what it gives for a picture depends on the others of its batch")
+        raise ContractError("what it gives for a picture depends on the others of its batch", RETRAIN)
 
 
 def _compare_golden(
@@ -129,7 +130,8 @@ def _compare_golden(
     most = _TOLERANCE.get(beside.precision, _TOLERANCE_OF_OTHERS)
     if not difference <= most:
         raise ContractError(
-            f"it finds other z than the network that was trained: golden z differ by {difference:.3g} on average (allowed {most:.3g})"
+            f"it finds other z than the network that was trained: golden z differ by {difference:.3g} on average (allowed {most:.3g})",
+            f"copy it again, or {RETRAIN}",
         )
     return difference
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import ContractError
+from service.errors import WRITE, ContractError
 from service.generator import golden
 from service.generator.contract import Contract
 from service.generator.document import COUNTED_PIXELS
@@ -19,6 +19,9 @@ from service.generator.file.outputs import GOLDEN_NUMBERS, IMAGE, Output
 _IMAGES = 4
 _SIZES = (1, 3)
 _TOLERANCE = {"fp32": 1e-3}
+_WITHOUT = (
+    "export it again after model.eval(), or leave that output out (`ganserve import` without `--beside`)"
+)
 _TOLERANCE_OF_OTHERS = 0.1
 """Of the largest number of an output, or of 1: how far it may be from the same alone, and from a golden sample."""
 
@@ -105,11 +108,11 @@ def _drawn(
 ) -> dict[str, NDArray]:
     rows = forward(z, label)
     if rows.shape != (want := (len(z), one.numbers)) or rows.dtype != np.float32:
-        raise ContractError(f"all outputs together are {rows.dtype} {rows.shape}, not float32 {want}")
+        raise ContractError(f"all outputs together are {rows.dtype} {rows.shape}, not float32 {want}", WRITE)
     found = one.apart(rows)
     for name, values in found.items():
         if not np.isfinite(values).all():
-            raise ContractError(f"the output {name} has NaN or infinity")
+            raise ContractError(f"the output {name} has NaN or infinity", _WITHOUT)
     return found
 
 
@@ -121,11 +124,11 @@ def _compare(
     for name, values in want.items():
         if name == IMAGE:
             if excess := golden.difference(got[name], values).excess(one.engine.precision):
-                raise ContractError(f"{of} {name} {what}: {excess}")
+                raise ContractError(f"{of} {name} {what}: {excess}", _WITHOUT)
             continue
         apart = np.abs(got[name] - values).max()
         if not apart <= share * max(1.0, float(np.abs(values).max())):
-            raise ContractError(f"{of} {name} {what}: by up to {apart:.3g}")
+            raise ContractError(f"{of} {name} {what}: by up to {apart:.3g}", _WITHOUT)
 
 
 def _compare_golden(one: Everything, contract: Contract) -> bool:

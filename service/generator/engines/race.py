@@ -108,7 +108,7 @@ def measure(file: bytes) -> Result:
     """Every engine and precision that this CPU has, in turn. Raises ContractError."""
     contract = parse(file)
     if contract.weights:
-        raise ContractError("its weights lie beside it")
+        raise ContractError("its weights lie beside it", "set GANSERVE_ENGINE")
     file = rewired(file, contract)
     figures = []
     for name, precision in _candidates():

@@ -6,7 +6,7 @@ GraphProto.initializer, TensorProto.raw_data (onnx.proto; protobuf.dev/programmi
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import onnx
@@ -14,7 +14,9 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import helper
 
-_GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
+_GRAPH, _INITIALIZER, _RAW_DATA, _METADATA = 7, 5, 9, 14
+_MOST_HEAD = 20
+"""Bytes before the content of a field."""
 _LEAST_BYTES = 4096
 """Of what is taken out; less is read with the graph."""
 _IN_FILE = "ganserve: taken out"
@@ -93,6 +95,22 @@ def with_data(tensor: onnx.TensorProto, raw: memoryview) -> list[Chunk]:
     tensor.ClearField("data_location")
     tensor.ClearField("external_data")
     return [tensor.SerializeToString(), _head(_RAW_DATA, len(raw)), raw]
+
+
+def metadata_alone(file: BinaryIO) -> onnx.ModelProto:
+    """The model without its graph, which is not read. Raises what protobuf raises, ValueError and IndexError on what is no ONNX file."""
+    kept, begin = [], 0
+    while head := memoryview(file.read(_MOST_HEAD)):
+        tag, place = _varint(head, 0)
+        value, after = _varint(head, place)
+        if tag & 7 not in (0, 2):
+            raise ValueError("no ONNX file")
+        end = begin + after + (value if tag & 7 == 2 else 0)
+        file.seek(begin)
+        if tag >> 3 == _METADATA:
+            kept.append(file.read(end - begin))
+        begin = file.seek(end)
+    return onnx.ModelProto.FromString(b"".join(kept))
 
 
 def rewritten(file: bytes, change: Change) -> bytes:

@@ -14,8 +14,10 @@ import onnx
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from service.errors import ContractError
+from service.errors import COPY, WRITE, ContractError
 from service.generator.file.apart import Chunk, rewritten, taken_apart, was_taken, with_data
+
+_BESIDE = "copy the whole folder again: the file and its weights, as files and not as links"
 
 
 class Weights(Struct, frozen=True):
@@ -35,10 +37,10 @@ def folded(file: bytes, weights: Sequence[Weights], folder: Path) -> bytes:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ContractError(f"weights beside the file: {one.file}: {error.strerror}") from error
+            raise ContractError(f"weights beside the file: {one.file}: {error.strerror}", _BESIDE) from error
         if (digest := hashlib.sha256(content).hexdigest()) != one.sha256:
             raise ContractError(
-                f"{one.file} is not what the file names: its SHA-256 is {digest}, not {one.sha256}"
+                f"{one.file} is not what the file names: its SHA-256 is {digest}, not {one.sha256}", _BESIDE
             )
         held[one.file] = memoryview(content)
 
@@ -47,13 +49,15 @@ def folded(file: bytes, weights: Sequence[Weights], folder: Path) -> bytes:
             return None
         place = _place(tensor)
         if (data := held.get(place.file)) is None:
-            raise ContractError(f"weights '{tensor.name}' lie in a file that the contract does not name")
+            raise ContractError(
+                f"weights '{tensor.name}' lie in a file that the contract does not name", WRITE
+            )
         return with_data(tensor, data[place.begin : place.end])
 
     try:
         return rewritten(file, fold)
     except (ValueError, IndexError) as error:
-        raise ContractError(f"not an ONNX file: {error}") from error
+        raise ContractError(f"not an ONNX file: {error}", COPY) from error
 
 
 def beside(folder: Path, name: str) -> Path:
@@ -62,12 +66,14 @@ def beside(folder: Path, name: str) -> Path:
     try:
         # A pipe would be waited for, and a device be read, without end.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ContractError(f"weights beside the file: {name} is no file")
+            raise ContractError(f"weights beside the file: {name} is no file", _BESIDE)
         is_inside = path.resolve().is_relative_to(folder.resolve())
     except OSError as error:
-        raise ContractError(f"weights beside the file: {name}: {error.strerror}") from error
+        raise ContractError(f"weights beside the file: {name}: {error.strerror}", _BESIDE) from error
     if not is_inside:
-        raise ContractError(f"weights beside the file: {name} is a link that leads out of its folder")
+        raise ContractError(
+            f"weights beside the file: {name} is a link that leads out of its folder", _BESIDE
+        )
     return path
 
 
@@ -90,7 +96,8 @@ def _place(tensor: onnx.TensorProto) -> _Place:
         begin, end = -1, None
     if begin < 0 or (end is not None and end < begin):
         raise ContractError(
-            f"weights '{tensor.name[:64]}' have no place in their file: offset and length must be numbers from 0"
+            f"weights '{tensor.name[:64]}' have no place in their file: offset and length must be numbers from 0",
+            WRITE,
         )
     return _Place(tensor.name[:64], entries.get("location", ""), begin, end)
 
@@ -112,12 +119,13 @@ def _check_places(places: Sequence[_Place], path: Path) -> None:
     for place in places:
         end = size if place.end is None else place.end
         if not place.begin <= end <= size:
-            raise ContractError(f"weights '{place.tensor}' end beyond {path.name}")
+            raise ContractError(f"weights '{place.tensor}' end beyond {path.name}", _BESIDE)
         taken, last = taken + end - place.begin, max(last, end)
     if taken > size:
-        raise ContractError(f"weights overlap in {path.name}: they take {taken:,} bytes of its {size:,}")
+        what = f"weights overlap in {path.name}: they take {taken:,} bytes of its {size:,}"
+        raise ContractError(what, WRITE)
     if last < size:
-        raise ContractError(f"{path.name} has {size:,} bytes, and the weights end after {last:,}")
+        raise ContractError(f"{path.name} has {size:,} bytes, and the weights end after {last:,}", _BESIDE)
 
 
 def laid_beside(model: onnx.ModelProto, weights: Mapping[str, NDArray], path: Path) -> Weights:

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from service.errors import ContractError
+from service.errors import EVAL, ContractError
 from service.generator.file.apart import was_taken
 
 _DRAWS = {
@@ -48,6 +48,14 @@ def outside(model: onnx.ModelProto) -> list[TensorProto]:
         for part in parts(model, TensorProto)
         if part.data_location == TensorProto.EXTERNAL or part.external_data
     ]
+
+
+MENDS = {
+    "random": "export again without it",
+    "training": EVAL,
+    "nan": "the weights are damaged: take another checkpoint",
+}
+"""By the kind of a fault."""
 
 
 class Fault(NamedTuple):
@@ -96,7 +104,10 @@ def labels_stay_inside(
     found, seen = _look_ups(model, label)
     for operator, rows in found:
         if rows < classes:
-            raise ContractError(f"there are {classes} {what}, and {operator} looks them up in {rows} rows")
+            mend = f"take other names of {what}, {rows} of them, as by `ganserve import --classes`, or the file that they are of"
+            raise ContractError(
+                f"there are {classes} {what}, and {operator} looks them up in {rows} rows", mend
+            )
     return seen
 
 

@@ -20,7 +20,7 @@ def mixed(model: onnx.ModelProto, contract: Contract) -> tuple[onnx.ModelProto, 
     """
     label, count = contract.label_name, contract.class_count
     if not count:
-        raise ContractError("it has no classes that could be mixed")
+        raise ContractError("it has no classes that could be mixed", "serve it as it is")
     after = onnx.ModelProto()
     after.CopyFrom(model)
     graph = after.graph
@@ -38,7 +38,8 @@ def mixed(model: onnx.ModelProto, contract: Contract) -> tuple[onnx.ModelProto, 
             or axis
         ):
             raise ContractError(
-                f"its classes can't be mixed: {node.op_type} '{node.name}' does more with the label than to look it up"
+                f"its classes can't be mixed: {node.op_type} '{node.name}' does more with the label than to look it up",
+                "serve it with one class per image, as it is",
             )
         node.CopyFrom(helper.make_node("MatMul", [WEIGHTS, table.name], list(node.output), node.name))
     (place,) = [i for i, value in enumerate(graph.input) if value.name == label]
@@ -48,7 +49,9 @@ def mixed(model: onnx.ModelProto, contract: Contract) -> tuple[onnx.ModelProto, 
     try:
         onnx.checker.check_model(after)
     except onnx.checker.ValidationError as error:  # a branch or a loop has the label, too
-        raise ContractError(f"its classes can't be mixed: {error}") from error
+        raise ContractError(
+            f"its classes can't be mixed: {error}", "serve it with one class per image, as it is"
+        ) from error
     inputs = [
         Input(WEIGHTS, "class_weights", [count]) if one.role == "label" else one for one in contract.declared
     ]

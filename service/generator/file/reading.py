@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
 MOST_BYTES = 2**31
 """Of an ONNX file: protobuf holds no more."""
 
@@ -17,6 +18,11 @@ def contents(path: Path) -> bytes:
     if status.st_size >= MOST_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), f"{path}")
     return path.read_bytes()
+
+
+def is_pointer(content: bytes) -> bool:
+    """Whether it is what Git leaves of a large file where its LFS is not installed."""
+    return content.startswith(_POINTER)
 
 
 def is_there(path: Path) -> bool:

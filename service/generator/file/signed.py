@@ -9,6 +9,7 @@ from pathlib import Path
 from service.errors import ContractError
 
 SIGNATURE = "model.sig"
+_SIGN = "sign its folder: `model_signing sign key --private_key KEY --signature FOLDER/model.sig FOLDER`"
 
 
 def verify(folder: Path, key: Path) -> None:
@@ -23,16 +24,19 @@ def verify(folder: Path, key: Path) -> None:
         )
     except ImportError as error:
         raise ContractError(
-            f"GANSERVE_SIGNING_KEY is set, and signatures can't be read: pip install 'ganserve[signing]' ({error})"
+            f"GANSERVE_SIGNING_KEY is set, and signatures can't be read ({error})",
+            "pip install 'ganserve[signing]'",
         ) from error
     signature = folder / SIGNATURE
     if not signature.is_file():
         raise ContractError(
-            f"it is not signed: there is no {SIGNATURE} beside it, and GANSERVE_SIGNING_KEY is set"
+            f"it is not signed: there is no {SIGNATURE} beside it, and GANSERVE_SIGNING_KEY is set",
+            _SIGN,
         )
     files = hashing.Config().set_ignored_paths(paths=[signature])
     try:
         check = verifying.Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(files)
         check.verify(folder, signature)
     except Exception as error:  # the library raises a dozen classes, of its own and of others
-        raise ContractError(f"its signature is not good: {error}") from error
+        mend = f"copy the whole folder again from who signed it, or, where the change was meant, {_SIGN}"
+        raise ContractError(f"its signature is not good: {error}", mend) from error

@@ -27,6 +27,7 @@ from service.generator.quality.statistics import (
 )
 
 METADATA_KEY = "ganserve-watch"
+_AGAIN = "write it anew, by `python -m training export --watch`, or take it away"
 SCHEMA = 1
 _BATCH = 64
 
@@ -100,17 +101,17 @@ def read(file: bytes, contract: Contract) -> tuple[Judge, Reference]:
     try:
         model = onnx.load_model_from_string(file)
     except Exception as error:  # protobuf raises its own, and others on hostile input
-        raise ContractError(f"not an ONNX file: {error}") from error
+        raise ContractError(f"not an ONNX file: {error}", _AGAIN) from error
     if any(tensor.external_data for tensor in model.graph.initializer):
-        raise ContractError("external data is refused: the weights must be inside the file")
+        raise ContractError("external data is refused: the weights must be inside the file", _AGAIN)
     document = next((prop.value for prop in model.metadata_props if prop.key == METADATA_KEY), "")
     try:
         reference = msgspec.json.decode(document, type=Reference)
         size = len(reference.real.mean)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise ContractError(f"metadata '{METADATA_KEY}': {error}") from error
+        raise ContractError(f"metadata '{METADATA_KEY}': {error}", _AGAIN) from error
     if reference.schema != SCHEMA:
-        raise ContractError(f"schema {reference.schema}: this version reads {SCHEMA}")
+        raise ContractError(f"schema {reference.schema}: this version reads {SCHEMA}", _AGAIN)
     judge, image = Judge(file), contract.image
     # Of one class, or none, it was taught to tell something else apart.
     classes = contract.class_count if contract.class_count > 1 else len(reference.apart)
@@ -120,7 +121,8 @@ def read(file: bytes, contract: Contract) -> tuple[Judge, Reference]:
         ("logits", "tensor(float)", [classes]),
     ]
     if (got := judge.signature()) != want:
-        raise ContractError(f"inputs and outputs are {got}, those of a judge of these images are {want}")
+        what = f"inputs and outputs are {got}, those of a judge of these images are {want}"
+        raise ContractError(what, _AGAIN)
     return judge, reference
 
 

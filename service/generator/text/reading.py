@@ -13,7 +13,8 @@ from service.errors import ContractError, InvalidField
 
 MOST_CHARACTERS = 4000
 MOST_TOKENS = 1024
-NO_TOKENIZERS = "texts of this model are read by the package `tokenizers`, which is not installed: pip install 'ganserve[text]'"
+NO_TOKENIZERS = "texts of this model are read by the package `tokenizers`, which is not installed"
+_TOKENIZER = "`ganserve import --tokenizer tokenizer.json` with one of Hugging Face's `tokenizers`"
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _MOST_LISTED = 80
 
@@ -61,7 +62,7 @@ class Reading(NamedTuple):
             if not self.pad < self.tokens <= 2**24:
                 return [f"pad is {self.pad}, of {self.tokens:,} tokens"]
         except ContractError as error:
-            return [str(error)]
+            return [error.what]
         return []
 
     def _ids(self, text: str) -> list[int]:
@@ -103,13 +104,13 @@ def tokenizer_of(document: str, length: int, pad: int) -> Any:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise ContractError(NO_TOKENIZERS) from error
+        raise ContractError(NO_TOKENIZERS, "pip install 'ganserve[text]'") from error
     try:
         tokenizer = Tokenizer.from_str(document)
         tokenizer.enable_truncation(length)
         tokenizer.enable_padding(length=length, pad_id=pad, pad_token=tokenizer.id_to_token(pad) or "")
     except Exception as error:  # Rust's, without a class of its own
-        raise ContractError(f"the tokenizer can't be read: {error}") from error
+        raise ContractError(f"the tokenizer can't be read: {error}", _TOKENIZER) from error
     return tokenizer
 
 
@@ -122,7 +123,7 @@ def tokens_in(document: str) -> int:
         ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
         return 1 + max([*ids, *(int(one["id"]) for one in held.get("added_tokens", ()))])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ContractError(f"the tokenizer can't be read: {error!r}") from error
+        raise ContractError(f"the tokenizer can't be read: {error!r}", _TOKENIZER) from error
 
 
 def pad_of(document: str) -> int:

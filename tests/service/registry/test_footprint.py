@@ -1,9 +1,38 @@
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper as h
+from onnx import numpy_helper
 
+from service.generator import contract
 from service.registry import footprint
+from service.registry.models import Models
 from service.settings import Settings
+from tests import generators
+from tests.generators import Tiny
+from tests.telling import Telling
+
+_LOADS = """
+import sys
+from pathlib import Path
+from service.generator import loading
+from service.settings import Settings
+
+def memory_mb():
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+settings = Settings(engine=sys.argv[1], threads=1)
+small = loading.load(loading.read(Path(sys.argv[2])), settings)  # and the engine's libraries
+before = memory_mb()
+large = loading.load(loading.read(Path(sys.argv[3])), settings)
+print(memory_mb() - before)
+"""
 
 
 @pytest.fixture
@@ -14,6 +43,29 @@ def settings(tmp_path):
         file.parent.mkdir()
         file.write_bytes(bytes(2_000_000))
     return Settings(models=tmp_path)
+
+
+def _add_weights(model: onnx.ModelProto) -> None:
+    """24 MB of them, which change z by nothing that a float could hold."""
+    graph = model.graph
+    for node in graph.node:
+        node.input[:] = ["moved" if name == "z" else name for name in node.input]
+    tensors = {
+        "wide": np.random.default_rng(0).normal(size=(8, 2048)).astype(np.float32),
+        "wider": np.random.default_rng(1).normal(size=(2048, 3000)).astype(np.float32),
+        "axis": np.array([1]),
+        "tiny": np.array(1e-30, np.float32),
+    }
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in tensors.items())
+    nodes = [
+        h.make_node("MatMul", ["z", "wide"], ["first"]),
+        h.make_node("MatMul", ["first", "wider"], ["second"]),
+        h.make_node("ReduceSum", ["second", "axis"], ["sum"]),
+        h.make_node("Mul", ["sum", "tiny"], ["nothing"]),
+        h.make_node("Add", ["z", "nothing"], ["moved"]),
+    ]
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
 
 
 def limited(monkeypatch, megabytes: float) -> None:
@@ -45,3 +97,45 @@ def test_each_worker_has_its_own(monkeypatch, settings):
     assert "openvino" in (footprint.shortage(replace(settings, engine="openvino")) or "")
     limited(monkeypatch, float("inf"))
     assert footprint.shortage(replace(settings, workers=256)) is None
+
+
+def test_a_file_that_gives_more_than_a_picture_is_counted_twice(tmp_path):
+    generators.folder(tmp_path, {"plain": Tiny().file(), "telling": Telling().file()})
+    models = Models(Settings(models=tmp_path))
+    for name, times in (("plain", 1), ("telling", 2)):
+        one = models[name]
+        assert one.memory_mb == footprint.memory_mb(one.file_bytes, times)
+    (tmp_path / "telling/generator.onnx").write_bytes(Tiny().file())  # another file in its place
+    assert models["telling"].memory_mb == models["plain"].memory_mb
+
+
+def test_weights_beside_a_file_count_where_memory_is_short(tmp_path):
+    generators.folder(tmp_path, {"tiny": Tiny().file()})
+    least = footprint.least_mb(Settings(models=tmp_path))
+    (tmp_path / "tiny/generator.onnx.data").write_bytes(bytes(10**6))
+    assert footprint.least_mb(Settings(models=tmp_path)) == pytest.approx(least + 3)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_what_is_reckoned_is_what_both_loadings_of_a_file_take(tmp_path, engine):
+    """In a process of its own, with 24 MB of weights."""
+    plain_model = Tiny().model()
+    _add_weights(plain_model)
+    files = {
+        "small": Telling().file(),
+        "plain": contract.write(plain_model, Tiny().contract()),
+        "telling": Telling().file(_add_weights),
+    }
+    generators.folder(tmp_path, files)
+    paths = {name: tmp_path / name / "generator.onnx" for name in files}
+
+    def taken_mb(path: Path) -> float:
+        command = [sys.executable, "-c", _LOADS, engine, str(paths["small"]), str(path)]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    plain, telling = taken_mb(paths["plain"]), taken_mb(paths["telling"])
+    print(f"{engine}: {plain:.0f} MB, and {telling:.0f} of a file that gives more")
+    assert telling > 1.3 * plain
+    reckoned = footprint.model_mb(paths["telling"])
+    assert footprint.model_mb(paths["plain"]) == pytest.approx(reckoned / 2, rel=0.01)
+    assert reckoned / 2 < telling < 1.25 * reckoned

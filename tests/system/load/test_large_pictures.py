@@ -5,65 +5,22 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto as T
-from onnx import helper as h
-from onnx import numpy_helper
 
-from service.generator import contract
-from service.generator.contract import Contract, ImageShape
+from benchmarks import models
 from tests import generators
 from tests.system.serving import Server, serving
 
-SIDE, CHANNELS, LAYERS = 512, 16, 14
+LAYERS = 14
 MOST_IMAGES = 32
-
-
-def large() -> bytes:
-    """Random weights: a linear layer, and convolutions at full size."""
-    random = np.random.default_rng(0)
-    tensors = {
-        "linear": random.normal(size=(8, CHANNELS * 64)).astype(np.float32),
-        "small": np.array([-1, CHANNELS, 8, 8]),
-        "scales": np.array([1, 1, SIDE / 8, SIDE / 8], np.float32),
-        "half": np.array(127.5, np.float32),
-        "last": random.normal(size=(3, CHANNELS, 3, 3)).astype(np.float32) / 8,
-    }
-    nodes = [
-        h.make_node("MatMul", ["z", "linear"], ["flat"]),
-        h.make_node("Reshape", ["flat", "small"], ["maps"]),
-        h.make_node("Resize", ["maps", "", "scales"], ["x0"], mode="linear"),
-    ]
-    for i in range(LAYERS):
-        tensors[f"w{i}"] = random.normal(size=(CHANNELS, CHANNELS, 3, 3)).astype(np.float32) / 8
-        nodes.append(h.make_node("Conv", [f"x{i}", f"w{i}"], [f"y{i}"], pads=[1, 1, 1, 1]))
-        nodes.append(h.make_node("Tanh" if i == LAYERS - 1 else "Relu", [f"y{i}"], [f"x{i + 1}"]))
-    nodes += [
-        h.make_node("Conv", [f"x{LAYERS}", "last"], ["pixels"], pads=[1, 1, 1, 1]),
-        h.make_node("Tanh", ["pixels"], ["levels"]),
-        h.make_node("Mul", ["levels", "half"], ["scaled"]),
-        h.make_node("Add", ["scaled", "half"], ["shifted"]),
-        h.make_node("Cast", ["shifted"], ["image"], to=T.UINT8),
-    ]
-    graph = h.make_graph(
-        nodes,
-        "large",
-        [h.make_tensor_value_info("z", T.FLOAT, ["N", 8])],
-        [h.make_tensor_value_info("image", T.UINT8, ["N", 3, SIDE, SIDE])],
-        [numpy_helper.from_array(value, name) for name, value in tensors.items()],
-    )
-    model: onnx.ModelProto = h.make_model(graph, opset_imports=[h.make_opsetid("", 18)], ir_version=10)
-    return contract.write(model, Contract(1, "large", 8, None, ImageShape(3, SIDE, SIDE)))
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    models = generators.folder(tmp_path_factory.mktemp("models"), {"large": large()})
+    folder = generators.folder(tmp_path_factory.mktemp("models"), {"large": models.slow(LAYERS)})
     home = tmp_path_factory.mktemp("server") / "home"
     with serving(
-        home, models=models, engine="onnxruntime", threads=1, max_batch=1, max_wait_seconds=30
+        home, models=folder, engine="onnxruntime", threads=1, max_batch=1, max_wait_seconds=30
     ) as one:
         yield one
 

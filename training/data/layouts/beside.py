@@ -31,7 +31,7 @@ def by_files_beside(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list
         return by_dataset_json(tree, pictures, documents[0], notes), {documents[0]}
     packed = tree.shards or tree.path.name.lower().endswith(TAR)
     if packed or any(name.endswith((".cls", *TAR)) for name in others):
-        return by_samples(tree, pictures)
+        return by_samples(tree, pictures, notes)
     tables = [name for name in others if name.lower().endswith((".csv", ".tsv", ".jsonl"))]
     places: dict[str, Place] = {}
     used = set[str]()
@@ -53,19 +53,22 @@ def by_dataset_json(tree: Tree, pictures: list[str], document: str, notes: Notes
         if rows is None:
             return [Place(name, None, "") for name in pictures]
         folder = document.removesuffix("dataset.json")
-        files = [folder + str(file).replace("\\", "/") for file, _ in rows]
-        labels = label_column(np.array([label for _, label in rows]), len(rows), where)
+        # As some write it: {"labels": {file: label, ...}}.
+        pairs = rows.items() if isinstance(rows, dict) else rows
+        said = [(folder + str(file).replace("\\", "/"), label) for file, label in pairs]
+        files = [file for file, label in said if label is not None]
+        labels = label_column(np.array([label for _, label in said if label is not None]), len(files), where)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f'{where} is not StyleGAN\'s {{"labels": [[file, label], ...]}}: {error}') from error
     label_of = dict(zip(files, labels, strict=True))
     there = set(pictures)
-    for name in files:
+    for name, _ in said:
         if name not in there:
             notes.left_out("named in dataset.json and not there", name)
     return [Place(name, label_of.get(name), "") for name in pictures]
 
 
-def by_samples(tree: Tree, pictures: list[str]) -> tuple[list[Place], set[str]] | None:
+def by_samples(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list[Place], set[str]] | None:
     """WebDataset: what has one name up to the first dot is one sample, `0017.jpg` and `0017.cls`."""
     labels: dict[str, str] = {}
     used = {name for name in tree.names if ending(name) in ("cls", "json", "txt", "__key__")}
@@ -76,6 +79,8 @@ def by_samples(tree: Tree, pictures: list[str]) -> tuple[list[Place], set[str]] 
             labels[key(name)] = str(label)
     if not labels and not tree.shards:
         return None
+    for alone in sorted(labels.keys() - {key(name) for name in pictures}):
+        notes.left_out("a class without its picture", alone.lstrip("/"))
     numbers = all(NUMBER.fullmatch(label) for label in labels.values())
     found = {name: int(label) if numbers else label for name, label in labels.items()}
     splits = {name: split_of(name.split("/")[0]) if tree.shards else "" for name in pictures}
@@ -125,6 +130,15 @@ def by_table(tree: Tree, pictures: list[str], table: str, folder: str, notes: No
         raise UserError(f"{tree.path}: {table} can't be read: {error}") from error
     columns = [column for column in (rows[0] if rows else []) if isinstance(column, str)]
     own = {name: name.removeprefix(folder) for name in pictures}
+    inner = {name.rpartition("/")[0] for name in own.values()}
+    if (
+        len(inner) == 1
+        and "" not in inner
+        and not any("/" in str(value) for row in rows for value in row.values())
+    ):
+        # All in one folder, as `images/`, of which the table does not speak.
+        folder += f"{inner.pop()}/"
+        own = {name: name.removeprefix(folder) for name in pictures}
     known = {one for name in own.values() for one in (name, name.rpartition(".")[0])}
     files = next((c for c in columns if any(str(row.get(c)) in known for row in rows)), None)
     others = [c for c in columns if c != files]
@@ -133,7 +147,17 @@ def by_table(tree: Tree, pictures: list[str], table: str, folder: str, notes: No
     alone = others[0] if len(others) == 1 and is_flat else None
     classes = next((c for c in others if c.lower() in _LABEL), alone)
     if files is None or classes is None:
+        if files is not None and others and is_flat:
+            what = (
+                f"names the pictures, and no column is called label: of no classes ({', '.join(others[:8])})"
+            )
+            notes.noted(what, table)
         return None
+    there = {one.removeprefix(folder) for one in tree.names}
+    there |= {one.rpartition(".")[0] for one in there}
+    for row in rows:
+        if (named := str(row.get(files))) not in there:
+            notes.left_out("named in a table and not there", named)
     label_of = {str(row.get(files)): row.get(classes) for row in rows}
     found = {name: label_of.get(one, label_of.get(one.rpartition(".")[0])) for name, one in own.items()}
     notes.noted(f"classes from column '{classes}'", table)

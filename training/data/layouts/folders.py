@@ -9,7 +9,7 @@ import numpy as np
 
 from training.data.dataset import UNLABELLED, Dataset
 from training.data.encoded import collect
-from training.data.labels import TEST, TRAIN, VALIDATION, chosen, numbered, split_of
+from training.data.labels import chosen, numbered, split_of, split_of_folder
 from training.data.layouts import trees
 from training.data.layouts.beside import Place, by_files_beside
 from training.data.layouts.trees import Tree
@@ -17,8 +17,6 @@ from training.data.notes import Notes, printable
 from training.data.picture import SUFFIXES
 from training.data.request import Listing, Request, Row
 from training.errors import UserError
-
-_SPLITS = {name: split_of(name) for name in ("", *TRAIN, *TEST, *VALIDATION)}
 
 
 def holds(path: Path) -> bool:
@@ -98,7 +96,7 @@ def by_folders(tree: Tree, pictures: list[str], notes: Notes) -> list[Place]:
     inside = {name: name.removeprefix(top).split("/")[:-1] for name in pictures}
     loose = [name for name, folders in inside.items() if not folders]
     first = {folders[0] for folders in inside.values() if folders}
-    splits = {folder: _SPLITS[folder.lower()] for folder in first if folder.lower() in _SPLITS}
+    splits = {folder: split for folder in first if (split := split_of_folder(folder))}
     if first and set(splits) == first and "train" not in splits.values():
         raise UserError(f"{tree.path} holds no training images, only {', '.join(sorted(first))}")
     if "train" not in splits.values() or (len(splits) == 1 and len(first) > 1):
@@ -107,8 +105,9 @@ def by_folders(tree: Tree, pictures: list[str], notes: Notes) -> list[Place]:
     if not first:
         return [Place(name, None, "") for name in loose]
     if loose and not splits:
+        shown = ", ".join(map(printable, loose[:5])) + ", ..." * (len(loose) > 5)
         raise UserError(
-            f"{tree.path} holds images beside the class folders ({printable(loose[0])}): of which class?"
+            f"{tree.path} holds {len(loose):,} images beside the class folders ({shown}): move them into that of their class"
         )
     places = []
     depths: dict[str, set[int]] = defaultdict(set)
@@ -124,7 +123,8 @@ def by_folders(tree: Tree, pictures: list[str], notes: Notes) -> list[Place]:
             depths[classes[0]].add(len(classes))
         places.append(Place(name, classes[0] if classes else None, split))
     if depths and all(min(deep) > 1 for deep in depths.values()):
-        upper = printable(next(iter(depths)))
+        # Never the test images, to be trained on.
+        upper = printable(min(depths, key=lambda folder: split_of(folder) in ("test", "val")))
         raise UserError(
             f"{tree.path} is one level too high: its subfolder '{upper}' holds the class folders; give that one"
         )
@@ -139,7 +139,7 @@ def wrapping(pictures: list[str]) -> str:
     while True:
         below = [name.removeprefix(top).split("/") for name in pictures]
         folder = below[0][0]
-        if folder.lower() in _SPLITS or any(len(parts) < 3 or parts[0] != folder for parts in below):
+        if split_of_folder(folder) or any(len(parts) < 3 or parts[0] != folder for parts in below):
             return top
         top += f"{folder}/"
 

@@ -62,7 +62,9 @@ def zipped(path: Path) -> Iterator[Tree]:
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} cannot be read as a zip archive: {error}") from error
+        raise UserError(
+            f"{path} cannot be read as a zip archive: {error}; copy or download it again"
+        ) from error
     with archive:
         # Some packers of Windows write its backslashes.
         entries = [entry for entry in archive.infolist() if not entry.filename.endswith(("/", "\\"))]
@@ -91,7 +93,9 @@ def tarred(paths: list[Path]) -> Iterator[Tree]:
             except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
                 # It says in several lines what it is not.
                 reason = str(error).splitlines()[0]
-                raise UserError(f"{path} cannot be read as a tar archive: {reason}") from error
+                raise UserError(
+                    f"{path} cannot be read as a tar archive: {reason}; copy or download it again"
+                ) from error
         yield Tree(paths[0].parent if many else paths[0], list(places), set(), read, shards=many)
 
 

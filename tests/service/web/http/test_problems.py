@@ -64,5 +64,5 @@ def test_a_connection_whose_body_was_not_read_is_closed(kind):
 
 
 def test_an_error_that_is_no_answer_to_a_request_is_an_internal_one():
-    reply = reply_to(ContractError("a model file"))
+    reply = reply_to(ContractError("a model file", "write it anew"))
     assert (reply.status, msgspec.json.decode(reply.body)["code"]) == (500, "internal_error")
