@@ -1,7 +1,7 @@
 """`python -m training train`: a run, begun or gone on with."""
 
 import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from training.data.dataset import UNLABELLED
 from training.data.formats import load
 from training.gan.augment import AUGMENTATIONS
 from training.presets import PRECISIONS, settings_of
+from training.run.checkpoint import FILE_NAME, checkpoint_at, read
 from training.run.loop import Interrupted, say, train
 from training.run.run import Options
 from training.settings import Settings
@@ -25,7 +26,19 @@ from training.settings import Settings
 @click.option(
     "--run", required=True, type=FOLDER, help="The run's folder; with a checkpoint it is gone on with."
 )
-@click.option("--preset", default="ns-r1", show_default=True, help="A recipe of presets.py.")
+@click.option("--preset", show_default="ns-r1", help="A recipe of presets.py.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Fine-tune: begin with the weights, and unless --preset is given the settings, of this run or checkpoint.",
+)
+@click.option(
+    "--freeze-d", type=click.IntRange(0), help="Of --from: layers of D, from the image on, that stay."
+)
+@click.option(
+    "--freeze-g", type=click.IntRange(0), help="Of --from: layers of G, from the image on, that stay."
+)
 @click.option("--images", type=click.IntRange(1), help="Length of the run in real images seen.")
 @click.option("--batch", type=click.IntRange(2), help="Images in an update.")
 @click.option("--seed", type=click.IntRange(0), help="Decides weights, order of images and latents.")
@@ -48,7 +61,8 @@ from training.settings import Settings
 def command(
     data: Path,
     run: Path,
-    preset: str,
+    preset: str | None,
+    source: Path | None,
     changes: tuple[str, ...],
     device: str,
     threads: int | None,
@@ -66,7 +80,10 @@ def command(
     if threads:
         torch.set_num_threads(threads)
     given = {name: value for name, value in named.items() if value is not None}
-    settings = settings_of(preset, **parsed(changes) | given)
+    given = parsed(changes) | given
+    if source is not None:
+        given = (before(run, source) if preset is None else {}) | given | {"source": str(source)}
+    settings = settings_of(preset or given.pop("preset", "ns-r1"), **given)
     console = Console()
     dataset = load(data)
     if dataset.class_names == UNLABELLED and settings.conditional:
@@ -78,6 +95,13 @@ def command(
     except Interrupted:
         say(console, f"Stopped; the checkpoint is in {run}. The same command goes on from it.")
         sys.exit(130)
+
+
+def before(run: Path, source: Path) -> dict[str, Any]:
+    """The settings that --from stands for: those of the run where it has begun, so that it goes on without its source."""
+    if (run / FILE_NAME).is_file():
+        return asdict(read(run / FILE_NAME)[0].settings)
+    return asdict(read(checkpoint_at(source))[0].settings) | {"freeze_d": 0, "freeze_g": 0}
 
 
 def parsed(changes: tuple[str, ...]) -> dict[str, Any]:

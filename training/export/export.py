@@ -30,6 +30,7 @@ from training.export.precisions import precisions
 from training.files import write_atomically
 from training.gan.draws import declared, drawn
 from training.run.checkpoint import TrainedGenerator
+from training.run.transfer import said
 
 GOLDEN_SAMPLES = 10
 
@@ -137,7 +138,7 @@ def training_facts(trained: TrainedGenerator, graph: onnx.ModelProto) -> dict[st
         "settings": settings,
         "configuration": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12],
         "torch": str(torch.__version__),
-    }
+    } | ({"origin": said(trained.origin, trained.settings)} if trained.origin else {})
 
 
 def with_quality(contract: Contract, evaluation: Evaluation) -> Contract:

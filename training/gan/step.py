@@ -66,7 +66,8 @@ def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -
     rng = draws(settings.seed, k, 0)
     torch.manual_seed(rng.initial_seed())
     real, label = trainer.real_batch(k)
-    D.requires_grad_(True)
+    for weight in state.optimiser_d.param_groups[0]["params"]:  # all but frozen ones
+        weight.requires_grad_(True)
     with trainer.autocast():
         with torch.no_grad():
             # Fakes of the classes of this very batch: D sees each class as often real as fake.

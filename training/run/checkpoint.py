@@ -17,7 +17,7 @@ from training.gan.ema import settle_batch_norm
 from training.gan.networks import build_generator
 from training.gan.networks.auxiliary import Bidirectional
 from training.gan.networks.encoder import Encoder
-from training.gan.state import State
+from training.gan.state import Origin, State
 from training.settings import ImageSpec, Settings
 
 FILE_NAME = "checkpoint.safetensors"
@@ -33,6 +33,7 @@ class Header:
     images_seen: int
     data_fingerprint: int | None = None
     """Of the images trained on; see Dataset.fingerprint."""
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class TrainedGenerator:
     images_seen: int
     encoder: Encoder | None = None
     """That was trained with it (BiGAN), in eval mode, too."""
+    origin: Origin | None = None
+    """Of a run that began with another's weights."""
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -63,12 +66,7 @@ def load_generator(path: Path) -> TrainedGenerator:
     Batch norm's statistics are measured here, a second or two; loading twice gives the same network.
     Raises UserError when there is no checkpoint, or it is damaged or of another version.
     """
-    file = path / FILE_NAME if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(
-            f"no checkpoint at {file}: give a run folder in which `train` has written {FILE_NAME}"
-        )
-    header, tensors = read(file)
+    header, tensors = read(checkpoint_at(path))
     generator = build_generator(header.settings, header.spec)
     generator.load_state_dict(part(tensors, "average"))
     generator.requires_grad_(False)
@@ -76,7 +74,19 @@ def load_generator(path: Path) -> TrainedGenerator:
     if isinstance(generator, Bidirectional):
         generator, encoder = generator.G, generator.encoder.eval()
     settle_batch_norm(generator, header.settings, header.spec)
-    return TrainedGenerator(generator, header.settings, header.spec, header.images_seen, encoder)
+    return TrainedGenerator(
+        generator, header.settings, header.spec, header.images_seen, encoder, header.origin
+    )
+
+
+def checkpoint_at(path: Path) -> Path:
+    """The file of a run folder, or this file. Raises UserError where there is none."""
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(
+            f"no checkpoint at {file}: give a run folder in which `train` has written {FILE_NAME}"
+        )
+    return file
 
 
 def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NAME) -> None:
@@ -131,7 +141,8 @@ def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
         raise UserError(f"{file} is not a checkpoint of this version of ganserve (format {FORMAT})")
     try:
         settings, spec = Settings.from_json(words["settings"]), msgspec.convert(words["spec"], ImageSpec)
-        header = Header(settings, spec, words["images_seen"], words.get("data_fingerprint"))
+        origin = msgspec.convert(words.get("origin"), Origin | None)
+        header = Header(settings, spec, words["images_seen"], words.get("data_fingerprint"), origin)
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise UserError(f"{file} is of another version of ganserve: {error}") from error
     return header, tensors

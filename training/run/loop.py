@@ -22,6 +22,7 @@ from training.run.memory import check_fits
 from training.run.rollback import MOST_ROLLBACKS, SOUND_FILE, keep_sound, roll_back
 from training.run.run import Options, Run
 from training.run.samples import COLUMNS, class_rows, settled
+from training.run.transfer import first_state, said
 from training.settings import Settings
 
 # Reading figures waits for an accelerator to finish; on a CPU it costs nothing.
@@ -51,6 +52,8 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
         if not resumed:
             show(dataset, console)
             write_atomically(folder / "classes.png", png(one_of_each(dataset)))
+            if state.origin:
+                say(console, said(state.origin, settings))
         say(
             console,
             f"{'Going on' if resumed else 'Starting'} at {state.images_seen:,} of {settings.images:,} images "
@@ -92,7 +95,7 @@ def begin(settings: Settings, folder: Path, dataset: Dataset, device: torch.devi
     if not file.exists():
         # Of an earlier run, or of this one killed before its first checkpoint.
         (folder / SOUND_FILE).unlink(missing_ok=True)
-        return new_state(settings, dataset.spec, device), False
+        return first_state(settings, dataset.spec, device), False
     header, tensors = read(file)
     # A longer or shorter run may go on from the same state; anything else would be another run.
     was, now = asdict(header.settings), asdict(replace(settings, images=header.settings.images))
@@ -106,7 +109,7 @@ def begin(settings: Settings, folder: Path, dataset: Dataset, device: torch.devi
         )
     state = new_state(settings, dataset.spec, device)
     restore(tensors, state)
-    state.images_seen = header.images_seen
+    state.images_seen, state.origin = header.images_seen, header.origin
     return state, True
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from training.data.dataset import Dataset
-from training.gan.state import State, new_state
+from training.gan.state import State
 from training.run.alarms import TrainingFailed, check_weights
 from training.run.checkpoint import FILE_NAME, Header, read, restore, save_state
+from training.run.transfer import first_state
 from training.settings import Settings
 
 # The state of the last look that showed no collapse. A checkpoint proper may be from the midst of the
@@ -50,11 +51,12 @@ def roll_back(
             f"{failure} The run went back {state.rollbacks} times, each with half the learning rates, and fell again."
         ) from failure
     rollbacks = state.rollbacks + 1
-    back = new_state(settings_now(settings, rollbacks), dataset.spec, state.balance.device)
+    back = first_state(settings_now(settings, rollbacks), dataset.spec, state.balance.device)
     if (folder / SOUND_FILE).exists():
         header, tensors = read(folder / SOUND_FILE)
         restore(tensors, back)
         back.images_seen = header.images_seen
-    back.low_look, back.rollbacks = False, rollbacks
-    save_state(folder, Header(settings, dataset.spec, back.images_seen, dataset.fingerprint), back, FILE_NAME)
+    back.low_look, back.rollbacks, back.origin = False, rollbacks, state.origin
+    header = Header(settings, dataset.spec, back.images_seen, dataset.fingerprint, back.origin)
+    save_state(folder, header, back, FILE_NAME)
     return back

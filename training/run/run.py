@@ -78,7 +78,8 @@ class Run:
 
     @property
     def header(self) -> Header:
-        return Header(self.settings, self.dataset.spec, self.state.images_seen, self.dataset.fingerprint)
+        spec, seen, data = self.dataset.spec, self.state.images_seen, self.dataset.fingerprint
+        return Header(self.settings, spec, seen, data, self.state.origin)
 
     def crossed(self, every: int, before: int) -> bool:
         """Whether a multiple of `every` images lies in (before, images seen]."""
