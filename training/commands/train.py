@@ -13,8 +13,11 @@ from training.commands.options import DEVICE, THREADS, choice, whole
 from training.commands.sources import FOLDER, SOURCE
 from training.data.dataset import UNLABELLED
 from training.data.formats import load
+from training.device import choose_device
+from training.errors import UserError
 from training.gan.augment import AUGMENTATIONS
 from training.presets import PRECISIONS, settings_of
+from training.processes import from_first, joined, local_rank, rank
 from training.run.checkpoint import FILE_NAME, checkpoint_at, read
 from training.run.loop import Interrupted, say, train
 from training.run.run import Options
@@ -79,29 +82,39 @@ def command(
     """
     if threads:
         torch.set_num_threads(threads)
-    given = {name: value for name, value in named.items() if value is not None}
-    given = parsed(changes) | given
-    if source is not None:
-        given = (before(run, source) if preset is None else {}) | given | {"source": str(source)}
-    settings = settings_of(preset or given.pop("preset", "ns-r1"), **given)
-    console = Console()
-    dataset = load(data)
-    if dataset.class_names == UNLABELLED and settings.conditional:
-        say(console, f"{data} has no classes: the generator will take none.")
-        settings = replace(settings, conditional=False)
-    options = Options(run, device, checkpoint_every, samples_every, tensorboard, on_collapse)
+    # Of several processes the first speaks, of their errors the first of each machine.
+    console = Console(quiet=rank() > 0)
+    given = parsed(changes) | {name: value for name, value in named.items() if value is not None}
     try:
-        train(settings, options, dataset, console)
+        with joined(choose_device(device)):
+            if source is not None:
+                given = (before(run, source) if preset is None else {}) | given | {"source": str(source)}
+            settings = settings_of(preset or given.pop("preset", "ns-r1"), **given)
+            dataset = load(data)
+            if dataset.class_names == UNLABELLED and settings.conditional:
+                say(console, f"{data} has no classes: the generator will take none.")
+                settings = replace(settings, conditional=False)
+            board = tensorboard and rank() == 0
+            options = Options(run, device, checkpoint_every, samples_every, board, on_collapse)
+            train(settings, options, dataset, console)
     except Interrupted:
         say(console, f"Stopped; the checkpoint is in {run}. The same command goes on from it.")
         sys.exit(130)
+    except UserError:
+        if local_rank() > 0:
+            sys.exit(1)
+        raise
 
 
 def before(run: Path, source: Path) -> dict[str, Any]:
     """The settings that --from stands for: those of the run where it has begun, so that it goes on without its source."""
-    if (run / FILE_NAME).is_file():
-        return asdict(read(run / FILE_NAME)[0].settings)
-    return asdict(read(checkpoint_at(source))[0].settings) | {"freeze_d": 0, "freeze_g": 0}
+
+    def found() -> dict[str, Any]:
+        if (run / FILE_NAME).is_file():
+            return asdict(read(run / FILE_NAME)[0].settings)
+        return asdict(read(checkpoint_at(source))[0].settings) | {"freeze_d": 0, "freeze_g": 0}
+
+    return from_first(found)
 
 
 def parsed(changes: tuple[str, ...]) -> dict[str, Any]:

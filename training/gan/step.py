@@ -15,6 +15,7 @@ from training.gan.losses import LOSSES, began_balance, began_convergence, class_
 from training.gan.networks.auxiliary import Bidirectional
 from training.gan.penalties import clip_weights, r1, r2, wgan_gp
 from training.gan.state import State
+from training.processes import average, average_gradient, own
 from training.settings import Settings
 
 Batch = tuple[Tensor, Tensor]
@@ -29,7 +30,7 @@ class Trainer:
     classes: int
     device: torch.device
     real_batch: Callable[[int], Batch]
-    """k -> (float32 [N, C, H, W] in [-1, 1], int64 [N]): the same for the same k, in any process."""
+    """k -> (float32 [N, C, H, W] in [-1, 1], int64 [N]), of several processes (processes.py) this one's rows: the same for the same k."""
     autocast: Autocast
 
 
@@ -51,6 +52,7 @@ def train_step(trainer: Trainer, state: State) -> Figures:
         for k in range(first, first + settings.d_steps):
             figures |= update_discriminator(trainer, state, k, r1_gamma(settings, progress))
         figures |= update_generator(trainer, state, first)
+    average(list(figures.values()))
     if LOSSES[settings.loss].balanced:
         figures |= update_balance(settings, state, figures)
 
@@ -71,7 +73,7 @@ def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -
     with trainer.autocast():
         with torch.no_grad():
             # Fakes of the classes of this very batch: D sees each class as often real as fake.
-            z = latents(settings, len(label), rng).to(label.device)
+            z = own(latents(settings, settings.batch, rng)).to(label.device)
             fake = state.G(z, label)
             of_real = encoded(state.G, real, z)
         seen = augment(torch.cat([real, fake]), settings.augment, rng)
@@ -109,6 +111,7 @@ def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -
     if settings.gp_weight > 0:
         with trainer.autocast():
             figures["penalty/GP"] = descend(wgan_gp(logits_of, real, fake, rng), settings.gp_weight)
+    average_gradient(D)
     figures["gradient/D"] = gradient_norm(D)
     state.optimiser_d.step()
     state.optimiser_d.zero_grad(set_to_none=True)
@@ -139,8 +142,8 @@ def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
             real, label = trainer.real_batch(k)
             real_logits = (D(augment(real, settings.augment, rng), label),)
         else:
-            label = torch.randint(trainer.classes, (settings.batch,), generator=rng).to(trainer.device)
-        z = latents(settings, settings.batch, rng).to(trainer.device)
+            label = own(torch.randint(trainer.classes, (settings.batch,), generator=rng)).to(trainer.device)
+        z = own(latents(settings, settings.batch, rng)).to(trainer.device)
         logits, found = look(settings, D, augment(G(z, label), settings.augment, rng), label, z)
         objective = loss.generator(*real_logits, logits)
         if isinstance(G, Bidirectional):
@@ -150,6 +153,7 @@ def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
             objective = objective + loss.generator(-look(settings, D, *pair)[0])
         beside = auxiliary(settings, found, label, z)
     (objective + weighted(settings, beside)).backward()
+    average_gradient(G)
     figures = {"loss/G": objective.detach(), "gradient/G": gradient_norm(G)}
     state.optimiser_g.step()
     state.optimiser_g.zero_grad(set_to_none=True)

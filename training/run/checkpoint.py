@@ -18,6 +18,7 @@ from training.gan.networks import build_generator
 from training.gan.networks.auxiliary import Bidirectional
 from training.gan.networks.encoder import Encoder
 from training.gan.state import Origin, State
+from training.processes import rank
 from training.settings import ImageSpec, Settings
 
 FILE_NAME = "checkpoint.safetensors"
@@ -90,9 +91,13 @@ def checkpoint_at(path: Path) -> Path:
 
 
 def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NAME) -> None:
-    """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one."""
+    """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one.
+
+    Of several processes, whose states are the same, the first one does so.
+    """
     words = {"format": FORMAT, **asdict(header)}
-    write_atomically(run / file_name, written(words, state))
+    if rank() == 0:
+        write_atomically(run / file_name, written(words, state))
 
 
 def written(words: dict[str, Any], state: State) -> bytes:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from training.errors import UserError
 from training.files import write_atomically
 from training.gan.state import State, new_state
 from training.gan.step import train_step
+from training.processes import any_of, count, from_first, rank
 from training.run.alarms import LOW_DIVERSITY, TrainingFailed, check_finite, check_weights, collapse, is_low
 from training.run.checkpoint import FILE_NAME, read, restore, save_state
 from training.run.guard import only_run_in, stop_signals
@@ -40,6 +42,8 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
     Raises Interrupted; UserError, of which TrainingFailed says what to try.
     """
     folder = options.folder
+    if settings.batch % count():
+        raise UserError(f"--batch {settings.batch} cannot be shared out evenly among {count()} processes")
     with only_run_in(folder), stop_signals() as stopping:
         device = choose_device(options.device)
         _, arithmetic = choose_precision(settings.precision, device)
@@ -49,7 +53,7 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
         if state.images_seen >= settings.images:
             say(console, f"{folder} has finished: {state.images_seen:,} images. Nothing to do.")
             return
-        if not resumed:
+        if not resumed and rank() == 0:
             show(dataset, console)
             write_atomically(folder / "classes.png", png(one_of_each(dataset)))
             if state.origin:
@@ -57,19 +61,21 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
         say(
             console,
             f"{'Going on' if resumed else 'Starting'} at {state.images_seen:,} of {settings.images:,} images "
-            f"in {folder}: {device}, {arithmetic}, {torch.get_num_threads()} threads",
+            f"in {folder}: {device}, {arithmetic}, {torch.get_num_threads()} threads"
+            + (f" in each of {count()} processes" if count() > 1 else ""),
         )
         run = Run(settings, options, seen, state, console)
         with run.display.bar, run.board:
             while not run.finished:
                 before = run.state.images_seen
                 run.updates.append(train_step(run.trainer, run.state))
-                last = run.finished or bool(stopping)
+                stop = any_of(bool(stopping))
+                last = run.finished or stop
                 try:
                     if last or len(run.updates) == FIGURES_EVERY_UPDATES:
                         show_figures(run)
                     due = run.finished or run.crossed(options.samples_every, before)
-                    fallen = look(run) if due else ""
+                    fallen = from_first(partial(look, run)) if due else ""
                     # A rollback makes its own: a kill before it must find the run on its way to this look.
                     falling = fallen and options.on_collapse == "rollback"
                     if (last or run.crossed(options.checkpoint_every, before)) and not falling:
@@ -80,7 +86,7 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
                     if options.on_collapse != "rollback":
                         raise
                     go_back(run, failure)
-                if stopping:
+                if stop:
                     raise Interrupted
         say(
             console,
@@ -92,11 +98,11 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
 def begin(settings: Settings, folder: Path, dataset: Dataset, device: torch.device) -> tuple[State, bool]:
     """The state to go on from, and whether it came from a checkpoint. Raises UserError."""
     file = folder / FILE_NAME
-    if not file.exists():
+    if not (found := from_first(lambda: read(file) if file.exists() else None)):
         # Of an earlier run, or of this one killed before its first checkpoint.
         (folder / SOUND_FILE).unlink(missing_ok=True)
         return first_state(settings, dataset.spec, device), False
-    header, tensors = read(file)
+    header, tensors = found
     # A longer or shorter run may go on from the same state; anything else would be another run.
     was, now = asdict(header.settings), asdict(replace(settings, images=header.settings.images))
     if differing := [f"{name} ({was[name]}, now {now[name]})" for name in now if was[name] != now[name]]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from training.data.dataset import Dataset
 from training.gan.state import State
+from training.processes import from_first
 from training.run.alarms import TrainingFailed, check_weights
 from training.run.checkpoint import FILE_NAME, Header, read, restore, save_state
 from training.run.transfer import first_state
@@ -52,8 +53,9 @@ def roll_back(
         ) from failure
     rollbacks = state.rollbacks + 1
     back = first_state(settings_now(settings, rollbacks), dataset.spec, state.balance.device)
-    if (folder / SOUND_FILE).exists():
-        header, tensors = read(folder / SOUND_FILE)
+    file = folder / SOUND_FILE
+    if found := from_first(lambda: read(file) if file.exists() else None):
+        header, tensors = found
         restore(tensors, back)
         back.images_seen = header.images_seen
     back.low_look, back.rollbacks, back.origin = False, rollbacks, state.origin

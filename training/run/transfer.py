@@ -8,6 +8,7 @@ from torch import Tensor
 
 from training.errors import UserError
 from training.gan.state import Origin, State, new_state
+from training.processes import from_first
 from training.run.checkpoint import checkpoint_at, part, read
 from training.settings import ImageSpec, Settings
 
@@ -33,7 +34,7 @@ def take_over(state: State, settings: Settings, spec: ImageSpec) -> None:
 
     What is kept per class goes by the class's name; a class that the source did not know begins as the mean of its classes.
     """
-    header, tensors = read(checkpoint_at(Path(settings.source)))
+    header, tensors = from_first(lambda: read(checkpoint_at(Path(settings.source))))
     was = header.spec
     if (was.channels, was.height, was.width) != (spec.channels, spec.height, spec.width):
         raise UserError(
