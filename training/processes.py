@@ -35,7 +35,10 @@ def count() -> int:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """All processes that torchrun started, until one ends. Raises UserError where another has ended too early."""
+    """All processes that torchrun started, until one ends. Raises UserError where another has ended too early.
+
+    Of an error, which most have in common, the first process of each machine speaks.
+    """
     if not dist.is_torchelastic_launched():
         yield
         return
@@ -45,12 +48,17 @@ def joined(device: torch.device) -> Iterator[None]:
         # What is told and the figures that are read lie on the CPU.
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         yield
-    except RuntimeError as error:
-        if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
-            raise
-        raise UserError(
-            "another process of this run ended, and so do all: the same command goes on from the last checkpoint"
-        ) from error
+    except (RuntimeError, UserError) as error:
+        told = isinstance(error, UserError)
+        # Gloo has no class of its own.
+        lost = not told and (isinstance(error, dist.DistError) or "gloo" in str(error).lower())
+        if local_rank() > 0 and (told or lost):
+            raise SystemExit(1) from error
+        if lost:
+            raise UserError(
+                "another process of this run ended, and so do all: the same command goes on from the last checkpoint"
+            ) from error
+        raise
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
@@ -83,11 +91,9 @@ def from_first(find: Callable[[], Found]) -> Found:
 
 
 def any_of(said: bool) -> bool:
-    """Whether any process says so."""
-    if count() == 1:
-        return said
-    saying = torch.tensor(int(said))
-    dist.all_reduce(saying)
+    """Whether any process says so; to be called by all."""
+    saying = torch.tensor(float(said))
+    average([saying])
     return bool(saying)
 
 
@@ -101,11 +107,6 @@ def average(tensors: list[Tensor]) -> None:
     parts = (flat / count()).split([tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view_as(tensor))
-
-
-def average_gradient(network: nn.Module) -> None:
-    """Of each process's rows, so that it is that of all."""
-    average([weight.grad for weight in network.parameters() if weight.grad is not None])
 
 
 def dropout(x: Tensor, share: float, training: bool) -> Tensor:
@@ -135,23 +136,19 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
         x, over = input.float(), (0, 2, 3)
         mean = OverAll.apply(x.mean(over))
         centred = x - mean[:, None, None]
         variance = OverAll.apply(centred.square().mean(over))
-        self._remember(mean.detach(), variance.detach(), whole(x.numel() // x.shape[1]))
+        size = whole(x.numel() // x.shape[1])
+        self.running_mean.lerp_(mean.detach(), self.momentum)
+        self.running_var.lerp_(variance.detach() * size / (size - 1), self.momentum)
         scale = (variance + self.eps).rsqrt() * (1 if self.weight is None else self.weight)
         shift = 0 if self.bias is None else self.bias[:, None, None]
         return (centred * scale[:, None, None] + shift).to(input.dtype)
-
-    def _remember(self, mean: Tensor, variance: Tensor, size: int) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
-        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance * size / (size - 1), share)
 
 
 def share_batch_norms(network: nn.Module) -> None:

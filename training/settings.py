@@ -1,7 +1,6 @@
 """Every choice that a training run makes, in one dataclass."""
 
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -117,9 +116,3 @@ class Settings:
     """
     precision: str = "auto"
     """fp32, bf16 (autocast), or auto: bf16 only where the hardware multiplies it fast."""
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Self:
-        if unknown := sorted(set(document) - {field.name for field in fields(cls)}):
-            raise ValueError(f"settings unknown to this version of ganserve: {', '.join(unknown)}")
-        return cls(**document)

@@ -223,6 +223,13 @@ def test_what_tells_presets_of_one_graph_apart_is_in_their_training() -> None:
         ("dcgan", {"r1_gamma": 0.2}, "need batch_norm_d=false"),
         ("ns-r1", {"optimiser": "lion"}, "unknown optimiser 'lion': choose from adam, rmsprop, sgd"),
         ("wgan", {"weight_clip": -1.0}, "weight_clip is -1.0; it must be at least 0"),
+        ("acgan", {"network": "mlp"}, "needs network=dcgan"),
+        ("acgan", {"conditional": False}, "classes needs conditional=true"),
+        ("bigan", {"conditional": True}, "codes and pairs conditional=false"),
+        ("infogan", {"categories": 1}, "categories of 2 or more"),
+        ("dcgan", {"codes": 2}, "of it alone"),
+        ("infogan", {"z_dim": 3}, "a number more"),
+        ("acgan", {"auxiliary": "class"}, "unknown auxiliary 'class'"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused(preset: str, changes: dict, words: str) -> None:

@@ -1,12 +1,16 @@
 """Small data sets on disk, and training runs of a second or two."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.numpy import load_file
 
 from training.__main__ import main
 from training.presets import PRESETS
@@ -20,6 +24,32 @@ TINY_PRESET = PRESETS["dcgan"] | {"width": 8, "z_dim": 8, "batch": 4}
 def command(*arguments: object) -> Result:
     """`python -m training ...` in this process: its exit code and what it printed."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def assert_ends_in_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, room: Any, train: Callable[[str], Result], whole: Path, stopped: Path
+) -> None:
+    """A run of a command with checkpoints every 8 images, which dies in its eighth update, goes on to those of a whole run.
+
+    room: the module of its train_step. train: by the name of the run's folder.
+    """
+    steps, step = [], room.train_step
+
+    def interrupted(*arguments: Any) -> Any:
+        if len(steps) == 7:
+            raise KeyboardInterrupt
+        steps.append(1)
+        return step(*arguments)
+
+    monkeypatch.setattr(room, "train_step", interrupted)
+    assert train(stopped.name).exit_code != 0
+    monkeypatch.undo()
+    assert room.open_run(stopped).header.images_seen == 24
+    assert train(stopped.name).exit_code == 0
+    ends, after = (load_file(run / room.Header.file_name) for run in (whole, stopped))
+    assert ends.keys() == after.keys()
+    for key, value in ends.items():
+        np.testing.assert_array_equal(after[key], value, err_msg=key)
 
 
 def stripes(

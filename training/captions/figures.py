@@ -1,5 +1,6 @@
 """Does a picture show what its text says? Measured by the rule that made the captions, its class by a judge."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,17 @@ from numpy.typing import NDArray
 from training.captions.rules import Captions, States, combinations
 from training.captions.run import Painter
 from training.data.dataset import Dataset, Indices, Pixels
-from training.evaluation.quality.frechet import frechet_distance, frechet_error
+from training.evaluation.quality.comparison import mean, recognised
+from training.evaluation.quality.frechet import frechet_distance
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import JudgeSettings
 from training.evaluation.reference import floor_samples, size_of
+from training.evaluation.report import table as markdown
+from training.evaluation.report import with_error
 
 SEEN, HELD_OUT = "texts seen in training", "texts held out"
 EXCHANGED = "the same pictures, texts exchanged within their class"
 REAL, REAL_OF_CLASS = "real pictures of these texts", "real pictures of the class alone"
-RESAMPLES = 100
 
 
 def compare(
@@ -58,7 +61,7 @@ def compare(
         "dataset": dataset.name,
         "split": dataset.split,
         "attributes": list(captions.attributes),
-        "judge": {"architecture": settings.architecture, "seed": settings.seed, "images": settings.images},
+        "judge": asdict(settings),
         "judge_accuracy": judge.test_accuracy,
         "rows": rows,
         "verdicts": [_verdict(painter, dataset, judge, settings)],
@@ -78,34 +81,22 @@ def scores(
     labels: Indices,
     states: States,
     of: NDArray[np.bool_],
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Shares of the pictures `of`. states: what was asked for."""
     right = {"class": found[0][of]}
     right |= {name: (found[1] == states)[of, i] for i, name in enumerate(captions.attributes)}
     right["all"] = np.logical_and.reduce(list(right.values()))
-    return {name: _share(hits) for name, hits in right.items()}
+    return {name: mean(hits)._asdict() for name, hits in right.items()}
 
 
 def table(found: dict[str, Any]) -> str:
     """In Markdown: a row each, in per cent with one standard error over pictures."""
     names = ["class", *found["attributes"], "all"]
-    lines = [["pictures", *names, "n"], ["---", *["---:"] * (len(names) + 1)]]
-    for row, figures in found["rows"].items():
-        cells = [
-            f"{100 * figures[name]['value']:.1f} ± {100 * figures[name]['standard_error']:.1f}"
-            for name in names
-        ]
-        lines.append([row, *cells, f"{figures['all']['images']:,}"])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _share(hits: NDArray[np.bool_]) -> dict[str, float]:
-    share = float(hits.mean())
-    return {
-        "value": share,
-        "standard_error": float(np.sqrt(share * (1 - share) / len(hits))),
-        "images": len(hits),
-    }
+    rows = [
+        [row, *(with_error(figures[name], 1, 0.01) for name in names), f"{figures['all']['images']:,}"]
+        for row, figures in found["rows"].items()
+    ]
+    return markdown(["pictures", *names, "n"], rows)
 
 
 def _verdict(painter: Painter, dataset: Dataset, judge: Judge, settings: JudgeSettings) -> dict[str, Any]:
@@ -119,14 +110,7 @@ def _verdict(painter: Painter, dataset: Dataset, judge: Judge, settings: JudgeSe
     z = torch.randn(size, painter.header.settings.z_dim, generator=torch.Generator().manual_seed(1))
     made, beside = judge(painter(z, texts)), judge(real).features
     other = judge(floor_samples(dataset, settings, size)[0].images).features
-    hits = made.probabilities.argmax(axis=1) == labels
-    figures = {
-        "frechet_distance": {
-            "value": frechet_distance(beside, made.features),
-            "standard_error": frechet_error(beside, made.features, RESAMPLES),
-            "floor": frechet_distance(beside, other),
-            "images": size,
-        },
-        "class_accuracy": _share(hits) | {"floor": judge.test_accuracy},
-    }
+    floors = {"frechet_distance": frechet_distance(beside, other), "class_accuracy": judge.test_accuracy}
+    found = recognised(beside, made, labels)
+    figures = {name: found[name]._asdict() | {"floor": floor} for name, floor in floors.items()}
     return {"judge": {"architecture": settings.architecture}, "figures": figures}

@@ -1,57 +1,52 @@
 """A run of text to image (Reed et al. 2016): begun, gone on with in the same bits, and read again."""
 
-import copy
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from service.generator.images import grid, png
 from service.generator.text.reading import ids_of_words
-from training.captions.losses import matching_aware_discriminator_loss
 from training.captions.networks import build
 from training.captions.rules import Captions, States, captions_of, combinations
-from training.data.dataset import Dataset, Pixels, to_float, to_uint8
-from training.errors import UserError
+from training.data.dataset import Dataset, Indices, Pixels, drawn_by, to_float
+from training.export.card import SAMPLES, shown
 from training.files import write_atomically
 from training.gan import ema
 from training.gan.augment import augment
-from training.gan.losses import non_saturating_generator_loss
+from training.gan.losses import matching_aware_discriminator_loss, non_saturating_generator_loss
 from training.gan.networks.residual import Discriminator, Generator
 from training.gan.penalties import r1
-from training.gan.state import OPTIMISERS, State
-from training.gan.step import Figures, descend, draws, gradient_norm, learning_rate_share, r1_gamma
+from training.gan.state import State, new_state
+from training.gan.step import Figures, descend, draws, learning_rate_share, r1_gamma, take_step
 from training.run import checkpoint
-from training.run.guard import only_run_in, stop_signals
-from training.run.loop import FIGURES_EVERY_UPDATES, Interrupted, say
-from training.run.progress import Display
-from training.settings import ImageSpec, Settings
-from training.translation.run import means
+from training.run.loop import train_unwatched
+from training.settings import Settings
 
-FILE_NAME = "captions.safetensors"
-FORMAT = "captions 1"
-COLUMNS = 10
 SETTLING = 2048
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a checkpoint says in words, beside its tensors. thresholds: as in rules.Captions."""
+@dataclass(frozen=True, kw_only=True)
+class Header(checkpoint.Header):
+    """thresholds: as in rules.Captions. interpolated: whether half of G's texts are half way between two."""
 
-    settings: Settings
-    spec: ImageSpec
+    file_name = "captions.safetensors"
+    format = "captions 1"
+    command = "caption train"
+
     attributes: tuple[str, ...]
     thresholds: list[list[list[float]]]
     interpolated: bool
-    images_seen: int
-    data_fingerprint: int
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        return super().choices | {"attributes": self.attributes, "interpolated": self.interpolated}
 
     @property
     def captions(self) -> Captions:
@@ -65,12 +60,14 @@ class Painter:
     generator: Generator
     header: Header
 
-    @torch.inference_mode()
     def __call__(self, z: Tensor, texts: Sequence[str]) -> Pixels:
         """z: float32 [N, z_dim]. Returns uint8 [N, C, H, W]. Raises InvalidField: a word that it does not know."""
-        ids = ids_of(self.header.captions, texts)
-        parts = zip(z.split(250), ids.split(250), strict=True)
-        return np.concatenate([to_uint8(self.generator(*part)) for part in parts])
+        return drawn_by(self.generator, z, ids_of(self.header.captions, texts))
+
+    def forward(self, rows: NDArray[np.float32], _: Indices | None) -> Pixels:
+        """As an engine: rows are z and then the token ids, float32 [N, z_dim + L]."""
+        z, ids = torch.from_numpy(rows).tensor_split([self.header.settings.z_dim], dim=1)
+        return drawn_by(self.generator, z, ids.long())
 
 
 def ids_of(captions: Captions, texts: Sequence[str]) -> Tensor:
@@ -94,30 +91,28 @@ def train(
     captions = captions_of(dataset, attributes)
     states = captions.states(dataset.images, dataset.labels)
     kept = ~captions.is_held_out(dataset.labels, states)
-    seen = replace(dataset, images=dataset.images[kept], labels=dataset.labels[kept])
-    thresholds, spec = captions.thresholds.tolist(), dataset.spec
-    header = Header(settings, spec, captions.attributes, thresholds, interpolated, 0, dataset.fingerprint)
-    with only_run_in(folder), stop_signals() as stopping:
-        state = begin(header, folder)
-        say(console, f"At {state.images_seen:,} of {settings.images:,} images in {folder}")
-        display = Display(console, settings.images, state.images_seen, time.monotonic())
-        updates: list[Figures] = []
-        last = state.images_seen >= settings.images
-        with display.bar:
-            while not last:
-                before = state.images_seen // checkpoint_every
-                updates.append(train_step(header, state, seen, states[kept]))
-                last = state.images_seen >= settings.images or bool(stopping)
-                due = last or state.images_seen // checkpoint_every != before
-                if due or len(updates) == FIGURES_EVERY_UPDATES:
-                    display.show(means(updates), state.images_seen, time.monotonic())
-                    updates.clear()
-                if due:
-                    words = {"format": FORMAT, **asdict(replace(header, images_seen=state.images_seen))}
-                    write_atomically(folder / FILE_NAME, checkpoint.written(words, state))
-        if stopping:
-            raise Interrupted
-        write_atomically(folder / "samples.png", png(shown(open_run(folder))))
+    seen = dataset.trained_on(kept)
+    header = Header(
+        settings,
+        dataset.spec,
+        data_fingerprint=dataset.fingerprint,
+        attributes=captions.attributes,
+        thresholds=captions.thresholds.tolist(),
+        interpolated=interpolated,
+    )
+    said, words = states[kept], len(captions.words)
+
+    def new() -> State:
+        return new_state(
+            settings, header.spec, torch.device("cpu"), lambda: build(settings, header.spec, words)
+        )
+
+    def step(state: State) -> Figures:
+        return train_step(header, state, seen, said)
+
+    to_try = "Try another --seed, or a larger --batch."
+    train_unwatched(header, folder, new, step, to_try, console, checkpoint_every)
+    write_atomically(folder / SAMPLES, picture(open_run(folder)))
 
 
 def train_step(header: Header, state: State, dataset: Dataset, states: States) -> Figures:
@@ -153,9 +148,7 @@ def train_step(header: Header, state: State, dataset: Dataset, states: States) -
     if k % settings.r1_every == 0:
         strength = r1_gamma(settings, progress) / 2 * settings.r1_every
         descend(r1(lambda images: D(seen_as(images), fitting), real), strength)
-    figures["gradient/D"] = gradient_norm(D)
-    state.optimiser_d.step()
-    state.optimiser_d.zero_grad(set_to_none=True)
+    figures["gradient/D"] = take_step(D, state.optimiser_d)
 
     D.requires_grad_(False)
     # Of half the batch the text is half way to the next picture's: Eq. 5 beside Algorithm 1, each on as many images.
@@ -165,47 +158,15 @@ def train_step(header: Header, state: State, dataset: Dataset, states: States) -
     fake = state.G(torch.randn(len(real), settings.z_dim, generator=rng), between)
     objective = non_saturating_generator_loss(state.D(seen_as(fake), between))
     objective.backward()
-    figures |= {"loss/G": objective.detach(), "gradient/G": gradient_norm(state.G)}
-    state.optimiser_g.step()
-    state.optimiser_g.zero_grad(set_to_none=True)
+    figures |= {"loss/G": objective.detach(), "gradient/G": take_step(state.G, state.optimiser_g)}
     state.images_seen += settings.batch
     ema.update(state.average, state.G, ema.decay(settings, state.images_seen, settings.batch))
     return figures
 
 
-def begin(header: Header, folder: Path) -> State:
-    """The state to go on from; the first one, a function of the seed, where there is none. Raises UserError."""
-    settings, adam = header.settings, OPTIMISERS["adam"]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        G, D = build(settings, header.spec, len(header.captions.words))
-    for network in (G, D):
-        for weight in network.parameters():
-            if weight.ndim == 4:
-                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    betas = settings.beta1, settings.beta2
-    optimiser_g, optimiser_d = (
-        adam(G.parameters(), settings.lr_g, *betas),
-        adam(D.parameters(), settings.lr_d, *betas),
-    )
-    average = copy.deepcopy(G).requires_grad_(False)
-    state = State(G, D, average, optimiser_g, optimiser_d, torch.zeros(()))
-    if (folder / FILE_NAME).exists():
-        was, tensors = read(folder)
-        # A longer or shorter run may go on from the same state; anything else would be another run.
-        same = replace(settings, images=was.settings.images)
-        if replace(header, settings=same, images_seen=was.images_seen) != was:
-            raise UserError(
-                f"{folder} holds a run with other settings, or on other images. Give another --run."
-            )
-        checkpoint.restore(tensors, state)
-        state.images_seen = was.images_seen
-    return state
-
-
 def open_run(folder: Path) -> Painter:
     """The averaged generator of a run folder, its batch norms measured on captions of the rule. Raises UserError."""
-    header, tensors = read(folder)
+    header, tensors = checkpoint.read(folder, Header)
     captions = header.captions
     generator, _ = build(header.settings, header.spec, len(captions.words))
     generator.load_state_dict(checkpoint.part(tensors, "average"))
@@ -217,24 +178,10 @@ def open_run(folder: Path) -> Painter:
     return Painter(generator, header)
 
 
-def read(folder: Path) -> tuple[Header, dict[str, Tensor]]:
-    """Raises UserError: no checkpoint, or a damaged one, or one of another kind."""
-    file = folder / FILE_NAME
-    if not file.is_file():
-        raise UserError(f"no checkpoint at {file}: give a run folder of `caption train`")
-    words, tensors = checkpoint.opened(file)
-    try:
-        if words.get("format") != FORMAT:
-            raise ValueError(f"it is none of format '{FORMAT}'")
-        return msgspec.convert(words, Header), tensors
-    except (ValueError, msgspec.ValidationError) as error:
-        raise UserError(f"{file} is of another version of ganserve: {error}") from error
-
-
-def shown(painter: Painter) -> Pixels:
-    """A row for each combination of words, a column for each class, of one z: uint8 [C, rows H, K W]."""
+def picture(painter: Painter) -> bytes:
+    """A PNG: a row for each combination of words, a column for each class, of one z."""
     captions = painter.header.captions
     asked = sorted(combinations(captions), key=lambda one: one[1])
     texts = [captions.text(*one) for one in asked]
     z = torch.randn(1, painter.header.settings.z_dim, generator=torch.Generator().manual_seed(0))
-    return grid(painter(z.expand(len(texts), -1), texts), len(captions.names))
+    return shown(painter(z.expand(len(texts), -1), texts), len(captions.names))

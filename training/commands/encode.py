@@ -12,7 +12,6 @@ from rich.progress import Progress
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from service.generator.encoder import parse
 from service.generator.golden import difference
 from training.commands.options import CACHE, JUDGE, JUDGE_IMAGES, THREADS, flag, whole
 from training.commands.sources import EXISTING, data
@@ -23,9 +22,7 @@ from training.encoding.fit import COMPARED, Recipe, Target, fit, target
 from training.encoding.measure import HEAD, measure, rows, words
 from training.errors import UserError
 from training.evaluation.generated import torch_forward
-from training.evaluation.quality.judge import Judge
-from training.evaluation.quality.judging import judge_for, judges_of, length
-from training.evaluation.reference import bar
+from training.evaluation.reference import bar, judge_by
 from training.export.card import train_command
 from training.gan.networks.encoder import Encoder
 from training.run.checkpoint import load_generator
@@ -84,8 +81,6 @@ def command(
     generator, and its figures into it and the generator's card: what it gives back of held-out real pictures, beside the
     nearest training images and a search in z. Stopped while it trains, it leaves everything as it was.
     """
-    if threads:
-        torch.set_num_threads(threads)
     console, dataset = Console(stderr=True), load(data)
     of = target(model, dataset, threads or 0)
     dataset = dataset if of.contract.classes else dataset.as_one_class()
@@ -99,12 +94,11 @@ def command(
             file = trained(of, dataset, recipe, data, progress) if run is None else of_run(of, run)
             # Before the figures: a judge, where none is kept, takes minutes.
             export.install(file, of, dataset)
-        (settings,) = judges_of([judge], judge_images)
-        done = bar(progress, f"judge {judge}", length(dataset, settings))
-        eyes = judge_for(dataset, settings, cache, done)
-        file = measured(file, of, dataset, eyes, pictures, steps, progress)
-        export.install(file, of, dataset)
-    show(parse(file).quality)
+        eyes, _ = judge_by(dataset, judge, judge_images, cache, progress)
+        done = bar(progress, "compare", 5)
+        quality = measure(export.opened(file), of, dataset, eyes, pictures, steps, done)
+        export.install(export.with_document(file, quality=quality), of, dataset)
+    show(quality)
 
 
 def trained(of: Target, dataset: Dataset, recipe: Recipe, data: Path, progress: Progress) -> bytes:
@@ -138,14 +132,6 @@ def about(encoder: Encoder, dataset: str, command: str, settings: Recipe | Setti
     parameters = sum(one.numel() for one in encoder.parameters())
     words = {"dataset": dataset, "command": command, "torch": str(torch.__version__)}
     return words | {"parameters": parameters, "settings": asdict(settings)}
-
-
-def measured(
-    file: bytes, of: Target, dataset: Dataset, judge: Judge, pictures: int, steps: int, progress: Progress
-) -> bytes:
-    done = bar(progress, "compare", 5)
-    quality = measure(export.opened(file), of, dataset, judge, pictures, steps, done)
-    return export.with_document(file, quality=quality)
 
 
 def show(quality: dict[str, Any]) -> None:

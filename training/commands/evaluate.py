@@ -4,18 +4,17 @@ import json
 from pathlib import Path
 
 import click
-import torch
 from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, choice, judges, whole
+from training.commands.options import AS_JSON, CACHE, JUDGE_IMAGES, SEVERAL_JUDGES, THREADS, choice, whole
 from training.commands.sources import EXISTING, data
 from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.evaluate import evaluate
 from training.evaluation.generated import open_model, open_run, open_url
-from training.evaluation.quality.judging import JUDGES, judges_of
+from training.evaluation.quality.judging import judges_of
 from training.evaluation.reference import MIN_IMAGES
 from training.evaluation.report import print_tables
 
@@ -28,14 +27,14 @@ from training.evaluation.report import print_tables
 @data("The data set it was trained on, in any form that `train` takes.")
 @whole("--images", "Generated images, and as many real ones, where there are so many.", 10_000, MIN_IMAGES)
 @whole("--draws", "Of so many images each, from other seeds: their spread is the error that seeds make.", 3)
-@judges(default=list(JUDGES))
+@SEVERAL_JUDGES
 @click.option("--judge-seed", type=click.IntRange(0), help="Another seed for the judges than their own.")
 @JUDGE_IMAGES
 @choice("--engine", ["auto", "onnxruntime", "openvino"], "What runs a model.")
 @choice("--precision", ["auto", "fp32", "bf16", "fp16"], "Arithmetic of the engine.")
 @THREADS
 @CACHE
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@AS_JSON
 def command(
     run: Path | None,
     model: Path | None,
@@ -59,8 +58,6 @@ def command(
     once per data set, on half of its training images, and kept; the floor comes from the other half. While
     you choose between checkpoints take `--judge plain` alone: the others then stay impartial.
     """
-    if threads:
-        torch.set_num_threads(threads)
     if sum(where is not None for where in (run, model, url)) != 1:
         raise UserError(
             "give either --run, a run folder or checkpoint, --model, an exported model, or --url, a service"

@@ -5,20 +5,19 @@ from functools import cache as once
 from pathlib import Path
 
 import click
-import torch
 from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from service.generator.classes import slug
 from service.generator.loading import CARD, FILE
-from training.commands.options import CACHE, JUDGE_IMAGES, THREADS, flag, judges, whole
+from training.commands.options import CACHE, JUDGE_IMAGES, SEVERAL_JUDGES, THREADS, flag, whole
 from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.evaluate import Evaluation, check_match, evaluate_beside
 from training.evaluation.generated import Source
-from training.evaluation.quality.judging import JUDGES, judges_of
+from training.evaluation.quality.judging import judges_of
 from training.evaluation.reference import Reference, reference
 from training.export.card import SAMPLES
 from training.export.export import add_figures, add_precisions, export
@@ -44,7 +43,7 @@ MORE_THAN_NONE = click.FloatRange(0, min_open=True)
 @click.option(
     "--model", type=FOLDER, help="The model's folder; models/ and the data set's name if not given."
 )
-@judges(default=list(JUDGES))
+@SEVERAL_JUDGES
 @whole("--images", "Images evaluated.", 10_000)
 @click.option("--max-fid", type=MORE_THAN_NONE, help="Refuse a Fréchet distance of more times its floor.")
 @click.option("--min-class-accuracy", type=click.FloatRange(0, 1), help="Refuse a class accuracy below it.")
@@ -77,8 +76,6 @@ def command(
     With --data a judge and its reference go beside it as generator.watch, by which the service can watch what it draws.
     Evaluated where OpenVINO has bf16, the file also says whether bf16 is as good as fp32 (--precisions adds it later).
     """
-    if threads:
-        torch.set_num_threads(threads)
     console, dataset = Console(stderr=True), None if data is None else load(data)
     if dataset is None and (max_fid, min_class_accuracy) != (None, None):
         raise UserError("--max-fid and --min-class-accuracy need --data: nothing is measured without")

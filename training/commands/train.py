@@ -1,25 +1,23 @@
 """`python -m training train`: a run, begun or gone on with."""
 
-import sys
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 from rich.console import Console
 
-from training.commands.options import DEVICE, THREADS, choice, whole
+from training.commands.options import DEVICE, choice, interruptible, threads, whole
 from training.commands.sources import FOLDER, SOURCE
 from training.data.dataset import UNLABELLED
 from training.data.formats import load
 from training.device import choose_device
-from training.errors import UserError
 from training.gan.augment import AUGMENTATIONS
 from training.presets import PRECISIONS, settings_of
-from training.processes import from_first, joined, local_rank, rank
-from training.run.checkpoint import FILE_NAME, checkpoint_at, read
-from training.run.loop import Interrupted, say, train
+from training.processes import from_first, joined, rank
+from training.run.checkpoint import FILE_NAME, read
+from training.run.loop import say, train
 from training.run.run import Options
 from training.settings import Settings
 
@@ -51,7 +49,7 @@ from training.settings import Settings
     "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Any other setting of settings.py."
 )
 @DEVICE
-@THREADS
+@threads(of_torch_alone=True)
 @whole("--checkpoint-every", "In images.", 20_000)
 @whole("--samples-every", "In images.", 50_000)
 @click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
@@ -68,7 +66,6 @@ def command(
     source: Path | None,
     changes: tuple[str, ...],
     device: str,
-    threads: int | None,
     checkpoint_every: int,
     samples_every: int,
     tensorboard: bool,
@@ -80,41 +77,27 @@ def command(
     Stop it with Ctrl-C; the same command goes on. Killed in any way, the run loses only what came
     after its last checkpoint, and a CPU run still ends in the same bits.
     """
-    if threads:
-        torch.set_num_threads(threads)
-    # Of several processes the first speaks, of their errors the first of each machine.
-    console = Console(quiet=rank() > 0)
     given = parsed(changes) | {name: value for name, value in named.items() if value is not None}
-    try:
-        with joined(choose_device(device)):
-            if source is not None:
-                given = (before(run, source) if preset is None else {}) | given | {"source": str(source)}
-            settings = settings_of(preset or given.pop("preset", "ns-r1"), **given)
-            dataset = load(data)
-            if dataset.class_names == UNLABELLED and settings.conditional:
-                say(console, f"{data} has no classes: the generator will take none.")
-                settings = replace(settings, conditional=False)
-            board = tensorboard and rank() == 0
-            options = Options(run, device, checkpoint_every, samples_every, board, on_collapse)
-            train(settings, options, dataset, console)
-    except Interrupted:
-        say(console, f"Stopped; the checkpoint is in {run}. The same command goes on from it.")
-        sys.exit(130)
-    except UserError:
-        if local_rank() > 0:
-            sys.exit(1)
-        raise
+    # Of several processes the first one speaks.
+    console, board = Console(quiet=rank() > 0), tensorboard and rank() == 0
+    options = Options(run, device, checkpoint_every, samples_every, board, on_collapse)
+    with interruptible(console, run), joined(choose_device(device)):
+        if source is not None:
+            base = from_first(partial(before, run, source)) if preset is None else {}
+            given = base | given | {"source": str(source)}
+        settings = settings_of(preset or given.pop("preset", "ns-r1"), **given)
+        dataset = load(data)
+        if dataset.class_names == UNLABELLED and settings.conditional:
+            say(console, f"{data} has no classes: the generator will take none.")
+            settings = replace(settings, conditional=False)
+        train(settings, options, dataset, console)
 
 
 def before(run: Path, source: Path) -> dict[str, Any]:
     """The settings that --from stands for: those of the run where it has begun, so that it goes on without its source."""
-
-    def found() -> dict[str, Any]:
-        if (run / FILE_NAME).is_file():
-            return asdict(read(run / FILE_NAME)[0].settings)
-        return asdict(read(checkpoint_at(source))[0].settings) | {"freeze_d": 0, "freeze_g": 0}
-
-    return from_first(found)
+    if (run / FILE_NAME).is_file():
+        return asdict(read(run)[0].settings)
+    return asdict(read(source)[0].settings) | {"freeze_d": 0, "freeze_g": 0}
 
 
 def parsed(changes: tuple[str, ...]) -> dict[str, Any]:

@@ -1,26 +1,22 @@
 """`python -m training translate train | evaluate | export`: a picture in, a picture out (pix2pix, CycleGAN)."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from service.generator.loading import CARD, FILE
-from training.commands.options import CACHE, JUDGE, JUDGE_IMAGES, THREADS, choice, whole
-from training.commands.sources import FOLDER, SOURCE
+from training.commands.options import AS_JSON, MEASURED, MODEL, choice, interruptible, options, run_of, whole
+from training.commands.sources import FOLDER
 from training.data.dataset import Dataset
 from training.data.formats import load
 from training.errors import UserError
-from training.evaluation.quality.judging import judge_for, judges_of, length
-from training.evaluation.reference import MIN_IMAGES, bar
+from training.evaluation.reference import MIN_IMAGES, judge_by
 from training.export.card import SAMPLES
-from training.run.loop import Interrupted, say
 from training.translation.export import export
 from training.translation.figures import compare, table
 from training.translation.rules import RULES
@@ -28,10 +24,13 @@ from training.translation.run import Translator, open_run, train
 from training.translation.settings import CLASSES, Settings
 
 _DEFAULT = Settings()
-_RUNS = click.option(
-    "--run", "runs", required=True, multiple=True, type=FOLDER, help="A run's folder; may be repeated."
+_RUNS = options(
+    click.option(
+        "--run", "runs", required=True, multiple=True, type=FOLDER, help="A run's folder; may be repeated."
+    ),
+    MEASURED,
+    whole("--images", "Held-out pictures.", 10_000, MIN_IMAGES),
 )
-_IMAGES = whole("--images", "Held-out pictures.", 10_000, MIN_IMAGES)
 
 
 def _weight(name: str, text: str, default: float) -> Callable[[Any], Any]:
@@ -48,8 +47,7 @@ def command() -> None:
 
 
 @command.command("train")
-@SOURCE
-@click.option("--run", required=True, type=FOLDER, help="The run's folder.")
+@run_of(_DEFAULT, 1, "weights and order of images")
 @choice("--rule", list(RULES), "; ".join(f"{name}: {rule.about}" for name, rule in RULES.items()) + ".")
 @click.option(
     "--from", "source", default="", metavar="CLASS", help=f"Of --rule {CLASSES}: whose pictures go in."
@@ -57,10 +55,6 @@ def command() -> None:
 @click.option(
     "--to", "target", default="", metavar="CLASS", help=f"Of --rule {CLASSES}: as whose they come out."
 )
-@whole("--images", "Length of the run in real images seen.", _DEFAULT.images)
-@whole("--batch", "Images in an update.", _DEFAULT.batch)
-@whole("--seed", "Decides weights and order of images.", _DEFAULT.seed, 0)
-@whole("--width", "Channels of both networks at half resolution.", _DEFAULT.width, 2, 1024)
 @_weight("--l1-weight", "Lambda of pairs.", _DEFAULT.l1_weight)
 @_weight("--cycle-weight", "Lambda without pairs.", _DEFAULT.cycle_weight)
 @_weight(
@@ -70,29 +64,16 @@ def command() -> None:
     "--adversarial/--l1-alone", default=True, show_default=True, help="With a discriminator, or without."
 )
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=_DEFAULT.lr, show_default=True)
-@whole("--checkpoint-every", "In images.", 10_000)
-@THREADS
-def train_command(data: Path, run: Path, threads: int | None, checkpoint_every: int, **named: Any) -> None:
+def train_command(data: Path, run: Path, checkpoint_every: int, **named: Any) -> None:
     """Train, or go on with a run that was stopped: the same command, and on a CPU the same bits."""
-    if threads:
-        torch.set_num_threads(threads)
     console = Console()
-    try:
+    with interruptible(console, run):
         train(Settings(**named), run, load(data), console, checkpoint_every)
-    except Interrupted:
-        say(console, f"Stopped; the checkpoint is in {run}. The same command goes on from it.")
-        sys.exit(130)
 
 
 @command.command("evaluate")
 @_RUNS
-@SOURCE
-@JUDGE
-@JUDGE_IMAGES
-@_IMAGES
-@THREADS
-@CACHE
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@AS_JSON
 def evaluate_command(as_json: bool, **named: Any) -> None:
     """Measure runs on the same held-out pictures: L1, PSNR, SSIM or the way back, sharpness, and what a judge sees."""
     _, _, found = measured(**named)
@@ -101,20 +82,14 @@ def evaluate_command(as_json: bool, **named: Any) -> None:
 
 @command.command("export")
 @_RUNS
-@SOURCE
-@click.option("--model", required=True, type=FOLDER, help="The model's folder, whose name is the model's.")
-@JUDGE
-@JUDGE_IMAGES
-@_IMAGES
-@THREADS
-@CACHE
-def export_command(model: Path, threads: int | None, **named: Any) -> None:
+@MODEL
+def export_command(model: Path, **named: Any) -> None:
     """Write the first run's averaged generator as an ONNX file, with a card that has the figures of all.
 
     Nothing is written unless the file draws the trained network's pictures and loads with the code that will serve it.
     """
-    translators, dataset, found = measured(threads=threads, **named)
-    size = export(list(translators.values()), model, dataset, found, threads or 0)
+    translators, dataset, found = measured(**named)
+    size = export(list(translators.values()), model, dataset, found, named["threads"] or 0)
     click.echo(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}")
 
 
@@ -127,24 +102,21 @@ def measured(
     threads: int | None,
     cache: Path,
 ) -> tuple[dict[str, Translator], Dataset, dict[str, Any]]:
-    """The runs by their folders' names, the data set, and what was found. Raises UserError."""
-    if threads:
-        torch.set_num_threads(threads)
+    """The runs by their folders' names, the data set, and what was found. threads: of torch, which has them. Raises UserError."""
     translators = {run.resolve().name: open_run(run) for run in runs}
     dataset = load(data)
     for name, one in translators.items():
-        if one.spec != dataset.as_one_class().spec:
-            raise UserError(f"{name} was trained on {one.spec.dataset}: give the same --data")
+        if one.header.spec != dataset.as_one_class().spec:
+            raise UserError(f"{name} was trained on {one.header.spec.dataset}: give the same --data")
     rules = {
         " ".join([one.rule, one.source, one.target]).strip()
-        for one in [run.settings for run in translators.values()]
+        for one in [run.header.settings for run in translators.values()]
     }
     if len(rules) > 1:
         raise UserError(
             f"the runs' rules differ, so that they were given other pictures: {', '.join(sorted(rules))}"
         )
-    (settings,) = judges_of([judge], judge_images)
     with Progress(console=Console(stderr=True)) as progress:
-        seen = judge_for(dataset, settings, cache, bar(progress, "judge", length(dataset, settings)))
-        found = compare(translators, dataset, seen, settings, images)
+        eyes, settings = judge_by(dataset, judge, judge_images, cache, progress)
+        found = compare(translators, dataset, eyes, settings, images)
     return translators, dataset, found

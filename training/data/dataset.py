@@ -65,15 +65,13 @@ class Dataset:
     def only(self, class_name: str) -> Dataset:
         """The images of this class, with their labels as they were."""
         label = self.class_names.index(class_name)
-        kept, test_kept = self.labels == label, self.test_labels == label
-        images, test_images = self.images[kept], self.test_images[test_kept]
-        return replace(
-            self,
-            images=images,
-            labels=self.labels[kept],
-            test_images=test_images,
-            test_labels=self.test_labels[test_kept],
-        )
+        test = self.test_labels == label
+        held_out = {"test_images": self.test_images[test], "test_labels": self.test_labels[test]}
+        return replace(self.trained_on(self.labels == label), **held_out)
+
+    def trained_on(self, rows: NDArray[np.bool_] | Indices) -> Dataset:
+        """With these training images alone."""
+        return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     @cached_property
     def fingerprint(self) -> int:
@@ -150,6 +148,15 @@ def to_levels(images: torch.Tensor) -> torch.Tensor:
     import torch
 
     return (images + 1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def drawn_by(generator: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> Pixels:
+    """Its images, uint8 [N, C, H, W]; a few hundred at a time."""
+    import torch
+
+    with torch.no_grad():
+        pieces = [generator(*piece) for piece in zip(*(one.split(256) for one in inputs), strict=True)]
+    return to_uint8(torch.cat(pieces))
 
 
 def to_uint8(images: torch.Tensor) -> Pixels:

@@ -52,10 +52,7 @@ def check(dataset: Dataset, path: Path) -> None:
         raise UserError(f"{path} {reason}")
     if dataset.test_images.shape[1:] != dataset.images.shape[1:]:
         raise UserError(f"{path}: test images of another shape than the training images")
-    test = (dataset.test_labels, dataset.test_images, "test")
-    for labels, images, which in ((dataset.labels, dataset.images, "training"), test):
-        if len(labels) != len(images):
-            raise UserError(f"{path}: {len(images)} {which} images but {len(labels)} labels")
+    for labels, which in ((dataset.labels, "training"), (dataset.test_labels, "test")):
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(dataset.class_names):
             raise UserError(
                 f"{path}: {which} labels from {labels.min()} to {labels.max()}, "

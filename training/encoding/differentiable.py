@@ -87,19 +87,15 @@ def _padded(a: Attributes, x: Tensor) -> tuple[Tensor, list[int]]:
     return F.pad(x, ends), [0] * axes
 
 
-def _conv(a: Attributes, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    x, padding = _padded(a, x)
-    ones = [1] * len(padding)
-    of = (a.get("strides", ones), padding, a.get("dilations", ones), a.get("group", 1))
-    return torch.convolution(x, w, b, of[0], of[1], of[2], False, [0] * len(ones), of[3])
+def _conv(transposed: bool) -> Callable[..., Tensor]:
+    def conv(a: Attributes, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+        padded, padding = _padded(a, x)
+        strides, dilations = (a.get(name, [1] * len(padding)) for name in ("strides", "dilations"))
+        more, groups = a.get("output_padding", [0] * len(padding)), a.get("group", 1)
+        given = x if transposed else padded
+        return torch.convolution(given, w, b, strides, padding, dilations, transposed, more, groups)
 
-
-def _conv_transpose(a: Attributes, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    _, padding = _padded({"pads": [0] * 2 * (x.ndim - 2)} | a, x)
-    ones = [1] * len(padding)
-    more = a.get("output_padding", [0] * len(ones))
-    of = (a.get("strides", ones), padding, a.get("dilations", ones), a.get("group", 1))
-    return torch.convolution(x, w, b, of[0], of[1], of[2], True, more, of[3])
+    return conv
 
 
 def _gemm(a: Attributes, x: Tensor, y: Tensor, c: Tensor | float = 0.0) -> Tensor:
@@ -200,7 +196,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Softmax": lambda a, x: x.softmax(a.get("axis", -1)),
     "Clip": lambda a, x, low=None, high=None: x.clamp(low, high),
     "Round": lambda a, x: _through(x, x.round()), "Floor": lambda a, x: _through(x, x.floor()), "Cast": _cast,
-    "Gemm": _gemm, "Conv": _conv, "ConvTranspose": _conv_transpose,
+    "Gemm": _gemm, "Conv": _conv(False), "ConvTranspose": _conv(True),
     "BatchNormalization": _batch_norm, "LayerNormalization": _layer_norm,
     "InstanceNormalization": lambda a, x, scale, shift: F.instance_norm(x, weight=scale, bias=shift, eps=a.get("epsilon", 1e-5)),
     "ReduceMean": _reduce(torch.mean), "ReduceSum": _reduce(torch.sum),

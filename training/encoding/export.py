@@ -17,6 +17,7 @@ from training.data.dataset import Dataset, Pixels
 from training.encoding.fit import Target
 from training.encoding.measure import HEAD, Encode, again, held_out, rows, words
 from training.errors import UserError
+from training.evaluation.report import table
 from training.export.card import COLUMNS, shown, with_section
 from training.export.onnx_graph import traced
 from training.files import write_atomically
@@ -116,9 +117,8 @@ def install(file: bytes, target: Target, dataset: Dataset) -> None:
 
 def section(document: EncoderDocument, picture: str) -> str:
     """Of the card, in Markdown. picture: a file's name."""
-    lines = [f"| {' | '.join(HEAD)} |", "| --- | ---: | ---: | ---: | ---: |"]
-    lines += [f"| {' | '.join(row)} |" for row in rows(document.quality)] if document.quality else []
-    figures = f"{words(document.quality)}\n\n" + "\n".join(lines) if document.quality else "Not measured."
+    quality = document.quality
+    figures = f"{words(quality)}\n\n{table(HEAD, rows(quality))}" if quality else "Not measured."
     return (
         f"`generator.encoder` finds the z of a picture{', and its class' if document.classes else ''}. It was trained by\n\n"
         f"```sh\n{document.training['command']}\n```\n\n![Pictures and reconstructions]({picture})\n\n"

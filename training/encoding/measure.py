@@ -15,6 +15,7 @@ from training.encoding.fit import Target
 from training.evaluation.quality.comparison import mean
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.nearest import nearest_training
+from training.evaluation.report import with_error
 
 Encode = Callable[[Pixels], tuple[NDArray[np.float32], ...]]
 """uint8 [N, C, H, W] -> z float32 [N, z_dim], and logits [N, K] where there are classes."""
@@ -62,10 +63,7 @@ def measure(
     if logits:
         ways.append(way("the encoder, told the class", lambda: draw(encode(images)[0], labels)))
     ways.append(
-        way(
-            "the nearest training image",
-            lambda: dataset.images[nearest_training(images, dataset.images)[0]],
-        )
+        way("the nearest training image", lambda: dataset.images[nearest_training(images, dataset.images)[0]])
     )
     if target.gradient is not None:
         for name, start in (("0", np.zeros_like(z)), ("the encoder's z", z)):
@@ -114,11 +112,7 @@ def rows(quality: dict[str, Any]) -> list[Sequence[str]]:
     """The table of `HEAD`, in text."""
     digits = {"absolute_error": 1, "squared_error": 0, "feature_distance": 3}
     return [
-        [
-            one["way"],
-            *(f"{one[key]['value']:.{n}f} ± {one[key]['standard_error']:.{n}f}" for key, n in digits.items()),
-            f"{one['seconds']:.2g}",
-        ]
+        [one["way"], *(with_error(one[key], n) for key, n in digits.items()), f"{one['seconds']:.2g}"]
         for one in quality["ways"]
     ]
 
@@ -133,8 +127,8 @@ def words(quality: dict[str, Any]) -> str:
     if (accuracy := quality.get("class_accuracy")) is None:
         return f"{text}."
     return (
-        f"{text}, and is told the class. The encoder names the class of {100 * accuracy['value']:.1f} ± "
-        f"{100 * accuracy['standard_error']:.1f} % of {accuracy['images']:,} pictures right."
+        f"{text}, and is told the class. The encoder names the class of {with_error(accuracy, 1, 0.01)} % "
+        f"of {accuracy['images']:,} pictures right."
     )
 
 

@@ -17,9 +17,6 @@ from training.evaluation.quality.frechet import frechet_error
 from training.evaluation.quality.judging import REMEMBERED, Advance, JudgeSettings, usefulness
 from training.evaluation.reference import Bench, Reference, bar, reference
 
-# Of the bootstrap; so many know the error to 7 %.
-RESAMPLES = 100
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -112,7 +109,7 @@ def verdict(bench: Bench, samples: Sequence[Sample], classes: Sequence[str]) -> 
     looks = [look(judge, sample) for sample in samples]
     drawn = [measured(real, seen, classes) for seen in looks]
     figures, first = drawn[0].figures, looks[0]
-    error = frechet_error(real.features, first.features, RESAMPLES, first.labels)
+    error = frechet_error(real.features, first.features, first.labels)
     figures["frechet_distance"] = figures["frechet_distance"]._replace(standard_error=error)
     parts = zip(zip(*drawn, strict=True), zip(*bench.floors, strict=True), strict=True)
     found = [beside(values, floors) for values, floors in parts]

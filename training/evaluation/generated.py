@@ -116,12 +116,16 @@ def _service(url: str) -> Iterator[Client]:
 
 
 def torch_forward(trained: TrainedGenerator) -> Forward:
-    """The averaged network as an engine would be called: uint8 out, rounded as the exported graph does it."""
+    """The averaged network as an engine would be called: uint8 out, rounded as the exported graph does it.
+
+    What rows have behind z, classes mixed by no weights, is not read.
+    """
 
     @torch.inference_mode()
     def forward(z: NDArray[np.float32], label: Indices | None) -> Pixels:
         # Without classes, the networks were trained with one.
         label = np.zeros(len(z), np.int64) if label is None else label
+        z = z[:, : trained.settings.z_dim]
         return to_uint8(trained.generator(torch.from_numpy(z), torch.from_numpy(label)))
 
     return forward

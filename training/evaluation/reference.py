@@ -82,6 +82,15 @@ def reference(
     return Reference(dataset, held_out, benches, pixel_floors, memory_floors, longest)
 
 
+def judge_by(
+    dataset: Dataset, name: str, images: int | None, cache: Path, progress: Progress
+) -> tuple[Judge, JudgeSettings]:
+    """One judge of this data set alone. images: of its training; by default its own."""
+    (settings,) = judging.judges_of([name], images)
+    done = bar(progress, f"judge {name}", judging.length(dataset, settings))
+    return judging.judge_for(dataset, settings, cache, done), settings
+
+
 def size_of(dataset: Dataset, judges: Sequence[JudgeSettings], count: int) -> int:
     """How many images are compared. Raises UserError where the data set is too small."""
     unseen = min(len(judging.halves(dataset.labels, settings.seed)[1]) for settings in judges)

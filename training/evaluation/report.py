@@ -1,6 +1,6 @@
 """An evaluation, for people: as tables in a terminal and in a model card."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -75,10 +75,19 @@ def markdown(evaluation: dict[str, Any]) -> str:
     """The tables in Markdown, each under its title."""
     parts = []
     for title, head, rows in tables(evaluation):
-        aligned = ["---" if heading in WORDY else "---:" for heading in head]
-        lines = [f"| {' | '.join(cells)} |" for cells in (head, aligned, *rows)]
-        parts.append("\n".join([f"{title[0].upper()}{title[1:]}:", "", *lines]))
+        parts.append(f"{title[0].upper()}{title[1:]}:\n\n{table(head, rows, WORDY)}")
     return "\n\n".join(parts + [f"Note: {note}" for note in (WORDS, *evaluation["notes"])])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[str] = ()) -> str:
+    """A table in Markdown: the first column and those under these words to the left, the others to the right."""
+    aligned = ["---" if i == 0 or heading in words else "---:" for i, heading in enumerate(head)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, aligned, *rows))
+
+
+def with_error(figure: Mapping[str, float], digits: int, unit: float = 1) -> str:
+    """`12.3 ± 0.4`: value and standard error, in units of so much."""
+    return f"{figure['value'] / unit:.{digits}f} ± {figure['standard_error'] / unit:.{digits}f}"
 
 
 def over_floor(figure: dict[str, Any]) -> float | None:

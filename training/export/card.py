@@ -16,7 +16,7 @@ from training.data.dataset import Pixels
 from training.evaluation.generated import Source
 from training.evaluation.quality.figures import FIGURES
 from training.evaluation.quality.judging import JUDGES
-from training.evaluation.report import markdown
+from training.evaluation.report import markdown, table
 from training.presets import PRESETS, settings_of
 from training.settings import Settings
 
@@ -63,17 +63,57 @@ def card(contract: Contract, file: bytes, origin: dict[str, Any], about_data: st
     file: the ONNX file; the service refuses any other beside this card.
     origin: what ran the samples, `Source.origin`. about_data: the images, whose, and under which licence.
     """
-    parts = [
-        f"# {contract.name}",
+    normal = sum(one.size for one in contract.declared if one.role == "z")
+    label = "; label, an index into the classes" if contract.classes else ""
+    codes = [with_range(one) for one in contract.declared if one.role == "code"]
+    label += f"; codes: {', '.join(codes)}" if codes else ""
+    return page(
+        contract,
+        file,
         _what(contract),
         _samples(contract, origin),
-        _facts(contract, file),
-        f"## Data and licence\n\n{about_data or ABOUT_DATA.get(contract.training['dataset'], UNKNOWN_DATA)}",
+        f"z, {normal} numbers, standard normal{label}",
+        {"classes": ", ".join(contract.classes or ("none",))},
         _training(contract),
         _quality(contract),
         _limits(contract),
+        about_data=about_data,
+    )
+
+
+def page(
+    contract: Contract,
+    file: bytes,
+    what: str,
+    samples: str,
+    takes: str,
+    names: dict[str, str],
+    *sections: str,
+    about_data: str | None = None,
+) -> str:
+    """A card in Markdown. what, samples: paragraphs. takes: its input. names: more rows of its table; and see `card`."""
+    training, image = contract.training, contract.image
+    images, length = training["images_seen"], training["settings"]["images"]
+    facts = {
+        "input": takes,
+        "output": f"uint8 {image.channels} x {image.height} x {image.width}",
+        **names,
+        "parameters": f"{training['parameters']:,}",
+        "multiply-adds an image": f"{training['multiply_adds']:,}",
+        "weights": f"average of the generator after {images:,} of {length:,} images",
+    }
+    if "configuration" in training:
+        facts["configuration"] = training["configuration"]
+    rows = "".join(f"| {name} | {value} |\n" for name, value in facts.items())
+    parts = [
+        f"# {contract.name}",
+        what,
+        samples,
+        f"| | |\n| --- | --- |\n{rows}{card_row(file)}",
+        f"## Data and licence\n\n{about_data or ABOUT_DATA.get(training['dataset'], UNKNOWN_DATA)}",
+        *sections,
     ]
-    return front_matter(contract, LICENCES.get(contract.training["dataset"])) + "\n\n".join(parts) + "\n"
+    return front_matter(contract, LICENCES.get(training["dataset"])) + "\n\n".join(parts) + "\n"
 
 
 def with_precisions(text: str, contract: Contract, before: bytes, file: bytes) -> str:
@@ -140,26 +180,6 @@ def _samples(contract: Contract, origin: dict[str, Any]) -> str:
     )
 
 
-def _facts(contract: Contract, file: bytes) -> str:
-    training = contract.training
-    label = "; label, an index into the classes" if contract.classes else ""
-    codes = [with_range(one) for one in contract.declared if one.role == "code"]
-    label += f"; codes: {', '.join(codes)}" if codes else ""
-    normal = sum(one.size for one in contract.declared if one.role == "z")
-    rows = {
-        "input": f"z, {normal} numbers, standard normal{label}",
-        "output": f"uint8 {contract.image.channels} x {contract.image.height} x {contract.image.width}",
-        "classes": ", ".join(contract.classes or ("none",)),
-        "parameters": f"{training['parameters']:,}",
-        "multiply-adds an image": f"{training['multiply_adds']:,}",
-        "weights": f"average of the generator after {training['images_seen']:,} of {training['settings']['images']:,} images",
-        "configuration": training["configuration"],
-    }
-    return "\n".join(
-        ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items()), card_row(file)]
-    )
-
-
 def _training(contract: Contract) -> str:
     training = contract.training
     settings = "\n".join(f"{name} = {value}" for name, value in training["settings"].items())
@@ -200,17 +220,17 @@ def _quality(contract: Contract) -> str:
 
 def _precisions(contract: Contract) -> str:
     fp32, bf16 = contract.quality["precisions"]
-    lines = ["| figure | fp32 | bf16 |", "| --- | ---: | ---: |"]
+    rows = []
     for name in fp32["figures"]:
         judge, _, figure = name.partition(".")
         about, both = FIGURES[figure], (fp32["figures"][name], bf16["figures"][name])
         values = (f"{one['value']:.{about.digits}f} ± {one['error']:.{about.digits}f}" for one in both)
-        lines.append(f"| {about.heading}, judge '{judge}' | {' | '.join(values)} |")
+        rows.append([f"{about.heading}, judge '{judge}'", *values])
     found = "may take bf16: no figure" if bf16_is_as_good(contract) else "does not take bf16: a figure"
     return (
         f"Of {fp32['images']:,} images of OpenVINO in each, from the same z, with one standard error "
         f"(Fréchet distance: bootstrap of the images, {fp32['resamples']} resamples; class accuracy: binomial):\n\n"
-        + "\n".join(lines)
+        + table(["figure", "fp32", "bf16"], rows)
         + f"\n\n`auto` {found} differs by more than the error of the difference."
     )
 

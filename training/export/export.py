@@ -13,10 +13,13 @@ import msgspec
 import onnx
 import torch
 from rich.progress import Progress
+from torch import nn
 
 from service.errors import ContractError
 from service.generator import golden, loading
 from service.generator.contract import SCHEMA, SCHEMA_OF_ROLES, Contract, ImageShape, parse, write
+from service.generator.engine import Forward
+from service.generator.file.inputs import Input
 from service.generator.file.mixed import mixed
 from service.generator.loading import CARD, FILE
 from service.settings import Settings as ServiceSettings
@@ -25,11 +28,11 @@ from training.evaluation.evaluate import Evaluation
 from training.evaluation.generated import Source, open_model, torch_forward
 from training.evaluation.reference import Reference
 from training.export.card import SAMPLES, card, sample_grid, train_command, with_figures, with_precisions
-from training.export.onnx_graph import check_parity, multiply_adds, to_graph
+from training.export.onnx_graph import Rows, check_parity, multiply_adds, to_graph
 from training.export.precisions import precisions
 from training.files import write_atomically
-from training.gan.draws import declared, drawn
-from training.run.checkpoint import TrainedGenerator
+from training.gan.draws import declared
+from training.run.checkpoint import Header, TrainedGenerator
 from training.run.transfer import said
 
 GOLDEN_SAMPLES = 10
@@ -100,45 +103,82 @@ def rewrite(
 
 def build(trained: TrainedGenerator, name: str, mix: bool = False) -> tuple[onnx.ModelProto, Contract]:
     """The graph, and what the file will say of itself. Raises UserError unless the two draw the same pictures."""
-    spec, forward = trained.spec, torch_forward(trained)
+    settings = trained.settings
     graph = to_graph(trained)
-    seeds = range(max(GOLDEN_SAMPLES, min(spec.classes, 16)))
-    labels = None if trained.class_names is None else [seed % spec.classes for seed in seeds]
-    inputs = declared(trained.settings)
-    contract = Contract(
-        schema=SCHEMA if inputs is None else SCHEMA_OF_ROLES,
-        name=name,
-        z_dim=trained.settings.z_dim,
-        classes=None if trained.class_names is None else list(trained.class_names),
-        image=ImageShape(spec.channels, spec.height, spec.width),
-        inputs=inputs,
-        golden=golden.make(forward, trained.settings.z_dim, seeds, labels, drawn(trained.settings, seeds)),
-        training=training_facts(trained, graph),
+    contract = contract_of(
+        name,
+        trained.generator,
+        graph,
+        Header(settings, trained.spec, trained.images_seen),
+        declared(settings),
+        settings.z_dim,
+        trained.class_names,
+        network=settings.network,
+        loss=settings.loss,
+        command=train_command(settings, trained.spec.dataset),
+        **({"origin": said(trained.origin, settings)} if trained.origin else {}),
+        configuration=hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:12],
     )
     if mix:
         try:
             graph, contract = mixed(graph, contract)
         except ContractError as error:
             raise UserError(f"not exported: {error}") from error
-    check_parity(write(graph, contract), contract, forward)
-    return graph, contract
+    seeds = range(max(GOLDEN_SAMPLES, min(trained.spec.classes, 16)))
+    return graph, sealed(graph, contract, torch_forward(trained), seeds)
 
 
-def training_facts(trained: TrainedGenerator, graph: onnx.ModelProto) -> dict[str, Any]:
-    """Where the weights come from, in JSON types."""
-    settings = asdict(trained.settings)
-    return {
-        "dataset": trained.spec.dataset,
-        "images_seen": trained.images_seen,
-        "network": trained.settings.network,
-        "loss": trained.settings.loss,
-        "parameters": sum(parameter.numel() for parameter in trained.generator.parameters()),
+def contract_of(
+    name: str,
+    generator: nn.Module,
+    graph: onnx.ModelProto,
+    run: Header,
+    inputs: list[Input] | None,
+    z_dim: int,
+    classes: Sequence[str] | None = None,
+    **more: Any,
+) -> Contract:
+    """What a file says of itself, but for golden samples and figures.
+
+    inputs: None where z and label are all. more: where the weights come from, beside what is said of all, in JSON types.
+    """
+    spec = run.spec
+    training = {
+        "dataset": spec.dataset,
+        "images_seen": run.images_seen,
+        "parameters": sum(parameter.numel() for parameter in generator.parameters()),
         "multiply_adds": multiply_adds(graph),
-        "command": train_command(trained.settings, trained.spec.dataset),
-        "settings": settings,
-        "configuration": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12],
+        "settings": asdict(run.settings),
         "torch": str(torch.__version__),
-    } | ({"origin": said(trained.origin, trained.settings)} if trained.origin else {})
+    }
+    return Contract(
+        schema=SCHEMA if inputs is None else SCHEMA_OF_ROLES,
+        name=name,
+        z_dim=z_dim,
+        classes=None if classes is None else list(classes),
+        image=ImageShape(spec.channels, spec.height, spec.width),
+        inputs=inputs,
+        training=training | more,
+    )
+
+
+def sealed(
+    graph: onnx.ModelProto,
+    contract: Contract,
+    forward: Forward,
+    seeds: Sequence[int] = range(GOLDEN_SAMPLES),
+    rows: Rows | None = None,
+) -> Contract:
+    """With golden samples of these seeds, by `forward`, the network. rows: see `check_parity`.
+
+    Raises UserError unless ONNX Runtime draws the network's pictures.
+    """
+    labels = None if contract.classes is None else [seed % contract.class_count for seed in seeds]
+    texts = contract.texts(seeds)
+    samples = golden.make(forward, contract.z_dim, seeds, labels, contract.rows(seeds, texts), texts)
+    contract = msgspec.structs.replace(contract, golden=samples)
+    check_parity(write(graph, contract), contract, forward, rows)
+    return contract
 
 
 def with_quality(contract: Contract, evaluation: Evaluation) -> Contract:

@@ -1,11 +1,12 @@
 """A trained generator as an ONNX graph, and the proof that it draws the same pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ganserve.importing.surgery.nodes import strip
@@ -15,24 +16,26 @@ from service.generator.engine import Forward
 from service.generator.engines.ort import OrtEngine
 from service.generator.file.rewired import rewired
 from service.generator.golden import difference
-from training.data.dataset import Pixels, to_levels
+from training.data.dataset import to_levels
 from training.errors import UserError
 from training.export.folding import fold
 from training.gan.draws import declared
 from training.run.checkpoint import TrainedGenerator
 
 PARITY_BATCHES = (1, 3, 64)
+Rows = Callable[[Sequence[int]], NDArray[np.float32]]
+"""What a file is given of each seed, as Contract.rows: float32 [N, row_dim]."""
 
 
 class Served(nn.Module):
-    """(z, label), or z and perhaps codes -> uint8 image, as dataset.to_levels makes it."""
+    """(z, label) or (z, text), or z and perhaps codes -> uint8 image, as dataset.to_levels makes it."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(self, z: Tensor | list[Tensor], label: Tensor | None = None) -> Tensor:
-        """z: float32 [N, z_dim], or in parts, [N, any] and a code each, [N]. label: int64 [N]. Returns uint8 [N, C, H, W]."""
+        """z: float32 [N, z_dim], or in parts, [N, any] and a code each, [N]. label: int64 [N], or token ids [N, L]. Returns uint8 [N, C, H, W]."""
         if not isinstance(z, Tensor):
             z = torch.cat([z[0], *(code[:, None] for code in z[1:])], dim=1)
         if label is None:
@@ -82,24 +85,20 @@ def traced(
     return model
 
 
-def check_parity(file: bytes, contract: Contract, want: Forward, given: Pixels | None = None) -> None:
+def check_parity(file: bytes, contract: Contract, want: Forward, rows: Rows | None = None) -> None:
     """Raises UserError, naming batch and figure, where ONNX Runtime's images are not those of `want`, the network.
 
-    given: of a generator that is given pictures, uint8 [N, c, h, w].
+    rows: what both are given; by default the contract's.
     """
     got = OrtEngine(rewired(file, contract), contract, cuda=False, precision="fp32", threads=1).wide
     for batch in PARITY_BATCHES:
         # Every class at least once.
         count = batch if batch == 1 else max(batch, contract.class_count)
         for start in range(0, count, batch):
-            seeds = np.arange(start, start + batch)
-            if given is None:
-                z = contract.drawn(seeds.tolist())
-            else:
-                z = given[seeds % len(given)].reshape(batch, -1).astype(np.float32)
-            label = None if contract.classes is None else seeds % contract.class_count
-            found = difference(got(contract.with_scalars(z, None), label), want(z, label))
-            if excess := found.excess("fp32"):
+            seeds = range(start, start + batch)
+            label = None if contract.classes is None else np.array(seeds) % contract.class_count
+            given = rows(seeds) if rows else contract.rows(seeds, contract.texts(seeds))
+            if excess := difference(got(given, label), want(given, label)).excess("fp32"):
                 raise UserError(f"not exported: at batch {batch} ONNX Runtime differs from torch: {excess}")
 
 

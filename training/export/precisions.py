@@ -7,10 +7,9 @@ from typing import Any
 
 from rich.progress import Progress
 
-from training.evaluation.evaluate import RESAMPLES
 from training.evaluation.generated import Source, images_of, open_model
 from training.evaluation.quality.comparison import Sample, Seen, look
-from training.evaluation.quality.frechet import frechet_distance, frechet_error
+from training.evaluation.quality.frechet import RESAMPLES, frechet_distance, frechet_error
 from training.evaluation.reference import Reference, bar
 
 ENGINE, PRECISIONS = "openvino", ("fp32", "bf16")
@@ -43,7 +42,7 @@ def precisions(sources: Sequence[Source], real: Reference, progress: Progress) -
 
 
 def _figures(real: Seen, made: Seen) -> dict[str, dict[str, float]]:
-    error = frechet_error(real.features, made.features, RESAMPLES, made.labels)
+    error = frechet_error(real.features, made.features, made.labels)
     found = {"frechet_distance": {"value": frechet_distance(real.features, made.features), "error": error}}
     if made.labels is not None:
         share = float(made.recognised.mean())

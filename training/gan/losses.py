@@ -48,16 +48,14 @@ def non_saturating_generator_loss(fake_logits: Tensor) -> Tensor:
 # ---- Mao et al. 2017, "Least Squares Generative Adversarial Networks" (arXiv 1611.04076) -----
 
 
-def least_squares_discriminator_loss(
-    real_logits: Tensor, fake_logits: Tensor, a: float = 0.0, b: float = 1.0
-) -> Tensor:
-    """E (D(x) - b)^2 / 2 + E (D(G(z)) - a)^2 / 2, Eq. 2: a is the target of fakes, b that of real images."""
-    return ((real_logits - b).square().mean() + (fake_logits - a).square().mean()) / 2
+def least_squares_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E (D(x) - 1)^2 / 2 + E D(G(z))^2 / 2, Eq. 9: Eq. 2 with a = 0, the target of fakes, and b = 1, that of real images."""
+    return ((real_logits - 1).square().mean() + fake_logits.square().mean()) / 2
 
 
-def least_squares_generator_loss(fake_logits: Tensor, c: float = 1.0) -> Tensor:
-    """E (D(G(z)) - c)^2 / 2, Eq. 2: c is what G wants D to say. a = 0 and b = c = 1 are Eq. 9."""
-    return (fake_logits - c).square().mean() / 2
+def least_squares_generator_loss(fake_logits: Tensor) -> Tensor:
+    """E (D(G(z)) - 1)^2 / 2, Eq. 9: Eq. 2 with c = 1, what G wants D to say."""
+    return (fake_logits - 1).square().mean() / 2
 
 
 # ---- Arjovsky et al. 2017, "Wasserstein GAN" (arXiv 1701.07875) ------------------------------
@@ -115,6 +113,41 @@ def relativistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) ->
 def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """The same with the signs turned: G wants its fake above the real image that it is paired with."""
     return F.softplus(real_logits - fake_logits).mean()
+
+
+# ---- Reed et al. 2016, "Generative Adversarial Text to Image Synthesis" (arXiv 1605.05396) ----
+
+
+def matching_aware_discriminator_loss(real: Tensor, mismatched: Tensor, fake: Tensor) -> Tensor:
+    """GAN-CLS, Algorithm 1, line 9, negated: -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2.
+
+    real: of real images and their texts (s_r); mismatched: of real images and texts that do not fit them (s_w); fake: of
+    generated images and the texts they were made of (s_f). 2 log 2 where D cannot tell. G descends -log s_f (line 11).
+    """
+    return F.softplus(-real).mean() + (F.softplus(mismatched).mean() + F.softplus(fake).mean()) / 2
+
+
+# ---- Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks" (arXiv 1611.07004) ----
+
+
+def pix2pix_generator_loss(fake_logits: Tensor, fake: Tensor, real: Tensor, l1_weight: float) -> Tensor:
+    """Eq. 4, with -log D in the place of log(1 - D) (section 3.3). l1_weight: lambda, theirs is 100.
+
+    fake_logits: of any shape, one for each patch. fake, real: float32 [N, C, H, W] in [-1, 1]. The best answer to L1 alone
+    (Eq. 3) is the median of all that a picture could be, which is blurred.
+    """
+    return non_saturating_generator_loss(fake_logits) + l1_weight * F.l1_loss(fake, real)
+
+
+# ---- Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (arXiv 1703.10593) ----
+
+
+def cycle_loss(found: tuple[Tensor, Tensor], pictures: tuple[Tensor, Tensor]) -> Tensor:
+    """E |F(G(x)) - x| + E |G(F(y)) - y|, Eq. 2, of found F(G(x)) and G(F(y)).
+
+    Of F(x) and G(y), which should leave alone what is theirs already, it is the identity loss of section 5.2.
+    """
+    return F.l1_loss(found[0], pictures[0]) + F.l1_loss(found[1], pictures[1])
 
 
 # ---- Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs" (arXiv 1610.09585) ----

@@ -59,16 +59,20 @@ class State:
     """Of a run that began with another's weights."""
 
 
-def new_state(settings: Settings, spec: ImageSpec, device: torch.device) -> State:
-    """The state of a run that has seen nothing: its weights are a function of the seed.
+def new_state(
+    settings: Settings,
+    spec: ImageSpec,
+    device: torch.device,
+    build: Callable[[], tuple[nn.Module, nn.Module]] | None = None,
+) -> State:
+    """The state of a run that has seen nothing: its weights are a function of the seed. build: G and D, by default the settings'.
 
     Frozen layers need no gradient, and no optimiser has them. Raises UserError where no layer would be left.
     """
     # Forked, so that the caller's global generator stays as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        G = build_generator(settings, spec)
-        D = build_discriminator(settings, spec)
+        G, D = build() if build else (build_generator(settings, spec), build_discriminator(settings, spec))
     # channels_last: 158 images/s against 116 on one AVX2 thread, and what tensor cores and AMX need.
     for network in (G.to(device), D.to(device)):
         for weight in network.parameters():
@@ -94,7 +98,7 @@ def layers(network: nn.Module) -> list[nn.Module]:
 
 def freeze(from_image: list[nn.Module], count: int, name: str) -> None:
     """Raises UserError where none would be left to learn."""
-    if count >= len(from_image):
+    if count and count >= len(from_image):
         raise UserError(f"{name} is {count}: the network has {len(from_image)} layers, and one must learn")
     for layer in from_image[:count]:
         layer.requires_grad_(False)

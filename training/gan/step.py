@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from training.device import Autocast
 from training.gan import ema
@@ -15,7 +16,7 @@ from training.gan.losses import LOSSES, began_balance, began_convergence, class_
 from training.gan.networks.auxiliary import Bidirectional
 from training.gan.penalties import clip_weights, r1, r2, wgan_gp
 from training.gan.state import State
-from training.processes import average, average_gradient, own
+from training.processes import average, own
 from training.settings import Settings
 
 Batch = tuple[Tensor, Tensor]
@@ -111,10 +112,7 @@ def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -
     if settings.gp_weight > 0:
         with trainer.autocast():
             figures["penalty/GP"] = descend(wgan_gp(logits_of, real, fake, rng), settings.gp_weight)
-    average_gradient(D)
-    figures["gradient/D"] = gradient_norm(D)
-    state.optimiser_d.step()
-    state.optimiser_d.zero_grad(set_to_none=True)
+    figures["gradient/D"] = take_step(D, state.optimiser_d)
     if settings.weight_clip > 0:
         clip_weights(D, settings.weight_clip)
     return figures
@@ -153,11 +151,7 @@ def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
             objective = objective + loss.generator(-look(settings, D, *pair)[0])
         beside = auxiliary(settings, found, label, z)
     (objective + weighted(settings, beside)).backward()
-    average_gradient(G)
-    figures = {"loss/G": objective.detach(), "gradient/G": gradient_norm(G)}
-    state.optimiser_g.step()
-    state.optimiser_g.zero_grad(set_to_none=True)
-    return figures
+    return {"loss/G": objective.detach(), "gradient/G": take_step(G, state.optimiser_g)}
 
 
 def look(settings: Settings, D: nn.Module, image: Tensor, label: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,6 +211,11 @@ def draws(seed: int, k: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(mixed))
 
 
-def gradient_norm(network: nn.Module) -> Tensor:
-    """Euclidean norm of the gradient over all weights."""
-    return torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+def take_step(network: nn.Module, optimiser: Optimizer) -> Tensor:
+    """By the gradient that the weights hold, of all processes. Returns its Euclidean norm over all of them."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    average(gradients)
+    norm = torch.nn.utils.get_total_norm(gradients)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return norm

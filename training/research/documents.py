@@ -35,12 +35,6 @@ def fill_document(file: Path, blocks: dict[str, str]) -> None:
     write_atomically(file, filled(file.read_text("utf-8"), blocks).encode())
 
 
-def table(head: list[str], rows: list[list[str]], words: int = 0) -> str:
-    """A table in Markdown: the first column and the last `words` ones to the left, the others to the right."""
-    aligned = ["---", *["---:"] * (len(head) - 1 - words), *["---"] * words]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, aligned, *rows))
-
-
 def number(value: float) -> str:
     """Four digits, enough to tell a figure from its bound: `0.00026`, `-1.386`, `∞`."""
     if math.isinf(value):

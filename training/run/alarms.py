@@ -16,13 +16,13 @@ class TrainingFailed(UserError):
     """The run stopped itself; the message says what to try."""
 
 
-def check_finite(figures: dict[str, float], images_seen: int, settings: Settings) -> None:
+def check_finite(figures: dict[str, float], images_seen: int, to_try: str) -> None:
     """Stop at the first NaN or infinity: nothing that follows can be right. Raises TrainingFailed."""
     broken = [name for name, value in figures.items() if not math.isfinite(value)]
     if broken:
         raise TrainingFailed(
             f"Divergence: {', '.join(broken)} became NaN or infinite after {images_seen:,} images. "
-            f"{remedy(DIVERGENCE, settings)} The checkpoint is from before."
+            f"{to_try} The checkpoint is from before."
         )
 
 
@@ -32,7 +32,7 @@ def check_weights(state: State, settings: Settings) -> None:
         f"weights/{name}": float(torch.stack([p.detach().sum() for p in network.parameters()]).sum())
         for name, network in (("G", state.G), ("D", state.D))
     }
-    check_finite(sums, state.images_seen, settings)
+    check_finite(sums, state.images_seen, remedy(DIVERGENCE, settings))
 
 
 class Diversity:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import torch
@@ -18,23 +18,34 @@ from training.gan.networks import build_generator
 from training.gan.networks.auxiliary import Bidirectional
 from training.gan.networks.encoder import Encoder
 from training.gan.state import Origin, State
-from training.processes import rank
+from training.processes import from_first, rank
 from training.settings import ImageSpec, Settings
 
 FILE_NAME = "checkpoint.safetensors"
-FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint says in words, beside its tensors."""
+    """What a checkpoint says in words, beside its tensors; another command's runs have a header with a name of their own."""
+
+    file_name: ClassVar[str] = FILE_NAME
+    format: ClassVar[int | str] = 1
+    command: ClassVar[str] = "train"
 
     settings: Settings
     spec: ImageSpec
-    images_seen: int
+    images_seen: int = 0
     data_fingerprint: int | None = None
     """Of the images trained on; see Dataset.fingerprint."""
     origin: Origin | None = None
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What makes it this run and no other, beside its images; a longer or shorter one goes on from the same state."""
+        return {name: value for name, value in asdict(self.settings).items() if name != "images"}
+
+
+AnyHeader = TypeVar("AnyHeader", bound=Header)
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,7 @@ def load_generator(path: Path) -> TrainedGenerator:
     Batch norm's statistics are measured here, a second or two; loading twice gives the same network.
     Raises UserError when there is no checkpoint, or it is damaged or of another version.
     """
-    header, tensors = read(checkpoint_at(path))
+    header, tensors = read(path)
     generator = build_generator(header.settings, header.spec)
     generator.load_state_dict(part(tensors, "average"))
     generator.requires_grad_(False)
@@ -75,33 +86,17 @@ def load_generator(path: Path) -> TrainedGenerator:
     if isinstance(generator, Bidirectional):
         generator, encoder = generator.G, generator.encoder.eval()
     settle_batch_norm(generator, header.settings, header.spec)
-    return TrainedGenerator(
-        generator, header.settings, header.spec, header.images_seen, encoder, header.origin
-    )
+    seen = header.images_seen
+    return TrainedGenerator(generator, header.settings, header.spec, seen, encoder, header.origin)
 
 
-def checkpoint_at(path: Path) -> Path:
-    """The file of a run folder, or this file. Raises UserError where there is none."""
-    file = path / FILE_NAME if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(
-            f"no checkpoint at {file}: give a run folder in which `train` has written {FILE_NAME}"
-        )
-    return file
-
-
-def save_state(run: Path, header: Header, state: State, file_name: str = FILE_NAME) -> None:
+def save_state(run: Path, header: Header, state: State, file_name: str = "") -> None:
     """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one.
 
     Of several processes, whose states are the same, the first one does so.
     """
-    words = {"format": FORMAT, **asdict(header)}
-    if rank() == 0:
-        write_atomically(run / file_name, written(words, state))
-
-
-def written(words: dict[str, Any], state: State) -> bytes:
-    """A checkpoint's file: what it says in words, JSON types, and the state's tensors."""
+    if rank() > 0:
+        return
     tensors: dict[str, Tensor] = {}
     for name, module in (("G", state.G), ("D", state.D), ("average", state.average)):
         tensors |= {
@@ -113,7 +108,31 @@ def written(words: dict[str, Any], state: State) -> bytes:
     tensors["balance"] = state.balance
     tensors["low_look"] = torch.tensor(state.low_look)
     tensors["rollbacks"] = torch.tensor(state.rollbacks)
-    return save(tensors, metadata={"ganserve": json.dumps({"torch": torch.__version__, **words})})
+    words = json.dumps({"torch": torch.__version__, "format": header.format, **asdict(header)})
+    write_atomically(run / (file_name or header.file_name), save(tensors, metadata={"ganserve": words}))
+
+
+def go_on(folder: Path, header: Header, state: State) -> bool:
+    """Puts the folder's checkpoint into the new state of a run, where it has one, and says so.
+
+    Raises UserError: it is of a run with other settings, or on other images.
+    """
+    there = (folder / header.file_name).exists
+    if not (found := from_first(lambda: read(folder, type(header)) if there() else None)):
+        return False
+    before, tensors = found
+    was, now = before.choices, header.choices
+    if differing := [f"{name} ({was[name]}, now {now[name]})" for name in now if was[name] != now[name]]:
+        raise UserError(
+            f"{folder} holds a run with other settings: {', '.join(differing)}. Give another --run."
+        )
+    if before.spec != header.spec or before.data_fingerprint not in (None, header.data_fingerprint):
+        raise UserError(
+            f"{folder} holds a run on other images ({before.spec.dataset}): give the same --data, or another --run."
+        )
+    restore(tensors, state)
+    state.images_seen, state.origin = before.images_seen, before.origin
+    return True
 
 
 def restore(tensors: dict[str, Tensor], state: State) -> None:
@@ -139,29 +158,32 @@ def restore(tensors: dict[str, Tensor], state: State) -> None:
         optimiser.load_state_dict(document | {"state": values})
 
 
-def read(file: Path) -> tuple[Header, dict[str, Tensor]]:
-    """A checkpoint's header and tensors, on the CPU. Raises UserError."""
-    words, tensors = opened(file)
-    if words.get("format") != FORMAT:
-        raise UserError(f"{file} is not a checkpoint of this version of ganserve (format {FORMAT})")
-    try:
-        settings, spec = Settings.from_json(words["settings"]), msgspec.convert(words["spec"], ImageSpec)
-        origin = msgspec.convert(words.get("origin"), Origin | None)
-        header = Header(settings, spec, words["images_seen"], words.get("data_fingerprint"), origin)
-    except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-        raise UserError(f"{file} is of another version of ganserve: {error}") from error
-    return header, tensors
+def read(path: Path, kind: type[AnyHeader] = Header) -> tuple[AnyHeader, dict[str, Tensor]]:
+    """A checkpoint's header and tensors, on the CPU. path: a run folder, or a checkpoint file.
 
-
-def opened(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a checkpoint says in words, and its tensors, on the CPU. Raises UserError."""
+    Raises UserError when there is none, or it is damaged, of another kind or of another version.
+    """
+    file = path / kind.file_name if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(
+            f"no checkpoint at {file}: give a run folder in which `{kind.command}` has written {kind.file_name}"
+        )
     try:
-        with safe_open(file, framework="pt") as tensors:
-            words: dict[str, Any] = json.loads((tensors.metadata() or {}).get("ganserve", "{}"))
-            names = tensors.keys()
-            return words, {name: tensors.get_tensor(name) for name in names}
+        with safe_open(file, framework="pt") as opened:
+            words: dict[str, Any] = json.loads((opened.metadata() or {}).get("ganserve", "{}"))
+            names = opened.keys()
+            tensors = {name: opened.get_tensor(name) for name in names}
     except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{file} cannot be read as a checkpoint: {error}") from error
+    if words.get("format") != kind.format:
+        raise UserError(f"{file} is not a checkpoint of this version of ganserve (format {kind.format})")
+    try:
+        header = msgspec.convert(words, kind)
+        if unknown := sorted(set(words["settings"]) - set(asdict(header.settings))):
+            raise ValueError(f"settings unknown to this version of ganserve: {', '.join(unknown)}")
+    except (ValueError, msgspec.ValidationError) as error:
+        raise UserError(f"{file} is of another version of ganserve: {error}") from error
+    return header, tensors
 
 
 def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """The spine of training: from an empty folder, or a checkpoint, to the last image."""
 
 import time
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,16 +16,18 @@ from training.device import choose_device, choose_precision
 from training.errors import UserError
 from training.files import write_atomically
 from training.gan.state import State, new_state
-from training.gan.step import train_step
+from training.gan.step import Figures, train_step
 from training.processes import any_of, count, from_first, rank
 from training.run.alarms import LOW_DIVERSITY, TrainingFailed, check_finite, check_weights, collapse, is_low
-from training.run.checkpoint import FILE_NAME, read, restore, save_state
+from training.run.checkpoint import FILE_NAME, Header, go_on, save_state
 from training.run.guard import only_run_in, stop_signals
 from training.run.memory import check_fits
+from training.run.progress import Display
 from training.run.rollback import MOST_ROLLBACKS, SOUND_FILE, keep_sound, roll_back
-from training.run.run import Options, Run
+from training.run.run import Options, Run, take_means
 from training.run.samples import COLUMNS, class_rows, settled
-from training.run.transfer import first_state, said
+from training.run.transfer import said, take_over
+from training.run.watchdogs import DIVERGENCE, remedy
 from training.settings import Settings
 
 # Reading figures waits for an accelerator to finish; on a CPU it costs nothing.
@@ -97,32 +100,58 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
 
 def begin(settings: Settings, folder: Path, dataset: Dataset, device: torch.device) -> tuple[State, bool]:
     """The state to go on from, and whether it came from a checkpoint. Raises UserError."""
-    file = folder / FILE_NAME
-    if not (found := from_first(lambda: read(file) if file.exists() else None)):
+    state = new_state(settings, dataset.spec, device)
+    resumed = go_on(folder, Header(settings, dataset.spec, 0, dataset.fingerprint), state)
+    if not resumed:
         # Of an earlier run, or of this one killed before its first checkpoint.
         (folder / SOUND_FILE).unlink(missing_ok=True)
-        return first_state(settings, dataset.spec, device), False
-    header, tensors = found
-    # A longer or shorter run may go on from the same state; anything else would be another run.
-    was, now = asdict(header.settings), asdict(replace(settings, images=header.settings.images))
-    if differing := [f"{name} ({was[name]}, now {now[name]})" for name in now if was[name] != now[name]]:
-        raise UserError(
-            f"{folder} holds a run with other settings: {', '.join(differing)}. Give another --run."
-        )
-    if header.spec != dataset.spec or header.data_fingerprint not in (None, dataset.fingerprint):
-        raise UserError(
-            f"{folder} holds a run on other images ({header.spec.dataset}): give the same --data, or another --run."
-        )
-    state = new_state(settings, dataset.spec, device)
-    restore(tensors, state)
-    state.images_seen, state.origin = header.images_seen, header.origin
-    return state, True
+        if settings.source:
+            take_over(state, settings, dataset.spec)
+    return state, resumed
+
+
+def train_unwatched(
+    header: Header,
+    folder: Path,
+    new: Callable[[], State],
+    step: Callable[[State], Figures],
+    to_try: str,
+    console: Console,
+    checkpoint_every: int,
+) -> None:
+    """The same of another command's run, without looks at its pictures.
+
+    new: the state of a run that has seen nothing. step: an update; returns detached scalars. to_try: at NaN, in words.
+    Raises Interrupted, when a checkpoint has been written; UserError.
+    """
+    images = header.settings.images
+    with only_run_in(folder), stop_signals() as stopping:
+        state = new()
+        go_on(folder, header, state)
+        say(console, f"At {state.images_seen:,} of {images:,} images in {folder}")
+        display = Display(console, images, state.images_seen, time.monotonic())
+        updates: list[Figures] = []
+        last = state.images_seen >= images
+        with display.bar:
+            while not last:
+                before = state.images_seen // checkpoint_every
+                updates.append(step(state))
+                last = state.images_seen >= images or bool(stopping)
+                due = last or state.images_seen // checkpoint_every != before
+                if due or len(updates) == FIGURES_EVERY_UPDATES:
+                    figures = take_means(updates)
+                    check_finite(figures, state.images_seen, to_try)
+                    display.show(figures, state.images_seen, time.monotonic())
+                if due:
+                    save_state(folder, replace(header, images_seen=state.images_seen), state)
+        if stopping:
+            raise Interrupted
 
 
 def show_figures(run: Run) -> None:
     """Figures and what they warn of, for the person at the terminal and for TensorBoard. Raises TrainingFailed at NaN."""
-    figures, images_seen = run.take_means(), run.state.images_seen
-    check_finite(figures, images_seen, run.settings)
+    figures, images_seen = take_means(run.updates), run.state.images_seen
+    check_finite(figures, images_seen, remedy(DIVERGENCE, run.settings))
     for name, words in run.watch.read(figures, images_seen).items():
         warn(run, name, words)
     run.display.show(figures, images_seen, time.monotonic(), run.watch.warned)

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from training.data.dataset import Dataset
-from training.gan.state import State
+from training.gan.state import State, new_state
 from training.processes import from_first
 from training.run.alarms import TrainingFailed, check_weights
 from training.run.checkpoint import FILE_NAME, Header, read, restore, save_state
-from training.run.transfer import first_state
+from training.run.transfer import take_over
 from training.settings import Settings
 
 # The state of the last look that showed no collapse. A checkpoint proper may be from the midst of the
@@ -52,12 +52,14 @@ def roll_back(
             f"{failure} The run went back {state.rollbacks} times, each with half the learning rates, and fell again."
         ) from failure
     rollbacks = state.rollbacks + 1
-    back = first_state(settings_now(settings, rollbacks), dataset.spec, state.balance.device)
+    back = new_state(settings_now(settings, rollbacks), dataset.spec, state.balance.device)
     file = folder / SOUND_FILE
     if found := from_first(lambda: read(file) if file.exists() else None):
         header, tensors = found
         restore(tensors, back)
         back.images_seen = header.images_seen
+    elif settings.source:
+        take_over(back, settings, dataset.spec)
     back.low_look, back.rollbacks, back.origin = False, rollbacks, state.origin
     header = Header(settings, dataset.spec, back.images_seen, dataset.fingerprint, back.origin)
     save_state(folder, header, back, FILE_NAME)

@@ -68,13 +68,6 @@ class Run:
         self.trainer = Trainer(now, self.dataset.spec.classes, device, batches, autocast)
         self.updates: list[Figures] = []
 
-    def take_means(self) -> dict[str, float]:
-        """Over the updates since the last call; a figure that some lack is averaged over those that have it."""
-        names = dict.fromkeys(name for figures in self.updates for name in figures)
-        columns = {name: [figures[name] for figures in self.updates if name in figures] for name in names}
-        self.updates.clear()
-        return {name: float(torch.stack(values).mean()) for name, values in columns.items()}
-
     @property
     def finished(self) -> bool:
         return self.state.images_seen >= self.settings.images
@@ -87,3 +80,11 @@ class Run:
     def crossed(self, every: int, before: int) -> bool:
         """Whether a multiple of `every` images lies in (before, images seen]."""
         return before // every != self.state.images_seen // every
+
+
+def take_means(updates: list[Figures]) -> dict[str, float]:
+    """Over these updates, which are taken off the list; a figure that some lack is averaged over those that have it."""
+    names = dict.fromkeys(name for figures in updates for name in figures)
+    columns = {name: [figures[name] for figures in updates if name in figures] for name in names}
+    updates.clear()
+    return {name: float(torch.stack(values).mean()) for name, values in columns.items()}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from training.data.dataset import Pixels, to_uint8
+from training.data.dataset import Pixels, drawn_by
 from training.gan.draws import drawn
 from training.gan.ema import settle_batch_norm
 from training.settings import ImageSpec, Settings
@@ -21,9 +21,7 @@ def sample(generator: nn.Module, settings: Settings, seeds: Iterable[int], label
     device = next(generator.parameters()).device
     z = torch.from_numpy(drawn(settings, seeds)).to(device)
     label = torch.tensor(list(labels), device=device)
-    with torch.no_grad():
-        pieces = [generator(*piece) for piece in zip(z.split(256), label.split(256), strict=True)]
-    return to_uint8(torch.cat(pieces))
+    return drawn_by(generator, z, label)
 
 
 def settled(average: nn.Module, settings: Settings, spec: ImageSpec) -> nn.Module:

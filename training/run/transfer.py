@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from training.errors import UserError
-from training.gan.state import Origin, State, new_state
+from training.gan.state import Origin, State
 from training.processes import from_first
-from training.run.checkpoint import checkpoint_at, part, read
+from training.run.checkpoint import part, read
 from training.settings import ImageSpec, Settings
 
 # What decides which weights there are, beside the images.
@@ -21,20 +21,13 @@ SHAPES = (
 OF_CLASSES = re.compile(r"(^|\.)(embed|head)\.(?!.*_v$)")
 
 
-def first_state(settings: Settings, spec: ImageSpec, device: torch.device) -> State:
-    """What a run begins with: random weights, or those of `settings.source`. Raises UserError where these do not fit."""
-    state = new_state(settings, spec, device)
-    if settings.source:
-        take_over(state, settings, spec)
-    return state
-
-
 def take_over(state: State, settings: Settings, spec: ImageSpec) -> None:
     """Both networks and the average as the source left them; optimisers and schedules begin anew.
 
     What is kept per class goes by the class's name; a class that the source did not know begins as the mean of its classes.
+    Raises UserError where the networks are others.
     """
-    header, tensors = from_first(lambda: read(checkpoint_at(Path(settings.source))))
+    header, tensors = from_first(lambda: read(Path(settings.source)))
     was = header.spec
     if (was.channels, was.height, was.width) != (spec.channels, spec.height, spec.width):
         raise UserError(

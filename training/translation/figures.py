@@ -1,23 +1,24 @@
 """How good translated pictures are, of held-out ones: near the real picture, where there is one, and as sharp and recognisable as real ones."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from training.data.dataset import Dataset, Indices, Pixels
-from training.evaluation.quality.comparison import Value, mean, standard_error
-from training.evaluation.quality.frechet import frechet_distance, frechet_error
+from training.data.dataset import Dataset, Pixels
+from training.evaluation.quality.comparison import Value, mean, recognised, standard_error
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import JudgeSettings
 from training.evaluation.quality.nearest import nearest_training
 from training.evaluation.reference import floor_samples, size_of
+from training.evaluation.report import table as markdown
+from training.evaluation.report import with_error
 from training.translation.rules import domains, gradient, rule_of
 from training.translation.run import Translator
 
-RESAMPLES = 100
 _AT_ONCE = 500
 
 
@@ -77,43 +78,38 @@ def sharpness(images: Pixels) -> NDArray[np.float64]:
 
 
 def compare(
-    translators: dict[str, Translator],
-    dataset: Dataset,
-    judge: Judge,
-    settings: JudgeSettings,
-    count: int,
+    translators: dict[str, Translator], dataset: Dataset, judge: Judge, settings: JudgeSettings, count: int
 ) -> dict[str, Any]:
     """What each makes of the same `count` held-out pictures, or as many as there are, and what other real images reach.
 
     Real: the first held-out images; the other ones are of the training images that the judge has not seen. In JSON types.
     """
-    learnt = next(iter(translators.values())).settings
+    learnt = next(iter(translators.values())).header.settings
     source, target = domains(learnt, dataset)
     size = min(size_of(target, [settings], count), len(source.test_images))
     given, real = source.test_images[:size], target.test_images[:size]
     labels = target.test_labels[:size] if target.has_classes else None
     seen = judge(real).features
+    rows = {}
     if learnt.unpaired:
-        rows = {
-            name: _there_and_back(given, made, back(made), real) | _of_judge(made, labels, judge, seen)
-            for name, there, back in _ways(translators, source, target)
-            for made in [there(given)]
-        }
+        for name, there, back in _ways(translators, source, target):
+            made = there(given)
+            rows[name] = {"change": mean(l1(made, given)), "cycle": mean(l1(back(made), given))}
+            rows[name]["sharpness"] = _over(sharpness(made), sharpness(real), paired=False)
+            rows[name] |= recognised(seen, judge(made), labels)
     else:
-        rule = rule_of(learnt.rule, real.shape[1])
-        made = {name: one(rule.of(given)) for name, one in translators.items()}
-        rows = {
-            name: dict(_pairs(images, real)) | _of_judge(images, labels, judge, seen)
-            for name, images in made.items()
-        }
+        drawn_from = rule_of(learnt.rule, real.shape[1]).of(given)
+        for name, one in translators.items():
+            made = one(drawn_from)
+            rows[name] = dict(_pairs(made, real)) | recognised(seen, judge(made), labels)
     other = floor_samples(target, settings, size)[0]
     rows[FLOOR] = {"sharpness": _over(sharpness(other.images), sharpness(real), paired=False)}
-    rows[FLOOR] |= _of_judge(other.images, other.labels, judge, seen)
+    rows[FLOOR] |= recognised(seen, judge(other.images), other.labels)
     return {
         "dataset": dataset.name,
         "split": dataset.split,
         "images": size,
-        "judge": {"architecture": settings.architecture, "seed": settings.seed, "images": settings.images},
+        "judge": asdict(settings),
         "judge_accuracy": judge.test_accuracy,
         "rows": {name: {key: value._asdict() for key, value in row.items()} for name, row in rows.items()},
     }
@@ -131,24 +127,16 @@ def _ways(
     yield NEAREST, there, back
 
 
-def _there_and_back(given: Pixels, made: Pixels, again: Pixels, real: Pixels) -> dict[str, Value]:
-    found = {"change": mean(l1(made, given)), "cycle": mean(l1(again, given))}
-    return found | {"sharpness": _over(sharpness(made), sharpness(real), paired=False)}
-
-
 def table(found: dict[str, Any]) -> str:
     """In Markdown: a row each, with one standard error over images."""
     known = {
         key: heading for key, heading in HEADINGS.items() if any(key in row for row in found["rows"].values())
     }
-    lines = [["generator", *(heading.title for heading in known.values())], ["---", *["---:"] * len(known)]]
-    for name, row in found["rows"].items():
-        cells = [
-            f"{row[key]['value']:.{digits}f} ± {row[key]['standard_error']:.{digits}f}" if key in row else "-"
-            for key, (_, digits) in known.items()
-        ]
-        lines.append([name, *cells])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    rows = [
+        [name, *(with_error(row[key], digits) if key in row else "-" for key, (_, digits) in known.items())]
+        for name, row in found["rows"].items()
+    ]
+    return markdown(["generator", *(heading.title for heading in known.values())], rows)
 
 
 def _pairs(made: Pixels, real: Pixels) -> Iterator[tuple[str, Value]]:
@@ -170,14 +158,3 @@ def _over(made: NDArray[np.float64], real: NDArray[np.float64], paired: bool) ->
         else np.hypot(standard_error(made), ratio * standard_error(real))
     )
     return Value(ratio, len(made), float(error / real.mean()))
-
-
-def _of_judge(
-    images: Pixels, labels: Indices | None, judge: Judge, real: NDArray[np.float32]
-) -> dict[str, Value]:
-    features, probabilities = judge(images)
-    error = frechet_error(real, features, RESAMPLES)
-    found = {"frechet_distance": Value(frechet_distance(real, features), len(images), error)}
-    if labels is not None:
-        found["class_accuracy"] = mean((probabilities.argmax(axis=1) == labels).astype(np.float64))
-    return found

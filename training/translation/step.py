@@ -2,20 +2,20 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from training.gan import ema
-from training.gan.losses import least_squares_discriminator_loss
-from training.gan.state import State
-from training.gan.step import Figures, gradient_norm
-from training.translation.losses import (
+from training.gan.losses import (
     cycle_loss,
-    generator_loss,
-    halved_discriminator_loss,
-    l1,
-    least_squares_loss,
+    discriminator_loss,
+    least_squares_discriminator_loss,
+    least_squares_generator_loss,
+    pix2pix_generator_loss,
 )
+from training.gan.state import State
+from training.gan.step import Figures, take_step
 from training.translation.settings import Settings
 
 
@@ -37,17 +37,18 @@ def train_step(settings: Settings, state: State, given: Tensor, real: Tensor) ->
 def paired(settings: Settings, state: State, given: Tensor, real: Tensor) -> Figures:
     """pix2pix, section 3.3: D sees what went in beside what came out."""
     fake = state.G(given)
-    figures = {"L1": l1(fake.detach(), real)}
+    figures = {"L1": F.l1_loss(fake.detach(), real)}
     if not settings.adversarial:
-        return figures | descend("G", settings.l1_weight * l1(fake, real), state.G, state.optimiser_g)
+        return figures | descend("G", settings.l1_weight * F.l1_loss(fake, real), state.G, state.optimiser_g)
     state.D.requires_grad_(True)
     real_logits, fake_logits = state.D(given, real), state.D(given, fake.detach())
-    loss = halved_discriminator_loss(real_logits, fake_logits)
+    # Halved, which "slows down the rate at which D learns relative to G".
+    loss = discriminator_loss(real_logits, fake_logits) / 2
     figures |= {"D(x)": real_logits.detach().sigmoid().mean()}
     figures |= {"D(G(z))": fake_logits.detach().sigmoid().mean()}
     figures |= descend("D", loss, state.D, state.optimiser_d)
     state.D.requires_grad_(False)
-    objective = generator_loss(state.D(given, fake), fake, real, settings.l1_weight)
+    objective = pix2pix_generator_loss(state.D(given, fake), fake, real, settings.l1_weight)
     return figures | descend("G", objective, state.G, state.optimiser_g)
 
 
@@ -66,7 +67,10 @@ def unpaired(settings: Settings, state: State, given: Tensor, real: Tensor) -> F
     figures = {"D(x)": real_logits.detach().mean(), "D(G(z))": fake_logits.detach().mean()}
     figures |= descend("D", loss, state.D, state.optimiser_d)
     state.D.requires_grad_(False)
-    fooled = least_squares_loss(D_real(fake)) + least_squares_loss(D_given(fake_given))
+    # Of the same E (D(G(x)) - 1)^2 D's part is halved there, and G's is not.
+    fooled = 2 * (
+        least_squares_generator_loss(D_real(fake)) + least_squares_generator_loss(D_given(fake_given))
+    )
     cycle = cycle_loss((back(fake), there(fake_given)), (given, real))
     identity = cycle_loss((same_given, same), (given, real))
     objective = fooled + settings.cycle_weight * cycle + settings.identity_weight * identity
@@ -77,7 +81,4 @@ def unpaired(settings: Settings, state: State, given: Tensor, real: Tensor) -> F
 def descend(name: str, loss: Tensor, network: nn.Module, optimiser: Optimizer) -> Figures:
     """name: of the network, in its figures."""
     loss.backward()
-    figures = {f"loss/{name}": loss.detach(), f"gradient/{name}": gradient_norm(network)}
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-    return figures
+    return {f"loss/{name}": loss.detach(), f"gradient/{name}": take_step(network, optimiser)}

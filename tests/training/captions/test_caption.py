@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
 
 from service.generator import loading
 from service.generator.contract import parse
 from service.settings import Settings as ServiceSettings
-from tests.training.tiny import command, write_npz
+from tests.training.tiny import assert_ends_in_the_same_bits, command, write_npz
 from training.captions import run as captions
-from training.captions.run import FILE_NAME, open_run
+from training.captions.run import open_run
 
 TINY = ("--images", 48, "--batch", 4, "--width", 4, "--threads", 1)
 
@@ -38,23 +37,10 @@ def measured(folder: Path, what: str, *more: object):
 
 
 def test_a_stopped_run_ends_in_the_bits_of_one_that_never_stopped(place, monkeypatch):
-    steps, step = [], captions.train_step
+    def again(name: str):
+        return train(place, name, "--checkpoint-every", 8)
 
-    def interrupted(*arguments):
-        if len(steps) == 7:
-            raise KeyboardInterrupt
-        steps.append(1)
-        return step(*arguments)
-
-    monkeypatch.setattr(captions, "train_step", interrupted)
-    assert train(place, "stopped", "--checkpoint-every", 8).exit_code != 0
-    monkeypatch.undo()
-    assert open_run(place / "stopped").header.images_seen == 24
-    assert train(place, "stopped", "--checkpoint-every", 8).exit_code == 0
-    whole, after = (load_file(place / run / FILE_NAME) for run in ("whole", "stopped"))
-    assert whole.keys() == after.keys()
-    for key, value in whole.items():
-        np.testing.assert_array_equal(after[key], value, err_msg=key)
+    assert_ends_in_the_same_bits(monkeypatch, captions, again, place / "whole", place / "stopped")
 
 
 def test_what_a_text_asks_for_is_measured_beside_chance_and_real_pictures(place):
@@ -106,4 +92,4 @@ def test_a_run_of_other_pictures_or_of_none_is_refused(place, tmp_path):
     refused = command("caption", "evaluate", "--run", place / "whole", "--data", other)
     assert "was trained on stripes: give the same --data" in refused.output
     refused = command("caption", "evaluate", "--run", tmp_path, "--data", other)
-    assert "give a run folder of `caption train`" in refused.output
+    assert "give a run folder in which `caption train` has written" in refused.output

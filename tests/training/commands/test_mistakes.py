@@ -12,7 +12,6 @@ from PIL import Image
 
 from tests.training.data import files
 from tests.training.tiny import TINY, command, stripes, write_npz
-from training.data.formats import load
 
 
 def told(*arguments: object, cap_bytes: int | None = None) -> tuple[int, str]:
@@ -139,21 +138,6 @@ def test_a_class_that_is_not_there_is_named_with_those_that_are(tmp_path: Path, 
     result = command("sample", "--run", run, "--out", tmp_path / "x.png", "--label", label)
     assert result.exit_code == 2
     assert "choose from 0, 1, 2, or 0 to 2" in result.output
-
-
-def test_pictures_of_one_kind_are_trained_on_without_a_class(tmp_path: Path) -> None:
-    heap = {f"{i}.png": files.png(i) for i in range(24)}
-    data, run = files.in_folder(tmp_path / "heap", heap), tmp_path / "run"
-    result = command("train", "--data", data, "--run", run, *TINY, "--images", 8, "--no-tensorboard")
-    assert result.exit_code == 0, result.output
-    assert "no classes: the generator will take none" in result.output
-    assert command("sample", "--run", run, "--out", tmp_path / "x.png").exit_code == 0
-    with Image.open(tmp_path / "x.png") as picture:
-        assert picture.size == (320, 32)
-    from training.run.checkpoint import load_generator
-
-    assert load_generator(run).class_names is None
-    assert load(data).class_names == ("image",)
 
 
 def test_packing_needs_little_more_memory_than_the_images(tmp_path: Path) -> None:

@@ -73,18 +73,6 @@ def test_size_crops_the_middle_of_oblong_pictures(tmp_path: Path) -> None:
     assert packed.images.shape[2:] == (32, 32)
 
 
-def test_npz_of_channels_last_images_and_keras_names(tmp_path: Path) -> None:
-    images, labels = stripes(24, 32, 3, 3)
-    np.savez(
-        tmp_path / "k.npz", x_train=images, y_train=labels[:, None], x_test=images[:6], y_test=labels[:6]
-    )
-
-    packed = load(tmp_path / "k.npz")
-
-    assert np.array_equal(packed.images, images.transpose(0, 3, 1, 2))
-    assert len(packed.test_images) == 6
-
-
 def test_remarks_name_rare_classes_and_few_images(tmp_path: Path) -> None:
     images, labels = stripes(60, 28, 1, 3)
     labels[:58] = 0

@@ -28,6 +28,7 @@ def test_pictures_of_one_kind_are_prepared_learnt_measured_and_served(
         "train", "--data", data, "--run", run, "--images", 16, "--batch", 4, "--no-tensorboard", *TINY
     )
     assert trained.exit_code == 0, trained.output
+    assert ("no classes: the generator will take none" in trained.output) == (classes is None)
     # The judge knows nothing of classes; one training of it is enough.
     measured = ["--data", data, "--cache", tmp_path / "judges", "--judge", "plain", "--judge-images", 64]
     exported = command(

@@ -14,7 +14,6 @@ from service.generator.encoder import parse as parse_encoder
 from service.generator.encoder import require_of
 from tests.training.test_presets import exported, narrow, start
 from tests.training.tiny import command, write_npz
-from training.errors import UserError
 from training.gan.draws import declared, drawn, latents
 from training.gan.losses import class_loss, information_loss
 from training.gan.networks import build_discriminator, build_generator
@@ -208,20 +207,3 @@ def test_the_encoder_of_a_run_lies_beside_its_generator_and_beside_no_other(tmp_
     )
     assert again.exit_code == 0, again.output
     assert "is not the run of" in command(*encode, tmp_path / "again").output
-
-
-@pytest.mark.parametrize(
-    ("preset", "changes", "words"),
-    [
-        ("acgan", {"network": "mlp"}, "needs network=dcgan"),
-        ("acgan", {"conditional": False}, "classes needs conditional=true"),
-        ("bigan", {"conditional": True}, "codes and pairs conditional=false"),
-        ("infogan", {"categories": 1}, "categories of 2 or more"),
-        ("dcgan", {"codes": 2}, "of it alone"),
-        ("infogan", {"z_dim": 3}, "a number more"),
-        ("acgan", {"auxiliary": "class"}, "unknown auxiliary 'class'"),
-    ],
-)
-def test_choices_that_do_not_fit_are_refused(preset: str, changes: dict, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        settings_of(preset, **changes)

@@ -7,10 +7,11 @@ from training.gan.losses import (
     LOSSES,
     began_balance,
     began_convergence,
+    cycle_loss,
     discriminator_loss,
-    least_squares_discriminator_loss,
-    least_squares_generator_loss,
+    matching_aware_discriminator_loss,
     non_saturating_generator_loss,
+    pix2pix_generator_loss,
     saturating_generator_loss,
 )
 
@@ -68,13 +69,6 @@ def test_losses_are_those_worked_by_hand(name: str, discriminator: float, genera
     assert float(loss.discriminator(REAL, FAKE)) == pytest.approx(discriminator, abs=2e-6)
     seen = (REAL, FAKE) if loss.relativistic else (FAKE,)
     assert float(loss.generator(*seen)) == pytest.approx(generator, abs=2e-6)
-
-
-def test_least_squares_targets_are_a_for_fakes_b_for_real_images_and_c_for_g() -> None:
-    # ((2 - 3)^2 + (-1 - 3)^2) / 4 + ((0.5 + 2)^2 + (-1 + 2)^2) / 4; ((0.5 - 5)^2 + (-1 - 5)^2) / 4.
-    loss = least_squares_discriminator_loss(REAL, FAKE, a=-2, b=3)
-    assert float(loss) == pytest.approx(17 / 4 + 7.25 / 4)
-    assert float(least_squares_generator_loss(FAKE, c=5)) == pytest.approx(56.25 / 4)
 
 
 def test_began_weighs_the_fakes_error_by_k() -> None:
@@ -136,3 +130,26 @@ def test_the_losses_pull_in_opposite_directions(name: str) -> None:
         assert (by_g < 0).all()
     else:
         assert (by_d * by_g < 0).all()
+
+
+def test_gan_cls_is_algorithm_1() -> None:
+    real, wrong, fake = torch.tensor([0.3, 2.0]), torch.tensor([-1.0, 0.5]), torch.tensor([0.1, -0.7])
+    s_r, s_w, s_f = real.sigmoid(), wrong.sigmoid(), fake.sigmoid()
+    want = -(s_r.log() + ((1 - s_w).log() + (1 - s_f).log()) / 2).mean()
+    torch.testing.assert_close(matching_aware_discriminator_loss(real, wrong, fake), want)
+    nothing = torch.zeros(4)
+    cannot_tell = matching_aware_discriminator_loss(nothing, nothing, nothing)
+    assert cannot_tell.item() == pytest.approx(2 * math.log(2))
+
+
+def test_pix2pix_descends_minus_log_d_and_lambda_times_l1() -> None:
+    fake, real = torch.tensor([0.5, -0.5]).view(1, 1, 1, 2), torch.tensor([0.0, 0.25]).view(1, 1, 1, 2)
+    logits = torch.tensor([[0.0, 2.0]])
+    by_hand = (math.log(2) + math.log(1 + math.exp(-2))) / 2 + 10 * 0.625
+    assert float(pix2pix_generator_loss(logits, fake, real, 10)) == pytest.approx(by_hand)
+
+
+def test_cyclegan_sums_both_ways() -> None:
+    x, y = torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 1, 2)
+    assert float(cycle_loss((x + 0.25, y - 0.5), (x, y))) == pytest.approx(0.75)
+    assert float(cycle_loss((x, y), (x, y))) == 0

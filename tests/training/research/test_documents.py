@@ -1,7 +1,8 @@
 import pytest
 
 from training.errors import UserError
-from training.research.documents import filled, number, table
+from training.evaluation.report import table
+from training.research.documents import filled, number
 
 DOCUMENT = (
     "Before\n\n<!-- figures: one -->\nold\n<!-- /figures -->\n\n<!-- figures: two -->\n<!-- /figures -->\n"
@@ -33,4 +34,4 @@ def test_numbers_keep_four_digits():
 
 def test_a_table_is_markdown():
     assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
-    assert table(["a", "b", "c"], [], words=1).endswith("| --- | ---: | --- |")
+    assert table(["a", "b", "c"], [], words=["c"]).endswith("| --- | ---: | --- |")

@@ -4,17 +4,19 @@ import pytest
 from tests.training.pictures import squares
 from training.presets import settings_of
 from training.run.alarms import Diversity, TrainingFailed, check_finite, collapse, is_low
+from training.run.watchdogs import DIVERGENCE, remedy
 
 SETTINGS = settings_of("ns-r1", images=400_000)
+TRY = remedy(DIVERGENCE, SETTINGS)
 
 
 def test_nan_and_infinity_are_named_with_a_remedy() -> None:
-    check_finite({"loss/D": 1.0}, 10, SETTINGS)
+    check_finite({"loss/D": 1.0}, 10, TRY)
     for value in (float("nan"), float("inf")):
         with pytest.raises(
             TrainingFailed, match=r"Divergence: loss/G became NaN or infinite after 6,400 images\. Try"
         ):
-            check_finite({"loss/D": 1.0, "loss/G": value}, 6_400, SETTINGS)
+            check_finite({"loss/D": 1.0, "loss/G": value}, 6_400, TRY)
 
 
 def test_real_images_are_as_diverse_as_real_images() -> None:

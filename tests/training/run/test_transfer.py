@@ -14,13 +14,13 @@ import torch
 
 from tests.training.test_presets import narrow, start
 from tests.training.tiny import TINY, command, stripes
-from training.gan.state import layers, new_state
+from training.gan.state import State, layers, new_state
 from training.gan.step import train_step
 from training.presets import PRESETS
 from training.run import loop
 from training.run.checkpoint import FILE_NAME, Header, read, save_state
-from training.run.transfer import first_state
-from training.settings import ImageSpec
+from training.run.transfer import take_over
+from training.settings import ImageSpec, Settings
 
 CPU = torch.device("cpu")
 
@@ -29,6 +29,13 @@ def write(path: Path, class_names: tuple[str, ...], **more: Any) -> Path:
     images, labels = stripes(**{"count": 60, "size": 28, "channels": 1, "classes": len(class_names)} | more)
     np.savez(path, images=images, labels=labels, class_names=np.array(class_names))
     return path
+
+
+def begun_from(source: Path, settings: Settings, spec: ImageSpec) -> State:
+    settings = replace(settings, source=str(source))
+    state = new_state(settings, spec, CPU)
+    take_over(state, settings, spec)
+    return state
 
 
 @pytest.fixture
@@ -47,7 +54,7 @@ def test_classes_are_taken_over_by_name_and_new_ones_begin_as_the_mean(preset: s
     save_state(tmp_path, Header(trainer.settings, old, state.images_seen), state)
     new = replace(old, class_names=("c", "d", "a", "e")) if trainer.settings.conditional else old
 
-    begun = first_state(replace(trainer.settings, source=str(tmp_path)), new, CPU)
+    begun = begun_from(tmp_path, trainer.settings, new)
 
     by_class = 0
     for was, now in ((state.G, begun.G), (state.D, begun.D), (state.average, begun.average)):
@@ -71,7 +78,7 @@ def test_frozen_layers_stay_and_all_others_learn(preset: str, tmp_path: Path) ->
     trainer, state, dataset = start(narrow(preset))
     save_state(tmp_path, Header(trainer.settings, dataset.spec, 0), state)
     settings = replace(trainer.settings, source=str(tmp_path), freeze_d=1, freeze_g=1)
-    state = first_state(settings, dataset.spec, CPU)
+    state = begun_from(tmp_path, settings, dataset.spec)
     before = {
         name: {key: weight.clone() for key, weight in network.named_parameters()}
         for name, network in (("G", state.G), ("D", state.D))
@@ -185,7 +192,7 @@ def test_a_fall_before_any_sound_state_goes_back_to_the_source(tmp_path: Path) -
     train_step(trainer, state)
     save_state(tmp_path / "old", Header(trainer.settings, dataset.spec, state.images_seen), state)
     settings = replace(trainer.settings, source=str(tmp_path / "old"))
-    begun = first_state(settings, dataset.spec, CPU)
+    begun = begun_from(tmp_path / "old", settings, dataset.spec)
 
     back = loop.roll_back(tmp_path / "new", settings, dataset, begun, loop.TrainingFailed("a fall"))
 

@@ -66,6 +66,7 @@ def test_collapse_warns_first_and_is_only_a_warning_where_that_is_asked_for(
     stopped = train(tmp_path / "again", "gan", 160, *asked)
     assert stopped.exit_code == 1
     assert "Error: Mode collapse: after 120 images" in stopped.output
+    assert "Try a larger R1 strength" in stopped.output
 
 
 def test_rollback_goes_on_from_before_the_fall_with_half_the_rates(

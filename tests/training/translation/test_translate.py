@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from service.generator import loading
 from service.generator.contract import parse
 from service.settings import Settings as ServiceSettings
-from tests.training.tiny import command, write_npz
+from tests.training.tiny import assert_ends_in_the_same_bits, command, write_npz
 from training.translation import run as translation
 from training.translation.rules import edges
-from training.translation.run import FILE_NAME, open_run
+from training.translation.run import open_run
 
 TINY = ("--batch", 4, "--width", 4, "--threads", 1)
 RUNS = {
@@ -49,25 +48,10 @@ def measured(folder: Path, what: str, *more: object, runs: tuple[str, ...] = ("p
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_stopped_run_ends_in_the_bits_of_one_that_never_stopped(place, name, monkeypatch):
-    steps, step = [], translation.train_step
+    def again(run: str):
+        return train(place, run, *RUNS[name], "--images", 64, "--checkpoint-every", 8)
 
-    def interrupted(*arguments):
-        if len(steps) == 7:
-            raise KeyboardInterrupt
-        steps.append(1)
-        return step(*arguments)
-
-    monkeypatch.setattr(translation, "train_step", interrupted)
-    stopped = f"{name} stopped"
-    words = (*RUNS[name], "--images", 64, "--checkpoint-every", 8)
-    assert train(place, stopped, *words).exit_code != 0
-    monkeypatch.undo()
-    assert open_run(place / stopped).images_seen == 24
-    assert train(place, stopped, *words).exit_code == 0
-    whole, after = (load_file(place / run / FILE_NAME) for run in (name, stopped))
-    assert whole.keys() == after.keys()
-    for key, value in whole.items():
-        np.testing.assert_array_equal(after[key], value, err_msg=key)
+    assert_ends_in_the_same_bits(monkeypatch, translation, again, place / name, place / f"{name} stopped")
 
 
 def test_runs_are_measured_on_the_same_pairs(place):
@@ -142,6 +126,6 @@ def test_a_run_of_other_pictures_or_of_none_is_refused(place, tmp_path):
     refused = command("translate", "evaluate", *runs, "--data", place / "stripes.npz")
     assert "the runs' rules differ, so that they were given other pictures: edges, quarter" in refused.output
     refused = command("translate", "evaluate", "--run", tmp_path, "--data", other)
-    assert "give a run folder of `translate train`" in refused.output
+    assert "give a run folder in which `translate train` has written" in refused.output
     refused = command("sample", "--run", place / "l1", "--out", tmp_path / "drawn.png")
     assert "no checkpoint" in refused.output

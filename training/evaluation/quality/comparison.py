@@ -15,7 +15,9 @@ from training.evaluation.quality.coverage import coverage, radius
 from training.evaluation.quality.diversity import in_class_similarity
 from training.evaluation.quality.figures import NEIGHBOURS
 from training.evaluation.quality.frechet import (
+    Features,
     frechet_distance,
+    frechet_error,
     frechet_infinity,
     intra_class_frechet_distance,
 )
@@ -41,12 +43,12 @@ class Value(NamedTuple):
     standard_error: float | None = None
 
 
-def mean(values: NDArray[np.float64]) -> Value:
+def mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> Value:
     """Of images, [N]."""
     return Value(float(values.mean()), len(values), standard_error(values))
 
 
-def standard_error(values: NDArray[np.float64]) -> float:
+def standard_error(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
     """Of their mean; NaN of one alone."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
@@ -80,6 +82,18 @@ def beside(draws: Sequence[dict[str, Value]], floors: Sequence[dict[str, Value]]
 
 def _deviation(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def recognised(real: Features, made: Judgement, labels: Indices | None) -> dict[str, Value]:
+    """Of other generators than those of `evaluate`: the Fréchet distance to features of real images, and class accuracy.
+
+    labels: what each image should be; None where there are no classes. With standard errors over images.
+    """
+    distance, error = frechet_distance(real, made.features), frechet_error(real, made.features)
+    found = {"frechet_distance": Value(distance, len(made.features), error)}
+    if labels is not None:
+        found["class_accuracy"] = mean(made.probabilities.argmax(axis=1) == labels)
+    return found
 
 
 class Sample(NamedTuple):

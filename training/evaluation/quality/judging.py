@@ -96,7 +96,7 @@ def key(dataset: Dataset, settings: JudgeSettings) -> str:
 def fit(dataset: Dataset, settings: JudgeSettings, advance: Advance) -> Judge:
     """Trains a judge on its half of the training images; the held-out ones only measure its accuracy."""
     seen, _ = halves(dataset.labels, settings.seed)
-    half = replace(dataset, images=dataset.images[seen], labels=dataset.labels[seen])
+    half = dataset.trained_on(seen)
     if not dataset.has_classes:
         half = Dataset(dataset.name, _TURNS, *turned(half.images), *turned(half.test_images))
     network = trained(half, settings, advance)

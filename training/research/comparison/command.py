@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from training.commands.options import CACHE, DEVICE, JUDGE_IMAGES, judges
+from training.commands.options import CACHE, DEVICE, JUDGE_IMAGES, SEVERAL_JUDGES
 from training.commands.sources import FOLDER, data
 from training.data.dataset import Dataset
 from training.data.formats import load
 from training.device import choose_device
 from training.evaluation.generated import open_model
-from training.evaluation.quality.judging import JUDGES, JudgeSettings, judges_of
+from training.evaluation.quality.judging import JudgeSettings, judges_of
 from training.evaluation.reference import MIN_IMAGES, Reference, reference
 from training.files import write_atomically
 from training.research.comparison.budget import Spent
@@ -66,7 +66,7 @@ CHECKPOINTS, LOOKS = 30, 8
 @click.option("--out", required=True, type=FOLDER, help="The comparison's folder.")
 @DEVICE
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
-@judges(default=list(JUDGES))
+@SEVERAL_JUDGES
 @JUDGE_IMAGES
 @click.option(
     "--evaluate-images",

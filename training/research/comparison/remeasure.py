@@ -19,12 +19,12 @@ from threadpoolctl import threadpool_limits
 
 from service.generator.contract import parse
 from service.generator.loading import CARD, FILE
-from training.commands.options import CACHE, JUDGE_IMAGES, judges
+from training.commands.options import CACHE, JUDGE_IMAGES, SEVERAL_JUDGES
 from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.evaluation.evaluate import Evaluation, evaluate_beside
 from training.evaluation.generated import open_model
-from training.evaluation.quality.judging import JUDGES, judges_of
+from training.evaluation.quality.judging import judges_of
 from training.evaluation.reference import MIN_IMAGES, reference
 from training.export.card import with_figures
 from training.export.export import with_quality
@@ -48,7 +48,7 @@ from training.research.documents import save_json
     show_default=True,
     help="Of so many images each, from other seeds.",
 )
-@judges(default=list(JUDGES))
+@SEVERAL_JUDGES
 @JUDGE_IMAGES
 @CACHE
 def command(

@@ -10,8 +10,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from training.evaluation.quality.figures import FIGURES
-from training.evaluation.report import OVER_FLOOR
-from training.research.documents import fill_document, table
+from training.evaluation.report import OVER_FLOOR, table
+from training.research.documents import fill_document
 
 # Which figures stand in which table, and with how many digits.
 NEARNESS = {

@@ -21,9 +21,10 @@ from training.data.dataset import Dataset, Pixels, to_float
 from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.generated import Source, open_run
+from training.evaluation.report import table
 from training.gan.losses import information_loss
 from training.gan.networks import build_discriminator
-from training.research.documents import fill_document, machine, save_json, table
+from training.research.documents import fill_document, machine, save_json
 from training.run.checkpoint import FILE_NAME, part, read
 from training.settings import Settings
 

@@ -19,15 +19,17 @@ from scipy.stats import spearmanr
 from training.data.dataset import real_batches
 from training.errors import UserError
 from training.evaluation.quality.frechet import frechet_distance
+from training.evaluation.report import table
 from training.files import write_atomically
 from training.gan.state import State, new_state
 from training.gan.step import Trainer, train_step
 from training.presets import settings_of
-from training.research.documents import number, save_picture, table
+from training.research.documents import number, save_picture
 from training.research.studies.study import Program, Study
 from training.run.alarms import check_finite
 from training.run.checkpoint import FILE_NAME, Header, read, restore, save_state
 from training.run.samples import sample, settled
+from training.run.watchdogs import DIVERGENCE, remedy
 from training.settings import Settings
 
 KS = (1, 4)
@@ -91,7 +93,7 @@ def trained(
             figures.append({name: float(value) for name, value in train_step(trainer, state).items()})
             done(k + 1)
         means = {name: float(np.mean([one[name] for one in figures])) for name in ("loss/G", "loss/D")}
-        check_finite(means, state.images_seen, settings)
+        check_finite(means, state.images_seen, remedy(DIVERGENCE, settings))
         distance = frechet_distance(held_out, study.judge(images_of(state, settings, study)).features)
         points.append(Point(updates, updates // (k + 1), means["loss/G"], means["loss/D"], distance))
         # The points first: killed in between, the stop is trained for again and its point replaced.

@@ -24,11 +24,12 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from training.data.dataset import Dataset, Indices, Pixels, part_of_each, real_batches, to_float
+from training.evaluation.report import table
 from training.gan.networks.residual import Discriminator
 from training.gan.state import new_state
 from training.gan.step import Trainer, train_step
 from training.presets import settings_of
-from training.research.documents import save_json, save_picture, table
+from training.research.documents import save_json, save_picture
 from training.research.studies.label_learning import RECIPE, learning, logits_of, supervised_loss
 from training.research.studies.study import Program, Study
 from training.settings import Settings

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from service.generator.images import grid
 from training.evaluation.generated import images_of
 from training.evaluation.quality.comparison import Sample, in_pixels, judged, look
-from training.research.documents import number, save_picture, table
+from training.evaluation.report import table
+from training.research.documents import number, save_picture
 from training.research.studies.study import Program, Study, show
 
 SHOWN = 4

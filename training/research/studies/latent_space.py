@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from service.generator.images import grid
-from training.research.documents import number, save_picture, table
+from training.evaluation.report import table
+from training.research.documents import number, save_picture
 from training.research.studies.study import Program, Study, show
 
 Latents = NDArray[np.float32]

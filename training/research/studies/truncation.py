@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from service.generator.images import grid
 from service.generator.latents import truncate
 from training.evaluation.quality.comparison import Sample, judged, look
-from training.research.documents import number, save_picture, table
+from training.evaluation.report import table
+from training.research.documents import number, save_picture
 from training.research.studies.study import Program, Study, show
 
 LEVELS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0)

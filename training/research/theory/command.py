@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from training.commands.sources import FOLDER
+from training.evaluation.report import table
 from training.files import write_atomically
-from training.research.documents import fill_document, machine, save_json, table
+from training.research.documents import fill_document, machine, save_json
 from training.research.theory import ring
 from training.research.theory.figures import SECTIONS, SEEDS
 from training.research.theory.rows import rows_from_json, rows_table, rows_to_json, worst

@@ -4,7 +4,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.research.documents import number, table
+from training.evaluation.report import table
+from training.research.documents import number
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def worst(rows_by_seed: list[list[Row]]) -> list[Row]:
 
 def rows_table(rows: list[Row], seeds: int) -> str:
     cells = [[row.claim, number(row.measured), allowed(row), row.because] for row in rows]
-    return table(["claim", f"measured, worst of {seeds} seeds", "allowed", "because"], cells, words=1)
+    return table(["claim", f"measured, worst of {seeds} seeds", "allowed", "because"], cells, ["because"])
 
 
 def allowed(row: Row) -> str:

@@ -43,7 +43,7 @@ def test_the_error_is_the_spread_that_other_draws_show():
     real = rng.normal(size=(2000, 6))
     draws = rng.normal(0.5, 1.2, size=(200, 300, 6))
     spread = np.std([frechet_distance(real, fake) for fake in draws])
-    errors = [frechet_error(real, fake, 100) for fake in draws[:10]]
+    errors = [frechet_error(real, fake) for fake in draws[:10]]
     assert np.mean(errors) == pytest.approx(spread, rel=0.15)
 
 
@@ -57,7 +57,7 @@ def test_the_error_of_draws_with_equal_classes_keeps_the_classes_equal():
     draws = [draw() for _ in range(60)]
     spread = np.std([frechet_distance(real, fake) for fake in draws])
     errors = [
-        np.mean([frechet_error(real, fake, 60, classes) for fake in draws[:6]]) for classes in (labels, None)
+        np.mean([frechet_error(real, fake, classes) for fake in draws[:6]]) for classes in (labels, None)
     ]
     # Near 0 a resample is further off than a draw, having its own noise and that of what it was drawn from.
     assert spread < errors[0] < 3 * spread
