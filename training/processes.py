@@ -138,12 +138,14 @@ class SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(input)
         assert self.running_mean is not None
         assert self.running_var is not None
+        assert self.num_batches_tracked is not None
         assert self.momentum is not None
         x, over = input.float(), (0, 2, 3)
         mean = OverAll.apply(x.mean(over))
         centred = x - mean[:, None, None]
         variance = OverAll.apply(centred.square().mean(over))
         size = whole(x.numel() // x.shape[1])
+        self.num_batches_tracked += 1
         self.running_mean.lerp_(mean.detach(), self.momentum)
         self.running_var.lerp_(variance.detach() * size / (size - 1), self.momentum)
         scale = (variance + self.eps).rsqrt() * (1 if self.weight is None else self.weight)

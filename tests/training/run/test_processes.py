@@ -58,7 +58,7 @@ def test_stopped_and_killed_they_go_on_in_the_same_bits(tmp_path: Path) -> None:
             "--checkpoint-every",
             8,
             "--samples-every",
-            100,
+            60,
             "--no-tensorboard",
             "--augment",
             "translation",

@@ -14,10 +14,11 @@ from rich.console import Console
 from training.data.dataset import Dataset, Indices, Pixels
 from training.evaluation.quality.comparison import Sample, Seen, look
 from training.evaluation.quality.frechet import frechet_distance
+from training.evaluation.report import table
 from training.export.card import shown
 from training.files import write_atomically
 from training.presets import settings_of
-from training.research.documents import number, table
+from training.research.documents import number
 from training.research.studies.study import Program, Study
 from training.run.checkpoint import load_generator
 from training.run.loop import train
