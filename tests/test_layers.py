@@ -42,6 +42,7 @@ LAYERS = {
         "evaluation.quality run presets",
         "data gan",
         "gan.networks device files",
+        "processes",
         "settings errors",
     ],
 }

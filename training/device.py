@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from training.errors import UserError
+from training.processes import local_rank
 
 Autocast = Callable[[], AbstractContextManager]
 
@@ -14,10 +15,13 @@ Autocast = Callable[[], AbstractContextManager]
 def choose_device(name: str) -> torch.device:
     """`auto`: CUDA if there is one, else the CPU. Raises UserError for a device that is not there."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no CUDA device on this machine")
-    return torch.device(name)
+    # Of this machine, a process of torchrun's has the GPU of its number.
+    if name == "cuda" and local_rank() >= torch.cuda.device_count():
+        raise UserError(f"this machine has {torch.cuda.device_count()} GPUs: no more --nproc-per-node")
+    return torch.device(name, local_rank()) if name == "cuda" else torch.device(name)
 
 
 def choose_precision(precision: str, device: torch.device) -> tuple[Autocast, str]:

@@ -60,7 +60,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 AT_LEAST = {
-    "images": 1, "batch": 2, "z_dim": 1, "label_dim": 1, "width": 2, "d_steps": 1, "r1_every": 1, "seed": 0,
+    "images": 1, "batch": 2, "freeze_d": 0, "freeze_g": 0, "z_dim": 1, "label_dim": 1, "width": 2, "d_steps": 1, "r1_every": 1, "seed": 0,
     "r1_gamma": 0, "r1_gamma_end": 0, "gp_weight": 0, "weight_clip": 0, "balance_gamma": 0, "balance_rate": 0, "auxiliary_weight": 0, "code_weight": 0, "codes": 0, "categories": 0,
     "lr_g": 0, "lr_d": 0, "ema_half_life": 0, "ema_ramp": 0,
 }  # fmt: skip
@@ -112,6 +112,8 @@ def check_together(settings: Settings) -> None:
         raise UserError("auxiliary=codes needs categories of 2 or more; codes and categories are of it alone")
     if settings.z_dim <= settings.codes + (settings.categories > 0):
         raise UserError(f"z_dim is {settings.z_dim}: it holds codes and category, and a number more")
+    if (settings.freeze_d or settings.freeze_g) and not settings.source:
+        raise UserError("freeze_d and freeze_g keep layers as they were in another run: they need --from")
     if settings.batch_norm_d and (settings.r1_gamma > 0 or settings.gp_weight > 0):
         raise UserError(
             "R1 (r1_gamma) and the gradient penalty (gp_weight) are of one image: they need batch_norm_d=false"

@@ -35,6 +35,13 @@ class Settings:
     batch: int = 32
     """Images in one update, both of the discriminator and of the generator."""
 
+    source: str = ""
+    """The run or checkpoint whose weights this run begins with (`train --from`); none: it begins with random ones."""
+    freeze_d: int = 0
+    """So many layers of D, counted from the image, stay as they were there (FreezeD, Mo et al. 2020, arXiv 2002.10964)."""
+    freeze_g: int = 0
+    """So many layers of G, counted from the image, too."""
+
     network: str = "residual"
     """Which file of training/gan/networks/ builds the two networks."""
     conditional: bool = True

@@ -1,6 +1,7 @@
 """`python -m training train`: a run, begun or gone on with."""
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from training.commands.options import DEVICE, choice, interruptible, threads, wh
 from training.commands.sources import FOLDER, SOURCE
 from training.data.dataset import UNLABELLED
 from training.data.formats import load
+from training.device import choose_device
 from training.gan.augment import AUGMENTATIONS
 from training.presets import PRECISIONS, settings_of
+from training.processes import from_first, joined, rank
+from training.run.checkpoint import FILE_NAME, read
 from training.run.loop import say, train
 from training.run.run import Options
 from training.settings import Settings
@@ -23,7 +27,19 @@ from training.settings import Settings
 @click.option(
     "--run", required=True, type=FOLDER, help="The run's folder; with a checkpoint it is gone on with."
 )
-@click.option("--preset", default="ns-r1", show_default=True, help="A recipe of presets.py.")
+@click.option("--preset", show_default="ns-r1", help="A recipe of presets.py.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Fine-tune: begin with the weights, and unless --preset is given the settings, of this run or checkpoint.",
+)
+@click.option(
+    "--freeze-d", type=click.IntRange(0), help="Of --from: layers of D, from the image on, that stay."
+)
+@click.option(
+    "--freeze-g", type=click.IntRange(0), help="Of --from: layers of G, from the image on, that stay."
+)
 @click.option("--images", type=click.IntRange(1), help="Length of the run in real images seen.")
 @click.option("--batch", type=click.IntRange(2), help="Images in an update.")
 @click.option("--seed", type=click.IntRange(0), help="Decides weights, order of images and latents.")
@@ -46,7 +62,8 @@ from training.settings import Settings
 def command(
     data: Path,
     run: Path,
-    preset: str,
+    preset: str | None,
+    source: Path | None,
     changes: tuple[str, ...],
     device: str,
     checkpoint_every: int,
@@ -60,16 +77,27 @@ def command(
     Stop it with Ctrl-C; the same command goes on. Killed in any way, the run loses only what came
     after its last checkpoint, and a CPU run still ends in the same bits.
     """
-    given = {name: value for name, value in named.items() if value is not None}
-    settings = settings_of(preset, **parsed(changes) | given)
-    console = Console()
-    dataset = load(data)
-    if dataset.class_names == UNLABELLED and settings.conditional:
-        say(console, f"{data} has no classes: the generator will take none.")
-        settings = replace(settings, conditional=False)
-    options = Options(run, device, checkpoint_every, samples_every, tensorboard, on_collapse)
-    with interruptible(console, run):
+    given = parsed(changes) | {name: value for name, value in named.items() if value is not None}
+    # Of several processes the first one speaks.
+    console, board = Console(quiet=rank() > 0), tensorboard and rank() == 0
+    options = Options(run, device, checkpoint_every, samples_every, board, on_collapse)
+    with interruptible(console, run), joined(choose_device(device)):
+        if source is not None:
+            base = from_first(partial(before, run, source)) if preset is None else {}
+            given = base | given | {"source": str(source)}
+        settings = settings_of(preset or given.pop("preset", "ns-r1"), **given)
+        dataset = load(data)
+        if dataset.class_names == UNLABELLED and settings.conditional:
+            say(console, f"{data} has no classes: the generator will take none.")
+            settings = replace(settings, conditional=False)
         train(settings, options, dataset, console)
+
+
+def before(run: Path, source: Path) -> dict[str, Any]:
+    """The settings that --from stands for: those of the run where it has begun, so that it goes on without its source."""
+    if (run / FILE_NAME).is_file():
+        return asdict(read(run)[0].settings)
+    return asdict(read(source)[0].settings) | {"freeze_d": 0, "freeze_g": 0}
 
 
 def parsed(changes: tuple[str, ...]) -> dict[str, Any]:

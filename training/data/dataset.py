@@ -123,11 +123,13 @@ def part_of_each(labels: Indices, seed: int, size: Callable[[int], int]) -> NDAr
 def real_batches(
     dataset: Dataset, seed: int, size: int, device: torch.device
 ) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
-    """k -> batch k: (float32 [size, C, H, W] in [-1, 1], int64 [size]) on the device."""
+    """k -> batch k: (float32 [size, C, H, W] in [-1, 1], int64 [size]) on the device; of several processes its own rows."""
     import torch
 
+    from training.processes import own
+
     def batch(k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = dataset.batch_indices(seed, k, size)
+        chosen = own(dataset.batch_indices(seed, k, size))
         images, labels = dataset.images[chosen], dataset.labels[chosen]
         return to_float(images).to(device), torch.from_numpy(labels).to(device)
 

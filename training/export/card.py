@@ -37,7 +37,8 @@ UNKNOWN_DATA = "Not stated. (`export --about-data` says what the images are, who
 # Of what was trained on them, as Hugging Face's Hub names it.
 LICENCES = {"fashion-mnist": "mit"}
 # Settings that have an option of their own on the command line of `train`.
-NAMED_OPTIONS = ("images", "batch", "seed", "augment", "precision")
+NAMED_OPTIONS = {name: f"--{name}" for name in ("images", "batch", "seed", "augment", "precision")}
+NAMED_OPTIONS |= {"source": "--from", "freeze_d": "--freeze-d", "freeze_g": "--freeze-g"}
 
 
 def sample_grid(source: Source) -> bytes:
@@ -151,7 +152,7 @@ def train_command(settings: Settings, dataset: str) -> str:
         if name == "preset" or (value == getattr(base, name) and name not in ("images", "seed")):
             continue
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        words += [f"--{name}", text] if name in NAMED_OPTIONS else ["--set", f"{name}={text}"]
+        words += [NAMED_OPTIONS[name], text] if name in NAMED_OPTIONS else ["--set", f"{name}={text}"]
     return shlex.join(words)
 
 
@@ -161,9 +162,10 @@ def _section(title: str) -> re.Pattern[str]:
 
 def _what(contract: Contract) -> str:
     kind = "A class-conditional" if contract.classes else "An unconditional"
+    how = "from another's weights" if contract.training.get("origin") else "from scratch"
     shape, colour = contract.image, "grey" if contract.image.channels == 1 else "RGB"
     return (
-        f"{kind} image generator, trained from scratch with ganserve as a generative adversarial network: "
+        f"{kind} image generator, trained {how} with ganserve as a generative adversarial network: "
         f"{shape.width}x{shape.height} {colour} images of the kind that {contract.training['dataset']} holds."
     )
 
@@ -181,8 +183,10 @@ def _samples(contract: Contract, origin: dict[str, Any]) -> str:
 def _training(contract: Contract) -> str:
     training = contract.training
     settings = "\n".join(f"{name} = {value}" for name, value in training["settings"].items())
+    began = training.get("origin", "")
     return (
-        f"## Training\n\nNetwork `{training['network']}`, loss `{training['loss']}`, torch {training['torch']}:\n\n"
+        f"## Training\n\nNetwork `{training['network']}`, loss `{training['loss']}`, torch {training['torch']}"
+        f"{'. ' * bool(began)}{began.removesuffix('.')}:\n\n"
         f"```sh\n{training['command']}\n```\n\nIts settings (`training/settings.py` says what each means; one that is not here came later, and is at its default):\n\n"
         f"```text\n{settings}\n```"
     )

@@ -33,6 +33,7 @@ from training.export.precisions import precisions
 from training.files import write_atomically
 from training.gan.draws import declared
 from training.run.checkpoint import Header, TrainedGenerator
+from training.run.transfer import said
 
 GOLDEN_SAMPLES = 10
 
@@ -115,6 +116,7 @@ def build(trained: TrainedGenerator, name: str, mix: bool = False) -> tuple[onnx
         network=settings.network,
         loss=settings.loss,
         command=train_command(settings, trained.spec.dataset),
+        **({"origin": said(trained.origin, settings)} if trained.origin else {}),
         configuration=hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:12],
     )
     if mix:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from training.processes import own, whole
+
 
 def augment(images: Tensor, names: str, rng: Generator) -> Tensor:
     """Apply the named augmentations, a comma list of AUGMENTATIONS, each with its own draw for each image.
@@ -52,8 +54,8 @@ def translation(images: Tensor, rng: Generator, ratio: float = 1 / 8) -> Tensor:
     """Shift by up to an eighth of the side, in whole pixels; what comes in is zero."""
     N, _, H, W = images.shape
     reach_y, reach_x = round(H * ratio), round(W * ratio)
-    dy = torch.randint(-reach_y, reach_y + 1, (N, 1, 1), generator=rng).to(images.device)
-    dx = torch.randint(-reach_x, reach_x + 1, (N, 1, 1), generator=rng).to(images.device)
+    dy = integers(-reach_y, reach_y + 1, images, rng)[:, 0]
+    dx = integers(-reach_x, reach_x + 1, images, rng)[:, 0]
     # Out-of-range rows and columns all read the border of zeros around the image.
     y = (torch.arange(H, device=images.device)[None, :, None] + dy + 1).clamp(0, H + 1)
     x = (torch.arange(W, device=images.device)[None, None, :] + dx + 1).clamp(0, W + 1)
@@ -63,9 +65,9 @@ def translation(images: Tensor, rng: Generator, ratio: float = 1 / 8) -> Tensor:
 
 def cutout(images: Tensor, rng: Generator, ratio: float = 1 / 2) -> Tensor:
     """Zero a rectangle of half the side, whose centre is anywhere in the image."""
-    N, _, H, W = images.shape
-    centre_y = torch.randint(0, H, (N, 1, 1, 1), generator=rng).to(images.device)
-    centre_x = torch.randint(0, W, (N, 1, 1, 1), generator=rng).to(images.device)
+    H, W = images.shape[2:]
+    centre_y = integers(0, H, images, rng)
+    centre_x = integers(0, W, images, rng)
     y = torch.arange(H, device=images.device)[None, None, :, None]
     x = torch.arange(W, device=images.device)[None, None, None, :]
     inside = ((y - centre_y).abs() < H * ratio / 2) & ((x - centre_x).abs() < W * ratio / 2)
@@ -74,7 +76,12 @@ def cutout(images: Tensor, rng: Generator, ratio: float = 1 / 2) -> Tensor:
 
 def uniform(images: Tensor, rng: Generator) -> Tensor:
     """One draw of [0, 1) an image, as [N, 1, 1, 1]."""
-    return torch.rand(len(images), 1, 1, 1, generator=rng).to(images.device)
+    return own(torch.rand(whole(len(images)), 1, 1, 1, generator=rng)).to(images.device)
+
+
+def integers(low: int, high: int, images: Tensor, rng: Generator) -> Tensor:
+    """One of [low, high) an image, as [N, 1, 1, 1]."""
+    return own(torch.randint(low, high, (whole(len(images)), 1, 1, 1), generator=rng)).to(images.device)
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor, nn
 
+from training.processes import own, whole
+
 # ---- Mescheder et al. 2018, "Which Training Methods for GANs do actually Converge?" ----------
 
 
@@ -30,7 +32,7 @@ def wgan_gp(logits_of: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, r
 
     rng: a CPU generator. Returns a scalar >= 0 that can be differentiated again.
     """
-    share = torch.rand(len(real), 1, 1, 1, generator=rng).to(real)
+    share = own(torch.rand(whole(len(real)), 1, 1, 1, generator=rng)).to(real)
     gradient = image_gradient(logits_of, share * real + (1 - share) * fake)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
+from training.errors import UserError
 from training.gan.networks import build_discriminator, build_generator
+from training.gan.networks.layers import ConditionalBatchNorm, SelfAttention
 from training.settings import ImageSpec, Settings
 
 # (weights, learning rate, beta1, beta2) -> optimiser; see settings.py for what the betas are in each.
@@ -17,6 +19,21 @@ OPTIMISERS: dict[str, Callable[[Iterable[nn.Parameter], float, float, float], Op
     "rmsprop": lambda weights, lr, beta1, beta2: RMSprop(weights, lr=lr, alpha=beta2),
     "sgd": lambda weights, lr, beta1, beta2: SGD(weights, lr=lr, momentum=beta1),
 }
+
+
+# Of no layer of their own, and never frozen but within a block.
+BETWEEN = nn.Embedding | SelfAttention | nn.BatchNorm2d | ConditionalBatchNorm
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose weights a run began with: the run, what it had seen, and the classes that it knew and did not know."""
+
+    run: str
+    dataset: str
+    images_seen: int
+    kept: tuple[str, ...]
+    new: tuple[str, ...]
 
 
 @dataclass
@@ -38,6 +55,8 @@ class State:
     """Whether the last look at the pictures showed a collapse: the second one running counts."""
     rollbacks: int = 0
     """How often the run went back to before a fall; see rollback.py."""
+    origin: Origin | None = None
+    """Of a run that began with another's weights."""
 
 
 def new_state(
@@ -46,7 +65,10 @@ def new_state(
     device: torch.device,
     build: Callable[[], tuple[nn.Module, nn.Module]] | None = None,
 ) -> State:
-    """The state of a run that has seen nothing: its weights are a function of the seed. build: G and D, by default the settings'."""
+    """The state of a run that has seen nothing: its weights are a function of the seed. build: G and D, by default the settings'.
+
+    Frozen layers need no gradient, and no optimiser has them. Raises UserError where no layer would be left.
+    """
     # Forked, so that the caller's global generator stays as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -56,8 +78,27 @@ def new_state(
         for weight in network.parameters():
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    freeze(layers(G)[::-1], settings.freeze_g, "freeze_g")
+    freeze(layers(D), settings.freeze_d, "freeze_d")
     optimiser = OPTIMISERS[settings.optimiser]
-    optimiser_g = optimiser(G.parameters(), settings.lr_g, settings.beta1, settings.beta2)
-    optimiser_d = optimiser(D.parameters(), settings.lr_d, settings.beta1, settings.beta2)
+    learning_g, learning_d = ([w for w in network.parameters() if w.requires_grad] for network in (G, D))
+    optimiser_g = optimiser(learning_g, settings.lr_g, settings.beta1, settings.beta2)
+    optimiser_d = optimiser(learning_d, settings.lr_d, settings.beta1, settings.beta2)
     average = copy.deepcopy(G).requires_grad_(False)
     return State(G, D, average, optimiser_g, optimiser_d, torch.zeros((), device=device))
+
+
+def layers(network: nn.Module) -> list[nn.Module]:
+    """From its input on; a residual block is one. What stands around a G or a D (auxiliary.py) is none of them."""
+    inner = getattr(network, "G", getattr(network, "D", network))
+    nested = (nn.ModuleList, nn.Sequential)
+    found = [part for child in inner.children() for part in (child if isinstance(child, nested) else [child])]
+    return [part for part in found if not isinstance(part, BETWEEN) and any(True for _ in part.parameters())]
+
+
+def freeze(from_image: list[nn.Module], count: int, name: str) -> None:
+    """Raises UserError where none would be left to learn."""
+    if count and count >= len(from_image):
+        raise UserError(f"{name} is {count}: the network has {len(from_image)} layers, and one must learn")
+    for layer in from_image[:count]:
+        layer.requires_grad_(False)

@@ -16,6 +16,7 @@ from training.gan.losses import LOSSES, began_balance, began_convergence, class_
 from training.gan.networks.auxiliary import Bidirectional
 from training.gan.penalties import clip_weights, r1, r2, wgan_gp
 from training.gan.state import State
+from training.processes import average, own
 from training.settings import Settings
 
 Batch = tuple[Tensor, Tensor]
@@ -30,7 +31,7 @@ class Trainer:
     classes: int
     device: torch.device
     real_batch: Callable[[int], Batch]
-    """k -> (float32 [N, C, H, W] in [-1, 1], int64 [N]): the same for the same k, in any process."""
+    """k -> (float32 [N, C, H, W] in [-1, 1], int64 [N]), of several processes (processes.py) this one's rows: the same for the same k."""
     autocast: Autocast
 
 
@@ -52,6 +53,7 @@ def train_step(trainer: Trainer, state: State) -> Figures:
         for k in range(first, first + settings.d_steps):
             figures |= update_discriminator(trainer, state, k, r1_gamma(settings, progress))
         figures |= update_generator(trainer, state, first)
+    average(list(figures.values()))
     if LOSSES[settings.loss].balanced:
         figures |= update_balance(settings, state, figures)
 
@@ -67,11 +69,12 @@ def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -
     rng = draws(settings.seed, k, 0)
     torch.manual_seed(rng.initial_seed())
     real, label = trainer.real_batch(k)
-    D.requires_grad_(True)
+    for weight in state.optimiser_d.param_groups[0]["params"]:  # all but frozen ones
+        weight.requires_grad_(True)
     with trainer.autocast():
         with torch.no_grad():
             # Fakes of the classes of this very batch: D sees each class as often real as fake.
-            z = latents(settings, len(label), rng).to(label.device)
+            z = own(latents(settings, settings.batch, rng)).to(label.device)
             fake = state.G(z, label)
             of_real = encoded(state.G, real, z)
         seen = augment(torch.cat([real, fake]), settings.augment, rng)
@@ -137,8 +140,8 @@ def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
             real, label = trainer.real_batch(k)
             real_logits = (D(augment(real, settings.augment, rng), label),)
         else:
-            label = torch.randint(trainer.classes, (settings.batch,), generator=rng).to(trainer.device)
-        z = latents(settings, settings.batch, rng).to(trainer.device)
+            label = own(torch.randint(trainer.classes, (settings.batch,), generator=rng)).to(trainer.device)
+        z = own(latents(settings, settings.batch, rng)).to(trainer.device)
         logits, found = look(settings, D, augment(G(z, label), settings.augment, rng), label, z)
         objective = loss.generator(*real_logits, logits)
         if isinstance(G, Bidirectional):
@@ -209,8 +212,10 @@ def draws(seed: int, k: int, purpose: int) -> torch.Generator:
 
 
 def take_step(network: nn.Module, optimiser: Optimizer) -> Tensor:
-    """By the gradient that the weights hold. Returns its Euclidean norm over all of them."""
-    norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+    """By the gradient that the weights hold, of all processes. Returns its Euclidean norm over all of them."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    average(gradients)
+    norm = torch.nn.utils.get_total_norm(gradients)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
     return norm

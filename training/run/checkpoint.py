@@ -17,7 +17,8 @@ from training.gan.ema import settle_batch_norm
 from training.gan.networks import build_generator
 from training.gan.networks.auxiliary import Bidirectional
 from training.gan.networks.encoder import Encoder
-from training.gan.state import State
+from training.gan.state import Origin, State
+from training.processes import from_first, rank
 from training.settings import ImageSpec, Settings
 
 FILE_NAME = "checkpoint.safetensors"
@@ -36,6 +37,7 @@ class Header:
     images_seen: int = 0
     data_fingerprint: int | None = None
     """Of the images trained on; see Dataset.fingerprint."""
+    origin: Origin | None = None
 
     @property
     def choices(self) -> dict[str, Any]:
@@ -61,6 +63,8 @@ class TrainedGenerator:
     images_seen: int
     encoder: Encoder | None = None
     """That was trained with it (BiGAN), in eval mode, too."""
+    origin: Origin | None = None
+    """Of a run that began with another's weights."""
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -82,11 +86,17 @@ def load_generator(path: Path) -> TrainedGenerator:
     if isinstance(generator, Bidirectional):
         generator, encoder = generator.G, generator.encoder.eval()
     settle_batch_norm(generator, header.settings, header.spec)
-    return TrainedGenerator(generator, header.settings, header.spec, header.images_seen, encoder)
+    seen = header.images_seen
+    return TrainedGenerator(generator, header.settings, header.spec, seen, encoder, header.origin)
 
 
 def save_state(run: Path, header: Header, state: State, file_name: str = "") -> None:
-    """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one."""
+    """Replace the run's checkpoint; killed at any moment, it leaves the old one or the new one.
+
+    Of several processes, whose states are the same, the first one does so.
+    """
+    if rank() > 0:
+        return
     tensors: dict[str, Tensor] = {}
     for name, module in (("G", state.G), ("D", state.D), ("average", state.average)):
         tensors |= {
@@ -107,9 +117,10 @@ def go_on(folder: Path, header: Header, state: State) -> bool:
 
     Raises UserError: it is of a run with other settings, or on other images.
     """
-    if not (folder / header.file_name).exists():
+    there = (folder / header.file_name).exists
+    if not (found := from_first(lambda: read(folder, type(header)) if there() else None)):
         return False
-    before, tensors = read(folder, type(header))
+    before, tensors = found
     was, now = before.choices, header.choices
     if differing := [f"{name} ({was[name]}, now {now[name]})" for name in now if was[name] != now[name]]:
         raise UserError(
@@ -120,7 +131,7 @@ def go_on(folder: Path, header: Header, state: State) -> bool:
             f"{folder} holds a run on other images ({before.spec.dataset}): give the same --data, or another --run."
         )
     restore(tensors, state)
-    state.images_seen = before.images_seen
+    state.images_seen, state.origin = before.images_seen, before.origin
     return True
 
 

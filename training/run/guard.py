@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.errors import UserError
+from training.processes import rank
 
 
 @contextlib.contextmanager
 def only_run_in(folder: Path) -> Iterator[None]:
-    """Hold the folder, so that a second `train` cannot write into the same run. Raises UserError."""
+    """Hold the folder, so that a second `train` cannot write into the same run. Raises UserError.
+
+    Of several processes the first one does so, which alone writes.
+    """
+    if rank() > 0:
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,9 +13,11 @@ from service.generator.images import grid, png
 from training.data.dataset import Dataset
 from training.data.label_check import one_of_each, show
 from training.device import choose_device, choose_precision
+from training.errors import UserError
 from training.files import write_atomically
 from training.gan.state import State, new_state
 from training.gan.step import Figures, train_step
+from training.processes import any_of, count, from_first, rank
 from training.run.alarms import LOW_DIVERSITY, TrainingFailed, check_finite, check_weights, collapse, is_low
 from training.run.checkpoint import FILE_NAME, Header, go_on, save_state
 from training.run.guard import only_run_in, stop_signals
@@ -23,6 +26,7 @@ from training.run.progress import Display
 from training.run.rollback import MOST_ROLLBACKS, SOUND_FILE, keep_sound, roll_back
 from training.run.run import Options, Run, take_means
 from training.run.samples import COLUMNS, class_rows, settled
+from training.run.transfer import said, take_over
 from training.run.watchdogs import DIVERGENCE, remedy
 from training.settings import Settings
 
@@ -41,6 +45,8 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
     Raises Interrupted; UserError, of which TrainingFailed says what to try.
     """
     folder = options.folder
+    if settings.batch % count():
+        raise UserError(f"--batch {settings.batch} cannot be shared out evenly among {count()} processes")
     with only_run_in(folder), stop_signals() as stopping:
         device = choose_device(options.device)
         _, arithmetic = choose_precision(settings.precision, device)
@@ -50,25 +56,29 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
         if state.images_seen >= settings.images:
             say(console, f"{folder} has finished: {state.images_seen:,} images. Nothing to do.")
             return
-        if not resumed:
+        if not resumed and rank() == 0:
             show(dataset, console)
             write_atomically(folder / "classes.png", png(one_of_each(dataset)))
+            if state.origin:
+                say(console, said(state.origin, settings))
         say(
             console,
             f"{'Going on' if resumed else 'Starting'} at {state.images_seen:,} of {settings.images:,} images "
-            f"in {folder}: {device}, {arithmetic}, {torch.get_num_threads()} threads",
+            f"in {folder}: {device}, {arithmetic}, {torch.get_num_threads()} threads"
+            + (f" in each of {count()} processes" if count() > 1 else ""),
         )
         run = Run(settings, options, seen, state, console)
         with run.display.bar, run.board:
             while not run.finished:
                 before = run.state.images_seen
                 run.updates.append(train_step(run.trainer, run.state))
-                last = run.finished or bool(stopping)
+                stop = any_of(bool(stopping))
+                last = run.finished or stop
                 try:
                     if last or len(run.updates) == FIGURES_EVERY_UPDATES:
                         show_figures(run)
                     due = run.finished or run.crossed(options.samples_every, before)
-                    fallen = look(run) if due else ""
+                    fallen = from_first(partial(look, run)) if due else ""
                     # A rollback makes its own: a kill before it must find the run on its way to this look.
                     falling = fallen and options.on_collapse == "rollback"
                     if (last or run.crossed(options.checkpoint_every, before)) and not falling:
@@ -79,7 +89,7 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
                     if options.on_collapse != "rollback":
                         raise
                     go_back(run, failure)
-                if stopping:
+                if stop:
                     raise Interrupted
         say(
             console,
@@ -95,6 +105,8 @@ def begin(settings: Settings, folder: Path, dataset: Dataset, device: torch.devi
     if not resumed:
         # Of an earlier run, or of this one killed before its first checkpoint.
         (folder / SOUND_FILE).unlink(missing_ok=True)
+        if settings.source:
+            take_over(state, settings, dataset.spec)
     return state, resumed
 
 

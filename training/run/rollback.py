@@ -7,8 +7,10 @@ import numpy as np
 
 from training.data.dataset import Dataset
 from training.gan.state import State, new_state
+from training.processes import from_first
 from training.run.alarms import TrainingFailed, check_weights
 from training.run.checkpoint import FILE_NAME, Header, read, restore, save_state
+from training.run.transfer import take_over
 from training.settings import Settings
 
 # The state of the last look that showed no collapse. A checkpoint proper may be from the midst of the
@@ -51,10 +53,14 @@ def roll_back(
         ) from failure
     rollbacks = state.rollbacks + 1
     back = new_state(settings_now(settings, rollbacks), dataset.spec, state.balance.device)
-    if (folder / SOUND_FILE).exists():
-        header, tensors = read(folder / SOUND_FILE)
+    file = folder / SOUND_FILE
+    if found := from_first(lambda: read(file) if file.exists() else None):
+        header, tensors = found
         restore(tensors, back)
         back.images_seen = header.images_seen
-    back.low_look, back.rollbacks = False, rollbacks
-    save_state(folder, Header(settings, dataset.spec, back.images_seen, dataset.fingerprint), back, FILE_NAME)
+    elif settings.source:
+        take_over(back, settings, dataset.spec)
+    back.low_look, back.rollbacks, back.origin = False, rollbacks, state.origin
+    header = Header(settings, dataset.spec, back.images_seen, dataset.fingerprint, back.origin)
+    save_state(folder, header, back, FILE_NAME)
     return back

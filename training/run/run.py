@@ -12,6 +12,7 @@ from training.data.dataset import Dataset, real_batches
 from training.device import choose_precision
 from training.gan.state import State
 from training.gan.step import Figures, Trainer
+from training.processes import share_batch_norms
 from training.run.alarms import Diversity
 from training.run.board import Board
 from training.run.checkpoint import Header
@@ -60,6 +61,8 @@ class Run:
         """With the draws and learning rates of so many rollbacks, and no figures read yet."""
         now, device = settings_now(self.settings, state.rollbacks), state.balance.device
         autocast, _ = choose_precision(now.precision, device)
+        for network in (state.G, state.D):
+            share_batch_norms(network)
         batches = real_batches(self.dataset, now.seed, now.batch, device)
         self.state, self.watch = state, Watch(self.settings)
         self.trainer = Trainer(now, self.dataset.spec.classes, device, batches, autocast)
@@ -71,7 +74,8 @@ class Run:
 
     @property
     def header(self) -> Header:
-        return Header(self.settings, self.dataset.spec, self.state.images_seen, self.dataset.fingerprint)
+        spec, seen, data = self.dataset.spec, self.state.images_seen, self.dataset.fingerprint
+        return Header(self.settings, spec, seen, data, self.state.origin)
 
     def crossed(self, every: int, before: int) -> bool:
         """Whether a multiple of `every` images lies in (before, images seen]."""

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.processes import dropout
 from training.settings import ImageSpec, Settings
 
 MAXOUT_UNITS, MAXOUT_PIECES = 240, 5
@@ -51,9 +52,9 @@ class Discriminator(nn.Module):
         """image: float32 [N, C, H, W] in [-1, 1]. label: int64 [N]. Returns logits, float32 [N]."""
         x = (image.flatten(1) + 1) / 2
         x = x if self.embed is None else torch.cat([x, self.embed(label)], dim=1)
-        x = maxout(self.hidden1(F.dropout(x, 0.2, self.training)))
-        x = maxout(self.hidden2(F.dropout(x, 0.5, self.training)))
-        return self.linear(F.dropout(x, 0.5, self.training)).float()[:, 0]
+        x = maxout(self.hidden1(dropout(x, 0.2, self.training)))
+        x = maxout(self.hidden2(dropout(x, 0.5, self.training)))
+        return self.linear(dropout(x, 0.5, self.training)).float()[:, 0]
 
 
 def uniform(layer: nn.Linear, limit: float) -> nn.Linear:

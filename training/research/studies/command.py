@@ -23,11 +23,13 @@ from training.research.documents import fill_document, machine, save_json
 from training.research.studies import (
     discriminator_steps,
     few_labels,
+    fine_tuning,
     inception_score,
     latent_space,
     truncation,
 )
 from training.research.studies.study import Program, Study
+from training.run.loop import Interrupted
 
 PROGRAMS = {
     "discriminator-steps": discriminator_steps.PROGRAM,
@@ -35,6 +37,7 @@ PROGRAMS = {
     "truncation": truncation.PROGRAM,
     "latent-space": latent_space.PROGRAM,
     "few-labels": few_labels.PROGRAM,
+    "fine-tuning": fine_tuning.PROGRAM,
 }
 
 
@@ -100,7 +103,10 @@ def command(
         (held_out,) = draws(dataset.test_images, dataset.test_labels, size, most=1)
         training = floor_samples(dataset, settings, size)[0]
         study = Study(dataset, trained, held_out, training, source, updates, work, progress)
-        found = program.run(study, out / f"{name}.png")
+        try:
+            found = program.run(study, out / f"{name}.png")
+        except Interrupted as stopped:  # a run that has written its checkpoint
+            raise click.Abort from stopped
     found |= {"machine": machine(), "dataset": dataset.name}
     found |= {"judge": asdict(settings)} if "judge" in vars(study) else {}
     save_json(out / f"{name}.json", found)

@@ -21,6 +21,7 @@ from training.evaluation.quality.judging import JudgeSettings, fit
 from training.research.studies import (
     discriminator_steps,
     few_labels,
+    fine_tuning,
     inception_score,
     label_learning,
     latent_space,
@@ -45,6 +46,9 @@ def _short_runs(monkeypatch):
     monkeypatch.setitem(few_labels.CHANGES, "width", 2)
     monkeypatch.setattr(few_labels, "LABELS", (6, 30))
     monkeypatch.setattr(label_learning, "WIDTH", 8)
+    monkeypatch.setitem(fine_tuning.CHANGES, "width", 8)
+    monkeypatch.setattr(fine_tuning, "SEEDS", 2)
+    monkeypatch.setattr(fine_tuning, "PICTURES", 6)
 
 
 @pytest.fixture(scope="module")
