@@ -115,10 +115,10 @@ def test_killed_are_a_worker_a_node_and_the_command_and_nothing_is_lost_or_there
     place = tmp_path / "there" / "set.tar"
     part = place.with_name("set.tar.manifest.json.part")
     begun = process(*words, "--ray", "auto", "--out", place)
-    wait_until(lambda: shards(part) and workers(cluster.head) and workers(cluster.other), 120)
-    workers(cluster.head)[0].kill()
     further(part)
-    wait_until(lambda: workers(cluster.other), 120)
+    at_work(cluster.head).kill()
+    further(part)
+    at_work(cluster.other)
     for one in [cluster.other, *cluster.other.children(recursive=True)]:  # as where the power fails
         one.kill()
     further(part)
@@ -131,6 +131,13 @@ def test_killed_are_a_worker_a_node_and_the_command_and_nothing_is_lost_or_there
     assert json.loads(said)["drawn"] == left
     run(*words, "--out", tmp_path / "here" / "set.tar")
     assert files(tmp_path / "there") == files(tmp_path / "here")
+
+
+def at_work(one: psutil.Process) -> psutil.Process:
+    """A worker of the node, once it draws."""
+    found: list[psutil.Process] = []
+    wait_until(lambda: found.extend(workers(one)) or found, 120)
+    return found[0]
 
 
 def further(part: Path) -> None:
