@@ -36,6 +36,12 @@ _OF_VERIFY = {"place", "model", "url", "api_key", "samples", "as_json"}
     help="Class, slug or index; repeated: they take turns by the seed. All classes if not given.",
 )
 @click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    help="Of a model that reads one; repeated: they take turns by the seed. The empty text if not given.",
+)
+@click.option(
     "--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, help="Of the first image."
 )
 @truncation_option
@@ -127,6 +133,7 @@ def _generate(
     n: int | None,
     per_class: int | None,
     labels: tuple[str, ...],
+    texts: tuple[str, ...],
     seed: int,
     truncation: float,
     out: Path | None,
@@ -147,11 +154,13 @@ def _generate(
         source = _source(model, url, api_key, ray)
     origin = source.origin
     indexes = [_label(source, name) for name in labels]
+    if texts:
+        source.require_texts(texts)
     if truncation != 1 and not source.has_truncation:
         raise Refused(
             f"{origin.model} brings z to one length itself, so truncation changes nothing: leave it out."
         )
-    made = plan(origin, n, per_class, seed, indexes, truncation, shard_images, source.most_batch)
+    made = plan(origin, n, per_class, seed, indexes, truncation, shard_images, source.most_batch, texts)
     command = shlex.join(["ganserve", "generate", *sys.argv[1:]])
     begun, used = time.monotonic(), time.process_time()
     with bar(len(made.seeds), "images") as show:

@@ -1,9 +1,10 @@
 """Pictures straight from a model's file: the engine, the checks and the bits of the service, without HTTP."""
 
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -37,6 +38,7 @@ class Pictures:
     maker: provenance.Maker | None
     """None: no metadata."""
     truncation: float
+    classes: Sequence[str]
 
     def pixels(self) -> NDArray[np.uint8]:
         return self.images.transpose(0, 2, 3, 1)
@@ -45,8 +47,23 @@ class Pictures:
         pngs = [images.png(image) for image in self.images]
         if self.maker is None:
             return pngs
-        told = provenance.packets(self.maker, self.block.seeds, self.block.labels, self.truncation)
+        if self.block.texts is None:
+            told = provenance.packets(self.maker, self.block.seeds, self.block.labels, self.truncation)
+        else:
+            told = map(partial(provenance.packet, self.maker), self._requests(self.block.texts))
         return [provenance.embed(png, xmp) for png, xmp in zip(pngs, told, strict=True)]
+
+    def _requests(self, texts: Sequence[str]) -> Iterator[provenance.Told]:
+        """What draws each again, as the service writes it."""
+        for i, (seed, text) in enumerate(zip(self.block.seeds, texts, strict=True)):
+            label = None if self.block.labels is None else self.block.labels[i]
+            if not text:
+                yield provenance.Told((seed,), None if label is None else (label,), self.truncation)
+                continue
+            request: dict[str, Any] = {"seed": seed}
+            request |= {} if self.truncation == 1 else {"truncation": self.truncation}
+            request |= {} if label is None else {"label": self.classes[label]}
+            yield provenance.Told(route="/v1/samples", request=request | {"text": text})
 
 
 class LocalModel:
@@ -91,6 +108,13 @@ class LocalModel:
             return int(name)
         return label
 
+    def require_texts(self, texts: Sequence[str]) -> None:
+        """Raises Refused where the model reads none, or not these."""
+        try:
+            self.contract.seeded(range(len(texts)), 1.0, None, texts=texts)
+        except GanserveError as error:
+            raise Refused(f"{error}") from None
+
     def encoded(
         self, plan: Plan, blocks: Iterable[Block], metadata: bool, encode: Callable[[Drawn], Any]
     ) -> Generator[tuple[Block, Any], None, None]:
@@ -117,10 +141,11 @@ class LocalModel:
         drawn = np.empty((len(block.seeds), *self.origin.image), np.uint8)
         for begin in range(0, len(drawn), self.most_batch):
             part = slice(begin, begin + self.most_batch)
-            z = rows_of([self.contract.seeded(block.seeds[part], truncation, None)])
+            texts = None if block.texts is None else block.texts[part]
+            z = rows_of([self.contract.seeded(block.seeds[part], truncation, None, texts=texts)])
             label = None if block.labels is None else np.array(block.labels[part], np.int64)
             drawn[part] = forward(z, label)
-        return Pictures(block, drawn, self._maker if metadata else None, truncation)
+        return Pictures(block, drawn, self._maker if metadata else None, truncation, self.origin.classes)
 
 
 def find(address: str, models: Path) -> tuple[Path, str, str]:

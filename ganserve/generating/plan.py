@@ -44,11 +44,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive seeds of one shard. labels: one a seed, or None for an unconditional model."""
+    """Consecutive seeds of one shard. labels: one a seed, or None for an unconditional model; texts: one a seed, where there are some."""
 
     shard: Shard
     seeds: range
     labels: list[int] | None
+    texts: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Plan:
     """labels: the classes that take turns: image i, whose seed is first + i, has labels[seed mod their number].
 
     With every class in order that is what the service gives a seed without a label. Empty for an unconditional model.
+    texts: take turns as classes do; none: the model reads none, or draws the empty one.
     """
 
     seeds: range
@@ -63,6 +65,7 @@ class Plan:
     truncation: float
     shard_images: int
     block_images: int
+    texts: Sequence[str] = ()
 
     @property
     def shards(self) -> list[Shard]:
@@ -76,11 +79,15 @@ class Plan:
         count = len(self.labels)
         return [self.labels[seed % count] for seed in seeds] if count else None
 
+    def texts_of(self, seeds: range) -> list[str] | None:
+        count = len(self.texts)
+        return [self.texts[seed % count] for seed in seeds] if count else None
+
     def blocks(self, shards: Sequence[Shard]) -> Iterator[Block]:
         for shard in shards:
             for start in range(0, len(shard.seeds), self.block_images):
                 seeds = shard.seeds[start : start + self.block_images]
-                yield Block(shard, seeds, self.labels_of(seeds))
+                yield Block(shard, seeds, self.labels_of(seeds), self.texts_of(seeds))
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -89,7 +96,7 @@ class Plan:
             "labels": list(self.labels),
             "truncation": self.truncation,
             "shard_images": self.shard_images,
-        }
+        } | ({"texts": list(self.texts)} if self.texts else {})
 
 
 def plan(
@@ -101,6 +108,7 @@ def plan(
     truncation: float,
     shard_images: int | None,
     most_batch: int,
+    texts: Sequence[str] = (),
 ) -> Plan:
     """labels: those asked for; none: all. most_batch: images of a pass, which blocks are whole multiples of.
 
@@ -123,4 +131,4 @@ def plan(
         raise Refused(
             f"{total:,} images are {shards:,} shards of {shard:,}, and {MOST_SHARDS:,} are the most: --shard-images makes them larger."
         )
-    return Plan(range(seed, seed + total), turns, truncation, shard, block)
+    return Plan(range(seed, seed + total), turns, truncation, shard, block, texts)

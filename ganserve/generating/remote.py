@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +69,9 @@ class RemoteModel:
                 one_line(f"{card.get('id')} is {card.get('state')}: {card.get('problem')}")
             ) from None
 
+    def require_texts(self, texts: Sequence[str]) -> None:
+        """The server does, before it draws."""
+
     def label_of(self, name: str) -> int | None:
         """By the name in any case, slug or index; None if there is none."""
         for names in (self.origin.classes, self.origin.slugs):
@@ -94,7 +97,9 @@ class RemoteModel:
         end = time.monotonic() + self._timeout
         seed = first
         while seed <= last:
-            fields = given(label=labels) | {"model": f"{self.origin.model}@{self.origin.version}"}
+            fields = given(label=labels, text=list(plan.texts) or None) | {
+                "model": f"{self.origin.model}@{self.origin.version}"
+            }
             fields |= {
                 "n": min(last - seed + 1, _MOST_OF_A_STREAM),
                 "seed": seed,

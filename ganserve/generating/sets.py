@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,6 +44,10 @@ class Source(Protocol):
 
     def label_of(self, name: str) -> int | None: ...
 
+    def require_texts(self, texts: Sequence[str]) -> None:
+        """Raises Refused where the model does not read these, as far as is known before it draws."""
+        ...
+
     def encoded(
         self, plan: Plan, blocks: Iterable[Block], metadata: bool, encode: Encode
     ) -> Generator[tuple[Block, Any], None, None]:
@@ -67,7 +71,7 @@ def format_of(out: Path, origin: Origin, plan: Plan) -> Format:
     if out.suffix == ".parquet":
         from ganserve.generating.writing.parquet import Parquet
 
-        return Parquet(out, shards, origin)
+        return Parquet(out, shards, origin, bool(plan.texts))
     return Folder(out, origin, plan)
 
 
@@ -202,6 +206,8 @@ def described(manifest: dict[str, Any]) -> tuple[Origin, Plan]:
         )
         first, last = manifest["seeds"]
         seeds, size = range(first, last + 1), manifest["shard_images"]
-        return origin, Plan(seeds, manifest["labels"], manifest["truncation"], size, size)
+        return origin, Plan(
+            seeds, manifest["labels"], manifest["truncation"], size, size, manifest.get("texts", ())
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise Refused(f"The manifest lacks {json.dumps(str(error))}.") from None

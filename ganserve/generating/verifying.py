@@ -87,7 +87,7 @@ def _draw_again(
     blocks = []
     for seed in wanted:
         seeds = range(seed, seed + 1)
-        blocks.append(Block(Shard(0, seeds), seeds, plan.labels_of(seeds)))
+        blocks.append(Block(Shard(0, seeds), seeds, plan.labels_of(seeds), plan.texts_of(seeds)))
     apart = []
     for block, pixels in source.encoded(plan, blocks, False, lambda drawn: drawn.pixels()[0]):
         seed = block.seeds[0]

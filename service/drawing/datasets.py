@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.drawing.draw import Draw, unsigned
-from service.drawing.fields import Label, ModelName, Seed, Truncation
+from service.drawing.fields import TEXT, Label, ModelName, Prompt, Seed, Truncation
 from service.drawing.mixing import label_index
 from service.drawing.sampler import seeds_from
 from service.errors import GanserveError, InvalidField, QueueFull, QuotaExceeded, ServiceError
-from service.generator.latents import MAX_SEED
+from service.generator.latents import MAX_SEED, Seeded
 from service.keys import Charge
 from service.registry.model import Model
 
@@ -46,22 +46,27 @@ class DatasetRequest(Struct, forbid_unknown_fields=True):
             description="Class name in any case, its slug, or its index; of a list, image i has entry (seed + i) mod its length. Absent: class (seed + i) mod K."
         ),
     ] = None
+    text: Annotated[
+        Prompt | Annotated[list[Prompt], Meta(min_length=1, max_length=256)] | None,
+        Meta(description=f"{TEXT} Of a list, image i has entry (seed + i) mod its length."),
+    ] = None
     truncation: Truncation = 1.0
     format: Annotated[
         DatasetFormat,
         Meta(
-            description="`ndjson`: an object per image, `seed`, `label`, `class` and `image`, a PNG in base64; the last line has `end` and `next_seed`. `tar`: per image `SEED.png` and `SEED.cls`, as WebDataset reads them; one that ends early is whole, and has fewer."
+            description="`ndjson`: an object per image, `seed`, `label`, `class`, `image`, a PNG in base64, and `text`, if some were asked for; the last line has `end` and `next_seed`. `tar`: per image `SEED.png`, `SEED.cls` and `SEED.txt`, as WebDataset reads them; one that ends early is whole, and has fewer."
         ),
     ] = "ndjson"
 
 
-class Row(Struct):
+class Row(Struct, omit_defaults=True):
     """One image of a stream."""
 
     seed: int
     label: int | None
     class_name: str | None = msgspec.field(name="class")
     image: bytes = b""
+    text: str | None = None
 
 
 class End(Struct):
@@ -87,10 +92,20 @@ class Dataset:
         self.asked = asked
         given = [] if asked.label is None else asked.label if isinstance(asked.label, list) else [asked.label]
         self.labels = [label_index(label, contract) for label in given] or list(range(contract.class_count))
+        self.texts = [asked.text] if isinstance(asked.text, str) else asked.text
+        self._seeded(range(1 if self.texts is None else len(self.texts)))
 
     def labels_of(self, seeds: range) -> list[int] | None:
         count = len(self.labels)
         return [self.labels[seed % count] for seed in seeds] if count else None
+
+    def texts_of(self, seeds: range) -> list[str] | None:
+        return None if self.texts is None else [self.texts[seed % len(self.texts)] for seed in seeds]
+
+    def _seeded(self, seeds: range) -> Seeded:
+        """Raises InvalidField where the model does not read the texts."""
+        contract, truncation = self.model.contract, self.asked.truncation
+        return contract.seeded(seeds, truncation, None, texts=self.texts_of(seeds))
 
     async def parts(
         self, charge: Charge | None, is_draining: Callable[[], bool], seconds: float
@@ -151,7 +166,7 @@ class Dataset:
     def _start(self, seeds: range, seconds: float) -> asyncio.Task[bytes]:
         """A pass that was reserved."""
         model, labels, begun = self.model, self.labels_of(seeds), time.monotonic()
-        z = model.contract.seeded(seeds, self.asked.truncation, None)
+        z = self._seeded(seeds)
         finish = partial(self._encode, seeds, labels)
         batcher = model.batcher
 
@@ -165,21 +180,24 @@ class Dataset:
 
     def _encode(self, seeds: range, labels: Sequence[int] | None, pixels: NDArray[np.uint8]) -> bytes:
         begun = time.monotonic()
-        z = self.model.contract.seeded(seeds, self.asked.truncation, None)
-        draw = Draw(self.model, seeds, None if labels is None else list(labels), z)
+        texts = self.texts_of(seeds)
+        draw = Draw(
+            self.model, seeds, None if labels is None else list(labels), self._seeded(seeds), texts=texts
+        )
         of_one = _member if self.asked.format == "tar" else self._line
         parts = []
         for i, seed in enumerate(seeds):
             label = None if labels is None else labels[i]
-            parts.append(of_one(seed, label, unsigned(draw.alone(i), "png", pixels[i])))
+            text = None if texts is None else texts[i]
+            parts.append(of_one(seed, label, text, unsigned(draw.alone(i), "png", pixels[i])))
         encoded = b"".join(parts)
         metrics.child(metrics.encode_seconds, self.asked.format).observe(time.monotonic() - begun)
         return encoded
 
-    def _line(self, seed: int, label: int | None, png: bytes) -> bytes:
+    def _line(self, seed: int, label: int | None, text: str | None, png: bytes) -> bytes:
         classes = self.model.contract.classes
         name = None if label is None or classes is None else classes[label]
-        return msgspec.json.encode(Row(seed, label, name, png)) + b"\n"
+        return msgspec.json.encode(Row(seed, label, name, png, text)) + b"\n"
 
     def _last(self, end: End) -> bytes:
         if self.asked.format == "tar":
@@ -192,8 +210,10 @@ def _end_of(error: Exception, seed: int) -> End:
     return End(getattr(error, "code", ServiceError.code), seed, text)
 
 
-def _member(seed: int, label: int | None, png: bytes) -> bytes:
-    files = [("png", png)] if label is None else [("png", png), ("cls", b"%d" % label)]
+def _member(seed: int, label: int | None, text: str | None, png: bytes) -> bytes:
+    files = [("png", png)]
+    files += [] if label is None else [("cls", b"%d" % label)]
+    files += [] if text is None else [("txt", text.encode())]
     parts: list[Any] = []
     for suffix, content in files:
         member = tarfile.TarInfo(f"{seed:016}.{suffix}")

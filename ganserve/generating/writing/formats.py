@@ -111,7 +111,7 @@ def shard_path(out: Path, number: int, count: int) -> Path:
 
 
 class Tar:
-    """WebDataset: of each image `SEED.png` and, in a conditional model, `SEED.cls`, the index of its class."""
+    """WebDataset: of each image `SEED.png`; in a conditional model `SEED.cls`, the index of its class; and `SEED.txt`, where it has a text."""
 
     name = "tar"
 
@@ -125,6 +125,8 @@ class Tar:
             parts += _member(f"{block.seeds[i]:016}.png", png)
             if block.labels is not None:
                 parts += _member(f"{block.seeds[i]:016}.cls", b"%d" % block.labels[i])
+            if block.texts is not None:
+                parts += _member(f"{block.seeds[i]:016}.txt", block.texts[i].encode())
         return b"".join(parts)
 
     def begin(self, shard: Shard) -> "_TarWriter":
@@ -170,7 +172,7 @@ _SUM = sum(_MODE) + sum(_TIME) + sum(_KIND[2:]) + 8 * ord(" ")
 
 
 class Npz:
-    """NumPy's: images uint8 [N, H, W, C], labels int64 [N] in a conditional model, seeds int64 [N]; not compressed."""
+    """NumPy's: images uint8 [N, H, W, C], labels int64 [N] in a conditional model, texts [N] where there are some, seeds int64 [N]; not compressed."""
 
     name = "npz"
 
@@ -178,8 +180,8 @@ class Npz:
         self.root = out.parent
         self._out, self._count, self._origin = out, shards, origin
 
-    def encode(self, drawn: Drawn) -> tuple[NDArray[np.uint8], list[int] | None]:
-        return np.ascontiguousarray(drawn.pixels()), drawn.block.labels
+    def encode(self, drawn: Drawn) -> tuple[NDArray[np.uint8], list[int] | None, list[str] | None]:
+        return np.ascontiguousarray(drawn.pixels()), drawn.block.labels, drawn.block.texts
 
     def begin(self, shard: Shard) -> "_NpzWriter":
         path = shard_path(self._out, shard.number, self._count)
@@ -200,15 +202,18 @@ class _NpzWriter:
         head = {"descr": "|u1", "fortran_order": False, "shape": (len(shard.seeds), height, width, channels)}
         np.lib.format.write_array_header_1_0(self._images, head)
         self._labels: list[int] = []
+        self._texts: list[str] = []
 
-    def add(self, encoded: tuple[NDArray[np.uint8], list[int] | None]) -> None:
-        images, labels = encoded
+    def add(self, encoded: tuple[NDArray[np.uint8], list[int] | None, list[str] | None]) -> None:
+        images, labels, texts = encoded
         self._images.write(images.data)
         self._labels += labels or []
+        self._texts += texts or []
 
     def close(self) -> dict[str, Any]:
         self._images.close()
         arrays = {"labels": np.array(self._labels, np.int64)} if self._labels else {}
+        arrays |= {"texts": np.array(self._texts)} if self._texts else {}
         for name, array in (arrays | {"seeds": np.array(self._shard.seeds, np.int64)}).items():
             content = io.BytesIO()
             np.save(content, array, allow_pickle=False)

@@ -21,7 +21,8 @@ except ImportError:
 class Parquet:
     name = "parquet"
 
-    def __init__(self, out: Path, shards: int, origin: Origin) -> None:
+    def __init__(self, out: Path, shards: int, origin: Origin, texts: bool) -> None:
+        """texts: whether pictures have some."""
         self.root = out.parent
         self._out, self._count = out, shards
         fields = [("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))]
@@ -29,6 +30,9 @@ class Parquet:
         if origin.classes:
             fields.append(("label", pa.int64()))
             features["label"] = {"names": list(origin.classes), "_type": "ClassLabel"}
+        if texts:
+            fields.append(("text", pa.string()))
+            features["text"] = {"dtype": "string", "_type": "Value"}
         fields.append(("seed", pa.int64()))
         features["seed"] = {"dtype": "int64", "_type": "Value"}
         about = json.dumps({"info": {"features": features}})
@@ -38,9 +42,8 @@ class Parquet:
         """A table of the block."""
         block = drawn.block
         rows = [{"bytes": png, "path": None} for png in drawn.pngs()]
-        columns: list[Any] = [rows, list(block.seeds)]
-        if block.labels is not None:
-            columns.insert(1, block.labels)
+        told = (one for one in (block.labels, block.texts) if one is not None)
+        columns: list[Any] = [rows, *told, list(block.seeds)]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
         return pa.Table.from_arrays(arrays, schema=self._schema)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.drawing import mixing
 from service.drawing.draw import Draw
-from service.drawing.fields import Fraction, Label, ModelName, Scalars, Seed, Timeout, as_numbers
+from service.drawing.fields import Fraction, Label, ModelName, Scalars, Seed, Text, Timeout, as_numbers
 from service.drawing.formats import Format, Quality
 from service.drawing.latent.series import Series, request_of
 from service.drawing.mixing import Weights
@@ -59,6 +59,7 @@ class ArithmeticRequest(Struct, forbid_unknown_fields=True):
             description="Class of the sum: name in any case, slug or index; or weights of several, where the model's card says `mixes_classes`. By default the first term's, else 0."
         ),
     ] = None
+    text: Text = None
     normalize: Annotated[
         bool,
         Meta(
@@ -117,9 +118,10 @@ def add_up(request: ArithmeticRequest, model: Model, max_images: int) -> Series:
     if classes is not None:
         label = mixing.heaviest(classes[-n:])
         weights = classes[-n:] if contract.mixes_classes else None
-    z = contract.with_scalars(z, as_numbers(request.scalars), weights)
+    texts = None if request.text is None else [request.text] * n
+    z = contract.with_scalars(z, as_numbers(request.scalars), weights, texts)
     asked = None if model.provenance is None else request_of("/v1/arithmetic", request)
-    return Series(Draw(model, None, label, z, weights=weights, asked=asked), seeds)
+    return Series(Draw(model, None, label, z, weights=weights, texts=texts, asked=asked), seeds)
 
 
 def _sum(

@@ -159,6 +159,15 @@ def test_a_walk_in_z_keeps_its_text(site: Site):
     assert_same(found[[0, -1]], drawn(range(1, 3), ["bright bag"] * 2))
 
 
+def test_a_sum_and_its_terms_are_of_one_text(site: Site):
+    terms = [{"weight": 1, "seeds": [1]}, {"weight": 1, "seeds": [2]}]
+    asked = {"terms": terms, "include_terms": True, "text": "bright bag", "model": "reader", "format": "npy"}
+    found = np.load(io.BytesIO(site.ask("POST", "/v1/arithmetic", json=asked).content))
+    assert_same(found[:2], drawn(range(1, 3), ["bright bag"] * 2))
+    asked |= {"text": "zebra"}
+    refused(site.ask("POST", "/v1/arithmetic", json=asked), 422, "invalid_field", "text")
+
+
 def test_a_card_has_the_words(site: Site):
     (given,) = [one for one in site.get("/v1/models/reader").json()["inputs"] if one["role"] == "text"]
     assert (given["shape"], given["words"][:2]) == ([6], ["a", "bag"])

@@ -17,6 +17,7 @@ from service.settings import Settings
 from tests.generators import Tiny
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
+from tests.texts import Reader
 from tests.waiting import until
 
 
@@ -59,6 +60,23 @@ def test_a_tar_has_webdatasets_pairs_and_labels_take_turns_by_the_seed(models):
         ]
     assert names == [f"{seed:016}.{suffix}" for seed in range(1, 21) for suffix in ("png", "cls")]
     assert labels == [(8, 3)[seed % 2] for seed in range(1, 21)]
+
+
+def test_texts_take_turns_by_the_seed(tmp_path):
+    texts = ["a bright bag", "a dark bag"]
+    with loaded(tmp_path, {"reader": Reader().file(), "tiny": Tiny().file()}, engine="onnxruntime") as models:
+        site = Site(models)
+        *rows, _ = map(json.loads, stream(site, n=5, seed=1, text=texts, model="reader").text.splitlines())
+        for row in rows:
+            alone = site.samples(seed=row["seed"], text=texts[row["seed"] % 2], format="json", model="reader")
+            assert row["image"] == alone.json()["images"][0]["image"]
+            assert row["text"] == texts[row["seed"] % 2]
+        answer = stream(site, n=2, text="a dark bag", model="reader", format="tar")
+        with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+            names = archive.getnames()
+        assert names == [f"{seed:016}.{suffix}" for seed in range(2) for suffix in ("png", "txt")]
+        refused(stream(site, n=2, text="a zebra", model="reader"), 422, "invalid_field", "text")
+        refused(stream(site, n=2, text="a bag", model="tiny"), 422, "invalid_field", "text")
 
 
 def test_what_is_not_allowed_is_refused_before_the_stream_begins(models):
