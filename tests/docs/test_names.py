@@ -145,6 +145,7 @@ def test_an_option_that_a_page_names_is_one_of_our_programs():
     }
     others |= {"--force-recreate", "--ssl-certfile", "--ssl-keyfile", "--format", "--help", "--no-cache"}
     others |= {"--no-log-prefix", "--timestamp", "--private", "--signature", "--data-binary"}
+    others |= {"--nnodes", "--node-rank", "--nproc-per-node", "--master-addr", "--master-port"}
     named = {
         (page, option)
         for page, text in TODAY.items()

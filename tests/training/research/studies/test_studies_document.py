@@ -82,3 +82,12 @@ def test_what_it_says_of_discriminator_steps_is_so():
     at_equal_quality = [next(p for p in run if p["frechet_distance"] < 4.3) for run in (one, four)]
     assert [round(p["loss_g"], 2) for p in at_equal_quality] == [0.99, 2.5]
     assert all(4.15 < p["frechet_distance"] < 4.3 for p in at_equal_quality)
+
+
+def test_what_it_says_of_fine_tuning_is_so():
+    nothing, tuned, frozen = (
+        [one["frechet_distance"] for one in runs] for runs in STORED["fine-tuning"]["runs"].values()
+    )
+    assert all(after < before for before, after in zip(nothing, tuned, strict=True))
+    assert sum(after > before for before, after in zip(nothing, frozen, strict=True)) == 1
+    assert STORED["fine-tuning"]["updates"] // 6 // 2 == 500
