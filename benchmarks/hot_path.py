@@ -12,6 +12,7 @@ import click
 from service.machine import instance
 
 ROUNDS, PASSES = 10, 100
+CONNECTIONS = 1000
 
 
 class Transport:
@@ -35,6 +36,42 @@ class Transport:
 
 async def microseconds(folder: Path, at_once: int) -> float:
     """CPU microseconds a request on one thread, the forward pass included: the least of several rounds."""
+    models, wires, transport = _connected(folder, at_once)
+    best = float("inf")
+    for _ in range(ROUNDS):
+        begun = time.process_time()
+        for number in range(PASSES):
+            wanted = transport.replies + at_once
+            for i, wire in enumerate(wires):
+                wire.data_received(request(number * at_once + i))
+            while transport.replies < wanted:
+                await asyncio.sleep(0)
+        best = min(best, (time.process_time() - begun) / PASSES / at_once)
+    models.batcher.close()
+    return 1e6 * best
+
+
+async def refused_microseconds(folder: Path) -> float:
+    """CPU microseconds a request that is refused because nothing fits, of CONNECTIONS that ask at once: the least of several rounds."""
+    models, wires, transport = _connected(folder, CONNECTIONS)
+    admission = models.batcher.admission
+    admission.accepted_images = admission.max_queue_images
+    best = float("inf")
+    for _ in range(ROUNDS):
+        wanted = transport.replies + CONNECTIONS
+        requests = [request(number) for number in range(CONNECTIONS)]
+        begun = time.process_time()
+        for wire, asked in zip(wires, requests, strict=True):
+            wire.data_received(asked)
+        while transport.replies < wanted:
+            await asyncio.sleep(0.01)
+        best = min(best, (time.process_time() - begun) / CONNECTIONS)
+    models.batcher.close()
+    return 1e6 * best
+
+
+def _connected(folder: Path, at_once: int) -> tuple[Any, list[Any], Transport]:
+    """The default model of the folder on one thread, so many connections to it, and where their replies go."""
     import uvicorn
     from uvicorn.server import ServerState
 
@@ -54,19 +91,7 @@ async def microseconds(folder: Path, at_once: int) -> float:
     wires = [Wire(config, state, {}, asyncio.get_running_loop()) for _ in range(at_once)]
     for wire in wires:
         wire.connection_made(transport)
-    best = float("inf")
-    for _ in range(ROUNDS):
-        begun = time.process_time()
-        for number in range(PASSES):
-            wanted = transport.replies + at_once
-            for i, wire in enumerate(wires):
-                wire.data_received(request(number * at_once + i))
-            while transport.replies < wanted:
-                await asyncio.sleep(0)
-        best = min(best, (time.process_time() - begun) / PASSES / at_once)
-    assert models.batcher is not None
-    models.batcher.close()
-    return 1e6 * best
+    return models, wires, transport
 
 
 def request(seed: int) -> bytes:
@@ -97,6 +122,8 @@ def main(folder: Path, at_once: tuple[int, ...]) -> None:
         for count in at_once:
             cost = asyncio.run(microseconds(folder, count))
             print(f"{count} at once: {cost:.0f} us per request, forward pass included")
+        cost = asyncio.run(refused_microseconds(folder))
+        print(f"{CONNECTIONS} at once of which nothing fits: {cost:.1f} us per refusal")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ Images are counted by their pixels: a large one is several (`Line.counts_as`).
 
 from math import ceil
 
+from prometheus_client import Counter
+
 from service import metrics
 from service.batching.forward_pass import Line
 from service.errors import QueueFull
@@ -39,7 +41,7 @@ class Admission:
         self._lines: list[Line] = []
         self.is_refusing = False
         """Whether the last who asked was refused."""
-        self._full: tuple[QueueFull, str] | None = None
+        self._full: tuple[QueueFull, Counter] | None = None
         self._full_until = 0.0
 
     def add(self, line: Line) -> None:
@@ -98,11 +100,11 @@ class Admission:
         if self._full is None:
             self._full_until = 0.0
             return None
-        error, reason = self._full
-        metrics.child(metrics.refused, reason).inc()
+        error, refused = self._full
+        refused.inc()
         return error
 
-    def _find_full(self) -> tuple[QueueFull, str] | None:
+    def _find_full(self) -> tuple[QueueFull, Counter] | None:
         reason = "queue_full"
         for line in self._lines:
             if self._free_images(line) >= line.counts_as:
@@ -112,7 +114,8 @@ class Admission:
         if not self._lines:
             return None
         text = f"{self.accepted_images} images are waiting, and no more can."
-        return QueueFull(text, self._retry_seconds(self._lines[0])), reason
+        error = QueueFull(text, self._retry_seconds(self._lines[0]))
+        return error, metrics.child(metrics.refused, reason)
 
     def _free_images(self, line: Line) -> int:
         """Images that the line may have more, beside what the others keep for themselves."""

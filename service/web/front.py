@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from service import metrics
 from service.drawing.draw import Draw
@@ -124,12 +125,11 @@ class Front:
         except ClientGone:
             code = CLIENT_GONE
         except Exception as error:
-            if isinstance(error, QueueFull):
-                await self.refusals.wait()
             traceparent = self.spans.traceparent(traceparent)
-            reply = shape_at(scope["path"]).reply(error, trace.who(id, traceparent))
-            code = reply.status
-            await send_reply(send, reply, id)
+            async with self.refusals.turn() if isinstance(error, QueueFull) else nullcontext():
+                reply = shape_at(scope["path"]).reply(error, trace.who(id, traceparent))
+                code = reply.status
+                await send_reply(send, reply, id)
         finally:
             draw = None if call is None else call.draw
             self.count(route, scope["method"], code, begun, charge, traceparent, draw, media_type)

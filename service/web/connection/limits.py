@@ -3,6 +3,7 @@
 Bodies have their own limit, in `asgi.read_body`. What asks for another protocol is answered in this one.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import httptools
@@ -22,6 +23,19 @@ MOST_FIELDS = 100
 _HEAD = (
     f"The header fields may have {MOST_HEAD_BYTES} bytes together, and there may be {MOST_FIELDS} of them."
 )
+
+
+DefaultHeaders = Sequence[tuple[bytes, bytes]]
+"""uvicorn's, of every reply; another object for every second."""
+
+
+def head_of(reply: Reply, default_headers: DefaultHeaders) -> bytes:
+    """What is sent before the id of the request."""
+    default = b"".join([b"%b: %b\r\n" % header for header in default_headers])
+    lines = [f"content-type: {reply.media_type}\r\ncontent-length: {len(reply.body)}"]
+    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+    lines.append("x-request-id: ")
+    return b"".join((STATUS_LINE[reply.status], default, "\r\n".join(lines).encode("latin-1")))
 
 
 class LimitedProtocol(LingeringProtocol):
@@ -98,16 +112,11 @@ class LimitedProtocol(LingeringProtocol):
         malformed = Reply(400, "text/plain; charset=utf-8", msg.encode(), {"connection": "close"})
         self._refuse(malformed if self._refusal is None else reply_to(self._refusal))
 
-    def send_reply(self, reply: Reply, id: str, closes: bool = False) -> None:
-        """Write a whole response."""
-        lines = [f"content-type: {reply.media_type}\r\ncontent-length: {len(reply.body)}"]
-        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-        lines.append(f"x-request-id: {id}")
-        if closes:
-            lines.append("connection: close")
-        head = "\r\n".join(lines).encode("latin-1")
-        default = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
-        self.transport.write(b"".join((STATUS_LINE[reply.status], default, head, b"\r\n\r\n", reply.body)))
+    def send_reply(self, reply: Reply, id: str, closes: bool = False, head: bytes = b"") -> None:
+        """Write a whole response. head: what head_of makes of it, if it is made already."""
+        head = head or head_of(reply, self.server_state.default_headers)
+        end = b"\r\nconnection: close\r\n\r\n" if closes else b"\r\n\r\n"
+        self.transport.write(b"".join((head, id.encode("latin-1"), end, reply.body)))
 
     def _parse(self, data: bytes) -> None:
         self._unset_keepalive_if_required()

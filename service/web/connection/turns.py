@@ -79,7 +79,7 @@ class TurnsProtocol(LimitedProtocol):
                 self.look_again()
             elif not self.waits:
                 self._go_on()
-        if max(len(data), len(self.arrived)) > MOST_HELD_BYTES:
+        if len(data) > MOST_HELD_BYTES or len(self.arrived) > MOST_HELD_BYTES:
             self._is_paused = True
             self.transport.pause_reading()
             self._wait()

@@ -6,7 +6,7 @@ A connection is uvicorn's, and so is every request that is not plainly one of th
 import asyncio
 import re
 import time
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, cast
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from service.keys import Charge
 from service.registry.model import Idle
 from service.web.connection.half_closed import HalfClosedProtocol
 from service.web.connection.limits import MOST_FIELDS
+from service.web.connection.refusals import Refusal
 from service.web.connection.turns import MOST_HELD_BYTES
 from service.web.http import trace
 from service.web.http.asgi import BEGUN, CLIENT_GONE, NO_BODY, Reply, Scope
@@ -48,8 +49,8 @@ class Wire(HalfClosedProtocol):
         self._charge: Charge | None = None
         """What it takes of its key's quotas."""
         self._closes = False
-        self._is_held = False
-        """Whether a refusal waits to be sent."""
+        self._held: Refusal | None = None
+        """The refusal that waits to be sent."""
         self._body_timer: asyncio.TimerHandle | None = None
         self._began_at = 0.0
         """When its head came."""
@@ -72,23 +73,23 @@ class Wire(HalfClosedProtocol):
             self._sampling.cancel()
             self._count(CLIENT_GONE, self._sampling.draw)
             self._sampling = None
-        if self._is_held:
-            self._is_held = False
+        if self._held is not None:
+            self._held = None
             self._count(CLIENT_GONE)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        if self._sampling is None and not self._is_held:
+        if self._sampling is None and self._held is None:
             super().shutdown()
         else:
             self._closes = self.is_stopping = True
 
     def is_answering(self) -> bool:
-        waits = self._is_held or self._body_timer is not None
+        waits = self._held is not None or self._body_timer is not None
         return self._sampling is not None or waits or super().is_answering()
 
     def is_busy(self) -> bool:
-        return self._sampling is not None or self._is_held or super().is_busy()
+        return self._sampling is not None or self._held is not None or super().is_busy()
 
     def begin(self) -> None:
         settings = self._front.models.settings
@@ -129,7 +130,7 @@ class Wire(HalfClosedProtocol):
             self._charge = front.enter("sample", head.credential)
             # Before the body is read: in a flood most end here.
             if (batcher := front.models.batcher) and (full := batcher.admission.full(self._began_at)):
-                self._hold(_reply_of(full))
+                self._hold(_refusal_of(full))
                 return
             self._sampling = begin_samples(
                 body, front.models, self._began_at, self._settle, self._charge, head.accepted
@@ -139,18 +140,18 @@ class Wire(HalfClosedProtocol):
             raise
         except QueueFull as error:
             # Not the error: it has all of its request by its traceback.
-            self._hold(reply_to(error))
+            self._hold(Refusal(reply_to(error)))
         except Exception as error:
             self._send(reply_to(error, self._who()))
 
-    def _hold(self, refusal: Reply) -> None:
-        self._is_held = True
-        self._front.refusals.send(partial(self._refuse_held, refusal))
+    def _hold(self, refusal: Refusal) -> None:
+        self._held = refusal
+        self._front.refusals.send(self._refuse_held)
 
-    def _refuse_held(self, refusal: Reply) -> None:
-        if self._is_held:  # else the client has gone
-            self._is_held = False
-            self._send(refusal)
+    def _refuse_held(self) -> None:
+        refusal, self._held = self._held, None
+        if refusal is not None:  # else the client has gone
+            self._send(refusal.reply, head=refusal.head(self.server_state.default_headers))
             self.look_again()
 
     def _who(self) -> dict[str, str]:
@@ -164,11 +165,12 @@ class Wire(HalfClosedProtocol):
         self._send(reply, sampling.draw)
         self.look_again()
 
-    def _send(self, reply: Reply, draw: Draw | None = None) -> None:
+    def _send(self, reply: Reply, draw: Draw | None = None, head: bytes = b"") -> None:
+        """head: of the reply, if it is made already."""
         self._count(reply.status, draw, reply.media_type)
         self.server_state.total_requests += 1
         closes = self._closes or reply.headers.get("connection") == "close"
-        self.send_reply(reply, self._id, self._closes)
+        self.send_reply(reply, self._id, self._closes, head)
         if closes:
             self.end()
             return
@@ -190,9 +192,9 @@ class Wire(HalfClosedProtocol):
 
 
 @lru_cache(4)
-def _reply_of(full: QueueFull) -> Reply:
+def _refusal_of(full: QueueFull) -> Refusal:
     """The same for all whom it refuses."""
-    return reply_to(full)
+    return Refusal(reply_to(full))
 
 
 class Head(Struct):
@@ -215,7 +217,7 @@ def head_here(data: bytes) -> Head | None:
     if not (4 <= end <= _MOST_HEAD_BYTES and data.startswith(_START)):
         return None
     head = data[:end]
-    return _heads[head] if head in _heads else _new_head(head)
+    return _heads.get(head) or _new_head(head)
 
 
 # A client's requests have all but the same head. None has a secret in it.

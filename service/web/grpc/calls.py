@@ -65,7 +65,8 @@ class Desk:
             raise
         except Exception as error:
             if isinstance(error, QueueFull):
-                await self.front.refusals.wait()
+                async with self.front.refusals.turn():
+                    pass  # what sending it takes grpc's own threads do
             traceparent = self.front.spans.traceparent(traceparent)
             problem, headers = problem_of(known(error, trace.who(id, traceparent)))
             code = problem.status

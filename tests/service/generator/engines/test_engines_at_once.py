@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import count
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -36,24 +37,44 @@ LANES = 2
 SEEDS = 256
 REQUESTS = 500
 AT_ONCE = (2, 3, 100)  # of a few, one often begins alone, and another while it runs
+FULL = 16  # images in a pass, at most
 GENERATORS = {"grey": Tiny(), "rgb": Tiny(image=(3, 16, 16), z_dim=64), "bare": Tiny(classes=None)}
+SLOW = {"slow": Tiny(burn=16), "slow too": Tiny(burn=16, z_dim=64)}
+"""Passes of some milliseconds, in which a thread is woken for another."""
+SLOW_SECONDS = 0.003
+"""Of the fake engine."""
+ROUND = (("slow", 7, 1), ("slow too", 0, 8), ("slow too", 8, 8))
+"""A lone image, and two requests that fill a pass: of which model, from which seed, how many."""
+MOST_ROUNDS = 500
 
 
-def made(name: str, file: bytes) -> Engine:
+def made(name: str, file: bytes, pass_seconds: float = 0.0) -> Engine:
     contract = parse(file)
     if name == "fake":
-        return FakeEngine(contract, lanes=LANES)
+        return FakeEngine(contract, lanes=LANES, pass_seconds=pass_seconds)
     file = rewired(file, contract)
     if name == "openvino":
         return OpenVinoEngine(file, contract, precision="fp32", threads=LANES)
     return OrtEngine(file, contract, cuda=False, precision="fp32", threads=LANES)
 
 
+class Ran(NamedTuple):
+    """A pass: on which thread, of how many images, and beside passes of how many."""
+
+    thread: str
+    images: int
+    beside: list[int]
+
+
 class Watched:
-    """An engine that notes when one of its ways is entered while it is in use, and then fails as a real one may."""
+    """An engine that notes its passes, and when one of its ways is entered while it is in use, and then fails as a real one may."""
+
+    running: ClassVar[dict[str, int]] = {}
+    """The passes of all engines that run now: threads, and images."""
 
     def __init__(self, engine: Engine) -> None:
         self.twice: list[str] = []
+        self.ran: list[Ran] = []
         self.name, self.provider, self.precision = engine.name, engine.provider, engine.precision
         self.reason, self.on_caller = engine.reason, engine.on_caller
         self.max_batch, self.buckets = engine.max_batch, engine.buckets
@@ -67,12 +88,16 @@ class Watched:
         lock = self._locks.setdefault(one, threading.Lock())
 
         def once(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+            thread = threading.current_thread().name
             if not lock.acquire(blocking=False):
-                self.twice.append(threading.current_thread().name)
+                self.twice.append(thread)
                 raise RuntimeError("entered while it was in use")
+            self.ran.append(Ran(thread, len(z), list(self.running.values())))
+            self.running[thread] = len(z)
             try:
                 return forward(z, label)
             finally:
+                del self.running[thread]
                 lock.release()
 
         return once
@@ -81,19 +106,28 @@ class Watched:
 @cache
 def watched(name: str, kind: str) -> tuple[Watched, Contract, list[bytes]]:
     """The engine, and the picture of each seed drawn alone; its class is the seed modulo K."""
-    tiny = GENERATORS[kind]
-    engine = made(name, tiny.file())
+    tiny = (GENERATORS | SLOW)[kind]
+    engine = made(name, tiny.file(), SLOW_SECONDS if kind in SLOW else 0.0)
     contract = tiny.contract()
-    pictures = [engine.lanes[0](*inputs(contract, seed, 1)).tobytes() for seed in range(SEEDS)]
+    pictures = [
+        engine.lanes[0](*inputs(contract, seed, 1)).tobytes()
+        for seed in range(FULL if kind in SLOW else SEEDS)
+    ]
     return Watched(engine), contract, pictures
+
+
+def labels(contract: Contract, seeds: range) -> list[int] | None:
+    return None if contract.classes is None else [seed % contract.class_count for seed in seeds]
 
 
 class Storm:
     """Requests for three models on one batcher: some are cancelled, some late, and models come and go meanwhile."""
 
-    def __init__(self, name: str, dice: random.Random) -> None:
+    def __init__(self, name: str, dice: random.Random, kinds: Sequence[str] = tuple(GENERATORS)) -> None:
         self.batcher = Batcher(LANES, 10**6)
-        self.models = {kind: watched(name, kind) for kind in GENERATORS}
+        self.models = {kind: watched(name, kind) for kind in kinds}
+        for engine, _, _ in self.models.values():
+            engine.ran.clear()
         self.lines = {kind: self._line(kind) for kind in self.models}
         self.dice = dice
         self.settled: Counter[int] = Counter()
@@ -102,7 +136,7 @@ class Storm:
 
     def _line(self, kind: str) -> Line:
         return self.batcher.add(
-            kind, self.models[kind][0], 16, pass_seconds=0.002, max_piece=8, shared_piece=3
+            kind, self.models[kind][0], FULL, pass_seconds=0.002, max_piece=8, shared_piece=3
         )
 
     async def play(self) -> None:
@@ -124,14 +158,21 @@ class Storm:
         old, self.lines[kind] = self.lines[kind], self._line(kind)
         self.batcher.remove(old)
 
+    async def answer(self, kind: str, seeds: range) -> None:
+        """One that waits for its pictures."""
+        _, contract, pictures = self.models[kind]
+        z = Seeded(seeds, contract.z_dim)
+        deadline = time.monotonic() + 60
+        got = await self.batcher.submit(self.lines[kind], z, labels(contract, seeds), deadline, np.copy)
+        if [one.tobytes() for one in got] != [pictures[seed] for seed in seeds]:
+            self.wrong.append(f"{kind}, {seeds}")
+
     async def _ask(self, number: int) -> None:
         kind = self.dice.choice(list(self.lines))
         _, contract, pictures = self.models[kind]
         n = self.dice.choice([1, 1, 1, 2, 5, 8, 9, 40])
         first = self.dice.randrange(SEEDS - n)
-        label = (
-            None if contract.classes is None else [s % contract.class_count for s in range(first, first + n)]
-        )
+        label = labels(contract, range(first, first + n))
         fate = self.dice.choice(["wait"] * 8 + ["cancel", "late"])
         ended = asyncio.get_running_loop().create_future()
 
@@ -175,15 +216,48 @@ def test_whatever_comes_at_once_each_request_is_settled_once_and_with_its_own_pi
 ):
     monkeypatch.setattr(scheduler, "QUICK_SECONDS", inf if where == "loop" else 0.0)
     storm = Storm(name, random.Random(0))
+    engines = [engine for engine, _, _ in storm.models.values()]
     try:
         asyncio.run(storm.play())
     finally:
         storm.batcher.close()
     assert not storm.wrong, storm.wrong[:5]
-    assert not any(engine.twice for engine, _, _ in storm.models.values())
+    assert not any(engine.twice for engine in engines)
     assert storm.settled == dict.fromkeys(range(REQUESTS * len(AT_ONCE)), 1)
     assert storm.outcomes["answered"] > REQUESTS / 2
     assert storm.outcomes["cancelled"] > 0
+    ran = [one for engine in engines for one in engine.ran]
+    threads = {one.thread for one in ran}
+    assert threads - {"MainThread"} == {f"lane-{lane}" for lane in range(LANES)}
+    assert ("MainThread" in threads) == (where == "loop")
+
+
+@pytest.mark.parametrize("where", ["loop", "threads"])
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_lone_pass_and_a_full_one_at_once_draw_what_each_was_asked_for(name, where, monkeypatch):
+    monkeypatch.setattr(scheduler, "QUICK_SECONDS", inf if where == "loop" else 0.0)
+    storm = Storm(name, random.Random(0), ("slow", "slow too"))
+    lone, full = storm.models.values()
+
+    def was_at_once() -> bool:
+        return any(one.images == 1 and FULL in one.beside for one in lone[0].ran) or any(
+            one.images == FULL and 1 in one.beside for one in full[0].ran
+        )
+
+    async def play() -> None:
+        for turn in count():
+            asked = [storm.answer(kind, range(first, first + n)) for kind, first, n in ROUND[:: (-1) ** turn]]
+            await asyncio.gather(*asked)
+            if was_at_once():
+                return
+            assert turn < MOST_ROUNDS
+
+    try:
+        asyncio.run(play())
+    finally:
+        storm.batcher.close()
+    assert not storm.wrong, storm.wrong[:5]
+    assert not lone[0].twice + full[0].twice
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)

@@ -67,12 +67,65 @@ def test_after_a_quiet_moment_refusals_are_sent_at_once_again(monkeypatch):
     play(scene())
 
 
+def burn(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_of_a_core_refusing_takes_its_share_and_no_more():
+    async def scene() -> None:
+        held, sent = Refusals(), []
+        count = refusals._FREE + 20
+
+        def refuse() -> None:
+            burn(0.001)
+            sent.append(time.monotonic())
+
+        for _ in range(count):
+            held.send(refuse)
+        await until(lambda: len(sent) == count)
+        took = sent[-1] - sent[refusals._FREE]
+        assert took >= 0.9 * 18 * 0.001 * refusals._WHOLE / refusals._SHARE
+
+    play(scene())
+
+
+def test_so_it_is_where_tasks_refuse_and_few_of_them_at_once():
+    async def scene() -> None:
+        held, sent, at_once = Refusals(), [], []
+        count = refusals._FREE + 24
+
+        async def refuse() -> None:
+            async with held.turn():
+                burn(0.0005)
+                sent.append(time.monotonic())
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(refuse())
+            while len(sent) < count:
+                at_once.append(len(sent))
+                await asyncio.sleep(0)
+                at_once[-1] = len(sent) - at_once[-1]
+        assert max(at_once[1:]) <= refusals._MOST_TASKS
+        took = sent[-1] - sent[refusals._FREE]
+        assert took >= 0.9 * 16 * 0.0005 * refusals._WHOLE / refusals._SHARE
+
+    play(scene())
+
+
 def test_who_waits_to_refuse_and_is_cancelled_harms_nobody():
     async def scene() -> None:
         held = Refusals()
         for _ in range(refusals._FREE):
             held.send(lambda: None)
-        first, second = (asyncio.ensure_future(held.wait()) for _ in range(2))
+
+        async def refuse() -> None:
+            async with held.turn():
+                pass
+
+        first, second = (asyncio.ensure_future(refuse()) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
         await second
