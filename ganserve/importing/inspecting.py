@@ -23,6 +23,7 @@ from ganserve.importing.surgery.original import DEPENDS, Original
 from ganserve.importing.surgery.picture import (
     MOST_NUMBERS,
     MOST_PIXELS,
+    NOT_FINITE,
     Picture,
     find_picture,
 )
@@ -122,7 +123,9 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
     shape = raw.shape[1:] if raw is not None else _inferred(foreign.model, output)
     picture = None if shape is None else find_picture(foreign.model.graph, output, shape, raw, wishes)
     if isinstance(picture, list):
-        faults += picture
+        # Of weights that are NaN that is said already.
+        is_nan = any(one.mend == sentence(graph.MENDS["nan"]) for one in faults)
+        faults += [one for one in picture if one != NOT_FINITE or not is_nan]
     if faults or feeds is None or original is None or not isinstance(picture, Picture):
         raise Refused(faults)
     return Plan(foreign, feeds, picture, original, classes, others, further, notes)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ganserve.importing.surgery.wishes import Fault, Refused
 from service.generator.contract import OPSET
+from service.generator.file.reading import is_pointer
 
 Shape = tuple[str, tuple[int, ...]]
 """Type, and the axes of one image's part."""
@@ -39,11 +40,18 @@ def to_onnx(
     module = _module(factory, config)
     if weights is not None:
         _load(module, weights)
-    module.eval().requires_grad_(False)
+    # Of half precision, too, whose operators no CPU's engine has: float32 holds all of its numbers.
+    module.eval().requires_grad_(False).float()
     names = _parameters(module, shapes)
     example = tuple(torch.zeros(2, *shapes[name][1], dtype=_TYPES[shapes[name][0]]) for name in names)
     try:
-        outputs = _outputs(module(*example), names)
+        given = module(*example)
+        if given is None:
+            mend = "--torch of a module whose forward returns its images"
+            raise Refused([Fault("The module's forward returns None, and no image.", mend)])
+        outputs = _outputs(given, names)
+    except Refused:
+        raise
     except Exception as error:  # of whoever wrote the module
         what = f"The module's forward raises {type(error).__name__}: {error}"
         raise Refused([Fault(what, "--input: are the shapes right?")]) from error
@@ -114,9 +122,10 @@ def _module(factory: str, config: Mapping[str, Any]) -> nn.Module:
         module = make(**{key: value for key, value in config.items() if key in taken})
     except Exception as error:  # of whoever wrote the module
         what = f"--torch {factory}: {type(error).__name__}: {error}."
-        raise Refused(
-            [Fault(what, "--torch package.module:factory, as it is imported from this folder")]
-        ) from error
+        mend = "--torch package.module:factory, as it is imported from this folder"
+        if isinstance(error, TypeError):
+            mend += ", which needs no arguments but those in the config.json of a folder"
+        raise Refused([Fault(what, mend)]) from error
     if not isinstance(module, nn.Module):
         what = f"--torch {factory} returns {type(module).__name__}, not a torch.nn.Module."
         raise Refused([Fault(what, "--torch package.module:factory")])
@@ -124,6 +133,10 @@ def _module(factory: str, config: Mapping[str, Any]) -> nn.Module:
 
 
 def _load(module: nn.Module, file: Path) -> None:
+    with file.open("rb") as opened:
+        if is_pointer(opened.read(64)):
+            what = f"{file} is a pointer of Git LFS, not the file."
+            raise Refused([Fault(what, "`git lfs pull`, in its clone, gets it.")])
     try:
         if file.suffix == ".safetensors":
             state: Any = load_file(file)
@@ -136,7 +149,15 @@ def _load(module: nn.Module, file: Path) -> None:
         mend = "Where you trust it: torch.save(module.state_dict(), FILE), or safetensors.torch.save_file."
         raise Refused([Fault(what, mend)]) from error
     except (OSError, RuntimeError, EOFError, SafetensorError) as error:
-        raise Refused([Fault(f"{file} can't be read: {error}.", "Is it the right file?")]) from error
+        # torch goes on with how to run code that may be in it.
+        why = f"{error}".split(". ")[0].rstrip(".")
+        if "TorchScript" in why:
+            mend = (
+                "torch.save(module.state_dict(), FILE), where it was made; to load TorchScript is to run it"
+            )
+            raise Refused([Fault(f"{file} is a program of TorchScript.", mend)]) from error
+        mend = "Copy it again, if it was cut short; else --weights of the right file."
+        raise Refused([Fault(f"{file} can't be read: {why}.", mend)]) from error
     faults = []
     for candidate in _candidates(state):
         try:

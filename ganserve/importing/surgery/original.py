@@ -87,7 +87,8 @@ class Original:
             alone = np.concatenate(singly)
         except Exception as error:  # onnxruntime raises a dozen classes of its own
             return self._fixed_batch(error)
-        if together.shape[:1] == singly[0].shape[:1] and together.shape != singly[0].shape:
+        one = singly[0].shape
+        if len(one) == together.ndim and one[:1] == together.shape[:1] and one != together.shape:
             raise Refused([_without_batch(together.shape, _TRIED)])
         if together.shape != alone.shape:
             return self._fixed_batch(ValueError(f"{_TRIED} images come as {list(together.shape)}"))

@@ -29,6 +29,11 @@ MOST_PIXELS = 4096
 MOST_NUMBERS = 4 * MOST_PIXELS**2
 _FEWEST_NUMBERS = 16
 
+NOT_FINITE = Fault(
+    "The graph gives NaN or infinity.",
+    "Look at --constant and --law; else its weights are damaged, or trained to nothing.",
+)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -89,12 +94,7 @@ def find_picture(
     if isinstance(range_, Fault):
         faults.append(range_)
     if raw is not None and not np.isfinite(raw.astype(np.float64)).all():
-        faults.append(
-            Fault(
-                "The graph gives NaN or infinity.",
-                "Look at --constant and --law; else its weights are damaged, or trained to nothing.",
-            )
-        )
+        faults.append(NOT_FINITE)
     if isinstance(axes, Fault) or isinstance(range_, Fault) or faults:
         return faults
     layout, (channels, height, width) = axes

@@ -12,7 +12,7 @@ from tests.architecture import ROOT
 _ROOMS = ("service/generator", "service/registry", "ganserve/importing", "training/export")
 _BEGINS = re.compile(
     r"[`-]|\.\.\. |(copy|download|unpack|write|export|take|train|import|serve|rename|reload|give|sign|put|change|look|use|set|"
-    r"try|pip|python|leave|report|mend|where|is it|save)\b",
+    r"try|pip|python|torch|leave|report|mend|where|is it|save)\b",
     re.IGNORECASE,
 )
 """An option, a command, or what to do."""
