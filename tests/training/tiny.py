@@ -17,6 +17,8 @@ from training.presets import PRESETS
 
 # Settings that make an update take some ten milliseconds.
 TINY = ("--batch", "4", "--set", "width=8", "--set", "z_dim=8", "--set", "label_dim=4", "--threads", "1")
+# The same of the networks that TINY's settings do not fit, and how long.
+SHORT_RUN = ("--images", 64, "--batch", 8, "--set", "width=8", "--set", "z_dim=6", "--threads", 1, "--no-tensorboard")  # fmt: skip
 # A row of presets.py, which is soon trained, and soon exported.
 TINY_PRESET = PRESETS["dcgan"] | {"width": 8, "z_dim": 8, "batch": 4}
 
@@ -88,3 +90,13 @@ def write_idx(path: Path, count: int = 30) -> Path:
         for split in ("train", "t10k"):
             (path / f"{split}-{part}-ubyte.gz").write_bytes(gzip.compress(head + array.tobytes()))
     return path
+
+
+def write_run(folder: Path, count: int) -> Path:
+    """stripes.npz of so many images, whose path it returns, and a run of them."""
+    data = write_npz(folder / "stripes.npz", count=count)
+    trained = command(
+        "train", "--data", data, "--run", folder / "run", "--images", 64, "--no-tensorboard", *TINY
+    )
+    assert trained.exit_code == 0, trained.output
+    return data

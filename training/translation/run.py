@@ -70,8 +70,13 @@ def train(
     rule, size, lr = header.rule, settings.batch, settings.lr
     of_optimisers = gan.Settings(seed=settings.seed, lr_g=lr, lr_d=lr, beta1=0.5, beta2=0.999)
 
+    def build() -> tuple[nn.Module, nn.Module]:
+        # Buffers too, CycleGAN's pools.
+        G, D = (one.to(memory_format=torch.channels_last) for one in header.networks())  # pyright: ignore[reportCallIssue]
+        return G, D
+
     def new() -> State:
-        return new_state(of_optimisers, target.spec, torch.device("cpu"), header.networks)
+        return new_state(of_optimisers, target.spec, torch.device("cpu"), build)
 
     def step(state: State) -> Figures:
         k = state.images_seen // size

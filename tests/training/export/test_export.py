@@ -14,7 +14,7 @@ from service.generator.images import decode
 from service.generator.quality.reference import read, watch_of
 from service.generator.quality.statistics import DISTANCE, figures
 from service.settings import Settings
-from tests.training.tiny import TINY, command, write_npz
+from tests.training.tiny import command, write_run
 from training.evaluation.generated import images_of, open_model, open_run
 from training.export import onnx_graph
 from training.export.folding import fold
@@ -26,11 +26,7 @@ FILES = ["README.md", "generator.onnx", "samples.png"]
 def place(tmp_path_factory) -> Path:
     """A folder with a data set, a short run, and the model exported from it with figures."""
     folder = tmp_path_factory.mktemp("export")
-    data = write_npz(folder / "stripes.npz", count=180)
-    trained = command(
-        "train", "--data", data, "--run", folder / "run", "--images", 64, "--no-tensorboard", *TINY
-    )
-    assert trained.exit_code == 0, trained.output
+    data = write_run(folder, 180)
     result = export(folder, "--data", data, "--judge", "plain", "--judge-images", 128)
     assert result.exit_code == 0, result.output
     return folder

@@ -7,7 +7,7 @@ import pytest
 from service.generator import loading
 from service.generator.contract import parse
 from service.generator.quality.reference import read
-from tests.training.tiny import TINY, command, write_npz
+from tests.training.tiny import command, write_run
 
 SHORT = ("--judge", "plain", "--judge-images", 1280, "--threads", 1)
 
@@ -16,11 +16,7 @@ SHORT = ("--judge", "plain", "--judge-images", 1280, "--threads", 1)
 def place(tmp_path_factory) -> Path:
     """A folder with a data set, a run that has hardly begun, and its model, exported without figures."""
     folder = tmp_path_factory.mktemp("gate")
-    data = write_npz(folder / "stripes.npz", count=360)
-    trained = command(
-        "train", "--data", data, "--run", folder / "run", "--images", 64, "--no-tensorboard", *TINY
-    )
-    assert trained.exit_code == 0, trained.output
+    write_run(folder, 360)
     assert command("export", "--run", folder / "run", "--model", folder / "stripes").exit_code == 0
     return folder
 

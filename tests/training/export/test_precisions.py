@@ -13,7 +13,7 @@ from service.generator.contract import parse
 from service.generator.engines import cuda, ov, race
 from service.generator.engines.race import Figure, Result
 from service.settings import Settings
-from tests.training.tiny import TINY, command, write_npz
+from tests.training.tiny import command, write_run
 
 REAL = ov.OpenVinoEngine
 BY_HAND = "The first 8 images ran by night.\n"
@@ -56,11 +56,7 @@ def export(folder: Path, *options: object):
 def place(tmp_path_factory) -> Path:
     """A folder with a data set, a short run, and the model exported from it where OpenVINO has no bf16."""
     folder = tmp_path_factory.mktemp("precisions")
-    data = write_npz(folder / "stripes.npz", count=900)
-    trained = command(
-        "train", "--data", data, "--run", folder / "run", "--images", 64, "--no-tensorboard", *TINY
-    )
-    assert trained.exit_code == 0, trained.output
+    write_run(folder, 900)
     with pytest.MonkeyPatch.context() as monkeypatch:
         openvino(monkeypatch, noise=None)
         result = export(folder, "--run", folder / "run")

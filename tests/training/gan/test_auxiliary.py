@@ -13,7 +13,7 @@ from service.generator.contract import parse
 from service.generator.encoder import parse as parse_encoder
 from service.generator.encoder import require_of
 from tests.training.test_presets import exported, narrow, start
-from tests.training.tiny import command, write_npz
+from tests.training.tiny import SHORT_RUN, command, write_npz
 from training.gan.draws import declared, drawn, latents
 from training.gan.losses import class_loss, information_loss
 from training.gan.networks import build_discriminator, build_generator
@@ -172,21 +172,8 @@ def test_bigan_moves_its_encoder_by_d_alone() -> None:
 
 def test_the_encoder_of_a_run_lies_beside_its_generator_and_beside_no_other(tmp_path: Path) -> None:
     data, run, model = write_npz(tmp_path / "stripes.npz"), tmp_path / "run", tmp_path / "bigan"
-    short = [
-        "--images",
-        64,
-        "--batch",
-        8,
-        "--set",
-        "width=8",
-        "--set",
-        "z_dim=6",
-        "--threads",
-        1,
-        "--no-tensorboard",
-    ]
     for preset, folder in (("bigan", run), ("dcgan", tmp_path / "other")):
-        result = command("train", "--data", data, "--run", folder, "--preset", preset, *short)
+        result = command("train", "--data", data, "--run", folder, "--preset", preset, *SHORT_RUN)
         assert result.exit_code == 0, result.output
     result = command("export", "--run", run, "--model", model)
     assert result.exit_code == 0, result.output
@@ -203,7 +190,7 @@ def test_the_encoder_of_a_run_lies_beside_its_generator_and_beside_no_other(tmp_
 
     assert "'dcgan' trains no encoder" in command(*encode, tmp_path / "other").output
     again = command(
-        "train", "--data", data, "--run", tmp_path / "again", "--preset", "bigan", *short, "--seed", 1
+        "train", "--data", data, "--run", tmp_path / "again", "--preset", "bigan", *SHORT_RUN, "--seed", 1
     )
     assert again.exit_code == 0, again.output
     assert "is not the run of" in command(*encode, tmp_path / "again").output

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.tiny import command, write_npz
+from tests.training.tiny import SHORT_RUN, command, write_npz
 from training.research.studies import codes
 from training.settings import Settings
 
@@ -54,21 +54,10 @@ def test_real_images_are_counted_by_the_category_that_is_found() -> None:
 def test_the_program_measures_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codes, "_BATCH", 20)
     data, run, out = write_npz(tmp_path / "stripes.npz"), tmp_path / "run", tmp_path / "codes.json"
-    short = (
-        "--images",
-        64,
-        "--batch",
-        8,
-        "--set",
-        "width=8",
-        "--set",
-        "z_dim=6",
-        "--threads",
-        1,
-        "--no-tensorboard",
-    )
     for preset, folder in (("infogan", run), ("dcgan", tmp_path / "other")):
-        assert command("train", "--data", data, "--run", folder, "--preset", preset, *short).exit_code == 0
+        assert (
+            command("train", "--data", data, "--run", folder, "--preset", preset, *SHORT_RUN).exit_code == 0
+        )
     (tmp_path / "systems.md").write_text("<!-- figures: codes -->\n<!-- /figures -->\n")
     codes.command.main(
         [str(run), "--data", str(data), "--images", "500", "--out", str(out)], standalone_mode=False
