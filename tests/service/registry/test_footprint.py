@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -107,6 +108,13 @@ def test_a_file_that_gives_more_than_a_picture_is_counted_twice(tmp_path):
         assert one.memory_mb == footprint.memory_mb(one.file_bytes, times)
     (tmp_path / "telling/generator.onnx").write_bytes(Tiny().file())  # another file in its place
     assert models["telling"].memory_mb == models["plain"].memory_mb
+
+
+def test_what_is_no_file_takes_nothing_and_nobody_waits_for_it(tmp_path):
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe/generator.onnx")
+    assert footprint.model_mb(tmp_path / "pipe/generator.onnx") == 0
+    assert footprint.model_mb(tmp_path / "nothing/generator.onnx") == 0
 
 
 def test_weights_beside_a_file_count_where_memory_is_short(tmp_path):
