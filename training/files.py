@@ -12,6 +12,8 @@ from training.errors import UserError
 
 def refuse_pointer(file: Path) -> None:
     """Raises UserError where Git left a pointer in its place."""
+    if not file.is_file():  # a pipe would be waited for
+        return
     with contextlib.suppress(OSError), file.open("rb") as opened:
         if is_pointer(opened.read(64)):
             raise UserError(f"{file} is a pointer of Git LFS: `git lfs pull`, in its clone, gets the file")

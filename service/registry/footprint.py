@@ -1,5 +1,6 @@
 """What models and workers take in memory, and whether there is that much. Imports no engine."""
 
+import stat
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def model_mb(path: Path) -> float:
         status = path.stat()
         beside = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}.*"))
     except OSError:
+        return 0.0
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
         return 0.0
     times = 2 if _gives_more(path, status.st_size, status.st_mtime_ns) else 1
     return memory_mb(status.st_size + beside, times) + _TIMES_THE_FILE * _bytes(encoder_of(path)) / 1e6
