@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
-import onnx
 import torch
 
 from service.errors import ContractError
@@ -19,6 +17,7 @@ from training.encoding.measure import HEAD, Encode, again, held_out, rows, words
 from training.errors import UserError
 from training.evaluation.report import table
 from training.export.card import COLUMNS, shown, with_section
+from training.export.export import with_document
 from training.export.onnx_graph import traced
 from training.files import write_atomically
 from training.gan.networks.encoder import Encoder
@@ -90,11 +89,6 @@ def read(target: Target) -> bytes:
     ):
         raise UserError(f"{path}: it is of a generator that draws other pictures; train it anew")
     return with_document(file, generator=target.version)
-
-
-def with_document(file: bytes, **changes: Any) -> bytes:
-    document = msgspec.structs.replace(contract.parse(file), **changes)
-    return contract.write(onnx.load_model_from_string(file), document)
 
 
 def picture_of(path: Path) -> Path:

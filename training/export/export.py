@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from rich.progress import Progress
 from torch import nn
 
 from service.errors import ContractError
-from service.generator import golden, loading
-from service.generator.contract import SCHEMA, SCHEMA_OF_ROLES, Contract, ImageShape, parse, write
+from service.generator import encoder, golden, loading
+from service.generator.contract import SCHEMA, SCHEMA_OF_ROLES, Contract, ImageShape, parse, version, write
 from service.generator.engine import Forward
 from service.generator.file.inputs import Input
 from service.generator.file.mixed import mixed
@@ -91,7 +91,7 @@ def add_figures(model: Path, measure: Callable[[Source], Evaluation], threads: i
 def rewrite(
     model: Path, contract: Contract, changed: Callable[[str, Contract, bytes, bytes], str], threads: int
 ) -> None:
-    """The model with another contract: the graph stays, the card is changed. Raises UserError."""
+    """The model with another contract: the graph stays, the card is changed, and its encoder stays its own. Raises UserError."""
     before, card = (model / FILE).read_bytes(), model / CARD
     graph = onnx.load_model_from_string(before)
     with staged(model) as folder:
@@ -99,6 +99,17 @@ def rewrite(
             text = changed(card.read_text("utf-8"), contract, before, write(graph, contract))
             (folder / CARD).write_text(text, "utf-8")
         install(graph, contract, folder, threads)
+    path = encoder.encoder_of(model / FILE)
+    with suppress(ContractError, FileNotFoundError):  # what was no encoder of this model is none now
+        file = path.read_bytes()
+        if encoder.parse(file).generator == version(before):
+            write_atomically(path, with_document(file, generator=version((model / FILE).read_bytes())))
+
+
+def with_document(file: bytes, **changes: Any) -> bytes:
+    """An encoder's file that says something else of itself. Raises ContractError."""
+    document = msgspec.structs.replace(encoder.parse(file), **changes)
+    return encoder.write(onnx.load_model_from_string(file), document)
 
 
 def build(trained: TrainedGenerator, name: str, mix: bool = False) -> tuple[onnx.ModelProto, Contract]:

@@ -103,8 +103,8 @@ ROUTES = [
         Body(
             TrafficRequest,
             {
-                "a canary": {"version": "5028b7975dd9", "share": 0.1},
-                "all requests": {"version": "5028b7975dd9"},
+                "a canary": {"version": "d971722374a2", "share": 0.1},
+                "all requests": {"version": "d971722374a2"},
             },
         ),
         _MODEL,
@@ -116,7 +116,7 @@ ROUTES = [
         (*_ORDER_ERRORS, UnknownModel),
         "Its addresses are 404 from then on; what caches hold of it stays right. Reading the folder again brings it "
         f"back, if its file is still there. {_WHO}",
-        Body(RetireRequest, {"the old one": {"version": "5028b7975dd9"}}),
+        Body(RetireRequest, {"the old one": {"version": "d971722374a2"}}),
         _MODEL,
     ),
     Route(

@@ -8,11 +8,12 @@ import pytest
 
 import training.export.export
 from service.errors import EngineUnavailable
-from service.generator import loading
-from service.generator.contract import parse
+from service.generator import encoder, loading
+from service.generator.contract import parse, version
 from service.generator.engines import cuda, ov, race
 from service.generator.engines.race import Figure, Result
 from service.settings import Settings
+from tests.encoders import TinyEncoder
 from tests.training.tiny import command, write_run
 
 REAL = ov.OpenVinoEngine
@@ -122,6 +123,20 @@ def test_bf16_as_good_as_fp32_is_written_into_file_and_card_and_then_served(fold
         line for line in card.splitlines() if "SHA-256" not in line
     ]
     assert (folder / "stripes" / "samples.png").read_bytes() == picture
+
+
+def test_the_model_s_own_encoder_stays_its_own_and_a_stranger_s_stays_as_it_was(folder, monkeypatch):
+    openvino(monkeypatch, noise=0)
+    model = folder / "stripes" / "generator.onnx"
+    file = model.read_bytes()
+    for version_, bound in ((version(file), True), ("0123456789ab", False)):
+        model.write_bytes(file)
+        beside = encoder.encoder_of(model)
+        beside.write_bytes(TinyEncoder(parse(file), version_).file())
+        assert export(folder, "--precisions").exit_code == 0
+        now = version(model.read_bytes())
+        assert now != version(file)
+        assert encoder.parse(beside.read_bytes()).generator == (now if bound else version_)
 
 
 def test_worse_bf16_is_written_too_in_place_of_older_figures_and_never_served(folder, monkeypatch):
