@@ -123,6 +123,7 @@ def test_a_run_stopped_in_a_fade_goes_on_in_the_same_bits(tmp_path: Path) -> Non
     trainer, state = start(settings, dataset)
     for _ in range(5):
         train_step(trainer, state)
+    assert isinstance(state.average, Generator)
     assert 0 < state.average.grown % 1 < 1
     save_state(tmp_path, Header(settings, dataset.spec, state.images_seen), state)
     header, tensors = read(tmp_path / "checkpoint.safetensors")
