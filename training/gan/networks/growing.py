@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from training.gan.networks.layers import UpsampledConv, channels_at, upsample
+from training.processes import OverAll
 from training.settings import ImageSpec, Settings
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
@@ -171,7 +172,9 @@ def activated(x: Tensor) -> Tensor:
 
 def with_deviation(x: Tensor) -> Tensor:
     """A channel more, the standard deviation over the minibatch, averaged over features and places (section 3). x: [N, C, H, W]."""
-    deviation = (x.float().var(dim=0, correction=0) + 1e-8).sqrt().mean().to(x.dtype)
+    mean = OverAll.apply(x.float().mean(dim=0))
+    variance = OverAll.apply((x.float() - mean).square().mean(dim=0))
+    deviation = (variance + 1e-8).sqrt().mean().to(x.dtype)
     return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], dim=1)
 
 
