@@ -19,11 +19,12 @@ from training.device import choose_precision
 from training.evaluation.quality.diversity import in_class_similarity
 from training.evaluation.quality.frechet import frechet_distance
 from training.evaluation.quality.sliced import sliced_wasserstein
+from training.evaluation.report import table
 from training.files import write_atomically
 from training.gan.state import new_state
 from training.gan.step import Trainer, train_step
 from training.presets import settings_of
-from training.research.documents import number, save_picture, table
+from training.research.documents import number, save_picture
 from training.research.studies.study import Program, Study, show
 from training.run.checkpoint import load_generator
 from training.run.loop import train
