@@ -126,8 +126,9 @@ class OverAll(torch.autograd.Function):
         return mean
 
     @staticmethod
-    def backward(_: Any, *gradient: Tensor) -> Tensor:
-        return OverAll.forward(_, *gradient)
+    def backward(_: Any, *gradient: Tensor) -> Any:
+        # By `apply`, for penalties that differentiate it once more.
+        return OverAll.apply(*gradient)
 
 
 class SharedBatchNorm(nn.BatchNorm2d):

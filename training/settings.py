@@ -56,6 +56,8 @@ class Settings:
     """
     attention: bool = True
     """Of `residual`: one self-attention in the generator, at its first resolution (7x7 or 8x8)."""
+    grow: float = 0.0
+    """Of `growing`: in this share of the run the networks grow from a side of 4 (7) to the full size; 0: they have it at once."""
     batch_norm_d: bool = False
     """Of `dcgan`: batch norm in the discriminator, which then sees real and fake images apart."""
 

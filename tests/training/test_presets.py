@@ -147,7 +147,7 @@ def test_a_preset_is_in_its_graph_what_it_is_named_after(tmp_path: Path, preset:
     same = next(
         name for name in PRESETS if all(getattr(settings_of(name), key) == plain[key] for key in shape)
     )
-    graph, file = exported(settings_of(same, batch=8))
+    graph, file = exported(settings_of(same, batch=8, grow=0.0))
     operators = Counter(node.op_type for node in graph.graph.node)
     assert len(file) < 3e6
     assert operators["BatchNormalization"] == 0
@@ -174,6 +174,8 @@ def test_a_preset_is_in_its_graph_what_it_is_named_after(tmp_path: Path, preset:
             assert (operators["Relu"], operators["Gather"], products) == (0, 0, 1)
         case "sagan":
             assert attended(graph) == 14 * 14
+        case "growing":
+            assert (convolutions, products, operators["Resize"]) == (2 * 2 + 2, 1, 0)
         case "residual":
             assert operators["Add"] > 4
             assert operators["Gather"] == 1
@@ -210,7 +212,7 @@ def test_what_tells_presets_of_one_graph_apart_is_in_their_training() -> None:
         )
         for row in map(settings_of, PRESETS)
     }
-    assert len(told_apart) == len(PRESETS) == 14
+    assert len(told_apart) == len(PRESETS) == 15
     assert {settings_of(preset).loss for preset in PRESETS} == set(LOSSES)
     assert {name for name in PRESETS if not settings_of(name).conditional} == UNCONDITIONAL
 

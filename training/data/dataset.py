@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 
-SIZES = (28, 32, 64, 128)
+SIZES = (28, 32, 64, 128, 256)
 """Sides of the images that the networks make, in pixels."""
 UNLABELLED = ("image",)
 """The class of images that have none."""

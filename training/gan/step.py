@@ -13,6 +13,7 @@ from training.gan import ema
 from training.gan.augment import augment
 from training.gan.draws import latents
 from training.gan.losses import LOSSES, began_balance, began_convergence, class_loss, information_loss
+from training.gan.networks import growing
 from training.gan.networks.auxiliary import Bidirectional
 from training.gan.penalties import clip_weights, r1, r2, wgan_gp
 from training.gan.state import State
@@ -43,6 +44,7 @@ def train_step(trainer: Trainer, state: State) -> Figures:
     """
     settings = trainer.settings
     progress = state.images_seen / settings.images
+    growing.grow((state.G, state.D, state.average), settings, state.images_seen)
     for optimiser, lr in ((state.optimiser_g, settings.lr_g), (state.optimiser_d, settings.lr_d)):
         optimiser.param_groups[0]["lr"] = lr * learning_rate_share(settings, progress)
 
@@ -68,7 +70,7 @@ def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -
     settings, D, loss = trainer.settings, state.D, LOSSES[trainer.settings.loss]
     rng = draws(settings.seed, k, 0)
     torch.manual_seed(rng.initial_seed())
-    real, label = trainer.real_batch(k)
+    real, label = real_batch(trainer, D, k)
     for weight in state.optimiser_d.param_groups[0]["params"]:  # all but frozen ones
         weight.requires_grad_(True)
     with trainer.autocast():
@@ -78,7 +80,7 @@ def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -
             fake = state.G(z, label)
             of_real = encoded(state.G, real, z)
         seen = augment(torch.cat([real, fake]), settings.augment, rng)
-        if settings.batch_norm_d:
+        if settings.batch_norm_d or isinstance(D, growing.Discriminator):
             # Apart, or the batch's statistics would tell D what each half is.
             halves = zip(seen.chunk(2), (of_real, z), strict=True)
             (real_logits, real_found), (fake_logits, found) = (
@@ -137,7 +139,7 @@ def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
     with trainer.autocast():
         real_logits: tuple[Tensor, ...] = ()
         if loss.relativistic:
-            real, label = trainer.real_batch(k)
+            real, label = real_batch(trainer, D, k)
             real_logits = (D(augment(real, settings.augment, rng), label),)
         else:
             label = own(torch.randint(trainer.classes, (settings.batch,), generator=rng)).to(trainer.device)
@@ -152,6 +154,12 @@ def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
         beside = auxiliary(settings, found, label, z)
     (objective + weighted(settings, beside)).backward()
     return {"loss/G": objective.detach(), "gradient/G": take_step(G, state.optimiser_g)}
+
+
+def real_batch(trainer: Trainer, D: nn.Module, k: int) -> Batch:
+    """Batch k as D sees it by now."""
+    real, label = trainer.real_batch(k)
+    return D.faded(real) if isinstance(D, growing.Discriminator) else real, label
 
 
 def look(settings: Settings, D: nn.Module, image: Tensor, label: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

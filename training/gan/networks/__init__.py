@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from torch import nn
 
-from training.gan.networks import autoencoder, dcgan, mlp, residual, sagan
+from training.gan.networks import autoencoder, dcgan, growing, mlp, residual, sagan
 from training.gan.networks.auxiliary import with_auxiliary_d, with_auxiliary_g
 from training.settings import ImageSpec, Settings
 
-NETWORKS = {"mlp": mlp, "dcgan": dcgan, "autoencoder": autoencoder, "sagan": sagan, "residual": residual}
+NETWORKS = {"mlp": mlp, "dcgan": dcgan, "autoencoder": autoencoder, "sagan": sagan, "residual": residual,
+            "growing": growing}  # fmt: skip
 
 
 def build_generator(settings: Settings, spec: ImageSpec) -> nn.Module:

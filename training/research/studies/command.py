@@ -1,5 +1,6 @@
 """`python -m training study NAME`: one of the experiments of docs/studies.md."""
 
+import functools
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.evaluate import check_match
-from training.evaluation.generated import open_model
+from training.evaluation.generated import Source, open_model
 from training.evaluation.quality.judge import Judge
 from training.evaluation.quality.judging import judge_for, judges_of, length
 from training.evaluation.reference import MIN_IMAGES, bar, draws, floor_samples, size_of
@@ -24,6 +25,7 @@ from training.research.studies import (
     discriminator_steps,
     few_labels,
     fine_tuning,
+    growing,
     inception_score,
     latent_space,
     truncation,
@@ -38,6 +40,7 @@ PROGRAMS = {
     "latent-space": latent_space.PROGRAM,
     "few-labels": few_labels.PROGRAM,
     "fine-tuning": fine_tuning.PROGRAM,
+    "growing": growing.PROGRAM,
 }
 
 
@@ -49,7 +52,7 @@ PROGRAMS = {
     type=EXISTING,
     default=Path("models/fashion-mnist"),
     show_default=True,
-    help="An exported generator of these images.",
+    help="An exported generator of these images, for studies that ask for one.",
 )
 @click.option(
     "--out",
@@ -87,10 +90,17 @@ def command(
     """Run one experiment of docs/studies.md, on one CPU thread: its picture, its figures, its table."""
     torch.set_num_threads(1)
     program, dataset = PROGRAMS[name], load(data)
-    source = open_model(model, "onnxruntime", "fp32", threads=1)
-    check_match(source, dataset)
-    if source.classes is None:
-        raise UserError(f"--model {model} is not told the class, which the studies ask it for")
+
+    @functools.cache
+    def opened() -> Source:
+        source = open_model(model, "onnxruntime", "fp32", threads=1)
+        check_match(source, dataset)
+        if source.classes is None:
+            raise UserError(f"--model {model} is not told the class, which the studies ask it for")
+        return source
+
+    if program.of_model:
+        opened()
     (settings,) = judges_of([judge], judge_images)
     size = size_of(dataset, [settings], images)
     console = Console(stderr=True)
@@ -102,7 +112,7 @@ def command(
 
         (held_out,) = draws(dataset.test_images, dataset.test_labels, size, most=1)
         training = floor_samples(dataset, settings, size)[0]
-        study = Study(dataset, trained, held_out, training, source, updates, work, progress)
+        study = Study(dataset, trained, held_out, training, opened, updates, work, progress)
         try:
             found = program.run(study, out / f"{name}.png")
         except Interrupted as stopped:  # a run that has written its checkpoint

@@ -169,4 +169,4 @@ def block(found: dict[str, Any]) -> str:
     return table(head, rows)
 
 
-PROGRAM = Program(run, block)
+PROGRAM = Program(run, block, of_model=False)

@@ -182,4 +182,4 @@ def block(found: dict[str, Any]) -> str:
     return table(head + [f"{int(count):,} labels" for count in shares], rows)
 
 
-PROGRAM = Program(run, block)
+PROGRAM = Program(run, block, of_model=False)

@@ -20,7 +20,7 @@ from training.evaluation.reference import bar
 
 @dataclass(frozen=True)
 class Study:
-    """A data set and, where it is asked for, its judge; `count` real images of both splits, none of which the judge was trained on, and an exported generator of the same images.
+    """A data set and, where it is asked for, its judge; `count` real images of both splits, none of which the judge was trained on, and what opens an exported generator of the same images.
 
     updates: how long a study that trains does so, in updates of both networks. work: its checkpoints' folder.
     """
@@ -29,7 +29,7 @@ class Study:
     trained: Callable[[], Judge]
     held_out: Sample
     training: Sample
-    source: Source
+    opened: Callable[[], Source]
     updates: int
     work: Path
     progress: Progress
@@ -38,6 +38,11 @@ class Study:
     def judge(self) -> Judge:
         """Trained now, which takes minutes, unless it is kept."""
         return self.trained()
+
+    @cached_property
+    def source(self) -> Source:
+        """Read now: not every study asks for it."""
+        return self.opened()
 
     @property
     def count(self) -> int:
@@ -60,3 +65,5 @@ class Program(NamedTuple):
     """Measures, draws the picture into this file, and returns the figures in JSON types."""
     block: Callable[[dict[str, Any]], str]
     """The figures -> Markdown."""
+    of_model: bool = True
+    """Whether it asks for an exported generator."""

@@ -11,12 +11,19 @@ from training.presets import settings_of
 from training.settings import ImageSpec, Settings
 
 SPEC = ImageSpec("any", 1, 28, 28, ("a", "b", "c"))
-SYSTEMS = {"mlp": "cgan", "dcgan": "wgan-gp", "autoencoder": "began", "sagan": "sagan", "residual": "ns-r1"}
+SYSTEMS = {
+    "mlp": "cgan",
+    "dcgan": "wgan-gp",
+    "autoencoder": "began",
+    "sagan": "sagan",
+    "residual": "ns-r1",
+    "growing": "growing",
+}
 CONDITIONAL = [network for network in SYSTEMS if network != "autoencoder"]
 
 
 def tiny(network: str) -> Settings:
-    return settings_of(SYSTEMS[network], width=8, z_dim=6, label_dim=4)
+    return settings_of(SYSTEMS[network], width=8, z_dim=6, label_dim=4, grow=0.0)
 
 
 def test_no_network_is_left_out() -> None:
@@ -50,7 +57,8 @@ def test_image_does_not_depend_on_its_batch_mates(network: str) -> None:
     together = generator(z, label)
     for index in range(7):
         alone = generator(z[index : index + 1], label[index : index + 1])
-        assert torch.allclose(alone[0], together[index], atol=1e-5)
+        # Pixel norm of four channels makes rounding larger where all are small: a fiftieth of a grey level here.
+        assert torch.allclose(alone[0], together[index], atol=1e-4 if network == "growing" else 1e-5)
 
 
 @torch.no_grad()
@@ -74,9 +82,9 @@ def test_d_is_told_the_class(network: str) -> None:
     assert not torch.equal(D(image, torch.tensor([0])), D(image, torch.tensor([1])))
 
 
-@pytest.mark.parametrize("network", SYSTEMS)
+@pytest.mark.parametrize("network", [network for network in SYSTEMS if network != "growing"])
 def test_discriminator_judges_rows_alone(network: str) -> None:
-    """Penalties take the gradient of the sum: rows must not mix."""
+    """Penalties take the gradient of the sum: rows must not mix, but in the minibatch's deviation of `growing`."""
     torch.manual_seed(0)
     D = build_discriminator(tiny(network), SPEC)
     images = torch.randn(4, 1, 28, 28, requires_grad=True)

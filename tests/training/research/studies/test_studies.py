@@ -22,6 +22,7 @@ from training.research.studies import (
     discriminator_steps,
     few_labels,
     fine_tuning,
+    growing,
     inception_score,
     label_learning,
     latent_space,
@@ -44,6 +45,8 @@ def _short_runs(monkeypatch):
     monkeypatch.setitem(discriminator_steps.CHANGES, "width", 2)
     monkeypatch.setitem(discriminator_steps.CHANGES, "batch", 4)
     monkeypatch.setitem(few_labels.CHANGES, "width", 2)
+    monkeypatch.setattr(growing, "CHANGES", {"width": 4, "z_dim": 8, "batch": 4})
+    monkeypatch.setattr(growing, "TRIAL_UPDATES", 8)
     monkeypatch.setattr(few_labels, "LABELS", (6, 30))
     monkeypatch.setattr(label_learning, "WIDTH", 8)
     monkeypatch.setitem(fine_tuning.CHANGES, "width", 8)
@@ -71,7 +74,9 @@ def study_of(judge: Judge, work, forward=None, updates: int = 50, z_dim: int = 8
         32,
         partial(latents, z_dim=z_dim),
     )
-    return Study(dataset, lambda: judge, held_out, training, source, updates, work, Progress(disable=True))
+    return Study(
+        dataset, lambda: judge, held_out, training, lambda: source, updates, work, Progress(disable=True)
+    )
 
 
 def flat(z, label):

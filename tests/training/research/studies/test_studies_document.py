@@ -91,3 +91,12 @@ def test_what_it_says_of_fine_tuning_is_so():
     assert all(after < before for before, after in zip(nothing, tuned, strict=True))
     assert sum(after > before for before, after in zip(nothing, frozen, strict=True)) == 1
     assert STORED["fine-tuning"]["updates"] // 6 // 2 == 500
+
+
+def test_what_it_says_of_growing_is_so():
+    floor, runs = STORED["growing"]["floor"], STORED["growing"]["runs"]
+    (growing,), (full,) = runs["growing"], runs["full size from the start"]
+    assert all(floor[name] < growing[name] < full[name] for name in floor)
+    gains = [full[name] / growing[name] for name in floor if name.startswith("sliced")]
+    assert gains == sorted(gains), "most in coarse structure"
+    assert full["CPU seconds"] / growing["CPU seconds"] == pytest.approx(1.06, abs=0.005)
