@@ -6,18 +6,33 @@ import pytest
 
 from service.batching.batcher import Batcher
 from service.generator.engines.fake import FakeEngine
-from service.machine.cores import Cores
+from service.machine.cores import RECENT_SECONDS, Cores
 from tests.service.batching.stage import CONTRACT, painted, submit
 from tests.waiting import until
 
 
-def test_idle_cores_are_those_that_no_worker_uses(tmp_path):
-    first, second = (Cores(4, workers=2, worker=worker, shared=tmp_path / "new") for worker in (0, 1))
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_idle_cores_are_those_that_no_worker_uses_or_had_work_on_just_now(tmp_path):
+    clock = Clock()
+    first, second = (
+        Cores(4, workers=2, worker=worker, shared=tmp_path / "new", clock=clock) for worker in (0, 1)
+    )
     assert (first.idle(0), second.idle(0)) == (4, 4)
     second.note(3)
     assert (first.idle(0), first.idle(2), second.idle(3)) == (1, -1, 1)
     second.note(0)
+    assert (first.idle(1), second.idle(0)) == (2, 4)
+    clock.now += RECENT_SECONDS
     assert first.idle(1) == 3
+    second.note(1)
+    clock.now += 100
+    assert first.idle(1) == 2, "a pass may be long"
 
 
 def test_a_worker_that_starts_anew_runs_nothing(tmp_path):
@@ -39,9 +54,9 @@ def test_where_workers_share_nothing_all_cores_are_their_own(workers, tmp_path):
 
 def test_a_worker_takes_the_cores_that_others_leave_and_one_in_any_case(tmp_path):
     async def play() -> None:
-        gate, passes = threading.Event(), []
-        other = Cores(2, workers=2, worker=1, shared=tmp_path)
-        batcher = Batcher(2, 1000, cores=Cores(2, workers=2, worker=0, shared=tmp_path))
+        gate, passes, clock = threading.Event(), [], Clock()
+        other = Cores(2, workers=2, worker=1, shared=tmp_path, clock=clock)
+        batcher = Batcher(2, 1000, cores=Cores(2, workers=2, worker=0, shared=tmp_path, clock=clock))
         line = batcher.add("fake", FakeEngine(CONTRACT, lanes=2, gate=gate, on_pass=passes.append), 8)
         try:
             other.note(2)
@@ -51,11 +66,13 @@ def test_a_worker_takes_the_cores_that_others_leave_and_one_in_any_case(tmp_path
             assert len(batcher.passes()) == 1
             assert other.idle(0) == 1
             other.note(0)
+            clock.now += RECENT_SECONDS
             third = asyncio.ensure_future(submit(batcher, line, 200, 8))
             await until(lambda: passes == [8, 8])
             gate.set()
             for seed, answer in ((0, first), (100, second), (200, third)):
                 np.testing.assert_array_equal(await answer, painted(seed, 8))
+            clock.now += RECENT_SECONDS
             await until(lambda: other.idle(0) == 2)
         finally:
             gate.set()
