@@ -39,7 +39,7 @@ class Lanes:
         self._answers = Answers(encode_threads, settle, count)
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._free = list(range(count))
+        self._free = list(reversed(range(count)))  # the first is taken first
         self._loop_in_pass = False
         self._pass_is_due = False
         self._gives_way = False
