@@ -118,13 +118,15 @@ def test_passes_that_fail_page(replicas, tmp_path):
 
 
 def test_clients_that_leave_are_told(replicas, tmp_path):
-    replicas.faults.write_text("0.15")
+    # Who has left is asked after 0.25 and 0.75 s, and the second tells (half_closed.py): the last of four still waits then.
+    replicas.faults.write_text("0.3")
 
     def leave() -> None:
         replicas.flood(replicas.one, ["m0"], requests=4, leave_after=0.05)
         wait_until(lambda: replicas.one.metric("ganserve_dropped_total", reason="disconnect") > 0)
 
-    recorded.fire(recorded.between([replicas.one], leave), {"GanserveClientsLeave": ""}, tmp_path)
+    found = recorded.between([replicas.one], leave)
+    recorded.fire(found, {"GanserveClientsLeave": ""}, tmp_path, maybe="GanserveSlowQueue")
 
 
 def test_a_canary_is_told_where_only_some_replicas_have_it(replicas, tmp_path):

@@ -172,7 +172,7 @@ def test_a_client_that_leaves_frees_its_place_in_the_queue(server):
 
 
 def test_past_the_servers_deadline_the_refusal_is_ours_and_not_bentomls(tmp_path):
-    models = generators.folder(tmp_path / "models", {"slow": Tiny(burn=128, golden_samples=1).file()})
+    models = generators.folder(tmp_path / "models", {"slow": Tiny(burn=512, golden_samples=1).file()})
     settings = {"models": models, "engine": "onnxruntime", "timeout_seconds": 0.3}
     with serving(tmp_path / "home", **settings) as server, server.client() as http:
         response = http.post("/sample", json={"n": 256})

@@ -145,7 +145,7 @@ def stopping_at(images: int, step: Callable[..., Any]) -> Callable[..., Any]:
     def stopping(trainer: Any, state: Any) -> Any:
         figures = step(trainer, state)
         if state.images_seen == images:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return figures
 
     return stopping
