@@ -173,6 +173,6 @@ def test_who_leaves_while_a_picture_is_decoded_leaves_nothing(server):
     with server.client() as client:
         for _ in range(10):
             with pytest.raises(httpx.TimeoutException):
-                client.post("/v1/inversions", content=LARGE, headers=kind, timeout=0.05)
+                client.post("/v1/inversions", content=LARGE, headers=kind, timeout=0.01)
         # What nobody waits for is not queued for long.
         wait_until(lambda: client.post("/v1/inversions", content=GOOD, headers=kind).status_code == 200)

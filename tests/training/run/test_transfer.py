@@ -1,6 +1,5 @@
 """`train --from`: what is taken over, what stays, and what does not fit."""
 
-import os
 import shutil
 import signal
 from collections.abc import Callable
