@@ -2,9 +2,8 @@
 
     python -m training.research.comparison.remeasure docs/systems.json --data data/fashion-mnist --also models/fashion-mnist
 
-Figures go into the cards and into the table. The models' files stay as they are, or they would be other versions, and
-every address of their images another one (`export --figures` writes into the file, too). Of seeds whose model is gone figures
-can't be had, and those runs leave the table. Stopped, the same command goes on.
+Figures go into the files, their cards and the table; a file with other figures is another version that draws the same images.
+Of seeds whose model is gone figures can't be had, and those runs leave the table. Stopped, the same command goes on.
 """
 
 from dataclasses import asdict
@@ -17,8 +16,6 @@ from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from service.generator.contract import parse
-from service.generator.loading import CARD, FILE
 from training.commands.options import CACHE, JUDGE_IMAGES, SEVERAL_JUDGES
 from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
@@ -26,12 +23,13 @@ from training.evaluation.evaluate import Evaluation, evaluate_beside
 from training.evaluation.generated import open_model
 from training.evaluation.quality.judging import judges_of
 from training.evaluation.reference import MIN_IMAGES, reference
-from training.export.card import with_figures
-from training.export.export import with_quality
-from training.files import write_atomically
+from training.export.export import add_figures
 from training.research.comparison.folder import read_json
 from training.research.comparison.measure import figures_of
 from training.research.documents import save_json
+
+ENGINE = ("onnxruntime", "fp32")
+"""Of every row, so that they can be compared on any machine."""
 
 
 @click.command("remeasure")
@@ -71,8 +69,8 @@ def command(
         real = reference(load(data), chosen, cache, progress, count)
 
         def measured(model: Path) -> Evaluation:
-            found = evaluate_beside(real, open_model(model, threads=1), progress, count, several)
-            into_card(model, found)
+            found = evaluate_beside(real, open_model(model, *ENGINE, threads=1), progress, count, several)
+            add_figures(model, lambda _: found, threads=1)
             return found
 
         for i, run in enumerate(comparison["runs"]):
@@ -84,12 +82,6 @@ def command(
             save_json(table, comparison)
         for model in also:
             measured(model)
-
-
-def into_card(model: Path, evaluation: Evaluation) -> None:
-    file, card = (model / FILE).read_bytes(), model / CARD
-    contract = with_quality(parse(file), evaluation)
-    write_atomically(card, with_figures(card.read_text("utf-8"), contract, file, file).encode())
 
 
 def folder(run: dict[str, Any]) -> str:
