@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service.errors import EngineUnavailable
 from service.generator.contract import Contract
 from service.generator.engine import Forward
-from service.generator.engines.lone import from_size, in_passes_of, pays_from
+from service.generator.engines.lone import from_size, in_passes_of, inputs, pays_from
 from service.machine.hardware import cpu_flags
 
 MAX_BATCH = 8
@@ -76,6 +76,11 @@ class OpenVinoEngine:
             self.lanes = [*self.lanes, *(_forward(compiled, contract, in_pairs) for _ in range(threads - 1))]
         # A request of its own: others may begin on the lanes while it runs, and a request that runs takes no second.
         self.wide, lone = _forward(narrow, contract, in_pairs), "on one of them too"
+        # Held to fewer instructions than the CPU has (ONEDNN_MAX_CPU_ISA), it says that it has bf16, and gives no image.
+        if self.precision != "fp32" and len(self.wide(*inputs(contract, 0, 1))) != 1:
+            raise EngineUnavailable(
+                f"OpenVINO has no {self.precision} on this CPU as it is held: it draws nothing."
+            )
         # On two threads, three images of one DCGAN at once had other low bits than alone (3 of 800,000 pixels, by one level).
         transposed = any(op.get_type_name() == "ConvolutionBackpropData" for op in model.get_ops())
         if threads > 1 and not transposed and _seconds(self.wide, contract) > _LONG_SECONDS:
@@ -114,11 +119,11 @@ def _forward(compiled: ov.CompiledModel, contract: Contract, in_pairs: bool) -> 
 
     def forward(z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
         count = len(z)
-        inputs = [z, label] if conditional else [z]
+        feed = [z, label] if conditional else [z]
         if in_pairs and count == 1:
-            inputs = [np.repeat(given, 2, axis=0) for given in inputs if given is not None]
+            feed = [np.repeat(given, 2, axis=0) for given in feed if given is not None]
         # The output lives in the request, which the next pass writes into.
-        return request.infer(inputs, share_inputs=True, share_outputs=True)[0][:count].copy()
+        return request.infer(feed, share_inputs=True, share_outputs=True)[0][:count].copy()
 
     return in_passes_of(contract.batch, forward)
 
