@@ -97,13 +97,18 @@ def with_data(tensor: onnx.TensorProto, raw: memoryview) -> list[Chunk]:
     return [tensor.SerializeToString(), _head(_RAW_DATA, len(raw)), raw]
 
 
+_MOST_FIELDS = 10_000
+
+
 def metadata_alone(file: BinaryIO) -> onnx.ModelProto:
     """The model without its graph, which is not read. Raises what protobuf raises, ValueError and IndexError on what is no ONNX file."""
-    kept, begin = [], 0
+    kept, begin, fields = [], 0, 0
     while head := memoryview(file.read(_MOST_HEAD)):
         tag, place = _varint(head, 0)
         value, after = _varint(head, place)
-        if tag & 7 not in (0, 2):
+        fields += 1
+        # Gigabytes of zeros, or of any two bytes, are a billion fields.
+        if tag & 7 not in (0, 2) or tag >> 3 == 0 or fields > _MOST_FIELDS:
             raise ValueError("no ONNX file")
         end = begin + after + (value if tag & 7 == 2 else 0)
         file.seek(begin)
