@@ -17,8 +17,8 @@ _FILE = "running"
 _RECORD = struct.Struct("<dB")
 _MOST = 255
 RECENT_SECONDS = 0.01
-"""Who had work so lately will have some again before a borrowed pass is over, and keeps a core. Without it two workers under load
-ran three passes on two cores between each other's: a quarter fewer images/s, and 1.7 times the p99 (docs/performance.md)."""
+"""Who had work so lately will have some again before a borrowed pass is over, and keeps a core. Else two workers under load run
+three passes on two cores between each other's."""
 
 
 class Cores:
