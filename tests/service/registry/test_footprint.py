@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from onnx import helper as h
 from onnx import numpy_helper
 
 from service.generator import contract
+from service.generator.file.apart import metadata_alone
 from service.registry import footprint
 from service.registry.models import Models
 from service.settings import Settings
@@ -148,3 +150,9 @@ def test_what_is_reckoned_is_what_both_loadings_of_a_file_take(tmp_path, engine)
     assert footprint.model_mb(paths["plain"]) == pytest.approx(reckoned / 2, rel=0.01)
     # OpenVINO took 199 MB where 168 are reckoned, ONNX Runtime 125.
     assert reckoned / 2 < telling < 1.5 * reckoned
+
+
+@pytest.mark.parametrize("field", [b"\x00\x00", b"\x08\x01"], ids=["zeros", "versions"])
+def test_a_file_of_nothing_but_small_fields_is_not_read_to_its_end(field):
+    with pytest.raises(ValueError, match="no ONNX file"):
+        metadata_alone(io.BytesIO(20_000 * field))
