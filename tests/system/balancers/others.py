@@ -69,8 +69,9 @@ def envoy(folder: Path, port: int, ports: Sequence[int]) -> list[str]:
 class Other:
     """One of them, with what balancer.Load needs of it."""
 
-    def __init__(self, url: str, port: int) -> None:
-        self.url, self.port = url, port
+    def __init__(self, url: str, port: int, said: Path) -> None:
+        """said: the file of what it logs."""
+        self.url, self.port, self.said = url, port, said
 
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, timeout=60, **options)
@@ -90,12 +91,12 @@ def running(command_of: Command, folder: Path, ports: Sequence[int]) -> Iterator
     listen = f"http://:{port}" if "caddy" in command[0] else f"127.0.0.1:{port}"
     replicas = " ".join(f"127.0.0.1:{port}" for port in ports)
     environ = {"GANSERVE_LISTEN": listen, "GANSERVE_REPLICAS": replicas, "HOME": str(folder)}
-    with (folder / "said").open("wb") as said:
+    one = Other(f"http://127.0.0.1:{port}", port, folder / "said")
+    with one.said.open("wb") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, env=environ)
     try:
-        one = Other(f"http://127.0.0.1:{port}", port)
         wait_until(lambda: one.answers() or process.poll() is not None)
-        assert process.poll() is None, (folder / "said").read_text()
+        assert process.poll() is None, one.said.read_text()
         yield one
     finally:
         process.terminate()
