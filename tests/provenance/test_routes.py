@@ -18,7 +18,7 @@ from service.generator import images
 from service.generator.origin import provenance
 from tests import generators
 from tests.generators import Tiny
-from tests.service.generator.test_class_weights import file as mixing_file
+from tests.service.generator.file.test_class_weights import file as mixing_file
 from tests.service.loaded import loaded
 from tests.service.web.clients.test_scalars import pixels
 from tests.service.web.site import Site

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.generators import Tiny
-from tests.service.generator.test_class_weights import file
+from tests.service.generator.file.test_class_weights import file
 from tests.service.loaded import loaded
 from tests.service.web.kserve.asking import pixels as tensor_of
 from tests.service.web.site import Site

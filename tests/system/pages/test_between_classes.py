@@ -17,7 +17,7 @@ from ganserve.__main__ import main
 from tests import generators
 from tests.generators import Tiny
 from tests.needs import needs
-from tests.service.generator.test_class_weights import file
+from tests.service.generator.file.test_class_weights import file
 from tests.system.pages.chromium import chromium, where
 from tests.system.serving import free_port, serving
 

@@ -11,7 +11,7 @@ from service.generator.file.front_matter import front_matter, with_front_matter
 from service.generator.loading import CARD
 from tests.generators import Tiny
 
-FILES = sorted((Path(__file__).parents[3] / "models").glob("*/generator.onnx"))
+FILES = sorted((Path(__file__).parents[4] / "models").glob("*/generator.onnx"))
 
 
 def read(text: str) -> dict:

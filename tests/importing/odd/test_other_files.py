@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from tests.importing import foreign
-from tests.importing.test_faults import refused
+from tests.importing.odd.test_faults import refused
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 ONNX = foreign.dcgan().SerializeToString()

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from tests.importing import foreign
 from tests.importing.foreign import model, save, upsampling, upsampling_weights, weights
-from tests.importing.test_faults import refused
+from tests.importing.odd.test_faults import refused
 from tests.importing.test_pictures import SEEDS, assert_same, levels, original, run, served, z
 
 

@@ -7,7 +7,7 @@ from onnx import TensorProto as T
 
 from tests.importing import foreign
 from tests.importing.foreign import model, save, upsampling, upsampling_weights, weights
-from tests.importing.test_faults import refused
+from tests.importing.odd.test_faults import refused
 from tests.importing.test_pictures import run
 
 

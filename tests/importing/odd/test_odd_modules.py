@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from service.generator.latents import latents
-from tests.importing.test_other_files import POINTER
+from tests.importing.odd.test_other_files import POINTER
 from tests.importing.test_pictures import SEEDS, assert_same, levels, run, served
 
 THEIRS = """

@@ -17,7 +17,7 @@ from service.generator.file.session import session_of
 from tests.generators import with_graph
 from tests.importing import foreign
 from tests.importing.foreign import save
-from tests.importing.test_faults import refused
+from tests.importing.odd.test_faults import refused
 from tests.importing.test_pictures import assert_same, levels, original, run, served, z
 
 Make = Callable[[], onnx.ModelProto]
