@@ -114,7 +114,7 @@ class Settings:
     """The half-life is at most this share of the images seen so far."""
     augment: str = ""
     """Differentiable augmentations of what the discriminator sees: a comma list of
-    brightness, saturation, contrast, translation, cutout. Empty: none.
+    brightness, saturation, contrast, translation, cutout, flip. Empty: none.
     """
     precision: str = "auto"
     """fp32, bf16 (autocast), or auto: bf16 only where the hardware multiplies it fast."""

@@ -74,6 +74,11 @@ def cutout(images: Tensor, rng: Generator, ratio: float = 1 / 2) -> Tensor:
     return images * ~inside
 
 
+def flip(images: Tensor, rng: Generator) -> Tensor:
+    """Mirror half of the images, left for right; the generator then draws mirrored ones, too."""
+    return torch.where(uniform(images, rng) < 0.5, images, images.flip(3))
+
+
 def uniform(images: Tensor, rng: Generator) -> Tensor:
     """One draw of [0, 1) an image, as [N, 1, 1, 1]."""
     return own(torch.rand(whole(len(images)), 1, 1, 1, generator=rng)).to(images.device)
@@ -85,5 +90,5 @@ def integers(low: int, high: int, images: Tensor, rng: Generator) -> Tensor:
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
-    change.__name__: change for change in (brightness, saturation, contrast, translation, cutout)
+    change.__name__: change for change in (brightness, saturation, contrast, translation, cutout, flip)
 }

@@ -45,6 +45,14 @@ def test_cutout_zeroes_at_most_half_the_side() -> None:
     assert cut.any(dim=2).sum(dim=2).max() <= 8
 
 
+def test_flip_mirrors_about_half_of_the_images_and_changes_nothing_else() -> None:
+    images = pictures(64)
+    flipped = augment(images, "flip", Generator().manual_seed(3))
+    mirrored = (flipped == images.flip(3)).all(dim=(1, 2, 3))
+    assert (mirrored | (flipped == images).all(dim=(1, 2, 3))).all()
+    assert 16 < mirrored.sum() < 48
+
+
 def test_saturation_leaves_grey_images_alone() -> None:
     images = pictures(channels=1)
     assert torch.allclose(augment(images, "saturation", Generator().manual_seed(0)), images)
