@@ -15,6 +15,7 @@ from bentoml.exceptions import BentoMLException, NotFound, UnprocessableEntity
 
 from tests import generators
 from tests.generators import Tiny
+from tests.system.gate import Gate
 from tests.system.serving import Server, serving
 from tests.waiting import until
 
@@ -156,19 +157,28 @@ def test_a_reply_names_its_address_and_is_counted(server):
     assert server.metric("ganserve_requests_total", route="/sample", code="200") == before + 1
 
 
-def test_a_client_that_leaves_frees_its_place_in_the_queue(server):
-    async def play() -> None:
-        dropped = server.metric("ganserve_dropped_total", reason="disconnect")
+def test_a_client_that_leaves_frees_its_place_in_the_queue(tmp_path):
+    faults = tmp_path / "faults"
+    faults.write_text("0.02")
+    models = generators.folder(tmp_path / "models", {"slow": Tiny(golden_samples=0).file()})
+    settings = {"engine": "fake", "fake_faults": faults, "threads": 1, "max_batch": 8, "max_wait_seconds": 60}
+
+    async def play(server: Server) -> None:
+        # It is asked whether a client is still there after 0.25 and 0.75 s: by then two fast cores would have done it all.
+        gate = Gate(faults)
+        gate.close()
         async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as http:
-            body = {"model": "slow", "n": 256}
-            asked = [asyncio.ensure_future(http.post("/sample", json=body)) for _ in range(2)]
-            await until(lambda: server.metric("ganserve_queue_images", model="slow") > 256)
+            asked = [asyncio.ensure_future(http.post("/sample", json={"n": 256})) for _ in range(2)]
+            await until(gate.is_reached)
+            await until(lambda: server.metric("ganserve_queue_images") == 2 * 256 - 8)
             for one in asked:
                 one.cancel()
-        await until(lambda: server.metric("ganserve_dropped_total", reason="disconnect") == dropped + 2)
-        await until(lambda: server.metric("ganserve_queue_images", model="slow") == 0)
+        await until(lambda: server.metric("ganserve_dropped_total", reason="disconnect") == 2)
+        await until(lambda: server.metric("ganserve_queue_images") == 0)
+        gate.open("", then="")
 
-    asyncio.run(play())
+    with serving(tmp_path / "home", models=models, **settings) as server:
+        asyncio.run(play(server))
 
 
 def test_past_the_servers_deadline_the_refusal_is_ours_and_not_bentomls(tmp_path):

@@ -14,6 +14,7 @@ from service.machine.workers import NAME
 from tests import generators
 from tests.generators import Tiny
 from tests.needs import allowed
+from tests.system.gate import Gate
 from tests.system.serving import Server, command, serving
 from tests.waiting import wait_until
 
@@ -46,15 +47,16 @@ def ended(server: Server) -> int:
 
 def test_a_pass_that_fails_harms_its_batch_and_one_that_hangs_ends_the_container(faulty, faults):
     with (
-        faulty(SLOW, CONTAINER, watchdog_seconds=3, timeout_seconds=1) as server,
+        faulty(SLOW, CONTAINER, watchdog_seconds=3) as server,
         ThreadPoolExecutor(5) as pool,
     ):
-        faults.write_text("0.5")
+        gate = Gate(faults)
+        gate.close()
         first = pool.submit(server.samples, seed=1)
-        wait_until(lambda: "0.5" in faults.read_text() and server.metric("ganserve_queue_seconds_count") == 0)
+        wait_until(gate.is_reached)  # so whoever comes now waits behind it
         together = [pool.submit(server.samples, seed=seed) for seed in range(2, 5)]
         wait_until(lambda: server.metric("ganserve_queue_images") == 3)
-        faults.write_text("fail")
+        gate.open("", then="fail")
         failed = [one.result() for one in together]
         assert first.result().status_code == 200
         assert [(reply.status_code, reply.json()["code"]) for reply in failed] == [(500, "engine_failed")] * 3
@@ -69,7 +71,7 @@ def test_a_pass_that_fails_harms_its_batch_and_one_that_hangs_ends_the_container
 
         faults.write_text("hang")
         begun = time.monotonic()
-        hung = pool.submit(server.samples, seed=6)
+        hung = pool.submit(server.samples, seed=6, timeout=1)
         wait_until(lambda: server.answers("/livez"))
         assert hung.result().json()["code"] == "deadline_passed", "deadlines hold meanwhile"
         assert ended(server) != 0
@@ -83,12 +85,14 @@ def test_an_event_loop_that_hangs_is_started_anew(faulty, faults):
     with faulty(QUICK, {}, watchdog_seconds=2) as server:
         (hanging,) = [one.pid for one in server.workers() if one.name() == NAME]
         counted = server.metric("ganserve_watchdog_ends")
-        faults.write_text("hang")
+        gate = Gate(faults)
+        gate.close()
         with ThreadPoolExecutor(1) as pool:
             lost = pool.submit(server.samples, seed=1)
+            wait_until(gate.is_reached)
+            gate.open("hang")  # that one alone: a worker that starts again may load at once
             wait_until(lambda: "this process ends" in server.log)
             assert lost.exception() is not None
-            faults.unlink()
             wait_until(lambda: server.answers("/readyz"), seconds=40)
         assert server.samples(seed=1).status_code == 200
         assert server.metric("ganserve_watchdog_ends") == counted + 1
@@ -96,7 +100,7 @@ def test_an_event_loop_that_hangs_is_started_anew(faulty, faults):
 
 
 def test_a_worker_that_dies_takes_a_container_of_several_down_and_the_others_finish(faulty):
-    with faulty(QUICK, CONTAINER, workers=2, drain_seconds=1) as server:
+    with faulty(QUICK, CONTAINER, workers=2, drain_seconds=3) as server:
         workers = [one for one in server.workers() if one.name() == NAME]
         assert len(workers) == 2
         workers[0].send_signal(signal.SIGKILL)
