@@ -166,7 +166,7 @@ def test_keys_hold_and_a_server_that_ends_answers_what_it_accepted(small_models,
             engine="fake",
             grpc_port=port,
             api_keys=f"shop:{KEY}",
-            drain_seconds=1,
+            drain_seconds=3,  # in which one more has to be asked, on a machine that does much else, too
         ) as server,
         triton.InferenceServerClient(address) as client,
     ):
