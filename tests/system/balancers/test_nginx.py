@@ -168,6 +168,7 @@ def test_the_log_has_what_failed_or_was_slow_and_few_of_the_rest(tmp_path, repli
             worker.suspend()
             try:
                 slow = pool.submit(client.post, "/v1/samples", json={"seed": 1})
+                wait_until(lambda: few.busy() > 0)
                 begun = time.monotonic()
                 wait_until(lambda: time.monotonic() - begun > 1.1)
             finally:
