@@ -5,8 +5,11 @@ import time
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Return once `condition()` holds. Raises TimeoutError."""
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Return once `condition()` holds. Raises TimeoutError.
+
+    seconds: what no busy machine needs; only a failure waits for so long.
+    """
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -14,6 +17,6 @@ async def until(condition: Callable[[], object], seconds: float = 20) -> None:
         await asyncio.sleep(0.001)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     """`until`, where no event loop runs."""
     asyncio.run(until(condition, seconds))

@@ -205,7 +205,8 @@ def serving(
         variables=variables,
     )
     try:
-        wait_until(lambda: server.answers(until, status), seconds=60)
+        # Beside a training on all cores four small models took more than a minute; a server that ends is told at once.
+        wait_until(lambda: server.answers(until, status), seconds=300)
         yield server
         server.stop()
         server.assert_gone()
