@@ -97,7 +97,8 @@ def test_sigterm_without_any_grace_still_answers_what_was_accepted(slow):
     server, _ = slow  # the last test of this file: it ends the server
     with ThreadPoolExecutor(2) as pool:
         accepted = [pool.submit(server.samples, n=64, seed=seed) for seed in range(2)]
-        wait_until(lambda: server.metric("ganserve_queue_images") > 64)  # of both; to be seen within some seven passes
+        # Of both; to be seen within some seven passes.
+        wait_until(lambda: server.metric("ganserve_queue_images") > 64)
         ended = server.stop()
         assert [one.result().status_code for one in accepted] == [200, 200]
     assert ended == 0
