@@ -16,7 +16,7 @@ from tests.service.batching.stage import (
     stage,
     submit,
 )
-from tests.waiting import until
+from tests.waiting import until, wait_until
 
 
 def test_a_lone_pass_takes_every_thread_and_two_at_once_take_a_lane_each():
@@ -58,6 +58,8 @@ def threads_of_passes(pass_seconds: float, lanes: int, n: int, slow_too: bool = 
     line = batcher.add("quick", engine, 8, pass_seconds)
     if slow_too:
         batcher.add("slow", FakeEngine(CONTRACT, lanes=lanes), 8, pass_seconds=1)
+    # Each new line wakes them; one that has not seen yet that there is nothing to do would take what comes.
+    wait_until(lambda: len(batcher._lanes._work._waiters) == lanes)  # pyright: ignore[reportAttributeAccessIssue]
     try:
         np.testing.assert_array_equal(asyncio.run(submit(batcher, line, 3, n)), painted(3, n))
     finally:
@@ -75,12 +77,16 @@ def test_what_a_thread_would_begin_too_late_is_left_to_the_event_loop():
 
 def test_a_backlog_of_a_quick_model_is_left_to_threads_until_little_of_it_is_left():
     ran: list[str] = []
-    engine = FakeEngine(
-        CONTRACT,
-        lanes=2,
-        pass_seconds=0.002,
-        on_pass=lambda size: ran.append(threading.current_thread().name),
-    )
+    here = threading.Event()
+
+    def on_pass(size: int) -> None:
+        ran.append(threading.current_thread().name)
+        if ran[-1] == "MainThread":
+            here.set()
+        elif len(ran) > 98:  # little is left, and a thread may be done with it before the event loop comes
+            here.wait(20)
+
+    engine = FakeEngine(CONTRACT, lanes=2, pass_seconds=0.002, on_pass=on_pass)
     batcher = Batcher(2, 10_000)
     line = batcher.add("quick", engine, 8, 0.004)
     try:

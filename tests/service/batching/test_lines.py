@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import threading
+import time
 import weakref
 
 import numpy as np
@@ -188,20 +190,38 @@ def test_lines_may_come_and_go_under_load(quick):
     asyncio.run(play())
 
 
-def test_models_have_equal_time_on_the_lanes_whatever_their_passes_take():
+class Clock:
+    """The lanes' clock, on which a pass takes what it is said to, however busy the machine is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = time.monotonic()
+        monkeypatch.setattr("service.batching.lanes.time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_models_have_equal_time_on_the_lanes_whatever_their_passes_take(monkeypatch):
     """One whose passes take ten times as long has a tenth of the passes, and holds up the other no longer than that."""
+    clock = Clock(monkeypatch)
 
     async def play() -> None:
         passes: list[str] = []
+        all_wait = threading.Event()
         batcher = Batcher(1, 10_000)
         lines = {}
         for name, seconds in (("long", 0.03), ("short", 0.003)):
-            engine = FakeEngine(
-                CONTRACT, pass_seconds=seconds, on_pass=lambda size, name=name: passes.append(name)
-            )
-            lines[name] = batcher.add(name, engine, 8, seconds)
+
+            def on_pass(size: int, name: str = name, seconds: float = seconds) -> None:
+                all_wait.wait(20)
+                passes.append(name)
+                clock.now += seconds
+
+            lines[name] = batcher.add(name, FakeEngine(CONTRACT, on_pass=on_pass), 8, seconds)
         asked = [asyncio.ensure_future(submit(batcher, lines["long"], 0, n=8)) for _ in range(20)]
         asked += [asyncio.ensure_future(submit(batcher, lines["short"], 0, n=8)) for _ in range(200)]
+        await until(lambda: batcher.accepted_images == 220 * 8)
+        all_wait.set()
         await asyncio.gather(*asked)
         await asyncio.to_thread(batcher.close)
         tenth = [i for i, name in enumerate(passes) if name == "long"][9]
@@ -210,19 +230,28 @@ def test_models_have_equal_time_on_the_lanes_whatever_their_passes_take():
     asyncio.run(play())
 
 
-def test_a_model_that_was_idle_has_saved_up_nothing():
+def test_a_model_that_was_idle_has_saved_up_nothing(monkeypatch):
+    clock = Clock(monkeypatch)
+
     async def play() -> None:
         passes: list[str] = []
+        late_ones_wait = threading.Event()
         batcher = Batcher(1, 10_000)
         lines = {}
         for name in ("busy", "late"):
-            engine = FakeEngine(
-                CONTRACT, pass_seconds=0.003, on_pass=lambda size, name=name: passes.append(name)
-            )
-            lines[name] = batcher.add(name, engine, 8, 0.02)
+
+            def on_pass(size: int, name: str = name) -> None:
+                passes.append(name)
+                if len(passes) == 20:
+                    late_ones_wait.wait(20)
+                clock.now += 0.003
+
+            lines[name] = batcher.add(name, FakeEngine(CONTRACT, on_pass=on_pass), 8, 0.02)
         asked = [asyncio.ensure_future(submit(batcher, lines["busy"], 0, n=8)) for _ in range(60)]
         await until(lambda: len(passes) == 20)
         asked += [asyncio.ensure_future(submit(batcher, lines["late"], 0, n=8)) for _ in range(20)]
+        await until(lambda: lines["late"].queue.waiting_images == 20 * 8)
+        late_ones_wait.set()
         await asyncio.gather(*asked)
         first = passes.index("late")
         assert 5 <= passes[first : first + 20].count("busy") <= 15

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -39,24 +38,23 @@ def start(seconds: str, body: str, setup: str) -> subprocess.Popen[str]:
     )
 
 
+# They would hang for longer than the test waits, which a busy machine may need to start four of them.
 HANG = {
-    "The event loop does not turn": ("time.sleep(20)", ""),
-    "A forward pass of tiny runs": ("await asyncio.sleep(20)", 'passes = lambda: [Pass("tiny", began)]'),
+    "The event loop does not turn": ("time.sleep(200)", ""),
+    "A forward pass of tiny runs": ("await asyncio.sleep(200)", 'passes = lambda: [Pass("tiny", began)]'),
     # With the interpreter's lock held, so that no other thread of Python's can do anything.
-    "Timeout": ("ctypes.PyDLL(None).sleep(20)", ""),
-    "It was to be over by now": ("watchdog.end_within(0.2); await asyncio.sleep(20)", ""),
+    "Timeout": ("ctypes.PyDLL(None).sleep(200)", ""),
+    "It was to be over by now": ("watchdog.end_within(0.2); await asyncio.sleep(200)", ""),
 }
 
 
 def test_processes_that_hang_end_and_say_where():
-    begun = time.monotonic()
     started = {says: start("0.6", body, setup) for says, (body, setup) in HANG.items()}
     for says, process in started.items():
-        output, log = process.communicate(timeout=30)
+        output, log = process.communicate(timeout=100)
         assert (process.returncode, output) == (1, ""), says
         assert says in log
         assert ", line " in log
-    assert time.monotonic() - begun < 15
 
 
 WORK = {

@@ -142,7 +142,7 @@ def test_a_retired_engine_does_not_wait_for_the_garbage_collector(root, engine_n
             assert await draws(one, f"tiny@{V_NEW}", NEW)
             engine = weakref.ref(one.models.find(f"tiny@{V_NEW}").engine)
             await orders.retire(one, "tiny", V_NEW, SECONDS)
-            assert engine() is None
+            await until(lambda: engine() is None)  # whoever ran its pass may still be at its end
 
     gc.disable()
     try:

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 
 from service.errors import EngineUnavailable
 from service.generator import golden
+from service.generator.engines import lone
 from service.generator.engines.fake import FakeEngine, paint
-from service.generator.engines.lone import pays_from
 from service.generator.engines.ort import OrtEngine
 from service.generator.engines.ov import OpenVinoEngine
 from service.generator.latents import latents
@@ -156,19 +157,23 @@ def test_a_view_into_a_larger_array_is_as_good_as_a_copy(name):
     ("fixed_seconds", "image_seconds", "least"), [(0, 0.002, 1), (0.016, 0.002, 4), (0.2, 0, None)]
 )
 def test_a_lone_pass_takes_every_thread_from_the_size_on_where_that_is_faster(
-    fixed_seconds, image_seconds, least
+    monkeypatch, fixed_seconds, image_seconds, least
 ):
-    image = np.zeros((1, 1, 8, 8), np.uint8)
+    image, now = np.zeros((1, 1, 8, 8), np.uint8), 0.0
+    # A clock on which nothing else takes time.
+    monkeypatch.setattr(lone, "best_seconds", partial(lone.best_seconds, clock=lambda: now))
 
     def one(z, label):
-        time.sleep(0.008 * len(z))
+        nonlocal now
+        now += 0.008 * len(z)
         return image
 
     def every(z, label):
-        time.sleep(fixed_seconds + image_seconds * len(z))
+        nonlocal now
+        now += fixed_seconds + image_seconds * len(z)
         return image
 
-    assert pays_from(one, every, GENERATORS["grey"].contract()) == least
+    assert lone.pays_from(one, every, GENERATORS["grey"].contract()) == least
 
 
 def test_openvino_in_bf16_keeps_its_tolerance_and_its_bits_across_batches():
