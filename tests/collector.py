@@ -56,7 +56,7 @@ def collecting() -> Iterator[Collector]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Taking) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         collector.url = f"http://127.0.0.1:{server.server_port}"
         try:

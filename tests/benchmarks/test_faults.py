@@ -41,7 +41,7 @@ class Answering(BaseHTTPRequestHandler):
 def load() -> Iterator[Load]:
     Answering.way = "right"
     with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
             yield Load(server.server_port)

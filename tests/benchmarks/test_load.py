@@ -57,7 +57,7 @@ def test_wrk_asks_for_every_size_and_counts_refusals():
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         found = load.run(f"http://127.0.0.1:{server.server_port}", Workload(0, "npy", 1), 1)
         server.shutdown()
     assert formats == {"npy"}

@@ -209,7 +209,7 @@ def test_ctrl_c_while_many_requests_wait_leaves_them_behind():
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         words = ("sample", "-n", "1024", "-o", "-", "--url", f"http://127.0.0.1:{server.server_port}")
         with process(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as one:
             wait_until(lambda: len(waiting) == 3)
