@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests import interfaces
 from tests.system.pages.playground import TIMEOUT_MS
 
 
@@ -21,7 +22,7 @@ def chromium() -> Iterator[Browser]:
     What is expected of a page may take as long as on a busy machine, whichever test came before: 5 seconds, otherwise.
     """
     expect.set_options(timeout=TIMEOUT_MS)
-    with sync_playwright() as playwright:
+    with interfaces.unchanged(), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=where())
         yield browser
         browser.close()
