@@ -66,7 +66,8 @@ class Settings:
     d_steps: int = 1
     """Updates of the discriminator for each of the generator (k of Goodfellow et al. 2014)."""
     auxiliary: str = ""
-    """Of `dcgan`, what D does beside: `classes`, it names the class (AC-GAN); `codes`, it finds part of z again (InfoGAN);
+    """Of `dcgan`, what D does beside: `classes`, it names the class (AC-GAN); `discriminative`, the class and whether the image is
+    real (ADC-GAN); `codes`, it finds part of z again (InfoGAN);
     `pairs`, it sees z beside the image, and an encoder finds a z for real ones (BiGAN). Empty: nothing.
     """
     auxiliary_weight: float = 1.0
@@ -118,3 +119,8 @@ class Settings:
     """
     precision: str = "auto"
     """fp32, bf16 (autocast), or auto: bf16 only where the hardware multiplies it fast."""
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether D, which is not told the class, names it."""
+        return self.auxiliary in ("classes", "discriminative")

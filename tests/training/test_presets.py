@@ -212,7 +212,7 @@ def test_what_tells_presets_of_one_graph_apart_is_in_their_training() -> None:
         )
         for row in map(settings_of, PRESETS)
     }
-    assert len(told_apart) == len(PRESETS) == 15
+    assert len(told_apart) == len(PRESETS) == 16
     assert {settings_of(preset).loss for preset in PRESETS} == set(LOSSES)
     assert {name for name in PRESETS if not settings_of(name).conditional} == UNCONDITIONAL
 
@@ -226,7 +226,7 @@ def test_what_tells_presets_of_one_graph_apart_is_in_their_training() -> None:
         ("ns-r1", {"optimiser": "lion"}, "unknown optimiser 'lion': choose from adam, rmsprop, sgd"),
         ("wgan", {"weight_clip": -1.0}, "weight_clip is -1.0; it must be at least 0"),
         ("acgan", {"network": "mlp"}, "needs network=dcgan"),
-        ("acgan", {"conditional": False}, "classes needs conditional=true"),
+        ("acgan", {"conditional": False}, "need conditional=true"),
         ("bigan", {"conditional": True}, "codes and pairs conditional=false"),
         ("infogan", {"categories": 1}, "categories of 2 or more"),
         ("dcgan", {"codes": 2}, "of it alone"),

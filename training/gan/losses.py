@@ -161,6 +161,20 @@ def class_loss(class_logits: Tensor, label: Tensor) -> Tensor:
     return F.cross_entropy(class_logits, label)
 
 
+# ---- Hou et al. 2022, "Conditional GANs with Auxiliary Discriminative Classifier" (arXiv 2107.10060) ----
+
+
+def discriminative_class_loss(class_logits: Tensor, label: Tensor) -> Tensor:
+    """-E log C(y, real | G(z, y)) + E log C(y, generated | G(z, y)), which G descends, ADC-GAN.
+
+    class_logits: float32 [N, 2 K], those of the K classes of real images and then of generated ones; label: int64 [N]. D descends
+    `class_loss` on both kinds, each of its own half: so C tells what is real in a class, and G gains nothing by drawing one picture
+    of it that is easy to name.
+    """
+    generated = label + class_logits.shape[1] // 2
+    return class_loss(class_logits, label) - class_loss(class_logits, generated)
+
+
 # ---- Chen et al. 2016, "InfoGAN" (arXiv 1606.03657) ------------------------------------------
 
 

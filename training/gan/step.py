@@ -12,7 +12,14 @@ from training.device import Autocast
 from training.gan import ema
 from training.gan.augment import augment
 from training.gan.draws import latents
-from training.gan.losses import LOSSES, began_balance, began_convergence, class_loss, information_loss
+from training.gan.losses import (
+    LOSSES,
+    began_balance,
+    began_convergence,
+    class_loss,
+    discriminative_class_loss,
+    information_loss,
+)
 from training.gan.networks import growing
 from training.gan.networks.auxiliary import Bidirectional
 from training.gan.penalties import clip_weights, r1, r2, wgan_gp
@@ -91,8 +98,11 @@ def update_discriminator(trainer: Trainer, state: State, k: int, gamma: float) -
             (real_logits, fake_logits), (real_found, found) = logits.chunk(2), both.chunk(2)
         balance = (state.balance,) if loss.balanced else ()
         objective = loss.discriminator(real_logits, fake_logits, *balance)
-        beside = auxiliary(settings, found, label, z)
-        if settings.auxiliary == "classes":
+        if settings.auxiliary == "discriminative":
+            beside = {"class": class_loss(found, label + trainer.classes)}
+        else:
+            beside = auxiliary(settings, found, label, z)
+        if settings.names_classes:
             beside["class of real"] = class_loss(real_found, label)
     (objective + weighted(settings, beside)).backward()
     figures = {
@@ -176,9 +186,11 @@ def encoded(G: nn.Module, real: Tensor, z: Tensor) -> Tensor:
 
 
 def auxiliary(settings: Settings, found: Tensor, label: Tensor, z: Tensor) -> Figures:
-    """What both networks descend on generated images beside the game, in nats."""
+    """What G descends on generated images beside the game, in nats; D does too, but for a discriminative classifier."""
     if settings.auxiliary == "classes":
         return {"class": class_loss(found, label)}
+    if settings.auxiliary == "discriminative":
+        return {"class": discriminative_class_loss(found, label)}
     if settings.auxiliary == "codes":
         continuous, category = z[:, -1 - settings.codes : -1], z[:, -1].long()
         return dict(zip(("codes", "category"), information_loss(found, continuous, category), strict=True))

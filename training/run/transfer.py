@@ -35,9 +35,13 @@ def take_over(state: State, settings: Settings, spec: ImageSpec) -> None:
             f"{spec.dataset} has {spec.width}x{spec.height} in {spec.channels}: `prepare --size` changes pixels, not channels"
         )
     rows = [was.class_names.index(name) if name in was.class_names else None for name in spec.class_names]
+    # A discriminative classifier has a row for each class of real images, and one for each of generated ones.
+    counts = (was.classes, 2 * was.classes) if settings.auxiliary == "discriminative" else (was.classes,)
     for name, network in (("G", state.G), ("D", state.D), ("average", state.average)):
         weights = {
-            key: by_name(tensor, rows) if OF_CLASSES.search(key) and len(tensor) == was.classes else tensor
+            key: by_name(tensor, was.classes, rows)
+            if OF_CLASSES.search(key) and len(tensor) in counts
+            else tensor
             for key, tensor in part(tensors, name).items()
         }
         if shapes(weights) != shapes(network.state_dict()):
@@ -60,9 +64,12 @@ def said(origin: Origin, settings: Settings) -> str:
     return line + (f"; frozen layers at the image: {', '.join(frozen)}." if frozen else ".")
 
 
-def by_name(tensor: Tensor, rows: list[int | None]) -> Tensor:
-    """tensor: [classes of the source, ...]. rows: of each class now, or None. Returns [classes now, ...]."""
-    return torch.stack([tensor.mean(dim=0) if row is None else tensor[row] for row in rows])
+def by_name(tensor: Tensor, classes: int, rows: list[int | None]) -> Tensor:
+    """tensor: [classes, ...], the source's, or [2 classes, ...]. rows: of each class now, or None. Returns as many for those now."""
+    halves = tensor.split(classes)
+    return torch.cat(
+        [torch.stack([half.mean(dim=0) if row is None else half[row] for row in rows]) for half in halves]
+    )
 
 
 def shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:

@@ -15,7 +15,7 @@ from service.generator.encoder import require_of
 from tests.training.test_presets import exported, narrow, start
 from tests.training.tiny import SHORT_RUN, command, write_npz
 from training.gan.draws import declared, drawn, latents
-from training.gan.losses import class_loss, information_loss
+from training.gan.losses import class_loss, discriminative_class_loss, information_loss
 from training.gan.networks import build_discriminator, build_generator
 from training.gan.step import train_step
 from training.presets import settings_of
@@ -54,6 +54,30 @@ def test_d_of_acgan_is_told_no_class_and_learns_to_name_it() -> None:
     assert torch.equal(first, second)
     figures = trained(settings, 40)
     assert mean(figures[:3], "auxiliary/class of real") > 0.8
+    assert mean(figures[-3:], "auxiliary/class of real") < 0.4
+
+
+# ---- ADC-GAN -----------------------------------------------------------------------------------
+
+
+def test_what_is_taken_for_a_real_one_of_its_class_as_much_as_for_a_generated_one_costs_nothing() -> None:
+    label = torch.tensor([0, 2])
+    assert float(discriminative_class_loss(torch.zeros(2, 6), label)) == 0
+    # By hand: log C(y, generated) - log C(y, real) is the difference of the two logits, whatever the others are.
+    logits = torch.tensor([[1.0, 9.0, 0.0, 4.0, 0.0, 0.0], [0.0, 0.0, 2.0, 7.0, 0.0, 1.0]])
+    assert float(discriminative_class_loss(logits, label)) == pytest.approx(((4 - 1) + (1 - 2)) / 2)
+
+
+def test_d_of_adcgan_learns_to_name_the_class_of_real_images_and_of_generated_ones_apart() -> None:
+    settings = replace(narrow("adcgan"), batch=16)
+    D = build_discriminator(settings, SPEC)
+    assert D(torch.rand(2, 1, 28, 28), torch.tensor([0, 1]), torch.zeros(2, 8))[1].shape == (
+        2,
+        2 * SPEC.classes,
+    )
+    figures = trained(settings, 40)
+    # Below log K, by chance twice as many classes: it tells those of both kinds.
+    assert mean(figures[:3], "auxiliary/class of real") > math.log(SPEC.classes)
     assert mean(figures[-3:], "auxiliary/class of real") < 0.4
 
 

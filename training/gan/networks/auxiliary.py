@@ -1,4 +1,4 @@
-"""What AC-GAN, InfoGAN and BiGAN add to a pair of networks: a head on D's features, codes in z, an encoder beside G."""
+"""What AC-GAN, ADC-GAN, InfoGAN and BiGAN add to a pair of networks: a head on D's features, codes in z, an encoder beside G."""
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +12,17 @@ _HIDDEN = 128
 
 
 class WithHead(nn.Module):
-    """D of AC-GAN and InfoGAN: (image, label, z) -> its logit, and what a head finds in the same features; z is not read.
+    """D of AC-GAN, ADC-GAN and InfoGAN: (image, label, z) -> its logit, and what a head finds in the same features; z is not read.
 
-    Odena et al. 2017 name the class by one linear layer, Chen et al. 2016 the codes by one hidden layer (appendix C.1).
+    Odena et al. 2017 name the class by one linear layer, Hou et al. 2022 the class of real images and that of generated ones, Chen et al. 2016 the codes by one hidden layer (appendix C.1).
     """
 
     def __init__(self, D: Discriminator, settings: Settings, spec: ImageSpec) -> None:
         super().__init__()
         self.D, size = D, D.to_logit.weight[0].numel()
-        head: list[nn.Module] = [nn.Linear(size, spec.classes)]
+        head: list[nn.Module] = [
+            nn.Linear(size, spec.classes * (1 + (settings.auxiliary == "discriminative")))
+        ]
         if settings.auxiliary == "codes":
             # A mean and a log standard deviation of each continuous code, and the categorical one's logits.
             found = 2 * settings.codes + settings.categories
@@ -28,7 +30,7 @@ class WithHead(nn.Module):
         self.head = nn.Sequential(*head)
 
     def forward(self, image: Tensor, label: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns logits float32 [N], and float32 [N, K] or [N, 2 codes + categories]."""
+        """Returns logits float32 [N], and float32 [N, K], [N, 2 K] or [N, 2 codes + categories]."""
         features = self.D.features(image, label)
         with torch.autocast(image.device.type, enabled=False):
             return self.D.logit(features), self.head(features.float().flatten(1))
