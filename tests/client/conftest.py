@@ -2,8 +2,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganserve.__main__ import main
-from tests import encoders, generators
-from tests.generators import Tiny
+from tests import generators
+from tests.generators import Tiny, encoders
 from tests.system.serving import serving
 
 MAX_IMAGES = 16

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from tests.generating.written import run
+from tests.generators.translators import Inverter
 from tests.system.serving import ROOT
-from tests.translators import Inverter
 
 
 @pytest.mark.parametrize("out", ["set.tar", "set.npz", "hub/train.parquet"])

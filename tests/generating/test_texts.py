@@ -10,8 +10,8 @@ from service.generator import loading
 from service.settings import Settings
 from tests import generators
 from tests.generating.written import pixels, run
+from tests.generators.texts import Reader
 from tests.system.serving import serving
-from tests.texts import Reader
 
 TEXTS = ["a bright bag", "a dark bag", ""]
 WORDS = [word for text in TEXTS for word in ("--text", text)]

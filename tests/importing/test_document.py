@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from tests import texts
+from tests.generators import texts
 from tests.importing import foreign
 from tests.importing.test_torch import THEIRS
 from tests.system.serving import ROOT, serving

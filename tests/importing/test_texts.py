@@ -13,8 +13,8 @@ from service.errors import ContractError, InvalidField
 from service.generator import golden, loading
 from service.generator.text import reading as texts
 from service.settings import Settings
+from tests.generators.texts import byte_pairs
 from tests.importing.test_pictures import run
-from tests.texts import byte_pairs
 
 LENGTH, SIDE = 16, 32
 TEXTS = [

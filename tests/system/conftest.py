@@ -1,8 +1,8 @@
 import pytest
 
-from tests import encoders, generators, texts
-from tests import translators as translators_of
-from tests.generators import Tiny
+from tests import generators
+from tests.generators import Tiny, encoders, texts
+from tests.generators import translators as translators_of
 from tests.system.serving import serving
 
 SMALL = {"tiny": Tiny(), "colour": Tiny(image=(3, 16, 16)), "bare": Tiny(classes=None)}

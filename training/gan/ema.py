@@ -46,6 +46,10 @@ def settle_batch_norm(
     latents come from a fixed seed, so that the same weights get the same statistics. labels: what G is told of each of
     these images; by default every class equally often, in turns.
     """
+    generator.eval()
+    # A forward pass changes nothing but buffers: without any, 2048 images of 128x128 took 13 s of a CPU for nothing.
+    if next(generator.buffers(), None) is None:
+        return
     norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
     device = next(generator.parameters()).device
     rng = torch.Generator().manual_seed(0)

@@ -12,9 +12,8 @@ from onnx import numpy_helper
 from service.errors import ContractError
 from service.generator import encoder
 from service.generator.contract import version
-from tests import encoders
-from tests.encoders import TinyEncoder
-from tests.generators import Tiny
+from tests.generators import Tiny, encoders
+from tests.generators.encoders import TinyEncoder
 
 TINY = Tiny()
 OF_TINY = TinyEncoder(TINY.contract(), version(TINY.file()))

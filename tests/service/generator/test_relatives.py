@@ -15,7 +15,7 @@ from service.errors import ContractError
 from service.generator import trial
 from service.generator.contract import parse
 from tests.generators import Tiny, with_graph
-from tests.hostile import _PIXELS, _TO_UINT8, CLASSES, file
+from tests.generators.hostile import _PIXELS, _TO_UINT8, CLASSES, file
 from tests.service.generator.test_trial import ENGINES
 from tests.service.loaded import loaded
 

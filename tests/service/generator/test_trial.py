@@ -12,8 +12,7 @@ from service.generator import loading, trial
 from service.generator.contract import parse
 from service.generator.engines.fake import FakeEngine
 from service.settings import Settings
-from tests import hostile
-from tests.generators import CLASSES, Tiny, folder
+from tests.generators import CLASSES, Tiny, folder, hostile
 
 ENGINES = ["onnxruntime"] + ["openvino"] * bool(importlib.util.find_spec("openvino"))
 

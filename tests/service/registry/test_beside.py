@@ -15,8 +15,8 @@ from service.registry.footprint import least_mb
 from service.registry.models import Models
 from service.registry.rollout import Rollout
 from service.settings import Settings
-from tests import encoders
-from tests.encoders import TinyEncoder
+from tests.generators import encoders
+from tests.generators.encoders import TinyEncoder
 from tests.service.registry.rolling import NEW, OLD, SECONDS, V_NEW, V_OLD, lay, play, worker
 
 PICTURE = OLD.forward(OLD.contract().rows([5]), np.array([3]))

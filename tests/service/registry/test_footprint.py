@@ -18,7 +18,7 @@ from service.registry.models import Models
 from service.settings import Settings
 from tests import generators
 from tests.generators import Tiny
-from tests.telling import Telling
+from tests.generators.telling import Telling
 
 _LOADS = """
 import sys

@@ -1,7 +1,6 @@
 import pytest
 
-from tests import encoders
-from tests.generators import Tiny
+from tests.generators import Tiny, encoders
 from tests.service.loaded import loaded
 from tests.service.web.site import Site
 

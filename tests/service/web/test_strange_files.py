@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from service.generator.engines.fake import FakeEngine
-from tests import hostile
-from tests.generators import Tiny
+from tests.generators import Tiny, hostile
 from tests.service.loaded import loaded
 from tests.service.web.clients.test_bento import ask
 from tests.service.web.site import Site, refused

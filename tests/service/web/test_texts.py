@@ -17,12 +17,12 @@ from service.generator import golden, images
 from service.generator.latents import latents
 from service.web.kserve.texts import from_binary
 from tests.generators import Tiny
+from tests.generators.texts import WORDY
 from tests.service.loaded import loaded
 from tests.service.web.clients.test_bento import sample
 from tests.service.web.kserve.asking import ask, pixels
 from tests.service.web.site import Site, refused
 from tests.service.web.v1.test_addresses import led_to, versioned
-from tests.texts import WORDY
 
 TEXTS = ["a dark bag", "t-shirt", ""]
 GREEN = "does not know 'green'; its words: a, bag"

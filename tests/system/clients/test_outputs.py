@@ -10,8 +10,8 @@ import tritonclient.http
 
 from service.generator.latents import latents
 from tests import generators
+from tests.generators.telling import FULL
 from tests.system.serving import free_port, serving
-from tests.telling import FULL
 
 
 @pytest.fixture(scope="module")

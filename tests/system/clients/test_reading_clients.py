@@ -14,7 +14,7 @@ import ganserve
 from ganserve.__main__ import main
 from service.generator import golden
 from service.generator.latents import latents
-from tests.texts import WORDY
+from tests.generators.texts import WORDY
 
 TEXTS = ["a dark bag", "t-shirt"]
 

@@ -15,7 +15,7 @@ from ganserve.__main__ import main
 from ganserve.generating.command import generate
 from service.generator import images
 from service.generator.latents import latents
-from tests.translators import FULL, PLAIN, photos
+from tests.generators.translators import FULL, PLAIN, photos
 
 PHOTO = photos(1, PLAIN.shape)
 GREY = photos(2, FULL.shape)

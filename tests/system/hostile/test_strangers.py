@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from service.quiet import VARIABLES
-from tests import watched
 from tests.importing import foreign
+from tests.system.hostile import watched
 from tests.system.serving import ROOT, command, free_port, serving
 from tests.training.tiny import TINY, write_folder
 

@@ -12,8 +12,8 @@ from service.generator import contract
 from service.generator.encoder import parse, require_of
 from service.generator.latents import latents
 from tests.generators import Tiny
+from tests.generators.translators import Inverter
 from tests.training.tiny import command, write_npz
-from tests.translators import Inverter
 from training.encoding.export import opened
 
 CLASSES = ("dark", "grey", "light")

@@ -13,7 +13,7 @@ from service.generator.contract import parse, version
 from service.generator.engines import cuda, ov, race
 from service.generator.engines.race import Figure, Result
 from service.settings import Settings
-from tests.encoders import TinyEncoder
+from tests.generators.encoders import TinyEncoder
 from tests.training.tiny import command, write_run
 
 REAL = ov.OpenVinoEngine

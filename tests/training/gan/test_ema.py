@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,3 +48,11 @@ def test_settling_again_gives_the_same_statistics() -> None:
     once = copy.deepcopy(generator.state_dict())
     settle_batch_norm(generator, SETTINGS, SPEC, images=512)
     assert all(torch.equal(value, once[key]) for key, value in generator.state_dict().items())
+
+
+def test_a_generator_that_keeps_no_statistics_draws_nothing_for_them() -> None:
+    settings = replace(SETTINGS, network="mlp")
+    generator = build_generator(settings, SPEC)
+    generator.register_forward_hook(lambda *_: pytest.fail("it was asked for images"))
+    settle_batch_norm(generator, settings, SPEC)
+    assert not generator.training

@@ -37,12 +37,22 @@ def begun_from(source: Path, settings: Settings, spec: ImageSpec) -> State:
     return state
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data set of three classes, and a run of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = write(folder / "old.npz", ("narrow", "middle", "wide"))
+    run = ("train", "--data", data, "--run", folder / "old", *TINY, "--images", 16, "--no-tensorboard")
+    result = command(*run)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
-    data, run = write(tmp_path / "old.npz", ("narrow", "middle", "wide")), tmp_path / "old"
-    trained = command("train", "--data", data, "--run", run, *TINY, "--images", 16, "--no-tensorboard")
-    assert trained.exit_code == 0, trained.output
-    return run
+def source(trained: Path, tmp_path: Path) -> Path:
+    """That run in a folder of the test's own, which it may lose."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "old"
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -9,7 +9,7 @@ from service.generator import contract, golden
 from service.generator.file.inputs import Input
 from service.generator.file.mixed import mixed
 from tests.generators import CLASSES, Tiny
-from tests.service.generator.file.test_inputs import loaded
+from tests.service.generator.file.loaded import loaded
 
 PLAIN = Tiny(golden_samples=4)
 

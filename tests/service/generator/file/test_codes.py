@@ -19,7 +19,7 @@ from service.generator.file.inputs import Input
 from service.generator.file.named import code_rows, written
 from service.generator.latents import latents, rows_of
 from service.generator.laws import mean_square, quantiles_of
-from tests.service.generator.file.test_inputs import loaded
+from tests.service.generator.file.loaded import loaded
 
 Z, SIDE = 6, 4
 C1, CATEGORY = slice(2, 3), slice(Z + 1, Z + 2)

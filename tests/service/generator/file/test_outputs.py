@@ -19,7 +19,7 @@ from service.generator.file.outputs import Output, faults
 from service.generator.file.rewired import rewired
 from service.settings import Settings
 from tests.generators import Tiny
-from tests.telling import FULL, PLAIN
+from tests.generators.telling import FULL, PLAIN
 
 IMAGE = Output("image", "image", [1, 8, 8])
 

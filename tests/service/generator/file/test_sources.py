@@ -15,7 +15,7 @@ from service.generator.contract import Contract, ImageShape
 from service.generator.engines import race
 from service.generator.file.inputs import Input
 from service.settings import Settings
-from tests.translators import FULL, PLAIN, Inverter, photos
+from tests.generators.translators import FULL, PLAIN, Inverter, photos
 
 
 def loaded(

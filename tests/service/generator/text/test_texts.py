@@ -13,7 +13,7 @@ from service.generator.engines import race
 from service.generator.file.inputs import Input
 from service.generator.text.reading import ids_of_words, words_in
 from service.settings import Settings
-from tests.texts import CLASSED, WORDS, WORDY, Reader
+from tests.generators.texts import CLASSED, WORDS, WORDY, Reader
 
 TEXTS = ["a dark bag", "", "t-shirt", "A large, bright BAG!", "bag", "a", "dark dark dark bag bag bag"]
 

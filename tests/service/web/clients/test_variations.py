@@ -7,8 +7,7 @@ import pytest
 
 from service.generator.contract import version
 from service.generator.images import decode, png
-from tests import encoders
-from tests.generators import Tiny
+from tests.generators import Tiny, encoders
 from tests.service.loaded import loaded
 from tests.service.web.site import Site
 

@@ -11,11 +11,11 @@ import pytest
 from service.generator.latents import latents
 from service.web.grpc import tensors as grpc_tensors
 from tests.generators import Tiny
+from tests.generators.telling import FULL
 from tests.service.loaded import loaded
 from tests.service.web.kserve.asking import ask, refused
 from tests.service.web.kserve.tensors import tensor
 from tests.service.web.site import Site
-from tests.telling import FULL
 
 INFER = "/v2/models/telling/infer"
 

@@ -15,9 +15,9 @@ from service.generator.engines.fake import FakeEngine
 from service.keys import keyring
 from service.settings import Settings
 from tests.generators import Tiny
+from tests.generators.texts import Reader
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
-from tests.texts import Reader
 from tests.waiting import until
 
 

@@ -10,8 +10,7 @@ from PIL import Image
 
 from service.drawing.latent import refinement
 from service.generator.images import decode, png
-from tests import encoders
-from tests.generators import Tiny
+from tests.generators import Tiny, encoders
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
 

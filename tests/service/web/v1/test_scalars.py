@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from service.generator import golden
-from tests.service.generator.file.test_inputs import Styled
+from tests.generators.styled import Styled
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
 from tests.service.web.v1.test_addresses import led_to, versioned

@@ -15,9 +15,9 @@ from service.generator import images
 from service.generator.latents import latents
 from service.web.v1.translations import ROUTES
 from tests.generators import Tiny
+from tests.generators.translators import FULL, PLAIN, photos
 from tests.service.loaded import loaded
 from tests.service.web.site import Site, refused
-from tests.translators import FULL, PLAIN, photos
 
 PHOTOS = photos(3, PLAIN.shape)
 

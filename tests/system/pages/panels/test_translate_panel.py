@@ -9,9 +9,9 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from service.generator.images import png
+from tests.generators.translators import FULL, PLAIN, photos
 from tests.needs import needs
 from tests.system.pages.chromium import chromium, where
-from tests.translators import FULL, PLAIN, photos
 
 
 @pytest.fixture(scope="module")

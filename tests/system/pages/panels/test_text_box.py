@@ -11,9 +11,9 @@ from playwright.sync_api import expect
 from service.generator import golden
 from service.generator.contract import version
 from service.generator.latents import latents
+from tests.generators.texts import WORDY
 from tests.needs import needs
 from tests.system.pages.chromium import chromium, where
-from tests.texts import WORDY
 
 VERSION = version(WORDY.file())
 

@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import expect
 
 from service.generator.images import png
-from tests import encoders, generators
+from tests import generators
+from tests.generators import encoders
 from tests.needs import needs
 from tests.system.conftest import SMALL
 from tests.system.pages.chromium import chromium, where

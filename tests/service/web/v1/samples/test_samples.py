@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from service.generator import images
-from tests.service.web.v1.sampling import array
+from tests.service.web.v1.samples.sampling import array
 
 
 def picture(response: httpx.Response) -> np.ndarray:
