@@ -89,9 +89,10 @@ def _refusals(route: Route) -> dict[str, Answer]:
 
 def _errors(route: Route) -> Errors:
     of_scope: Errors = () if route.scope is None else (InvalidKey, MissingScope)
+    of_url: Errors = (UrlTooLong,) if any(one.place != "header" for one in route.parameters) else ()
     if route.scope == "admin":
         of_scope = (LocalOnly, *of_scope)
-    return (*route.errors, *_OF_EVERY_ROUTE, *of_scope)
+    return (*route.errors, *of_url, *_OF_EVERY_ROUTE, *of_scope)
 
 
 def _parameter(one: Parameter, schemas: _Schemas) -> Object:

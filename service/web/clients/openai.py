@@ -30,10 +30,9 @@ from service.web.clients.openai_messages import (
 from service.web.http.asgi import Call, Reply, header
 from service.web.http.bodies import read_request
 from service.web.http.drawing_call import DrawingCall, address_headers
-from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Route
+from service.web.http.route import DRAWING_ERRORS, EVENTS, IMAGE_HEADERS, JSON, Answer, Body, Event, Route
 
 GENERATIONS = "/v1/images/generations"
-EVENTS = "text/event-stream"
 SIZE_HEADER = "ganserve-size"
 
 # What a browser or curl sends. The header goes into addresses that others will open, so nothing else may.
@@ -225,7 +224,7 @@ ROUTES = [
         {
             200: Answer(
                 "The images, or their addresses.",
-                {JSON: Generations, EVENTS: str},
+                {JSON: Generations, EVENTS: Event},
                 IMAGE_HEADERS | _SEEDS_HEADER | _SIZE_HEADER,
             )
         },

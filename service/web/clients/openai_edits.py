@@ -11,11 +11,11 @@ from service.drawing.uploads import decoded
 from service.errors import InvalidField
 from service.registry.model import Model
 from service.web.clients import prompts
-from service.web.clients.openai import EVENTS, SIZE_HEADER, drawn_json, picture_of, streamed
+from service.web.clients.openai import SIZE_HEADER, drawn_json, picture_of, streamed
 from service.web.clients.openai_messages import EditRequest, Generations
 from service.web.http.asgi import Call, Reply, unless_client_goes
 from service.web.http.drawing_call import DrawingCall, drawn_headers
-from service.web.http.route import DRAWING_ERRORS, IMAGE_HEADERS, JSON, Answer, Body, Route
+from service.web.http.route import DRAWING_ERRORS, EVENTS, IMAGE_HEADERS, JSON, Answer, Body, Event, Route
 from service.web.http.uploads import FORM, read_form
 
 EDITS = "/v1/images/edits"
@@ -78,7 +78,7 @@ ROUTES = [
     Route(
         *("POST", EDITS, post_edits, "sample"),
         "OpenAI's edits of a picture",
-        {200: Answer("The images.", {JSON: Generations, EVENTS: str}, IMAGE_HEADERS | _HEADERS)},
+        {200: Answer("The images.", {JSON: Generations, EVENTS: Event}, IMAGE_HEADERS | _HEADERS)},
         DRAWING_ERRORS,
         "For `client.images.edit(image=..., prompt=...)` of OpenAI's clients, and a generator that is given a picture, as its "
         "card's `source` says. The prompt names a class, where there are some. `n` images of one picture differ by their seeds.",

@@ -30,6 +30,7 @@ Content = Mapping[str, Any]
 Errors = Sequence[type[RequestError | ServiceError]]
 
 JSON = "application/json"
+EVENTS = "text/event-stream"
 NOBODY: Mapping[str, str] = {}
 """The request that an error is about, where none is known: trace.who."""
 BODY_ERRORS: Errors = (NotJson, BodyTimeout, BodyTooLarge, UnsupportedType)
@@ -48,6 +49,13 @@ MODEL_HEADERS = {
 IMAGE_HEADERS = MODEL_HEADERS | {
     "ganserve-labels": "Class index of all images, or one an image; absent for an unconditional model."
 }
+
+
+class Event(Struct, omit_defaults=True):
+    """One of the events of a stream. event: its name, if it has one; data: JSON."""
+
+    data: str
+    event: str = ""
 
 
 class Answer(Struct, frozen=True):

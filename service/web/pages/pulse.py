@@ -10,9 +10,8 @@ from msgspec import Struct
 from service import metrics
 from service.metrics import Totals
 from service.web.http.asgi import Call, Streamed
-from service.web.http.route import Answer, Route
+from service.web.http.route import EVENTS, Answer, Event, Route
 
-EVENTS = "text/event-stream"
 BEAT_SECONDS = 1.0
 
 
@@ -80,7 +79,7 @@ ROUTES = [
         {
             200: Answer(
                 "Server-sent events: `rate` (images a second), `batch` (images a pass), `queue` (images waiting).",
-                {EVENTS: str},
+                {EVENTS: Event},
             )
         },
         text="For the playground; `/metrics` has it all.",

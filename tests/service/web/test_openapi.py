@@ -151,7 +151,7 @@ def test_every_error_that_a_reply_can_name_is_in_the_table():
     named = set(re.findall(r"`([a-z_]+)`: [A-Z]", json.dumps(DOCUMENT["paths"])))
     table = set(re.findall(r"\| `(\w+)` \|", DOCUMENT["info"]["description"]))
     # OpenAI's own codes stand with its route.
-    others = {"url_too_long", "head_too_large"} | {"no_replica"}  # before there is a route; nginx' own
+    others = {"head_too_large"} | {"no_replica"}  # before there is a route; nginx' own
     assert named - {"invalid_value", "model_not_found", "rate_limit_exceeded"} == table - others
 
 
