@@ -50,9 +50,9 @@ def test_an_image_is_that_of_the_network_and_bit_equal_in_every_batch(path, name
 def test_there_is_one_of_each_system_and_all_are_small():
     sizes = {path.parent.name: path.stat().st_size for path in FILES}
     # What is not trained yet is said in docs/systems.md.
-    assert set(PRESETS) - {"acgan", "growing", "meanflow"} < set(sizes)
+    assert set(PRESETS) - {"acgan", "growing"} < set(sizes)
     assert max(sizes.values()) < 3e6
-    assert sum(sizes.values()) < 30e6
+    assert sum(sizes.values()) < 32e6
     for path in FILES:
         assert path.with_name(SAMPLES).is_file()
 
