@@ -47,9 +47,9 @@ class Settings:
     conditional: bool = True
     """Whether the networks are told the class; if not, all images are of one nameless class."""
     z_dim: int = 64
-    """Numbers in a latent."""
+    """Numbers in a latent. Of `flow` as many as in an image, since its z is the noise that the image comes from: 0 says so."""
     label_dim: int = 32
-    """Numbers in the generator's embedding of a class."""
+    """Numbers in the generator's embedding of a class; of `flow` also that of the times."""
     width: int = 32
     """Channels of both networks at half resolution; they double with every further halving.
     In `mlp` the hidden units of G, and in `autoencoder` the channels everywhere.
@@ -62,7 +62,7 @@ class Settings:
     """Of `dcgan`: batch norm in the discriminator, which then sees real and fake images apart."""
 
     loss: str = "non_saturating"
-    """Which pair of functions of losses.py is descended."""
+    """Which pair of functions of losses.py is descended; `mean_flow`, of `flow`, is one, without a discriminator."""
     d_steps: int = 1
     """Updates of the discriminator for each of the generator (k of Goodfellow et al. 2014)."""
     auxiliary: str = ""

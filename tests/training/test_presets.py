@@ -19,7 +19,8 @@ from training.data.dataset import Dataset, real_batches
 from training.device import choose_precision
 from training.errors import UserError
 from training.export.export import build
-from training.gan.losses import LOSSES
+from training.gan.losses import FLOW, LOSSES
+from training.gan.networks import fitted
 from training.gan.state import State, new_state
 from training.gan.step import Trainer, train_step
 from training.presets import PRESETS, settings_of
@@ -32,13 +33,14 @@ UNCONDITIONAL = {"gan-minimax", "gan", "infogan", "bigan", "began"}
 
 def start(settings: Settings) -> tuple[Trainer, State, Dataset]:
     dataset = squares(60, 30) if settings.conditional else squares(60, 30).as_one_class()
+    settings = fitted(settings, dataset.spec)
     batches = real_batches(dataset, settings.seed, settings.batch, CPU)
     trainer = Trainer(settings, dataset.spec.classes, CPU, batches, choose_precision("fp32", CPU)[0])
     return trainer, new_state(settings, dataset.spec, CPU), dataset
 
 
 def narrow(preset: str) -> Settings:
-    return settings_of(preset, width=8, z_dim=8, label_dim=4, batch=4)
+    return settings_of(preset, width=8, z_dim=0 if preset == "meanflow" else 8, label_dim=4, batch=4)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -53,8 +55,8 @@ def test_a_preset_trains_by_the_command_line_and_draws(tmp_path: Path, preset: s
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_stopped_preset_takes_the_steps_of_one_that_never_stopped(tmp_path: Path, preset: str) -> None:
-    settings = narrow(preset)
-    trainer, state, dataset = start(settings)
+    trainer, state, dataset = start(narrow(preset))
+    settings = trainer.settings
     for _ in range(3):
         train_step(trainer, state)
     save_state(tmp_path, Header(settings, dataset.spec, state.images_seen), state)
@@ -134,7 +136,7 @@ def exported(settings: Settings) -> tuple[onnx.ModelProto, bytes]:
     for _ in range(2):
         train_step(trainer, state)
     with tempfile.TemporaryDirectory() as folder:
-        save_state(Path(folder), Header(settings, dataset.spec, state.images_seen), state)
+        save_state(Path(folder), Header(trainer.settings, dataset.spec, state.images_seen), state)
         graph, contract = build(load_generator(Path(folder)), "exported")
     return graph, write(graph, contract)
 
@@ -176,6 +178,11 @@ def test_a_preset_is_in_its_graph_what_it_is_named_after(tmp_path: Path, preset:
             assert attended(graph) == 14 * 14
         case "growing":
             assert (convolutions, products, operators["Resize"]) == (2 * 2 + 2, 1, 0)
+        case "flow":
+            # A convolution at both ends, four blocks of two, four of attention; the halving, the doubling. Times are constants.
+            assert (convolutions, operators["Softmax"]) == (2 + 8 + 4 + 2, 1)
+            assert (operators["DepthToSpace"], operators["Cos"], operators["Tanh"]) == (2, 0, 0)
+            assert parse(file).z_dim == 28 * 28
         case "residual":
             assert operators["Add"] > 4
             assert operators["Gather"] == 1
@@ -212,8 +219,8 @@ def test_what_tells_presets_of_one_graph_apart_is_in_their_training() -> None:
         )
         for row in map(settings_of, PRESETS)
     }
-    assert len(told_apart) == len(PRESETS) == 16
-    assert {settings_of(preset).loss for preset in PRESETS} == set(LOSSES)
+    assert len(told_apart) == len(PRESETS) == 17
+    assert {settings_of(preset).loss for preset in PRESETS} == {*LOSSES, FLOW}
     assert {name for name in PRESETS if not settings_of(name).conditional} == UNCONDITIONAL
 
 
@@ -232,6 +239,10 @@ def test_what_tells_presets_of_one_graph_apart_is_in_their_training() -> None:
         ("dcgan", {"codes": 2}, "of it alone"),
         ("infogan", {"z_dim": 3}, "a number more"),
         ("acgan", {"auxiliary": "class"}, "unknown auxiliary 'class'"),
+        ("ns-r1", {"z_dim": 0}, "z_dim is 0: it holds codes and category, and a number more"),
+        ("meanflow", {"loss": "hinge"}, "go together"),
+        ("meanflow", {"augment": "flip"}, "a flow has no discriminator"),
+        ("meanflow", {"d_steps": 5}, "a flow has no discriminator"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused(preset: str, changes: dict, words: str) -> None:

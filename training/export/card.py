@@ -17,6 +17,7 @@ from training.evaluation.generated import Source
 from training.evaluation.quality.figures import FIGURES
 from training.evaluation.quality.judging import JUDGES
 from training.evaluation.report import markdown, table
+from training.gan.losses import FLOW
 from training.presets import PRESETS, settings_of
 from training.settings import Settings
 
@@ -163,9 +164,10 @@ def _section(title: str) -> re.Pattern[str]:
 def _what(contract: Contract) -> str:
     kind = "A class-conditional" if contract.classes else "An unconditional"
     how = "from another's weights" if contract.training.get("origin") else "from scratch"
+    what = "generative adversarial network" if contract.training.get("loss") != FLOW else "flow of one step"
     shape, colour = contract.image, "grey" if contract.image.channels == 1 else "RGB"
     return (
-        f"{kind} image generator, trained {how} with ganserve as a generative adversarial network: "
+        f"{kind} image generator, trained {how} with ganserve as a {what}: "
         f"{shape.width}x{shape.height} {colour} images of the kind that {contract.training['dataset']} holds."
     )
 

@@ -13,6 +13,9 @@ from training.settings import Settings
 
 # As far as Chen et al. 2016 vary a code of -1 to 1, figure 2.
 _FARTHEST = 2.0
+# Of the times of MeanFlow. Theirs on ImageNet have a deviation of 1, and a quarter apart: so few are near to (0, 1), where
+# pictures are drawn, that a run of minutes learns little of it.
+_MEAN, _DEVIATION, _APART = -0.4, 2.0, 0.5
 
 
 def latents(settings: Settings, count: int, rng: torch.Generator) -> Tensor:
@@ -26,6 +29,16 @@ def latents(settings: Settings, count: int, rng: torch.Generator) -> Tensor:
     continuous = 2 * torch.rand(count, settings.codes, generator=rng) - 1
     category = torch.randint(settings.categories, (count, 1), generator=rng).float()
     return torch.cat([z, continuous, category], dim=1)
+
+
+def flow_times(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """r <= t of MeanFlow (Geng et al. 2025, section 4.3), float32 [count] each, 0 to 1, on the CPU.
+
+    Of two logit-normal draws the smaller and the larger one; r = t but in the first rows, `_APART` of them.
+    """
+    both = torch.sigmoid(_MEAN + _DEVIATION * torch.randn(2, count, generator=rng))
+    (r, t), apart = both.sort(dim=0).values, torch.arange(count) < _APART * count
+    return torch.where(apart, r, t), t
 
 
 def declared(settings: Settings) -> list[Input] | None:

@@ -195,6 +195,29 @@ def information_loss(found: Tensor, continuous: Tensor, category: Tensor) -> tup
     return of_codes, F.cross_entropy(logits, category) - math.log(logits.shape[1])
 
 
+# ---- Geng et al. 2025, "Mean Flows for One-step Generative Modeling" (arXiv 2505.13447) ------
+
+
+def mean_flow_target(v: Tensor, change: Tensor, r: Tensor, t: Tensor) -> Tensor:
+    """u_tgt = v - (t - r) du/dt, Algorithm 1: what the MeanFlow identity says of the mean velocity between r and t.
+
+    v: the velocity at t; change: du/dt along it, v du/dz + du/dt, both float32 [N, C, H, W]. r, t: float32 [N], r <= t.
+    """
+    return v - (t - r)[:, None, None, None] * change
+
+
+def mean_flow_loss(u: Tensor, target: Tensor, constant: float = 1e-3) -> Tensor:
+    """sg(w) ||u - u_tgt||^2 with w = 1 / (||u - u_tgt||^2 + c), section 4.3 with p = 1: no image counts more for being hard.
+
+    Its value is all but 1; what falls is the mean square, and its gradient is that of the logarithm.
+    """
+    squares = (u - target).square().sum(dim=(1, 2, 3))
+    return (squares / (squares.detach() + constant)).mean()
+
+
+FLOW = "mean_flow"
+"""The loss that is no game: a network descends `mean_flow_loss`, and there is no other."""
+
 # fmt: off
 LOSSES = {
     "minimax":        Loss(discriminator_loss, saturating_generator_loss, torch.sigmoid),

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from training.gan.networks.layers import ConditionalBatchNorm, SelfAttention
 from training.settings import ImageSpec, Settings
 
 # (weights, learning rate, beta1, beta2) -> optimiser; see settings.py for what the betas are in each.
-OPTIMISERS: dict[str, Callable[[Iterable[nn.Parameter], float, float, float], Optimizer]] = {
+OPTIMISERS: dict[str, Callable[[Iterable[Any], float, float, float], Optimizer]] = {
     "adam": lambda weights, lr, beta1, beta2: Adam(weights, lr=lr, betas=(beta1, beta2), fused=True),
     "rmsprop": lambda weights, lr, beta1, beta2: RMSprop(weights, lr=lr, alpha=beta2),
     "sgd": lambda weights, lr, beta1, beta2: SGD(weights, lr=lr, momentum=beta1),
@@ -81,7 +82,11 @@ def new_state(
     freeze(layers(G)[::-1], settings.freeze_g, "freeze_g")
     freeze(layers(D), settings.freeze_d, "freeze_d")
     optimiser = OPTIMISERS[settings.optimiser]
-    learning_g, learning_d = ([w for w in network.parameters() if w.requires_grad] for network in (G, D))
+    # As a group: a flow's D has no weights, and optimisers refuse an empty list.
+    learning_g, learning_d = (
+        [{"params": [weight for weight in network.parameters() if weight.requires_grad]}]
+        for network in (G, D)
+    )
     optimiser_g = optimiser(learning_g, settings.lr_g, settings.beta1, settings.beta2)
     optimiser_d = optimiser(learning_d, settings.lr_d, settings.beta1, settings.beta2)
     average = copy.deepcopy(G).requires_grad_(False)

@@ -11,16 +11,19 @@ from torch.optim import Optimizer
 from training.device import Autocast
 from training.gan import ema
 from training.gan.augment import augment
-from training.gan.draws import latents
+from training.gan.draws import flow_times, latents
+from training.gan.flow import mean_flow
 from training.gan.losses import (
+    FLOW,
     LOSSES,
     began_balance,
     began_convergence,
     class_loss,
     discriminative_class_loss,
     information_loss,
+    mean_flow_loss,
 )
-from training.gan.networks import growing
+from training.gan.networks import flow, growing
 from training.gan.networks.auxiliary import Bidirectional
 from training.gan.penalties import clip_weights, r1, r2, wgan_gp
 from training.gan.state import State
@@ -44,7 +47,7 @@ class Trainer:
 
 
 def train_step(trainer: Trainer, state: State) -> Figures:
-    """d_steps updates of D, one of G, one of the average; images_seen moves on by d_steps batches.
+    """d_steps updates of D, one of G, one of the average; images_seen moves on by d_steps batches. A flow has no D.
 
     Every draw comes from (seed, images_seen), so the same state gives the same next state.
     Returns detached scalars by TensorBoard name.
@@ -59,11 +62,14 @@ def train_step(trainer: Trainer, state: State) -> Figures:
     first = state.images_seen // settings.batch
     # Forked, so that the caller's global generator, which dropout draws from, stays as it was.
     with torch.random.fork_rng(devices=[]):
-        for k in range(first, first + settings.d_steps):
-            figures |= update_discriminator(trainer, state, k, r1_gamma(settings, progress))
-        figures |= update_generator(trainer, state, first)
+        if settings.loss == FLOW:
+            figures |= update_flow(trainer, state, first)
+        else:
+            for k in range(first, first + settings.d_steps):
+                figures |= update_discriminator(trainer, state, k, r1_gamma(settings, progress))
+            figures |= update_generator(trainer, state, first)
     average(list(figures.values()))
-    if LOSSES[settings.loss].balanced:
+    if settings.loss == "began":
         figures |= update_balance(settings, state, figures)
 
     state.images_seen += settings.batch * settings.d_steps
@@ -164,6 +170,22 @@ def update_generator(trainer: Trainer, state: State, k: int) -> Figures:
         beside = auxiliary(settings, found, label, z)
     (objective + weighted(settings, beside)).backward()
     return {"loss/G": objective.detach(), "gradient/G": take_step(G, state.optimiser_g)}
+
+
+def update_flow(trainer: Trainer, state: State, k: int) -> Figures:
+    """Descend MeanFlow's loss on real batch k and as much noise."""
+    settings, G = trainer.settings, state.G
+    assert isinstance(G, flow.Generator)
+    rng = draws(settings.seed, k, 1)
+    x, label = trainer.real_batch(k)
+    e = own(latents(settings, settings.batch, rng)).to(trainer.device).view_as(x)
+    r, t = (own(times).to(trainer.device) for times in flow_times(settings.batch, rng))
+    with trainer.autocast():
+        u, target = mean_flow(G.velocity, x, e, r, t, label)
+    mean_flow_loss(u, target).backward()
+    # Not the loss, which is all but 1 throughout.
+    error = (u.detach() - target).square().mean()
+    return {"loss/G": error, "gradient/G": take_step(G, state.optimiser_g)}
 
 
 def real_batch(trainer: Trainer, D: nn.Module, k: int) -> Batch:

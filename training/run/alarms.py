@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import torch
 
 from training.data.dataset import Dataset, Pixels
 from training.errors import UserError
@@ -29,7 +28,7 @@ def check_finite(figures: dict[str, float], images_seen: int, to_try: str) -> No
 def check_weights(state: State, settings: Settings) -> None:
     """The same for the weights, before they are saved: figures are read only now and then. Raises TrainingFailed."""
     sums = {
-        f"weights/{name}": float(torch.stack([p.detach().sum() for p in network.parameters()]).sum())
+        f"weights/{name}": float(sum(p.detach().sum() for p in network.parameters()))
         for name, network in (("G", state.G), ("D", state.D))
     }
     check_finite(sums, state.images_seen, remedy(DIVERGENCE, settings))

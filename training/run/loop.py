@@ -15,6 +15,7 @@ from training.data.label_check import one_of_each, show
 from training.device import choose_device, choose_precision
 from training.errors import UserError
 from training.files import write_atomically
+from training.gan.networks import fitted
 from training.gan.state import State, new_state
 from training.gan.step import Figures, train_step
 from training.processes import any_of, count, from_first, rank
@@ -51,6 +52,7 @@ def train(settings: Settings, options: Options, dataset: Dataset, console: Conso
         device = choose_device(options.device)
         _, arithmetic = choose_precision(settings.precision, device)
         seen = dataset if settings.conditional else dataset.as_one_class()
+        settings = fitted(settings, seen.spec)
         check_fits(settings, seen.spec, device)
         state, resumed = begin(settings, folder, seen, device)
         if state.images_seen >= settings.images:

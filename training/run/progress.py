@@ -65,7 +65,10 @@ def description(figures: dict[str, float], images_per_second: float, images_left
     # A run ends with the update in which it passes its last image.
     seconds = max(images_left, 0) / images_per_second if images_per_second > 0 else None
     left = "?" if seconds is None else timedelta(seconds=round(seconds))
+    speed = f"{images_per_second:.0f} images/s  {left} left"
+    if "loss/D" not in figures:  # a flow
+        return f"loss {value('loss/G')}  |grad| {value('gradient/G')}  {speed}"
     return (
         f"loss D {value('loss/D')} G {value('loss/G')}  D(x) {value('D(x)')} D(G(z)) {value('D(G(z))')}  "
-        f"|grad D| {value('gradient/D')} |grad G| {value('gradient/G')}  {images_per_second:.0f} images/s  {left} left"
+        f"|grad D| {value('gradient/D')} |grad G| {value('gradient/G')}  {speed}"
     )

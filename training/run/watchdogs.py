@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from training.gan.losses import FLOW
 from training.settings import Settings
 
 # TensorBoard's names and means over some updates.
@@ -35,8 +36,10 @@ MOST_LOSS, MOST_GRADIENT = 100.0, 1e4
 def vanishing(settings: Settings, figures: Figures) -> bool:
     """G's gradient is all but 0 while D tells real from fake (Goodfellow et al. 2014, section 3).
 
-    Where D cannot tell, it is 0 at the optimum, and in the first updates of an MLP of small weights.
+    Where D cannot tell, it is 0 at the optimum, and in the first updates of an MLP of small weights. A flow has no D.
     """
+    if settings.loss == FLOW:
+        return False
     undecided = figures["loss/D"] > UNDECIDED.get(settings.loss, math.inf) / 2
     return figures["gradient/G"] < LEAST_GRADIENT and not undecided
 
@@ -48,14 +51,15 @@ def saturated(settings: Settings, figures: Figures) -> bool:
     """
     if settings.loss == "began":
         return figures["D(G(z))"] > REJECTED * figures["D(x)"]
-    return figures["loss/D"] < SATURATED * UNDECIDED.get(settings.loss, -math.inf)
+    return settings.loss != FLOW and figures["loss/D"] < SATURATED * UNDECIDED.get(settings.loss, -math.inf)
 
 
 def diverging(settings: Settings, figures: Figures) -> bool:
     """Losses or gradients grow out of all proportion: NaN is next. A Wasserstein critic's loss has no scale."""
-    if max(figures["gradient/D"], figures["gradient/G"]) > MOST_GRADIENT:
-        return True
-    return settings.loss != "wasserstein" and max(abs(figures["loss/D"]), abs(figures["loss/G"])) > MOST_LOSS
+    gradients, losses = ([figures.get(f"{name}/{of}", 0.0) for of in "DG"] for name in ("gradient", "loss"))
+    return max(gradients) > MOST_GRADIENT or (
+        settings.loss != "wasserstein" and max(map(abs, losses)) > MOST_LOSS
+    )
 
 
 # ---- What to try: settings that this very run may have -----------------------------------------
@@ -71,7 +75,9 @@ def slower_discriminator(settings: Settings) -> str:
 
 
 def smoother_discriminator(settings: Settings) -> str:
-    """A penalty on its slope, by which its gradient reaches G (Mescheder et al. 2018, arXiv 1801.04406)."""
+    """A penalty on its slope, by which its gradient reaches G (Mescheder et al. 2018, arXiv 1801.04406). "" where there is none."""
+    if settings.loss == FLOW:
+        return ""
     if settings.loss == "began":
         return f"a balance that follows faster (--set balance_rate={settings.balance_rate * 3:g})"
     if settings.loss == "wasserstein":
@@ -89,17 +95,21 @@ def no_saturating_loss(settings: Settings) -> str:
 
 
 Remedies = tuple[Callable[[Settings], str] | str, ...]
-FEW_IMAGES = "for fewer than about 10,000 training images, --augment brightness,translation,cutout"
+
+
+def few_images(settings: Settings) -> str:
+    augment = "for fewer than about 10,000 training images, --augment brightness,translation,cutout"
+    return "" if settings.loss == FLOW else augment
 
 
 def remedy(remedies: Remedies, settings: Settings) -> str:
     """`Try A, B, or C, each with a new --run.`"""
-    *most, last = [one if isinstance(one, str) else one(settings) for one in remedies]
-    return f"Try {', '.join(most)}, or {last}, each with a new --run."
+    *most, last = filter(None, (one if isinstance(one, str) else one(settings) for one in remedies))
+    return f"Try {', or '.join([', '.join(most), last] if most else [last])}, each with a new --run."
 
 
 DIVERGENCE: Remedies = (slower, smoother_discriminator, "--precision fp32")
-COLLAPSE: Remedies = (smoother_discriminator, slower, FEW_IMAGES)
+COLLAPSE: Remedies = (smoother_discriminator, slower, few_images)
 
 
 class Watchdog(NamedTuple):
@@ -122,7 +132,7 @@ WATCHDOGS = (
         "saturated discriminator",
         saturated,
         "the discriminator is sure of every image, so that it teaches the generator little",
-        (slower_discriminator, smoother_discriminator, FEW_IMAGES),
+        (slower_discriminator, smoother_discriminator, few_images),
     ),
     # Shorter, because it is a matter of a few updates.
     Watchdog("divergence", diverging, "losses or gradients grow out of all proportion", DIVERGENCE, 30),

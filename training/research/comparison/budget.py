@@ -17,6 +17,7 @@ import torch
 from training.data.dataset import Dataset, real_batches
 from training.device import choose_precision
 from training.files import write_atomically
+from training.gan.networks import fitted
 from training.gan.state import new_state
 from training.gan.step import Trainer, train_step
 from training.settings import Settings
@@ -45,6 +46,7 @@ class Speed:
     def __init__(self, settings: Settings, dataset: Dataset, device: torch.device) -> None:
         autocast, _ = choose_precision(settings.precision, device)
         dataset = dataset if settings.conditional else dataset.as_one_class()
+        settings = fitted(settings, dataset.spec)
         batches = real_batches(dataset, settings.seed, settings.batch, device)
         # So long that the learning rate never falls.
         endless = replace(settings, images=10**12)
