@@ -1,4 +1,4 @@
-"""The command line: `python -m training prepare | train | sample | evaluate | export | encode | translate | caption | compare | theory | study`."""
+"""The command line: `python -m training prepare | train | sample | evaluate | export | encode | translate | caption | compare | curve | theory | study`."""
 
 import errno
 import re
@@ -24,6 +24,7 @@ COMMANDS = {
     "translate": ("commands.translate", "Train, measure and export a generator that is given a picture: pix2pix."),
     "caption":  ("commands.caption", "Train, measure and export a generator that draws what a text says."),
     "compare":  ("research.comparison.command", "Train presets under an equal budget and measure them side by side."),
+    "curve":    ("research.curve", "Measure checkpoints of one run against the images that they have seen."),
     "theory":   ("research.theory.command", "Compute the claims of docs/theory.md where the truth is known."),
     "study":    ("research.studies.command", "Run one experiment of docs/studies.md."),
 }
