@@ -14,10 +14,12 @@ from tests.docs.blocks import ROOT
 from tests.training.tiny import command
 from training.commands import encode
 
-SOURCES = {
-    f"models/{path.parent.name}/README.md": parse(path.read_bytes()).source
+CONTRACTS = {
+    f"models/{path.parent.name}/README.md": parse(path.read_bytes())
     for path in sorted(ROOT.glob("models/*/generator.onnx"))
 }
+SOURCES = {page: contract.source for page, contract in CONTRACTS.items()}
+DATA_SETS = {contract.training["dataset"] for contract in CONTRACTS.values()}
 # Of models that a command of their own trains: the settings are in the file.
 OF_CAPTIONS = [page for page in SOURCES if "training caption train" in (ROOT / page).read_text("utf-8")]
 OF_TRANSLATORS = [page for page, source in SOURCES.items() if source is not None]
@@ -27,8 +29,9 @@ NAMES = SimpleNamespace(class_names=tuple("abcdefghij"))
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """The folder that a reader is in, who has the data set where the card says."""
-    (tmp_path / "data" / "fashion-mnist").mkdir(parents=True)
+    """The folder that a reader is in, who has the data sets where the cards say."""
+    for name in DATA_SETS:
+        (tmp_path / "data" / name).mkdir(parents=True)
     (tmp_path / "models").symlink_to(ROOT / "models")
     monkeypatch.chdir(tmp_path)
     return tmp_path

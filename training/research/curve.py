@@ -104,6 +104,7 @@ def drawn(document: dict[str, Any]) -> Figure:
         axes.errorbar(seen, values, errors, marker=".", capsize=2)
         axes.axhline(real[name]["value"], color="grey", linestyle="--", label="real images")
         axes.set(xlabel="real images seen", title=TITLES[name])
+        axes.locator_params(axis="x", nbins=5)
         axes.legend()
     figure.axes[0].set_yscale("log")
     return figure
