@@ -33,7 +33,7 @@ LAYERS = {
     ],
     "training": [
         "__main__",
-        "research.comparison research.studies research.theory",
+        "research.comparison research.curve research.studies research.theory",
         "commands",
         "captions",
         "encoding translation",

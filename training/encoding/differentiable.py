@@ -1,5 +1,6 @@
 """An ONNX generator in torch, so that errors in its pictures have a gradient in z: whoever has the file has no checkpoint."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -161,6 +162,13 @@ def _one_hot(a: Attributes, index: Tensor, depth: Tensor, levels: Tensor) -> Ten
     return torch.where(F.one_hot(index.long(), int(depth)).bool(), levels[1], levels[0])
 
 
+def _split(a: Attributes, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
+    axis = a.get("axis", 0)
+    # Since opset 18 a number of equal parts, the last of which may be smaller.
+    equal = math.ceil(x.shape[axis] / a["num_outputs"]) if sizes is None else sizes.tolist()
+    return x.split(equal, axis)
+
+
 def _depth_to_space(a: Attributes, x: Tensor) -> Tensor:
     side = a["blocksize"]
     if a.get("mode", "DCR") == "DCR":
@@ -204,7 +212,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Squeeze": lambda a, x, axes=None: x.squeeze(tuple(_axes(a, axes))),
     "Flatten": lambda a, x: x.flatten(a.get("axis", 1)), "Transpose": lambda a, x: x.permute(a["perm"]),
     "Concat": lambda a, *parts: torch.cat(parts, a["axis"]), "Gather": _gather, "OneHot": _one_hot,
-    "Split": lambda a, x, sizes: x.split(sizes.tolist(), a.get("axis", 0)),
+    "Split": _split,
     "Expand": lambda a, x, shape: x.expand(torch.broadcast_shapes(x.shape, shape.tolist())),
     "Shape": lambda a, x: torch.tensor(x.shape)[a.get("start", 0) : a.get("end")],
     "Constant": lambda a: _tensor(a["value"]) if "value" in a else torch.tensor(next(iter(a.values()))),
