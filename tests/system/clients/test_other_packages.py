@@ -6,7 +6,6 @@ indexes, PyPI or npm, these tests are skipped.
 
 import io
 import json
-import shutil
 import subprocess
 import sys
 
@@ -48,10 +47,10 @@ def python(server, tmp_path):
 @pytest.fixture(scope="module")
 def node_modules(tmp_path_factory):
     """A folder that has what is in JAVASCRIPT."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("javascript")
-    found = run(["npm", "install", "--no-fund", "--no-audit", "--ignore-scripts", *JAVASCRIPT], folder)
+    found = run(
+        [program("npm", "npm"), "install", "--no-fund", "--no-audit", "--ignore-scripts", *JAVASCRIPT], folder
+    )
     if found.returncode:
         pytest.skip(f"no index has {', '.join(JAVASCRIPT)}: {found.stderr.strip()[-200:]}")
     return folder
