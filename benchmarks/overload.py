@@ -233,7 +233,7 @@ def measure(case: Case, times: float, seconds: float, rounds: int, folder: Path)
         f"{arrived:.1f}",
         f"{by_cpu:.2f}",
         _held(f"{1000 * p99:.0f}", p99 < 2),
-        _held(f"{1000 * refusal:.1f}", refusal < 0.25),
+        "none" if np.isnan(refusal) else _held(f"{1000 * refusal:.1f}", refusal < 0.25),
         _held(f"{slope:+.1f}", slope < 10),
         _held(f"{recovery:.2f}", recovery < 1),
         f"{sum(one.lost for one in at_ten_times)}",
