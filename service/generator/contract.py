@@ -99,19 +99,32 @@ def files_beside(file: bytes) -> list[str]:
         return []
 
 
-class _Gives(Struct):
+class Gives(Struct):
+    """What a contract says of its pictures, and of what comes with them."""
+
+    image: ImageShape | None = None
     outputs: list[Output] | None = None
 
+    @property
+    def more(self) -> bool:
+        """Whether there is more than the picture."""
+        return bool(outputs.beside(self.outputs or []))
 
-def gives_more(path: Path) -> bool:
-    """Whether the file gives more than a picture, by its metadata alone; of what is no contract's file False."""
+    @property
+    def pixels(self) -> int:
+        """Of one picture; 0 if that is not said."""
+        return self.image.height * self.image.width if self.image else 0
+
+
+def gives(path: Path) -> Gives:
+    """What the file gives, by its metadata alone; of what is no contract's file nothing."""
     try:
         with path.open("rb") as file:
             model = metadata_alone(file)
         document = next(prop.value for prop in model.metadata_props if prop.key == METADATA_KEY)
-        return bool(outputs.beside(msgspec.json.decode(document, type=_Gives).outputs or []))
+        return msgspec.json.decode(document, type=Gives)
     except Exception:  # whoever loads it says what is wrong with it
-        return False
+        return Gives()
 
 
 def write(model: onnx.ModelProto, contract: Contract, weights: Mapping[str, NDArray] | None = None) -> bytes:

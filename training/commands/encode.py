@@ -18,10 +18,11 @@ from training.commands.sources import EXISTING, data
 from training.data.dataset import Dataset
 from training.data.formats import load
 from training.encoding import export
-from training.encoding.fit import COMPARED, Recipe, Target, fit, target
+from training.encoding.fit import COMPARED, SEES, Recipe, Target, fit, target
 from training.encoding.measure import HEAD, measure, rows, words
 from training.errors import UserError
 from training.evaluation.generated import torch_forward
+from training.evaluation.quality.judge import Judge
 from training.evaluation.reference import bar, judge_by
 from training.export.card import train_command
 from training.gan.networks.encoder import Encoder
@@ -48,6 +49,13 @@ DEFAULT = Recipe()
     help="Nothing is trained: take the encoder that MODEL's run trained with it, as preset bigan does.",
 )
 @flag("--no-pixels", "It learns z and classes alone, and not to give real pictures back.")
+@click.option(
+    "--features",
+    type=click.FloatRange(0),
+    default=DEFAULT.features,
+    show_default=True,
+    help=f"Weight of the distance between a real picture and what comes back, in features of judge '{SEES}', where 0.5 is a good try.",
+)
 @flag(
     "--figures",
     "Nothing is trained: measure the encoder that is there, and put the figures into file and card.",
@@ -67,6 +75,7 @@ def command(
     seed: int,
     run: Path | None,
     no_pixels: bool,
+    features: float,
     figures: bool,
     pictures: int,
     steps: int,
@@ -81,6 +90,8 @@ def command(
     generator, and its figures into it and the generator's card: what it gives back of held-out real pictures, beside the
     nearest training images and a search in z. Stopped while it trains, it leaves everything as it was.
     """
+    if features and judge == SEES:
+        raise UserError(f"--judge {judge} would judge its own features: measure by another")
     console, dataset = Console(stderr=True), load(data)
     of = target(model, dataset, threads or 0)
     dataset = dataset if of.contract.classes else dataset.as_one_class()
@@ -90,8 +101,13 @@ def command(
         if figures:
             file = export.read(of)
         else:
-            recipe = Recipe(images, batch, seed, width, pixels=0.0 if no_pixels else DEFAULT.pixels)
-            file = trained(of, dataset, recipe, data, progress) if run is None else of_run(of, run)
+            pixels = 0.0 if no_pixels else DEFAULT.pixels
+            recipe = Recipe(images, batch, seed, width, pixels=pixels, features=features)
+            if run is None:
+                sees = judge_by(dataset, SEES, judge_images, cache, progress)[0] if features else None
+                file = trained(of, dataset, recipe, data, progress, sees)
+            else:
+                file = of_run(of, run)
             # Before the figures: a judge, where none is kept, takes minutes.
             export.install(file, of, dataset)
         eyes, _ = judge_by(dataset, judge, judge_images, cache, progress)
@@ -101,11 +117,17 @@ def command(
     show(quality)
 
 
-def trained(of: Target, dataset: Dataset, recipe: Recipe, data: Path, progress: Progress) -> bytes:
+def trained(
+    of: Target, dataset: Dataset, recipe: Recipe, data: Path, progress: Progress, sees: Judge | None
+) -> bytes:
     task = progress.add_task("encoder", total=recipe.images)
-    encoder = fit(of, dataset, recipe, lambda done, how: progress.update(task, advance=done, description=how))
+
+    def advance(done: int, how: str) -> None:
+        progress.update(task, advance=done, description=how)
+
+    encoder = fit(of, dataset, recipe, advance, sees and sees.network.trunk)
     words = ["python", "-m", "training", "encode", str(of.file.parent), "--data", str(data)]
-    for name in ("images", "batch", "width", "seed"):
+    for name in ("images", "batch", "width", "seed", "features"):
         if (value := getattr(recipe, name)) != getattr(DEFAULT, name):
             words += [f"--{name}", str(value)]
     words += [] if recipe.pixels else ["--no-pixels"]

@@ -1,7 +1,8 @@
 """E learns from G and its data set: z from G's own pictures, and to give real ones back.
 
 The latent regressor of Donahue et al. 2017 (arXiv 1605.09782, section 4.1) sees G's pictures alone, and real ones are none.
-So real ones go through E and G, and what comes back has its error in pixels, whose gradient G hands on.
+So real ones go through E and G, and what comes back has its error in pixels and in a classifier's features (Dosovitskiy
+and Brox 2016, arXiv 1602.02644), whose gradient G hands on.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from service.errors import ContractError
 from service.generator.contract import Contract, version
@@ -28,6 +29,8 @@ from training.gan.networks.encoder import Encoder
 FIRST_SEED = 2**40
 # G is compared, and E is judged, on so many.
 COMPARED = 16
+SEES = "plain"
+"""The judge that errors in features are of; another one measures what came of it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Recipe:
     learning_rate: float = 2e-3
     pixels: float = 5.0
     """Weight of real pictures' mean absolute error, of which 1 is from black to mid-grey; 0: z and classes alone."""
+    features: float = 0.0
+    """Weight of their squared distance in the features of judge SEES, of which 1 is the variance of real ones."""
     classes: float = 0.1
     """Weight of the cross-entropy of the class."""
 
@@ -91,8 +96,14 @@ def target(path: Path, dataset: Dataset, threads: int) -> Target:
     return Target(file, contract, version(content), source, gradient, why)
 
 
-def fit(target: Target, dataset: Dataset, recipe: Recipe, advance: Callable[[int, str], None]) -> Encoder:
-    """E after so many images. advance: is told how many more are done, and how it goes.
+def fit(
+    target: Target,
+    dataset: Dataset,
+    recipe: Recipe,
+    advance: Callable[[int, str], None],
+    features: nn.Module | None = None,
+) -> Encoder:
+    """E after so many images. advance: is told how many more are done, and how it goes. features: of float32 [N, C, H, W] in [-1, 1].
 
     The global random state is left as it was.
     """
@@ -106,7 +117,7 @@ def fit(target: Target, dataset: Dataset, recipe: Recipe, advance: Callable[[int
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps + 1)
     for k in range(steps):
         parts = batch(target, dataset, recipe, k)
-        losses = errors(encoder, target, recipe, *parts)
+        losses = errors(encoder, target, recipe, features, *parts)
         sum(losses.values(), torch.zeros(())).backward()
         optimiser.step()
         optimiser.zero_grad()
@@ -128,14 +139,28 @@ def batch(target: Target, dataset: Dataset, recipe: Recipe, k: int) -> Sequence[
 
 
 def errors(
-    encoder: Encoder, target: Target, recipe: Recipe, images: Tensor, z: Tensor, labels: Tensor
+    encoder: Callable[[Tensor], Sequence[Tensor]],
+    target: Target,
+    recipe: Recipe,
+    features: nn.Module | None,
+    images: Tensor,
+    z: Tensor,
+    labels: Tensor,
 ) -> dict[str, Tensor]:
     found, *logits = encoder(images.contiguous(memory_format=torch.channels_last))
     own = len(z)
     losses = {"z": F.mse_loss(found[:own], z)}
     if logits:
         losses["class"] = recipe.classes * F.cross_entropy(logits[0], labels)
-    if target.gradient is not None and recipe.pixels:
-        again = target.redrawn(found[own:], labels[own:])
-        losses["pixels"] = recipe.pixels * F.l1_loss(again, images[own:].float()) / 127.5
+    if target.gradient is None or not (recipe.pixels or features):
+        return losses
+    drawn = target.redrawn(found[own:], labels[own:])
+    again, real = (one / 127.5 - 1 for one in (drawn, images[own:].float()))
+    if recipe.pixels:
+        losses["pixels"] = recipe.pixels * F.l1_loss(again, real)
+    if features:
+        with torch.no_grad():
+            wanted = features(real)
+        apart = F.mse_loss(features(again), wanted)
+        losses["features"] = recipe.features * apart / wanted.var(dim=0).mean()
     return losses

@@ -105,11 +105,20 @@ def test_each_worker_has_its_own(monkeypatch, settings):
 def test_a_file_that_gives_more_than_a_picture_is_counted_twice(tmp_path):
     generators.folder(tmp_path, {"plain": Tiny().file(), "telling": Telling().file()})
     models = Models(Settings(models=tmp_path))
+    image = Tiny().contract().image
     for name, times in (("plain", 1), ("telling", 2)):
         one = models[name]
-        assert one.memory_mb == footprint.memory_mb(one.file_bytes, times)
+        assert one.memory_mb == footprint.memory_mb(one.file_bytes, times, image.height * image.width)
     (tmp_path / "telling/generator.onnx").write_bytes(Tiny().file())  # another file in its place
     assert models["telling"].memory_mb == models["plain"].memory_mb
+
+
+def test_what_a_pass_holds_grows_with_its_pixels_but_not_beyond_what_a_pass_may_take():
+    without, sides = footprint.memory_mb(0), (28, 64, 128, 512)
+    by_size = {side: footprint.memory_mb(0, 1, side**2) - without for side in sides}
+    assert by_size[28] == pytest.approx(19, abs=1)
+    assert by_size[64] == by_size[128] == pytest.approx(100, abs=1)
+    assert by_size[512] == pytest.approx(8 * by_size[128])  # eight images, however long they take
 
 
 def test_what_is_no_file_takes_nothing_and_nobody_waits_for_it(tmp_path):

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+import torch
 from PIL import Image
 
 from service.generator import contract
@@ -14,7 +15,9 @@ from service.generator.latents import latents
 from tests.generators import Tiny
 from tests.generators.translators import Inverter
 from tests.training.tiny import command, write_npz
+from training.data.formats import load
 from training.encoding.export import opened
+from training.encoding.fit import Recipe, errors, target
 
 CLASSES = ("dark", "grey", "light")
 TINY = Tiny("mine", z_dim=2, classes=CLASSES, image=(1, 28, 28))
@@ -73,6 +76,34 @@ def test_an_encoder_gives_back_pictures_and_says_how_well(tmp_path: Path) -> Non
     assert command("encode", folder, "--data", data, "--cache", tmp_path, "--figures", *QUICK).exit_code == 0
     require_of(parse((folder / "generator.encoder").read_bytes()), TINY.contract(), contract.version(newer))
     assert (folder / "README.md").read_text().count("## Encoder") == 1
+
+
+def test_an_error_in_features_is_none_where_the_picture_comes_back_and_leads_there(tmp_path: Path) -> None:
+    data = own_pictures(tmp_path / "set.npz")
+    of = target(model(tmp_path / "mine", TINY.file()), load(data), 1)
+    images, labels = (torch.from_numpy(one) for one in pictures(range(8)))
+    right = torch.from_numpy(latents(range(8), TINY.z_dim))
+    z = right.clone().requires_grad_()
+    recipe = Recipe(pixels=0.0, features=1.0)
+    both, twice = torch.cat([images, images]), torch.cat([labels, labels])
+
+    def error(found: torch.Tensor) -> torch.Tensor:
+        both_found = torch.cat([right, found])
+        return errors(lambda _: (both_found,), of, recipe, torch.nn.Flatten(), both, right, twice)["features"]
+
+    assert error(z).item() < 1e-4  # pictures are rounded
+    away = (right + 0.3).requires_grad_()
+    before = error(away)
+    (slope,) = torch.autograd.grad(before, away)
+    assert error(away - 0.01 * slope / slope.abs().max()) < before
+
+
+def test_the_judge_whose_features_were_learnt_from_does_not_measure(tmp_path: Path) -> None:
+    folder, data = model(tmp_path / "mine", TINY.file()), own_pictures(tmp_path / "set.npz")
+    result = command("encode", folder, "--data", data, *QUICK, "--features", 1)
+    assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
+    assert "measure by another" in result.output
+    assert not (folder / "generator.encoder").exists()
 
 
 def test_without_a_gradient_it_learns_z_alone(tmp_path: Path) -> None:
