@@ -18,7 +18,7 @@ from training.errors import UserError
 from training.evaluation.evaluate import Evaluation, check_match, evaluate_beside
 from training.evaluation.generated import Source
 from training.evaluation.quality.judging import judges_of
-from training.evaluation.reference import Reference, reference
+from training.evaluation.reference import Reference, reference, without_floors
 from training.export.card import SAMPLES
 from training.export.export import add_figures, add_precisions, export
 from training.export.gate import require
@@ -83,9 +83,8 @@ def command(
     @once
     def real() -> Reference:
         assert dataset is not None
-        return reference(
-            dataset, judges_of(judges[-1:] if watch else judges, judge_images), cache, progress, images
-        )
+        named = judges_of(judges[-1:] if watch else judges, judge_images)
+        return (without_floors if precisions else reference)(dataset, named, cache, progress, images)
 
     def measure(source: Source) -> Evaluation:
         assert dataset is not None

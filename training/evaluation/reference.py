@@ -1,7 +1,7 @@
 """The real images that generated ones are compared with, and the floors: what other real images reach."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,39 +47,53 @@ class Reference:
         return len(self.held_out.images)
 
 
-def reference(
+def without_floors(
     dataset: Dataset, judges: Sequence[JudgeSettings], cache: Path, progress: Progress, count: int = 10_000
 ) -> Reference:
-    """`count` held-out images, or as many as both splits have, and their floors.
+    """`count` held-out images, or as many as both splits have, through each judge's eyes: enough to compare generators by.
 
-    A floor is what as many real images of the training split, which the judge was not trained on, reach in the
-    generated ones' place, each class as often as there; of the nearest training image what the held-out images reach.
     Raises UserError where the data set is too small.
     """
     size = size_of(dataset, judges, count)
     bars = [bar(progress, f"judge {one.architecture}", judging.length(dataset, one)) for one in judges]
     trained = [judging.judge_for(dataset, one, cache, done) for one, done in zip(judges, bars, strict=True)]
     (held_out,) = as_told(dataset, draws(dataset.test_images, dataset.test_labels, size, most=1))
+    benches = [
+        Bench(settings, judge, look(judge, held_out), [])
+        for settings, judge in zip(judges, trained, strict=True)
+    ]
+    return Reference(dataset, held_out, benches, {}, {}, min(judging.STUDENT_IMAGES, judges[0].images))
+
+
+def reference(
+    dataset: Dataset, judges: Sequence[JudgeSettings], cache: Path, progress: Progress, count: int = 10_000
+) -> Reference:
+    """The same with their floors.
+
+    A floor is what as many real images of the training split, which the judge was not trained on, reach in the
+    generated ones' place, each class as often as there; of the nearest training image what the held-out images reach.
+    Raises UserError where the data set is too small.
+    """
+    real = without_floors(dataset, judges, cache, progress, count)
     done = bar(progress, "floors", len(judges) + 1)
     benches = []
-    for settings, judge in zip(judges, trained, strict=True):
-        real, unseen = look(judge, held_out), floor_samples(dataset, settings, size)
-        floors = [measured(real, look(judge, sample), dataset.class_names) for sample in unseen]
+    for bench in real.benches:
+        unseen = floor_samples(dataset, bench.settings, real.size)
+        floors = [measured(bench.held_out, look(bench.judge, one), dataset.class_names) for one in unseen]
         if not dataset.has_classes:  # it is of classes
             for floor in floors:
                 del floor.figures["inception_score"]
-        benches.append(Bench(settings, judge, real, floors))
+        benches.append(replace(bench, floors=floors))
         done(1)
-    (training,) = as_told(dataset, draws(dataset.images, dataset.labels, size, most=1))
-    pixel_floors = comparison.in_pixels(held_out, training)
-    longest = min(judging.STUDENT_IMAGES, judges[0].images)
+    (training,) = as_told(dataset, draws(dataset.images, dataset.labels, real.size, most=1))
+    pixel_floors = comparison.in_pixels(real.held_out, training)
     if training.labels is not None:
-        student = bar(progress, "student", longest)
-        learnt = judging.usefulness(dataset, training.images, training.labels, longest, student)
-        pixel_floors["usefulness"] = Value(learnt, size)
-    memory_floors = comparison.memorisation(held_out.images, dataset.images)
+        student = bar(progress, "student", real.student_images)
+        learnt = judging.usefulness(dataset, training.images, training.labels, real.student_images, student)
+        pixel_floors["usefulness"] = Value(learnt, real.size)
+    memory_floors = comparison.memorisation(real.held_out.images, dataset.images)
     done(1)
-    return Reference(dataset, held_out, benches, pixel_floors, memory_floors, longest)
+    return replace(real, benches=benches, pixel_floors=pixel_floors, memory_floors=memory_floors)
 
 
 def judge_by(
