@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import Progress
+from threadpoolctl import threadpool_limits
 
 from service.generator.loading import CARD, FILE
 from training.captions.export import export
@@ -89,10 +90,10 @@ def export_command(model: Path, **named: Any) -> None:
 def measured(
     run: Path, data: Path, judge: str, judge_images: int | None, each: int, cache: Path, threads: int | None
 ) -> tuple[Painter, dict[str, Any]]:
-    """The run, and what was found. threads: of torch, which has them. Raises UserError."""
+    """The run, and what was found. Raises UserError."""
     painter, dataset = open_run(run), load(data)
     if painter.header.spec != dataset.spec:
         raise UserError(f"{run} was trained on {painter.header.spec.dataset}: give the same --data")
-    with Progress(console=Console(stderr=True)) as progress:
+    with threadpool_limits(threads), Progress(console=Console(stderr=True)) as progress:
         eyes, settings = judge_by(dataset, judge, judge_images, cache, progress)
         return painter, compare(painter, dataset, eyes, settings, each)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import Progress
+from threadpoolctl import threadpool_limits
 
 from service.generator.loading import CARD, FILE
 from training.commands.options import AS_JSON, MEASURED, MODEL, choice, interruptible, options, run_of, whole
@@ -102,7 +103,7 @@ def measured(
     threads: int | None,
     cache: Path,
 ) -> tuple[dict[str, Translator], Dataset, dict[str, Any]]:
-    """The runs by their folders' names, the data set, and what was found. threads: of torch, which has them. Raises UserError."""
+    """The runs by their folders' names, the data set, and what was found. Raises UserError."""
     translators = {run.resolve().name: open_run(run) for run in runs}
     dataset = load(data)
     for name, one in translators.items():
@@ -116,7 +117,7 @@ def measured(
         raise UserError(
             f"the runs' rules differ, so that they were given other pictures: {', '.join(sorted(rules))}"
         )
-    with Progress(console=Console(stderr=True)) as progress:
+    with threadpool_limits(threads), Progress(console=Console(stderr=True)) as progress:
         eyes, settings = judge_by(dataset, judge, judge_images, cache, progress)
         found = compare(translators, dataset, eyes, settings, images)
     return translators, dataset, found
