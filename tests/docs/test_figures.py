@@ -29,7 +29,7 @@ def test_the_figures_are_those_of_the_model_card():
     assert [row for row in rows if row not in card] == []
 
 
-@pytest.mark.parametrize("model", ["fashion-edges", "sneaker-to-boot"])
+@pytest.mark.parametrize("model", ["cifar10-colours", "fashion-edges", "sneaker-to-boot"])
 def test_the_tables_of_generators_that_are_given_pictures_are_those_of_their_cards(model):
     card = (ROOT / f"models/{model}/README.md").read_text()
     rows = [line for line in card.partition("## Figures")[2].splitlines() if line.startswith("| ")]

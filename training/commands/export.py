@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from service.generator.classes import slug
 from service.generator.loading import CARD, FILE
-from training.commands.options import CACHE, JUDGE_IMAGES, SEVERAL_JUDGES, THREADS, flag, whole
+from training.commands.options import ABOUT_DATA, CACHE, JUDGE_IMAGES, SEVERAL_JUDGES, THREADS, flag, whole
 from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
@@ -51,7 +51,7 @@ MORE_THAN_NONE = click.FloatRange(0, min_open=True)
 @THREADS
 @CACHE
 @flag("--mix-classes", "The file takes weights over classes, so that there is a way between two.")
-@click.option("--about-data", help="For the card: what the images are, whose, and under which licence.")
+@ABOUT_DATA
 def command(
     run: Path | None,
     precisions: bool,

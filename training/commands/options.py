@@ -73,6 +73,9 @@ def threads(of_torch_alone: bool = False) -> Option:
 THREADS = threads()
 # Of commands that train, measure and export a kind of generator that is no class-conditional one.
 RUN = click.option("--run", required=True, type=FOLDER, help="A run's folder.")
+ABOUT_DATA = click.option(
+    "--about-data", help="For the card: what the images are, whose, and under which licence."
+)
 MODEL = click.option(
     "--model", required=True, type=FOLDER, help="The model's folder, whose name is the model's."
 )

@@ -11,7 +11,17 @@ from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from service.generator.loading import CARD, FILE
-from training.commands.options import AS_JSON, MEASURED, MODEL, choice, interruptible, options, run_of, whole
+from training.commands.options import (
+    ABOUT_DATA,
+    AS_JSON,
+    MEASURED,
+    MODEL,
+    choice,
+    interruptible,
+    options,
+    run_of,
+    whole,
+)
 from training.commands.sources import FOLDER
 from training.data.dataset import Dataset
 from training.data.formats import load
@@ -84,13 +94,14 @@ def evaluate_command(as_json: bool, **named: Any) -> None:
 @command.command("export")
 @_RUNS
 @MODEL
-def export_command(model: Path, **named: Any) -> None:
+@ABOUT_DATA
+def export_command(model: Path, about_data: str | None, **named: Any) -> None:
     """Write the first run's averaged generator as an ONNX file, with a card that has the figures of all.
 
     Nothing is written unless the file draws the trained network's pictures and loads with the code that will serve it.
     """
     translators, dataset, found = measured(**named)
-    size = export(list(translators.values()), model, dataset, found, named["threads"] or 0)
+    size = export(list(translators.values()), model, dataset, found, named["threads"] or 0, about_data)
     click.echo(f"{model}: {FILE} ({size / 2**20:.2f} MiB), {CARD}, {SAMPLES}")
 
 

@@ -41,11 +41,16 @@ class Served(nn.Module):
 
 
 def export(
-    translators: Sequence[Translator], model: Path, dataset: Dataset, found: dict[str, Any], threads: int
+    translators: Sequence[Translator],
+    model: Path,
+    dataset: Dataset,
+    found: dict[str, Any],
+    threads: int,
+    about_data: str | None = None,
 ) -> int:
     """Writes the model's folder, of the first; returns the size of its file in bytes.
 
-    found: of `figures.compare`, in their order. Raises UserError, and then leaves a model of that name as it was.
+    about_data: as in the card of `export`. found: of `figures.compare`, in their order. Raises UserError, and then leaves a model of that name as it was.
     """
     graph, contract = build(translators[0], model.resolve().name, dataset)
     contract = msgspec.structs.replace(contract, quality=_quality(found))
@@ -53,7 +58,7 @@ def export(
     with staged(model) as folder:
         install(graph, contract, folder, threads)
         (folder / SAMPLES).write_bytes(shown)
-        (folder / CARD).write_text(card(contract, (folder / FILE).read_bytes()), "utf-8")
+        (folder / CARD).write_text(card(contract, (folder / FILE).read_bytes(), about_data), "utf-8")
     return (model / FILE).stat().st_size
 
 
@@ -73,8 +78,8 @@ def build(translator: Translator, name: str, dataset: Dataset) -> tuple[onnx.Mod
     return graph, sealed(graph, contract, lambda z, _: translator(contract.sources(z)), rows=rows)
 
 
-def card(contract: Contract, file: bytes) -> str:
-    """The card in Markdown, from what the file says of itself. file: the ONNX file."""
+def card(contract: Contract, file: bytes, about_data: str | None = None) -> str:
+    """The card in Markdown, from what the file says of itself. file: the ONNX file. about_data: the images, whose, and under which licence."""
     training, quality = contract.training, contract.quality
     settings, dataset, source = training["settings"], training["dataset"], contract.source
     assert source is not None
@@ -115,6 +120,7 @@ Of {quality["images"]:,} held-out pictures (split: {quality["split"]}), each wit
 - It draws what {dataset} holds, with its biases, whatever it is given.
 - {limit}
 - One picture in gives one picture out, of many that would fit.""",
+        about_data=about_data,
     )
 
 

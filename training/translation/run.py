@@ -98,13 +98,18 @@ def open_run(folder: Path) -> Translator:
 
 
 def picture(translators: Sequence[Translator], source: Dataset, target: Dataset) -> bytes:
-    """A PNG of held-out pictures: a row of what goes in, one of each generator, and the real ones.
+    """A PNG of held-out pictures, from all over the split, which may be in the classes' order: a row of what goes in, one of each
+    generator, and the real ones.
 
     Without pairs in the place of the real ones what the first makes of its own, on the way back.
     """
     first = translators[0]
-    real = target.test_images[:COLUMNS]
-    given = first.header.rule.of(source.test_images[: len(real)])
+    count = min(COLUMNS, len(source.test_images), len(target.test_images))
+    there, real = (
+        images[np.linspace(0, len(images) - 1, count).astype(int)]
+        for images in (source.test_images, target.test_images)
+    )
+    given = first.header.rule.of(there)
     made = [one(given) for one in translators]
     last = first.back(made[0]) if first.header.settings.unpaired else real
     large = enlarged(torch.from_numpy(given), real.shape[2:]).numpy()
