@@ -131,8 +131,9 @@ class Admission:
         """Until a request for n images has its last turn: models have equal time on the lanes, those with few all that theirs have."""
         if not (seconds := line.lane_seconds(n)):
             return 0.0
-        others = [other.lanes for other in self._lines if other.queue and other is not line]
-        part = max(self.lanes / (1 + len(others)), self.lanes - sum(others))
+        part = self.lanes
+        if others := [other.lanes for other in self._lines if other is not line and other.queue]:
+            part = max(part / (1 + len(others)), part - sum(others))
         return seconds / min(part, line.lanes)
 
     def _retry_seconds(self, line: Line) -> int:
