@@ -59,10 +59,12 @@ class Rehearsal:
 
 
 def engine(part: Part, file: bytes, contract: Contract, precision: str, max_batch: int) -> Any:
-    """What serves this file: the real engine where there is a GPU."""
+    """What serves this file: the real engine where there is a GPU, its lanes not measured: `ways` says what they bring."""
     if part.card is None:
         return Rehearsal(part, file, contract, precision, max_batch)
-    return engines.OrtEngine(file, contract, cuda=True, precision=precision, threads=1, max_batch=max_batch)
+    return engines.OrtEngine(
+        file, contract, cuda=True, precision=precision, threads=1, max_batch=max_batch, lanes=1
+    )
 
 
 def placement(file: bytes, contract: Contract, part: Part, precision: str) -> dict[str, Counter[str]]:

@@ -117,19 +117,45 @@ def _copies(part: Part, what: str, session: ort.InferenceSession, contract: Cont
 
 
 def _lanes(part: Part, what: str, file: bytes, contract: Contract, precision: str, keep: float) -> None:
-    """One to four sessions at once, each on a thread of its own."""
+    """One to four at once, each on a thread of its own: lanes of one session, as the engine's are, and sessions."""
     made: list[ort.InferenceSession] = []
     for count in range(1, _MOST_LANES + 1):
-        if not part.has_time(f"{what}, {count} sessions and more", keep + 2):
+        if not part.has_time(f"{what}, {count} lanes and more", keep + 3):
             return None
         try:
             made.append(sessions.session(part, file, precision))
-            for batch in (16, 64):
-                images = _at_once([_bound(one, contract, batch, part) for one in made], batch)
-                part.row(f"{what}, {count} sessions at once", batch=batch, images_per_second=images)
+            for name, each in ("lanes", made[:1] * count), ("sessions", made):
+                for batch in (16, 64):
+                    images = _at_once([_bound(one, contract, batch, part) for one in each], batch)
+                    used_mib = part.card.used_mib() if part.card else None
+                    part.row(
+                        f"{what}, {count} {name} at once",
+                        batch=batch,
+                        images_per_second=images,
+                        memory_used_mib=used_mib,
+                    )
+            if count == 2:
+                _judge_lanes(part, what, made[0], contract, precision)
         except Exception as error:  # out of memory
-            return part.leave_out(f"{what}, {count} sessions: {error}")
+            return part.leave_out(f"{what}, {count} lanes: {error}")
     return None
+
+
+def _judge_lanes(
+    part: Part, what: str, session: ort.InferenceSession, contract: Contract, precision: str
+) -> None:
+    """Two draw at once what one draws alone; and how many the engine takes when it loads such a file."""
+    batch = 64
+    two = [BoundPasses(session, contract, (batch,), part.device) for _ in range(2)]
+    given = inputs(contract, 0, batch)
+    try:
+        cuda.images_at_once(two, given, precision)
+    except cuda.OtherPictures:
+        part.check(f"{what}, 2 lanes", False, "at once they draw other pictures than one alone")
+    else:
+        part.check(f"{what}, 2 lanes", True, "at once they draw the pictures of one alone")
+    found = cuda.lanes(lambda count: cuda.images_at_once(two[:count], given, precision), batch)
+    part.row(f"{what}, lanes that the engine takes", batch=batch, lanes=found.count, measured=found.measured)
 
 
 def _at_once(passes: list[Pass], batch: int) -> float:

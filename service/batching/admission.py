@@ -27,14 +27,14 @@ class Admission:
     def __init__(
         self, lanes: int, max_queue_images: int, most_request_images: int, max_wait_seconds: float
     ) -> None:
-        """max_wait_seconds: for what comes before a request's last forward pass, as it is expected; or four times what its own
+        """lanes: passes that run at once. max_wait_seconds: for what comes before a request's last forward pass, as it is expected; or four times what its own
         images take."""
         self.accepted_images = 0
         self.images_by_model: dict[str, int] = {}
         """Accepted and not yet answered, of all versions of a model together."""
         self.max_queue_images = max_queue_images
         self.most_request_images = most_request_images
-        self._lanes = lanes
+        self.lanes = lanes
         self._spare_images = max_queue_images - most_request_images
         self._kept_images = 0
         self._max_wait_seconds = max_wait_seconds
@@ -80,7 +80,9 @@ class Admission:
         # Machines are not steady; and at the end of its wait comes its own pass.
         in_time = _STEADY * (seconds_left - line.full_pass_seconds)
         # Who asks for much may wait for much: of two who each ask for a minute's work, the second is not turned away.
-        own = _OWN_TIMES * ceil(n / line.queue.max_batch) * line.full_pass_seconds / self._lanes
+        own = (
+            _OWN_TIMES * ceil(n / line.queue.max_batch) * line.full_pass_seconds / min(line.lanes, self.lanes)
+        )
         most = max(0.0, min(max(self._max_wait_seconds, own), in_time))
         if (wait := self._wait_seconds(line, n)) > most:
             metrics.child(metrics.refused, "wait").inc()
@@ -126,9 +128,13 @@ class Admission:
         return free
 
     def _wait_seconds(self, line: Line, n: int) -> float:
-        """Until a request for n images has its last turn: models have equal time on the lanes."""
-        seconds = line.lane_seconds(n) / self._lanes
-        return seconds * sum(1 for other in self._lines if other is line or other.queue) if seconds else 0.0
+        """Until a request for n images has its last turn: models have equal time on the lanes, those with few all that theirs have."""
+        if not (seconds := line.lane_seconds(n)):
+            return 0.0
+        part = self.lanes
+        if others := [other.lanes for other in self._lines if other is not line and other.queue]:
+            part = max(part / (1 + len(others)), part - sum(others))
+        return seconds / min(part, line.lanes)
 
     def _retry_seconds(self, line: Line) -> int:
         """Until all that waits now is done."""

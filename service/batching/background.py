@@ -22,7 +22,8 @@ class Background:
     def __init__(self, lanes: int) -> None:
         self.asked_at = -inf
         """When a request was last accepted, in time.monotonic() seconds."""
-        self._lanes = lanes
+        self.lanes = lanes
+        """Passes that may run at once."""
         self._running = 0
         self._rests_until = 0.0
         self._waiting: set[asyncio.Future[None]] = set()
@@ -42,7 +43,7 @@ class Background:
         while True:
             now = time.monotonic()
             if now > self.asked_at + LATELY_SECONDS:
-                if self._running < self._lanes:
+                if self._running < self.lanes:
                     self.reserve()
                     return line.queue.max_piece
                 left = inf

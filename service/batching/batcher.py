@@ -43,20 +43,20 @@ class Batcher:
         max_wait_seconds: float = inf,
         cores: Cores | None = None,
     ) -> None:
-        """encode_threads: threads that turn pixels into answers; 0 where a lane is a core anyway, and does it.
+        """lanes: passes that may run at once; a model that has more brings its own. encode_threads: threads that turn pixels into answers; 0 where a lane is a core anyway, and does it.
         cores: those that lanes run on, where other workers use them too.
 
         most_request_images, max_wait_seconds: as Admission has them; without the first, nothing is kept for a model.
         """
-        cores = cores or Cores(lanes)
+        self._cores = cores or Cores(lanes)
         self.admission = Admission(
-            min(lanes, cores.own),  # under load the others need theirs
+            min(lanes, self._cores.own),  # under load the others need theirs
             max_queue_images,
             max_queue_images if most_request_images is None else most_request_images,
             max_wait_seconds,
         )
         self.background = Background(lanes)
-        self._lanes = Lanes(lanes, encode_threads, self._settle, cores)
+        self._lanes = Lanes(lanes, encode_threads, self._settle, self._cores)
         self._accepted: dict[Request, Line] = {}
         self._ending: set[Line] = set()
         self._draining = False
@@ -83,22 +83,21 @@ class Batcher:
         version: str = "",
         counts_as: int = 1,
     ) -> Line:
-        """A line for `engine`, which must have at least as many lanes as this batcher.
+        """A line for `engine`, whose lanes are its own, however many others have.
 
         name, version: whose it is. max_piece: most images of one request in a pass; max_batch, if it is not given. shared_piece: as
         RequestQueue has it.
         counts_as: as Line has it; one image alone is accepted however large.
         pass_seconds: what a pass of max_batch images takes on one lane.
         """
-        if len(engine.lanes) < self._lanes.count:
-            raise ValueError(
-                f"{name}: {len(engine.lanes)} lanes, the batcher has {self._lanes.count}: this is a bug"
-            )
         queue = RequestQueue(max_batch, max_piece or max_batch, shared_piece)
         counts_as = min(counts_as, self.admission.most_request_images)
         line = Line(name, engine, queue, pass_seconds, version, counts_as)
         self.admission.add(line)
+        self._cores.be_at_least(line.lanes)
         self._lanes.add(line)
+        self.background.lanes = self._lanes.count
+        self.admission.lanes = min(self._lanes.count, self._cores.own)
         return line
 
     def remove(self, line: Line) -> None:

@@ -50,6 +50,9 @@ class Line:
         self.version = version
         self.counts_as = counts_as
         self.engine = engine
+        self.lanes = len(engine.lanes)
+        self.free_lanes = list(range(self.lanes))
+        """Of the engine's, those that no pass is on; a heap, because a lone pass may need the first (engine.py)."""
         self.pass_seconds = pass_seconds
         self.full_pass_seconds = pass_seconds if isfinite(pass_seconds) else 0.0
         """The same as it turns out under load, encoding included; 0: not known yet."""
@@ -113,7 +116,7 @@ class Pass(NamedTuple):
 
 
 class Work(NamedTuple):
-    """A pass to run, and the lane to run it on."""
+    """A pass to run, and the engine's lane to run it on."""
 
     line: Line
     pieces: list[Piece]

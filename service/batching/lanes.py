@@ -1,8 +1,9 @@
 """Who runs the forward passes of one device: threads, and the event loop. Whose turn it is, scheduler.py says.
 
-A lane is the right to run one pass; whoever runs it, a thread or the event loop, holds it meanwhile. Where every
-model is quick, the event loop's own thread is one of them: waking another thread, and getting the interpreter's
-lock back from it, would take longer than the pass.
+A lane is the right to run one pass of a model; whoever runs it, a thread or the event loop, holds it meanwhile. Models
+may differ in how many they have: as many passes run at once, of all models together, as one of them may have. Where every
+model is quick, the event loop's own thread is one of those that run passes: waking another thread, and getting the
+interpreter's lock back from it, would take longer than the pass.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import time
 from contextlib import suppress
 from math import inf
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from numpy.typing import NDArray
 
@@ -20,6 +22,7 @@ from service.batching.forward_pass import Line, Pass, Work, compute, hand_out
 from service.batching.request_queue import Piece, Request
 from service.batching.scheduler import Scheduler, next_of
 from service.errors import DeadlinePassed, ModelBroke
+from service.generator.engine import Passes
 from service.machine.cores import Cores
 
 MOST_TURNS = 64  # that a pass on the event loop gives way for, so that nobody's new connections can starve it
@@ -31,31 +34,32 @@ class Lanes:
     """The lanes, the threads and the lock, which is held wherever the scheduler is asked for more than whether there is work."""
 
     def __init__(self, count: int, encode_threads: int, settle: SettleAll, cores: Cores) -> None:
-        """settle: called on the event loop with what has come of requests. cores: what lanes run on."""
-        self.count = count
+        """count: passes that may run at once, until a line comes that has more lanes. settle: called on the event loop with what
+        has come of requests. cores: what lanes run on."""
+        self.count = 0
         self._cores = cores
         self.passes: dict[int, Pass] = {}
-        """Those that run, by lane."""
+        """Those that run, by the thread that runs them."""
         self._answers = Answers(encode_threads, settle, count)
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._free = list(reversed(range(count)))  # the first is taken first
+        self._running = 0
+        self._free_lanes: WeakKeyDictionary[Passes, list[int]] = WeakKeyDictionary()
         self._loop_in_pass = False
         self._pass_is_due = False
         self._gives_way = False
         self._turns_given = 0
         self._closing = False
         self._scheduler = Scheduler(self._answers.lanes_encode)
-        self._threads = [
-            threading.Thread(target=self._run_thread, name=f"lane-{lane}", daemon=True)
-            for lane in range(count)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        self._grow(count)
 
     def add(self, line: Line) -> None:
         with self._lock:
+            # An engine has no more lanes for serving another line, too.
+            line.free_lanes = self._free_lanes.setdefault(line.engine, line.free_lanes)
             self._scheduler.add(line)
+            self._grow(line.lanes)
             self._work.notify_all()
 
     def remove(self, line: Line) -> None:
@@ -98,6 +102,14 @@ class Lanes:
         for thread in self._threads:
             thread.join()
         self._answers.close()
+
+    def _grow(self, count: int) -> None:
+        """So many passes may run at once, if that is more than could before."""
+        for lane in range(self.count, count):
+            thread = threading.Thread(target=self._run_thread, name=f"lane-{lane}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self.count = max(self.count, count)
 
     def _run_thread(self) -> None:
         while True:
@@ -158,13 +170,13 @@ class Lanes:
         self._go_on_here(loop)
 
     def _take(self, kept: int, seconds: float = inf) -> Work | None:
-        """The next batch of the model whose turn it is, and a lane, if more than `kept` are free. The lock is held.
+        """The next batch of the model whose turn it is, and one of its lanes, if more than `kept` passes may begin. The lock is held.
 
         seconds: what the pass may take.
         """
-        running = self.count - len(self._free)
+        running = self._running
         # One pass at any time, whatever the other workers do: they make room when theirs are over.
-        if len(self._free) <= kept or (running and self._cores.idle(running) <= 0):
+        if self.count - running <= kept or (running and self._cores.idle(running) <= 0):
             return None
         if running >= self._cores.own:
             seconds = min(seconds, BORROWED_SECONDS)
@@ -177,42 +189,45 @@ class Lanes:
             if expired:
                 self._answers.settle_there([(request, None, DeadlinePassed(TOO_LATE)) for request in expired])
             if pieces:
-                self._scheduler.begin(line)
+                lane = self._scheduler.begin(line)
+                self._running += 1
                 for piece in pieces:
                     if piece.start == 0:
                         piece.request.begun_at = now
                         piece.request.timing.queue_seconds = now - piece.request.accepted_at
                 alone = not running and not self._scheduler.has_work and self._has_all_cores(line)
                 self._cores.note(running + 1)
-                return Work(line, pieces, self._free.pop(), alone, line.full_pass_seconds)
+                return Work(line, pieces, lane, alone, line.full_pass_seconds)
         return None
 
     def _give_back(self, work: Work) -> None:
         """The lane, once its pass is over. The lock is held."""
-        self._free.append(work.lane)
-        running = self.count - len(self._free)
+        self._scheduler.end(work.line, work.lane)
+        self._running -= 1
         # Who has work is about to use its core again: what is between two passes is no idle core.
-        self._cores.note(max(running, int(self._scheduler.has_work)))
+        self._cores.note(max(self._running, int(self._scheduler.has_work)))
 
     def _has_all_cores(self, line: Line) -> bool:
         """Whether no other worker runs a pass."""
-        return bool(line.engine.buckets) or self._cores.idle(0) >= self.count
+        return bool(line.engine.buckets) or self._cores.idle(0) >= line.lanes
 
     def _share(self, line: Line, waiting_lines: int, running: int) -> int:
         """Images that a pass takes where other lanes are free, too.
 
-        Not where passes are padded: an accelerator has one lane, and takes as long for few images as for many.
+        Not where passes are padded: an accelerator takes as long for few images as for many.
         """
-        if line.engine.buckets or len(self._free) == 1:
+        free = self.count - running
+        if line.engine.buckets or free == 1:
             return line.queue.max_batch
-        return scheduler.share(line, min(len(self._free), self._cores.idle(running)) - (waiting_lines - 1))
+        lanes = min(len(line.free_lanes), min(free, self._cores.idle(running)) - (waiting_lines - 1))
+        return scheduler.share(line, lanes)
 
     def _run_pass(self, work: Work, settle: SettleAll) -> None:
         """Compute, encode and settle; whatever goes wrong harms the requests of this batch only."""
-        line, pieces, lane = work.line, work.pieces, work.lane
+        line, pieces, thread = work.line, work.pieces, threading.get_ident()
         began = time.monotonic()
-        self.passes[lane] = Pass(line.name, began)
-        forward = line.engine.wide if work.alone else line.engine.lanes[lane]
+        self.passes[thread] = Pass(line.name, began)
+        forward = line.engine.wide if work.alone else line.engine.lanes[work.lane]
         is_typical = True
         try:
             images = compute(line, pieces, forward)
@@ -225,7 +240,7 @@ class Lanes:
                 self._fail(line, pieces, error, failure, settle)
         else:
             self._hand_out(line, pieces, images, settle)
-        del self.passes[lane]
+        del self.passes[thread]
         seconds = time.monotonic() - began
         with self._lock:
             line.charge(seconds - work.charged_seconds)
@@ -235,7 +250,7 @@ class Lanes:
     def _run_each(self, work: Work, failure: str, settle: SettleAll) -> None:
         """After a pass that failed each request has one of its own, once: only what fails again is at fault."""
         for piece in work.pieces:
-            self.passes[work.lane] = Pass(work.line.name, time.monotonic())
+            self.passes[threading.get_ident()] = Pass(work.line.name, time.monotonic())
             try:
                 images = compute(work.line, [piece], work.line.engine.lanes[work.lane])
             except Exception as error:

@@ -1,6 +1,7 @@
 """Whose turn it is on the lanes of one device, how much of it, and who runs it. No threads, no lock, no clock of its own."""
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from math import ceil, inf
 from operator import attrgetter
 
@@ -43,18 +44,25 @@ class Scheduler:
         line.queue.append(request)
         line.queue_images.set(line.queue.waiting_images)
 
-    def begin(self, line: Line) -> None:
-        """It gets its turn, and is charged for a full pass in advance."""
+    def begin(self, line: Line) -> int:
+        """It gets its turn, and is charged for a full pass in advance. Returns the lane that it has for it."""
         self._now = line.turn
         line.charge(line.full_pass_seconds)
+        return heappop(line.free_lanes)
+
+    def end(self, line: Line, lane: int) -> None:
+        """The pass on that lane is over, and charged for."""
+        if not line.free_lanes:  # what it could not use because it had all its lanes is not saved up
+            line.turn = max(line.turn, self._now)
+        heappush(line.free_lanes, lane)
 
     @property
     def has_work(self) -> bool:
         return any(map(_QUEUE, self._lines))
 
     def waiting(self) -> list[Line]:
-        """The lines that have work."""
-        return [line for line in self._lines if line.queue]
+        """The lines that have work, and a lane for it."""
+        return [line for line in self._lines if line.queue and line.free_lanes]
 
     def has_backlog(self) -> bool:
         """Whether so much waits that a thread's passes are full, and worth waking it.

@@ -34,12 +34,13 @@ class Engine(Protocol):
     reason: str
     """Why this engine, precision and number of threads: one sentence for people."""
     lanes: Sequence[Forward]
-    """One a pass that may run at once; each is called by one thread at a time."""
+    """One a pass that may run at once; each is called by one thread at a time. Engines may differ in how many they have."""
     on_caller: bool
     """Whether a lane computes on the thread that calls it, and on no other."""
     wide: Forward
     """For a pass that begins while no other runs; called by one thread at a time. Takes every thread where that is faster.
-    Others may begin on the lanes meanwhile, so it shares nothing with them that takes one pass at a time. Same pictures."""
+    Others may begin on the lanes meanwhile, all but the first, so it may be that one, and shares nothing with the rest that takes one
+    pass at a time. Same pictures."""
     max_batch: int
     """The largest N that pays; more is taken, but helps nobody."""
     buckets: Sequence[int]

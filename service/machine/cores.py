@@ -33,10 +33,10 @@ class Cores:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """count: cores of all workers together. worker: which of them this is, from 0. shared: their folder, if there is one."""
-        self._count, self._clock = count, clock
-        self.own = max(1, count // workers)
-        """Those that no other worker has a claim to."""
+        self._clock = clock
         self._workers = workers
+        self._count = 0
+        self.be_at_least(count)
         self._worker = worker
         self._file: int | None = None
         if workers > 1 and shared is not None:
@@ -48,6 +48,12 @@ class Cores:
                 log.warning(
                     "workers do not see each other's passes: %s", error, extra={"event": "cores_unshared"}
                 )
+
+    def be_at_least(self, count: int) -> None:
+        """For lanes that are more than the cores, as on an accelerator or by an operator's will."""
+        self._count = max(self._count, count)
+        self.own = max(1, self._count // self._workers)
+        """Those that no other worker has a claim to."""
 
     def note(self, running: int) -> None:
         """This worker runs so many passes now."""

@@ -79,9 +79,7 @@ class Models(Mapping[str, Model]):
                 encode_threads,
                 most_request_images=self.settings.max_images_per_request,
                 max_wait_seconds=self.settings.max_wait_seconds,
-                cores=Cores(
-                    max(lanes, available_cpus()), self.settings.workers, self.worker, desired_state.folder()
-                ),
+                cores=Cores(available_cpus(), self.settings.workers, self.worker, desired_state.folder()),
             )
         model.serve(self.batcher)
         unchecked, contract = model.loaded.unchecked, model.contract

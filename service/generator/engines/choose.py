@@ -12,11 +12,9 @@ from service.errors import EngineUnavailable
 from service.generator.contract import Contract, version
 from service.generator.engine import Engine
 from service.generator.engines import cuda, race
+from service.generator.engines.lone import CLEARLY
 from service.machine.hardware import lanes
 from service.settings import Settings
-
-CLEARLY = 1.2
-"""How much faster than ONNX Runtime in fp32 another must be, so that equal machines choose alike."""
 
 
 class Choice(NamedTuple):
@@ -72,7 +70,7 @@ def choose(
 
 
 def again(engine: Engine, file: bytes, contract: Contract, settings: Settings, worker: int = 0) -> Engine:
-    """Another of this engine's kind, precision and device, for the file as it gives everything (file/rewired.py)."""
+    """Another of this engine's kind, precision, device and number of lanes, for the file as it gives everything (file/rewired.py)."""
     threads = settings.threads or lanes(settings.workers)
     if engine.name == "fake":
         return _fake(contract, settings, threads, everything=True)
@@ -87,6 +85,7 @@ def again(engine: Engine, file: bytes, contract: Contract, settings: Settings, w
             threads=threads,
             device=device,
             max_batch=most,
+            lanes=len(engine.lanes),
         )
     return _made(engine.name, engine.precision, file, contract, threads)
 

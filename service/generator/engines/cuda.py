@@ -1,23 +1,28 @@
-"""What ONNX Runtime needs on CUDA: how many devices there are, its options, one binding a bucket, and what fits the card.
+"""What ONNX Runtime needs on CUDA: how many devices there are, its options, one binding a bucket, and what is measured of the card.
 
 Follows ONNX Runtime's documentation. The bindings are tested on its CPU provider; nothing here has been run on a GPU
 yet, which `make gpu-check` is for.
 
-No CUDA graphs: ONNX Runtime keeps the captured graph with the thread that captured it, and forbids runs from
-several threads; models are warmed up on another thread than the lane's.
+A second lane is a second set of bindings of the same session, which gives each run a stream of its own, so the weights are
+there once. No CUDA graphs: with them a session has one stream, keeps the captured graph with the thread that captured it, and
+forbids runs from several; models are warmed up on another thread than the one that serves, and a lane would need a thread and
+a session of its own.
 """
 
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from service.generator import golden
 from service.generator.contract import Contract
-from service.generator.engines.lone import inputs
+from service.generator.engine import Forward
+from service.generator.engines.lone import CLEARLY, inputs
 from service.machine.hardware import gpus
 
 PROVIDER = "CUDAExecutionProvider"
@@ -73,6 +78,64 @@ def fit(rate: Callable[[int], float], sizes: Sequence[int] = SIZES) -> Fit:
     return Fit(size, f"images/s: {', '.join(told)}")
 
 
+class Lanes(NamedTuple):
+    """How many passes may run at once, and the images per second that say so, in words."""
+
+    count: int
+    measured: str
+
+
+class OtherPictures(Exception):
+    """Passes at once drew other pictures than one alone."""
+
+
+def lanes(rate: Callable[[int], float], size: int) -> Lanes:
+    """Two, where the copies of one pass beside the computing of another make clearly more images per second; else one.
+
+    rate: images per second of so many lanes, in passes of `size` images; raises OtherPictures, and where memory ends. Measured twice,
+    in turn, and the better counts.
+    """
+    one = rate(1)
+    if size / one > _LONGEST_PASS_SECONDS:
+        return Lanes(1, f"images/s: 1 lane {one:,.0f}, whose passes are long as it is")
+    try:
+        two = rate(2)
+        one, two = max(one, rate(1)), max(two, rate(2))
+    except Exception as error:  # ONNX Runtime has no class of its own for "out of memory"
+        return Lanes(1, f"images/s: 1 lane {one:,.0f}, 2 lanes failed ({type(error).__name__})")
+    return Lanes(2 if two >= CLEARLY * one else 1, f"images/s: 1 lane {one:,.0f}, 2 lanes {two:,.0f}")
+
+
+def images_at_once(
+    passes: Sequence[Forward],
+    given: tuple[NDArray[np.float32], NDArray[np.int64] | None],
+    precision: str,
+) -> float:
+    """Images per second of all together, each on a thread of its own, in a tenth of a second or one pass each.
+
+    given: z and label of every pass. Raises OtherPictures.
+    """
+    for forward in passes:
+        forward(*given)  # which looks for algorithms
+    begun = time.monotonic()
+    alone = passes[0](*given)
+    count = math.ceil(_MEASURED_SECONDS / max(time.monotonic() - begun, 1e-6))
+
+    def work(forward: Forward) -> NDArray[np.uint8]:
+        for _ in range(count - 1):
+            forward(*given)
+        return forward(*given)
+
+    with ThreadPoolExecutor(len(passes)) as pool:
+        begun = time.monotonic()
+        last = list(pool.map(work, passes))
+        seconds = time.monotonic() - begun
+    for images in last:
+        if not np.array_equal(images, alone) and golden.difference(images, alone).excess(precision):
+            raise OtherPictures
+    return len(passes) * count * len(alone) / seconds
+
+
 def images_per_second(
     session: ort.InferenceSession, contract: Contract, size: int, device: str = "cuda", index: int = 0
 ) -> float:
@@ -105,6 +168,8 @@ class BoundPasses:
         """buckets: ascending. device, index: where the buffers are, `cuda` or `cpu`, and which of them."""
         self._passes = {size: _BoundPass(session, contract, size, device, index) for size in buckets}
         self._largest = buckets[-1]
+        self.device_bytes = sum(one.device_bytes for one in self._passes.values())
+        """Of the buffers on the device."""
 
     def __call__(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
         """More than the largest bucket are passed one part after another."""
@@ -140,6 +205,8 @@ class _BoundPass:
             (size, *gives.shape[1:]), dtype, device, index
         )
         self._binding.bind_ortvalue_output("image", self._image)
+        image_bytes = size * math.prod(gives.shape[1:]) * np.dtype(dtype).itemsize
+        self.device_bytes = image_bytes + sum(rows.nbytes for rows, _ in self._staging)
 
     def __call__(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
         count = len(z)

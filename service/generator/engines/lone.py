@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from service.generator.contract import Contract
 from service.generator.engine import Forward
 
+CLEARLY = 1.2
+"""How much faster another must be to be taken instead, so that equal machines choose alike."""
 _SIZES = (1, 2, 4, 8)
 _FASTER = 0.9
 _COMPARED, _FEW_COMPARED = 32, 8

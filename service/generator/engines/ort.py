@@ -12,7 +12,7 @@ from service.generator.contract import Contract
 from service.generator.engine import Forward
 from service.generator.engines import cuda as gpu
 from service.generator.engines import half
-from service.generator.engines.lone import from_size, in_passes_of, pays_from
+from service.generator.engines.lone import from_size, in_passes_of, inputs, pays_from
 from service.generator.file.apart import taken_apart
 from service.generator.file.session import session_of
 
@@ -24,7 +24,7 @@ CUDA_PRECISIONS = ("fp32", "tf32", "fp16")
 
 class OrtEngine:
     """On CPU one session that every lane shares, each run on its caller's thread, and one that takes all threads;
-    on CUDA one session, and one lane, whose largest pass is what was measured to be worth it."""
+    on CUDA one session, and one lane or two, whose largest pass is what was measured to be worth it, as they are."""
 
     name = "onnxruntime"
 
@@ -38,13 +38,14 @@ class OrtEngine:
         threads: int,
         device: int = 0,
         max_batch: int = 0,
+        lanes: int = 0,
     ) -> None:
-        """device, max_batch: for CUDA, the GPU and the largest bucket; 0: what is measured to fit.
+        """device, max_batch, lanes: for CUDA, the GPU, the largest bucket and passes at once; 0: what is measured to fit, or to pay.
 
         Raises EngineUnavailable: a precision that is not to be had, or CUDA that the session did not get.
         """
         if cuda:
-            self._init_cuda(file, contract, precision, device, max_batch)
+            self._init_cuda(file, contract, precision, device, max_batch, lanes)
         else:
             self._init_cpu(file, contract, precision, threads)
 
@@ -70,7 +71,7 @@ class OrtEngine:
         self.reason = f"onnxruntime on CPU: {threads} passes at once on a thread each{alone}."
 
     def _init_cuda(
-        self, file: bytes, contract: Contract, precision: str, device: int, max_batch: int
+        self, file: bytes, contract: Contract, precision: str, device: int, max_batch: int, lanes: int
     ) -> None:
         self.precision = "fp32" if precision == "auto" else precision
         self.provider = gpu.PROVIDER
@@ -84,9 +85,25 @@ class OrtEngine:
             fit = gpu.fit(partial(gpu.images_per_second, session, contract, index=device))
         self.max_batch = fit.max_batch
         self.buckets = gpu.buckets(fit.max_batch) if contract.batch is None else (contract.batch,)
-        self.wide = gpu.BoundPasses(session, contract, self.buckets, "cuda", device)
-        self.lanes = [self.wide]
-        self.reason = f"onnxruntime on CUDA: the session got GPU {device}; {fit.max_batch} images a pass at most, as by {fit.measured}."
+        given = inputs(contract, 0, fit.max_batch)
+        made: list[gpu.BoundPasses] = []
+
+        def of(count: int) -> list[gpu.BoundPasses]:
+            while len(made) < count:
+                made.append(gpu.BoundPasses(session, contract, self.buckets, "cuda", device))
+            return made[:count]
+
+        found = (
+            gpu.Lanes(lanes, "what is beside it")
+            if lanes
+            else gpu.lanes(lambda count: gpu.images_at_once(of(count), given, self.precision), fit.max_batch)
+        )
+        self.lanes = bound = of(found.count)
+        self.wide = bound[0]
+        self.reason = (
+            f"onnxruntime on CUDA: the session got GPU {device}; {fit.max_batch} images a pass at most, as by {fit.measured}; "
+            f"{found.count} at once, as by {found.measured} (buffers of {bound[0].device_bytes / 1e6:,.1f} MB a lane)."
+        )
 
 
 def cuda_session(file: bytes, precision: str, device: int, **options: str) -> ort.InferenceSession:

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.gpu import golden, networks, pytorch, sessions, speed, there, ways
 from benchmarks.gpu.part import Part
 from service.generator import contract
+from service.generator.engines import cuda
 from service.generator.engines.cuda import SIZES, buckets
 from tests.benchmarks.gpu.pretended import FakeCard, FallsBack, Refuses, SaysCuda, pretend
 from tests.generators import Tiny, with_other_golden
@@ -170,11 +171,26 @@ def test_a_rate_is_of_the_time_that_passed(monkeypatch):
 def test_the_other_ways_are_measured_one_by_one(part, monkeypatch):
     monkeypatch.setattr(ways, "_SECONDS", 0.01)
     monkeypatch.setattr(ways, "_BATCHES", (1, 4))
+    monkeypatch.setattr(cuda, "_MEASURED_SECONDS", 0.01)
     ways.run(part, (0.01, 64))
-    for way in ("plain run", "IO binding", "copies apart", "1 sessions at once", "4 sessions at once"):
+    lanes = [f"{count} {name} at once" for count in (1, 4) for name in ("lanes", "sessions")]
+    for way in ("plain run", "IO binding", "copies apart", *lanes, "lanes that the engine takes"):
         assert rows(part, f"{sessions.SHIPPED} in fp32, {way}"), way
     assert any("NHWC" in text for text in part.left_out)
+    assert [check["text"] for check in part.checks] == ["at once they draw the pictures of one alone"] * 2
     assert part.failed == []
+
+
+@pytest.mark.usefixtures("tiny")
+def test_lanes_that_draw_other_pictures_at_once_fail_the_check(part, monkeypatch):
+    def others(*_):
+        raise cuda.OtherPictures
+
+    monkeypatch.setattr(ways, "_SECONDS", 0.01)
+    monkeypatch.setattr(ways, "_BATCHES", (1,))
+    monkeypatch.setattr(cuda, "images_at_once", others)
+    ways.run(part, (0.01, 64))
+    assert part.failed == [f"{sessions.SHIPPED} in fp32, 2 lanes", "0.01M-64px in fp32, 2 lanes"]
 
 
 def test_pytorch_draws_what_onnx_runtime_draws_from_the_same_weights(part, monkeypatch):

@@ -17,8 +17,10 @@ CONTRACT = Tiny(golden_samples=0).contract()
 FOREVER = 1e9
 
 
-def line(name: str, pass_seconds: float = 0.0001, max_batch: int = 8, max_piece: int = 8) -> Line:
-    return Line(name, FakeEngine(CONTRACT), RequestQueue(max_batch, max_piece), pass_seconds)
+def line(
+    name: str, pass_seconds: float = 0.0001, max_batch: int = 8, max_piece: int = 8, lanes: int = 1
+) -> Line:
+    return Line(name, FakeEngine(CONTRACT, lanes=lanes), RequestQueue(max_batch, max_piece), pass_seconds)
 
 
 def admission(
@@ -134,7 +136,7 @@ def test_no_more_is_accepted_than_the_queue_holds_and_the_largest_request_always
 
 
 def test_a_request_is_refused_when_it_would_wait_too_long_for_its_first_pass():
-    one = line("a", pass_seconds=0.1)
+    one = line("a", pass_seconds=0.1, lanes=2)
     books = admission(one, lanes=2, wait=1.0)
     for _ in range(160):  # twenty passes of eight, on two lanes: one second
         accept(books, one, 1)
@@ -147,6 +149,22 @@ def test_a_request_is_refused_when_it_would_wait_too_long_for_its_first_pass():
     assert books.full(0.0) is not None
     assert refused("wait") == before + 2
     assert refused("queue_full") == full, "there is room, but not in time"
+
+
+@pytest.mark.parametrize(
+    ("lanes", "busy", "seconds"), [(1, [], 2), (1, [3], 2), (3, [], 2 / 3), (3, [1], 1), (3, [1, 3], 2)]
+)
+def test_a_model_waits_for_the_lanes_that_it_has_and_others_leave(lanes, busy, seconds):
+    asked = line("a", pass_seconds=0.1, lanes=lanes)
+    others = [line(f"other {i}", lanes=count) for i, count in enumerate(busy)]
+    books = admission(asked, *others, lanes=3)
+    for other in others:
+        accept(books, other, 1)
+    for _ in range(160):  # twenty passes of eight: two seconds of one lane
+        accept(books, asked, 1)
+    books.check(asked, 1, seconds_left=(seconds + 0.01) / 0.8 + 0.1)
+    with pytest.raises(QueueFull, match="takes some"):
+        books.check(asked, 1, seconds_left=(seconds - 0.01) / 0.8 + 0.1)
 
 
 def test_large_requests_before_it_make_a_small_one_wait_for_one_piece_each():

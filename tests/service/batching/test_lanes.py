@@ -160,6 +160,37 @@ def test_two_lanes_of_which_one_is_the_event_loop_both_run():
     assert most == [2]
 
 
-def test_an_engine_with_too_few_lanes_is_a_bug():
-    with stage(lanes=2) as one, pytest.raises(ValueError, match="this is a bug"):
-        one.batcher.add("narrow", FakeEngine(CONTRACT, lanes=1), 8)
+def test_a_model_runs_on_as_many_lanes_as_it_has_and_leaves_the_others_to_who_has_them():
+    async def play(one: Stage) -> None:
+        passes: list[int] = []
+        engine = FakeEngine(CONTRACT, lanes=3, gate=one.gate, on_pass=passes.append)
+        wider = one.batcher.add("wider", engine, 8, 0.02)
+        narrow = [one.ask(seed, n=8) for seed in range(3)]
+        await until(lambda: one.passes)
+        wide = [asyncio.ensure_future(submit(one.batcher, wider, seed, 8)) for seed in range(3)]
+        await until(lambda: len(passes) == 2)
+        assert one.passes == [8], "its only lane is taken"
+        assert sorted(running.model for running in one.batcher.passes()) == ["fake", "wider", "wider"]
+        one.gate.set()
+        for asked in (narrow, wide):
+            for seed, answer in enumerate(await asyncio.gather(*asked)):
+                np.testing.assert_array_equal(answer, painted(seed, n=8))
+
+    with stage(lanes=1) as one:
+        asyncio.run(play(one))
+
+
+@pytest.mark.parametrize("seconds", [0.0001, 0.004, 0.02])
+def test_a_model_whose_only_lane_is_taken_holds_up_no_other(seconds):
+    async def play(one: Stage) -> None:
+        other = one.batcher.add("other", FakeEngine(CONTRACT, lanes=2), 8, seconds)
+        stuck = [one.ask(seed, n=8) for seed in range(20)]
+        await until(lambda: one.passes)
+        for seed in range(20):
+            np.testing.assert_array_equal(await submit(one.batcher, other, seed, 16), painted(seed, 16))
+        assert one.passes == [8]
+        one.gate.set()
+        await asyncio.gather(*stuck)
+
+    with stage(lanes=1) as one:
+        asyncio.run(play(one))

@@ -223,6 +223,17 @@ def test_a_quick_generator_on_cpu_runs_larger_passes(tmp_path, engine, max_batch
         assert models["a"].line.queue.max_batch == max_batch
 
 
+@pytest.mark.parametrize("lanes", [{"a": 1, "b": 3}, {"a": 3, "b": 1}], ids=str)
+def test_models_with_different_numbers_of_lanes_are_served_side_by_side(tmp_path, monkeypatch, lanes):
+    def choose(file, contract, settings, *, name, **known):
+        return Choice(FakeEngine(contract, lanes=lanes[name]))
+
+    monkeypatch.setattr("service.generator.loading.choose", choose)
+    with loaded(tmp_path, dict.fromkeys(lanes, FILE), engine="fake") as models:
+        assert models.all_ready
+        assert {name: len(model.engine.lanes) for name, model in models.items()} == lanes
+
+
 def test_max_batch_is_what_it_is_set_to(tmp_path):
     with loaded(tmp_path, {"a": FILE}, threads=1, max_batch=3) as models:
         assert models["a"].line.queue.max_batch == 3

@@ -48,10 +48,10 @@ ROUND = (("slow", 7, 1), ("slow too", 0, 8), ("slow too", 8, 8))
 MOST_ROUNDS = 500
 
 
-def made(name: str, file: bytes, pass_seconds: float = 0.0) -> Engine:
+def made(name: str, file: bytes, pass_seconds: float = 0.0, lanes: int = LANES) -> Engine:
     contract = parse(file)
     if name == "fake":
-        return FakeEngine(contract, lanes=LANES, pass_seconds=pass_seconds)
+        return FakeEngine(contract, lanes=lanes, pass_seconds=pass_seconds)
     file = rewired(file, contract)
     if name == "openvino":
         return OpenVinoEngine(file, contract, precision="fp32", threads=LANES)
@@ -104,10 +104,10 @@ class Watched:
 
 
 @cache
-def watched(name: str, kind: str) -> tuple[Watched, Contract, list[bytes]]:
+def watched(name: str, kind: str, lanes: int = LANES) -> tuple[Watched, Contract, list[bytes]]:
     """The engine, and the picture of each seed drawn alone; its class is the seed modulo K."""
     tiny = (GENERATORS | SLOW)[kind]
-    engine = made(name, tiny.file(), SLOW_SECONDS if kind in SLOW else 0.0)
+    engine = made(name, tiny.file(), SLOW_SECONDS if kind in SLOW else 0.0, lanes)
     contract = tiny.contract()
     pictures = [
         engine.lanes[0](*inputs(contract, seed, 1)).tobytes()
@@ -123,9 +123,16 @@ def labels(contract: Contract, seeds: range) -> list[int] | None:
 class Storm:
     """Requests for three models on one batcher: some are cancelled, some late, and models come and go meanwhile."""
 
-    def __init__(self, name: str, dice: random.Random, kinds: Sequence[str] = tuple(GENERATORS)) -> None:
-        self.batcher = Batcher(LANES, 10**6)
-        self.models = {kind: watched(name, kind) for kind in kinds}
+    def __init__(
+        self,
+        name: str,
+        dice: random.Random,
+        kinds: Sequence[str] = tuple(GENERATORS),
+        lanes: Sequence[int] = (LANES,) * len(GENERATORS),
+    ) -> None:
+        """lanes: of each."""
+        self.batcher = Batcher(lanes[0], 10**6)
+        self.models = {kind: watched(name, kind, count) for kind, count in zip(kinds, lanes, strict=False)}
         for engine, _, _ in self.models.values():
             engine.ran.clear()
         self.lines = {kind: self._line(kind) for kind in self.models}
@@ -230,6 +237,23 @@ def test_whatever_comes_at_once_each_request_is_settled_once_and_with_its_own_pi
     threads = {one.thread for one in ran}
     assert threads - {"MainThread"} == {f"lane-{lane}" for lane in range(LANES)}
     assert ("MainThread" in threads) == (where == "loop")
+
+
+@pytest.mark.parametrize("where", ["loop", "threads"])
+def test_models_of_one_two_and_three_lanes_side_by_side_enter_none_of_them_twice(where, monkeypatch):
+    monkeypatch.setattr(scheduler, "QUICK_SECONDS", inf if where == "loop" else 0.0)
+    storm = Storm("fake", random.Random(0), lanes=(1, 2, 3))
+    engines = [engine for engine, _, _ in storm.models.values()]
+    for engine in engines:
+        monkeypatch.setattr(engine, "wide", engine.lanes[0])  # as on a GPU
+    try:
+        asyncio.run(storm.play())
+    finally:
+        storm.batcher.close()
+    assert not storm.wrong, storm.wrong[:5]
+    assert not any(engine.twice for engine in engines)
+    assert storm.settled == dict.fromkeys(range(REQUESTS * len(AT_ONCE)), 1)
+    assert all(engine.ran for engine in engines)
 
 
 @pytest.mark.parametrize("where", ["loop", "threads"])
