@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from service.generator.contract import Contract, card_row
-from service.generator.engines.choose import bf16_is_as_good
+from service.generator.engines.choose import is_as_good
 from service.generator.file.front_matter import front_matter, with_front_matter
 from service.generator.file.named import with_range
 from service.generator.images import grid, png
@@ -221,18 +221,25 @@ def _quality(contract: Contract) -> str:
 
 
 def _precisions(contract: Contract) -> str:
-    fp32, bf16 = contract.quality["precisions"]
-    rows = []
+    """Of each engine that was measured: fp32, and what it has beside it."""
+    runs = contract.quality["precisions"]
+    return "\n\n".join(_precision(contract, *runs[i : i + 2]) for i in range(0, len(runs), 2))
+
+
+def _precision(contract: Contract, fp32: dict[str, Any], other: dict[str, Any]) -> str:
+    rows, half = [], other["precision"]
     for name in fp32["figures"]:
         judge, _, figure = name.partition(".")
-        about, both = FIGURES[figure], (fp32["figures"][name], bf16["figures"][name])
+        about, both = FIGURES[figure], (fp32["figures"][name], other["figures"][name])
         values = (f"{one['value']:.{about.digits}f} ± {one['error']:.{about.digits}f}" for one in both)
         rows.append([f"{about.heading}, judge '{judge}'", *values])
-    found = "may take bf16: no figure" if bf16_is_as_good(contract) else "does not take bf16: a figure"
+    good = is_as_good(contract, other["engine"], half)
+    found = f"may take {half}: no figure" if good else f"does not take {half}: a figure"
+    of = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime on CUDA"}[other["engine"]]
     return (
-        f"Of {fp32['images']:,} images of OpenVINO in each, from the same z, with one standard error "
+        f"Of {fp32['images']:,} images of {of} in each, from the same z, with one standard error "
         f"(Fréchet distance: bootstrap of the images, {fp32['resamples']} resamples; class accuracy: binomial):\n\n"
-        + table(["figure", "fp32", "bf16"], rows)
+        + table(["figure", "fp32", half], rows)
         + f"\n\n`auto` {found} differs by more than the error of the difference."
     )
 

@@ -72,7 +72,9 @@ def add_precisions(
     Raises UserError, and then leaves the model as it was.
     """
     contract = parse((model / FILE).read_bytes())
-    quality = contract.quality | {"precisions": precisions(sources, real, progress)}
+    new = precisions(sources, real, progress)
+    kept = [run for run in contract.quality.get("precisions", []) if run["engine"] != new[0]["engine"]]
+    quality = contract.quality | {"precisions": [*kept, *new]}
     rewrite(model, msgspec.structs.replace(contract, quality=quality), with_precisions, threads)
 
 

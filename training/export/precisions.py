@@ -1,4 +1,4 @@
-"""OpenVINO's images in fp32 and in bf16 from equal z, judged alike: what `auto` reads in a file before it takes bf16."""
+"""Images in fp32 and in half precision from equal z, judged alike: what `auto` reads in a file before it takes the latter."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,21 +7,21 @@ from typing import Any
 
 from rich.progress import Progress
 
+from service.generator.engines import cuda
 from training.evaluation.generated import Source, images_of, open_model
 from training.evaluation.quality.comparison import Sample, Seen, look
 from training.evaluation.quality.frechet import RESAMPLES, frechet_distance, frechet_error
 from training.evaluation.reference import Reference, bar
 
-ENGINE, PRECISIONS = "openvino", ("fp32", "bf16")
-
 
 def open_precisions(model: Path, threads: int = 0) -> list[Source]:
-    """An exported model in each of PRECISIONS. Raises UserError: this machine lacks one."""
-    return [open_model(model, ENGINE, precision, threads) for precision in PRECISIONS]
+    """An exported model in fp32 and in half precision: on CUDA where there is a GPU, else by OpenVINO. Raises UserError: this machine lacks one."""
+    engine, half = ("onnxruntime", "fp16") if cuda.device_count() else ("openvino", "bf16")
+    return [open_model(model, engine, precision, threads) for precision in ("fp32", half)]
 
 
 def precisions(sources: Sequence[Source], real: Reference, progress: Progress) -> list[dict[str, Any]]:
-    """`quality["precisions"]`, as `service.generator.engines.choose.bf16_is_as_good` has it, a figure under `judge.name`.
+    """`quality["precisions"]`, as `service.generator.engines.choose.is_as_good` has it, a figure under `judge.name`.
 
     sources: of `open_precisions`. real: with the judges.
     """
@@ -36,7 +36,12 @@ def precisions(sources: Sequence[Source], real: Reference, progress: Progress) -
             figures |= {f"{bench.judge.architecture}.{name}": figure for name, figure in found.items()}
             done(1)
         judges = [asdict(bench.settings) for bench in real.benches]
-        run = {"engine": ENGINE, "precision": precision, "images": real.size, "judges": judges}
+        run = {
+            "engine": source.origin["engine"],
+            "precision": precision,
+            "images": real.size,
+            "judges": judges,
+        }
         runs.append(run | {"resamples": RESAMPLES, "figures": figures})
     return runs
 

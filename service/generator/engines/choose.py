@@ -49,11 +49,14 @@ def choose(
         from service.generator.engines.ort import OrtEngine
 
         device, most = worker % gpus, settings.max_batch
-        return Choice(
-            OrtEngine(
-                file, contract, cuda=True, precision=precision, threads=threads, device=device, max_batch=most
-            )
+        half = precision == "auto" and is_as_good(contract, "onnxruntime", "fp16")
+        taken = "fp16" if half else precision
+        engine = OrtEngine(
+            file, contract, cuda=True, precision=taken, threads=threads, device=device, max_batch=most
         )
+        if half:
+            engine.reason += " In fp16, whose images are as good by the file's own figures."
+        return Choice(engine)
     candidates = _candidates(contract, kind, precision)
     measured = None
     if len(candidates) == 1:
@@ -100,7 +103,7 @@ def _candidates(contract: Contract, kind: str, precision: str) -> list[tuple[str
     """Engines and precisions that may be taken on CPU; the first is the one that others must clearly beat."""
     openvino = [precision]
     if precision == "auto":
-        openvino = ["fp32"] + ["bf16"] * bf16_is_as_good(contract)
+        openvino = ["fp32"] + ["bf16"] * is_as_good(contract, *_BF16)
     if kind == "openvino":
         return [(kind, one) for one in openvino]
     own = "fp32" if precision == "auto" else precision
@@ -171,24 +174,24 @@ class _Run(msgspec.Struct):
     figures: dict[str, _Figure]
 
 
-def bf16_is_as_good(contract: Contract) -> bool:
-    """Whether the file says that OpenVINO's images in bf16 were measured, and are as good as those in fp32.
+def is_as_good(contract: Contract, engine: str, precision: str) -> bool:
+    """Whether the file says that this engine's images in `precision` were measured, and are as good as those in fp32.
 
-    `quality["precisions"]`, optional, is a list of {"engine": "openvino", "precision": "fp32" or "bf16",
-    "figures": {name: {"value": ..., "error": ...}}}, error being one standard error of the value. As good:
+    `quality["precisions"]`, optional, is a list of {"engine": ..., "precision": ..., "figures": {name: {"value": ...,
+    "error": ...}}}: openvino's are of a CPU, onnxruntime's of CUDA; error is one standard error of the value. As good:
     the same figures in both, and none further apart than the error of their difference.
     """
     try:
         runs = msgspec.convert(contract.quality.get("precisions", []), list[_Run])
     except msgspec.ValidationError:  # of another's making: as good as not measured
         return False
-    figures = {run.precision: run.figures for run in runs if run.engine == "openvino"}
-    fp32, bf16 = figures.get("fp32", {}), figures.get("bf16", {})
+    figures = {run.precision: run.figures for run in runs if run.engine == engine}
+    fp32, other = figures.get("fp32", {}), figures.get(precision, {})
     return (
         len(fp32) > 0
-        and fp32.keys() == bf16.keys()
+        and fp32.keys() == other.keys()
         and all(
-            abs(fp32[name].value - bf16[name].value) <= math.hypot(fp32[name].error, bf16[name].error)
+            abs(fp32[name].value - other[name].value) <= math.hypot(fp32[name].error, other[name].error)
             for name in fp32
         )
     )

@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 import onnxruntime as ort
 import pynvml
@@ -130,6 +131,24 @@ def test_fp16_computes_in_half_precision_what_the_file_says(pretended):
     errors = golden.difference(engine.wide(z, label), GENERATORS["rgb"].forward(z, label))
     assert errors.excess("fp16") is None
     assert (engine.wide(z, label) != chosen(precision="fp32").wide(z, label)).any()
+
+
+@pytest.mark.usefixtures("pretended")
+@pytest.mark.parametrize(
+    ("engine", "value", "precision"),
+    [("onnxruntime", 2.1, "fp16"), ("onnxruntime", 9.0, "fp32"), ("openvino", 2.1, "fp32")],
+)
+def test_fp16_is_taken_where_the_file_s_figures_on_a_gpu_say_that_it_is_as_good(engine, value, precision):
+    runs = [
+        {"engine": engine, "precision": name, "figures": {"frechet_distance": {"value": one, "error": 0.2}}}
+        for name, one in (("fp32", 2.0), ("fp16", value))
+    ]
+    tiny = GENERATORS["rgb"]
+    contract = msgspec.structs.replace(tiny.contract(), quality={"precisions": runs})
+    engine = choose(tiny.file(), contract, Settings()).engine
+    assert engine.precision == precision
+    assert ("as good by the file's own figures" in engine.reason) == (precision == "fp16")
+    assert choose(tiny.file(), contract, Settings(precision="fp32")).engine.precision == "fp32"
 
 
 @pytest.mark.usefixtures("pretended")
