@@ -52,7 +52,7 @@ def test_there_is_one_of_each_system_and_all_are_small():
     # What is not trained yet is said in docs/systems.md.
     assert set(PRESETS) - {"acgan", "growing"} < set(sizes)
     assert max(sizes.values()) < 8e6
-    assert sum(sizes.values()) < 40e6
+    assert sum(sizes.values()) < 42e6
     for path in FILES:
         assert path.with_name(SAMPLES).is_file()
 
