@@ -8,12 +8,14 @@
 Neither this nor its command line, `ganserve --help`, needs the service or the training package.
 """
 
+from ganserve.answers.classified import Classifications
 from ganserve.answers.drawn import Frames, Samples
 from ganserve.answers.inverted import Inversions
 from ganserve.client import Client
 from ganserve.errors import GanserveError, Refused, UnexpectedAnswer, Unreachable
 
 __all__ = [
+    "Classifications",
     "Client",
     "Frames",
     "GanserveError",

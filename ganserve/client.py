@@ -1,17 +1,17 @@
 """The Python client: arrays in, arrays out."""
 
-import io
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ganserve.answers import inverted
-from ganserve.answers.drawn import Frames, Samples
+from ganserve.answers import classified, inverted
+from ganserve.answers.classified import Classifications
+from ganserve.answers.drawn import Frames, Samples, joined, pixels, told
 from ganserve.answers.fields import checked_z, given, part_of, plain
 from ganserve.answers.inverted import Inversions, Picture
 from ganserve.errors import Refused, UnexpectedAnswer, one_line
@@ -22,8 +22,11 @@ DEFAULT_TIMEOUT_SECONDS = 60.0  # longer than the server's own, whose answer say
 _USUAL_MAX_IMAGES = 256  # a server's, unless it was set otherwise
 
 SAMPLES, INTERPOLATIONS = "/v1/samples", "/v1/interpolations"
-INVERSIONS, TRANSLATIONS = "/v1/inversions", "/v1/translations"
+INVERSIONS, TRANSLATIONS, CLASSIFICATIONS = "/v1/inversions", "/v1/translations", "/v1/classifications"
 Label = str | int | Mapping[str, float]
+T = TypeVar("T")
+Fields = dict[str, Any]
+Read = Callable[[list[Any], str, str], T]
 
 
 class Client:
@@ -167,15 +170,18 @@ class Client:
 
         label: what they are, or one a picture; by default what the encoder takes them for. steps: of refinement towards each, 0 to 16.
         """
-        replies, origin, address = [], ("", ""), model
-        for part in inverted.parts(pictures, plain(label), self.max_images(model), steps):
-            replies.append(self.post(INVERSIONS, part | given(model=address)))
-            origin = self.origin(replies[-1])
-            address = "@".join(origin)  # the others are of the same
-        try:
-            return inverted.read([response.json() for response in replies], *origin)
-        except (LookupError, TypeError, ValueError, AttributeError, OSError):
-            raise self._not_ganserve("its inversions can't be read") from None
+        parts = inverted.parts(pictures, plain(label), self.max_images(model), steps)
+        return self._read(INVERSIONS, parts, model, inverted.read)
+
+    def classify(
+        self, pictures: Picture | Sequence[Picture], *, top: int | None = None, model: str | None = None
+    ) -> Classifications:
+        """The classes of pictures, or of one, in the order given, by a model that names them. Raises as `invert`.
+
+        top: how many classes of each, the most likely ones; by default the server's choice, 5.
+        """
+        parts = inverted.parts(pictures, None, self.max_images(model))
+        return self._read(CLASSIFICATIONS, (part | given(top=top) for part in parts), model, classified.read)
 
     def max_images(self, model: str | None = None) -> int:
         """The most images of one request, fewer of large ones: as the model's card has it, else the API description."""
@@ -194,16 +200,26 @@ class Client:
         except (Refused, UnexpectedAnswer, LookupError, TypeError):
             return _USUAL_MAX_IMAGES
 
-    def post(self, path: str, fields: dict[str, Any]) -> httpx.Response:
+    def post(self, path: str, fields: Fields) -> httpx.Response:
         """The answer to a JSON body, whatever it holds."""
         return self.server.ask("POST", path, json=fields)
 
-    def _in_pieces(
-        self, fields: dict[str, Any], count: int, size: int, tell: Callable[[int], None]
-    ) -> Samples:
+    def _read(self, path: str, parts: Iterable[Fields], model: str | None, read: Read[T]) -> T:
+        """What the replies to requests with pictures hold together."""
+        replies, origin, address = [], ("", ""), model
+        for part in parts:
+            replies.append(self.post(path, part | given(model=address)))
+            origin = self.origin(replies[-1])
+            address = "@".join(origin)  # the others are of the same
+        try:
+            return read([response.json() for response in replies], *origin)
+        except (LookupError, TypeError, ValueError, AttributeError, OSError):
+            raise self._not_ganserve(f"its answer to {path} can't be read") from None
+
+    def _in_pieces(self, fields: Fields, count: int, size: int, tell: Callable[[int], None]) -> Samples:
         """The first piece says which model, version and seed the others are to be of."""
 
-        def part(begin: int) -> dict[str, Any]:
+        def part(begin: int) -> Fields:
             return part_of(fields | {"n": min(size, count - begin)}, begin, size)
 
         def ask(begin: int) -> Samples:
@@ -223,27 +239,14 @@ class Client:
         for begin, piece in together(ask, range(size, count, size), self._connections):
             by_begin[begin] = piece
             tell(len(piece.images))
-        pieces = [by_begin[begin] for begin in sorted(by_begin)]
-        images = np.concatenate([piece.images for piece in pieces])
-        labels = [piece.labels for piece in pieces if piece.labels is not None]
-        seeds = [piece.seeds for piece in pieces if piece.seeds is not None]
-        return Samples(
-            images,
-            np.concatenate(labels) if labels else None,
-            np.concatenate(seeds) if seeds else None,
-            first.model,
-            first.version,
-        )
+        return joined([by_begin[begin] for begin in sorted(by_begin)])
 
-    def _samples(self, fields: dict[str, Any], path: str = SAMPLES) -> Samples:
+    def _samples(self, fields: Fields, path: str = SAMPLES) -> Samples:
         response = self.post(path, fields)
         images = self._array(response)
         n = len(images)
         try:
-            first, _, _ = response.headers.get("ganserve-seeds", "").partition("-")
-            seeds = int(first) + np.arange(n) if first else None
-            listed = [int(text) for text in response.headers.get("ganserve-labels", "").split(",") if text]
-            labels = np.broadcast_to(np.array(listed, np.int64), n).copy() if listed else None
+            labels, seeds = told(response.headers, n)
         except ValueError:
             raise self._not_ganserve("its headers have no seeds or labels that can be read") from None
         if n != fields.get("n", n):
@@ -252,13 +255,10 @@ class Client:
 
     def _array(self, response: httpx.Response) -> NDArray[np.uint8]:
         try:
-            images = np.load(io.BytesIO(response.content), allow_pickle=False)
+            return pixels(response.content)
         except (ValueError, EOFError, OSError):
-            images = None
-        if not isinstance(images, np.ndarray) or images.ndim != 4 or images.dtype != np.uint8:
             kind = response.headers.get("content-type", "no type")
-            raise self._not_ganserve(f"{len(response.content)} bytes of {kind} instead of images")
-        return images
+            raise self._not_ganserve(f"{len(response.content)} bytes of {kind} instead of images") from None
 
     def origin(self, response: httpx.Response) -> tuple[str, str]:
         """Model and version of a reply."""

@@ -35,7 +35,7 @@ LAYERS = {
         "__main__",
         "research.comparison research.curve research.studies research.theory",
         "commands",
-        "captions",
+        "captions classification",
         "encoding translation",
         "research export",
         "evaluation",

@@ -1,4 +1,4 @@
-"""The command line: `python -m training prepare | train | sample | evaluate | export | encode | translate | caption | compare | curve | theory | study`."""
+"""The command line: `python -m training prepare | train | sample | evaluate | export | encode | translate | caption | classify | compare | curve | theory | study`."""
 
 import errno
 import re
@@ -23,6 +23,7 @@ COMMANDS = {
     "encode":   ("commands.encode", "Train an encoder for a generator: the way back from pictures to z."),
     "translate": ("commands.translate", "Train, measure and export a generator that is given a picture: pix2pix."),
     "caption":  ("commands.caption", "Train, measure and export a generator that draws what a text says."),
+    "classify": ("commands.classify", "Train a classifier by few labels and many images, beside a generator."),
     "compare":  ("research.comparison.command", "Train presets under an equal budget and measure them side by side."),
     "curve":    ("research.curve", "Measure checkpoints of one run against the images that they have seen."),
     "theory":   ("research.theory.command", "Compute the claims of docs/theory.md where the truth is known."),

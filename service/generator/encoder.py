@@ -1,7 +1,8 @@
-"""An encoder beside a generator: `generator.encoder`, an ONNX file that finds the z of a picture.
+"""An encoder beside a generator: `generator.encoder`, an ONNX file that finds the z of a picture, or its class alone.
 
 Input `image` uint8 [N, C, H, W]; outputs `z` float32 [N, z_dim] and, of a conditional generator, `logits` float32 [N, K]; N
-free. `metadata_props["ganserve.encoder"]` holds one JSON document, `EncoderDocument`, which names the generator's version.
+free. A classifier gives `logits` and no z, of classes that it names itself: the generator may have others, or none.
+`metadata_props["ganserve.encoder"]` holds one JSON document, `EncoderDocument`, which names the generator's version.
 Training writes it, and the service judges what it did not write, so the format lives here.
 """
 
@@ -14,6 +15,7 @@ import onnx
 from msgspec import Meta, Struct
 
 from service.errors import RETRAIN, ContractError
+from service.generator.classes import ClassNames
 from service.generator.contract import MOST_Z, SCHEMA_OF_ROLES, Contract
 from service.generator.document import ImageShape
 from service.generator.file import graph
@@ -26,35 +28,40 @@ MOST_GOLDEN = 64
 
 
 class GoldenCode(Struct, frozen=True, omit_defaults=True):
-    """The z, z_dim numbers, that the PyTorch encoder gives for the generator's own image of (seed, label).
+    """What the PyTorch network gives for the generator's own image of (seed, label): z_dim numbers, or a classifier's K logits.
 
     label: None of an unconditional generator.
     """
 
     seed: Annotated[int, Meta(ge=0, le=2**53 - 1)]
-    z: list[float]
+    z: list[float] = []
     label: Annotated[int, Meta(ge=0)] | None = None
+    logits: list[float] = []
 
 
 class EncoderDocument(Struct, frozen=True, omit_defaults=True):
     """What an encoder file says of itself.
 
-    generator: the version of the generator that it is of, as contract.version has it. classes: K; None of an unconditional one.
-    training: how it was made; quality: what was measured of it. For people.
+    generator: the version of the generator that it is of, as contract.version has it. z_dim: None of a classifier, which finds
+    no z. classes: K; None of an unconditional generator's encoder. class_names: a classifier's own, K of them; an encoder's
+    classes are its generator's. training: how it was made; quality: what was measured of it. For people.
     """
 
     schema: int
     generator: Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
-    z_dim: Annotated[int, Meta(ge=1, le=MOST_Z[SCHEMA_OF_ROLES])]
+    z_dim: Annotated[int, Meta(ge=1, le=MOST_Z[SCHEMA_OF_ROLES])] | None
     classes: Annotated[int, Meta(ge=1)] | None
     image: ImageShape
     training: dict[str, Any] = {}
     quality: dict[str, Any] = {}
     golden: Annotated[list[GoldenCode], Meta(max_length=MOST_GOLDEN)] = []
+    class_names: list[str] = []
 
     @property
-    def outputs(self) -> list[str]:
-        return ["z"] if self.classes is None else ["z", "logits"]
+    def outputs(self) -> dict[str, int]:
+        """Numbers that it gives for a picture, by the output's name."""
+        sizes = {"z": self.z_dim, "logits": self.classes}
+        return {name: size for name, size in sizes.items() if size is not None}
 
 
 def encoder_of(path: Path) -> Path:
@@ -102,8 +109,15 @@ def require_of(document: EncoderDocument, contract: Contract, version: str) -> N
         raise ContractError(f"it is of generator {document.generator}, and this is {version}", mend)
     classes = None if contract.classes is None else contract.class_count
     said = (document.z_dim, document.classes, document.image)
-    if said != (want := (contract.z_dim, classes, contract.image)):
+    # A classifier's classes are its own.
+    of = said[:2] if document.z_dim is None else (contract.z_dim, classes)
+    if said != (want := (*of, contract.image)):
         raise ContractError(f"z_dim, classes and image are {said}, and the generator's {want}", RETRAIN)
+    for code in document.golden:
+        if (code.label is None) != (classes is None) or (code.label or 0) >= (classes or 1):
+            raise ContractError(
+                f"golden sample of seed {code.seed}: label {code.label} is not a class", RETRAIN
+            )
 
 
 def _metadata(model: onnx.ModelProto) -> EncoderDocument:
@@ -116,21 +130,31 @@ def _metadata(model: onnx.ModelProto) -> EncoderDocument:
         raise ContractError(f"metadata '{METADATA_KEY}': {error}", RETRAIN) from error
     if document.schema != SCHEMA:
         raise ContractError(f"metadata schema {document.schema}: this version reads {SCHEMA}", RETRAIN)
+    if document.z_dim is None:
+        _check_names(document)
+    elif document.class_names:
+        raise ContractError("it names classes, and finds a z: its classes are the generator's", RETRAIN)
+    what, *_ = document.outputs
     for code in document.golden:
-        if len(code.z) != document.z_dim or not all(map(isfinite, code.z)):
-            raise ContractError(f"golden z of seed {code.seed}: not {document.z_dim} finite numbers", RETRAIN)
-        classes = document.classes
-        if (code.label is None) != (classes is None) or (code.label or 0) >= (classes or 1):
-            raise ContractError(f"golden z of seed {code.seed}: label {code.label} is not a class", RETRAIN)
+        numbers, size = getattr(code, what), document.outputs[what]
+        if len(numbers) != size or not all(map(isfinite, numbers)):
+            raise ContractError(f"golden {what} of seed {code.seed}: not {size} finite numbers", RETRAIN)
     return document
+
+
+def _check_names(document: EncoderDocument) -> None:
+    names = document.class_names
+    if not document.classes or len(names) != document.classes:
+        raise ContractError(f"it finds no z, and names {len(names)} of {document.classes} classes", RETRAIN)
+    if refusal := ClassNames(tuple(names)).refusal():
+        raise ContractError(f"class names: {refusal}", RETRAIN)
 
 
 def _check_graph(graph: onnx.GraphProto, document: EncoderDocument) -> None:
     initializers = {tensor.name for tensor in graph.initializer}
     shape = document.image
     want_inputs: list[Signature] = [("image", "UINT8", (None, shape.channels, shape.height, shape.width))]
-    sizes = {"z": document.z_dim, "logits": document.classes}
-    want_outputs: list[Signature] = [(name, "FLOAT", (None, sizes[name])) for name in document.outputs]
+    want_outputs: list[Signature] = [(name, "FLOAT", (None, size)) for name, size in document.outputs.items()]
     inputs = [signature(value) for value in graph.input if value.name not in initializers]
     for kind, got, want in (
         ("inputs", inputs, want_inputs),

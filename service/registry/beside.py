@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from service.generator.loading import Loaded
 from service.machine.logs import one_line
 
 log = logging.getLogger("bentoml.ganserve.models")
+Gives = Literal["z", "logits"]
 
 
 class Beside:
@@ -75,7 +77,7 @@ class Beside:
         log.info(
             "model %s@%s has an encoder: %.1f ms for %d pictures%s",
             *(self.name, version, 1000 * encoder.pass_seconds, MOST_PICTURES),
-            "; not checked: its z, as it has no golden ones" if encoder.golden is None else "",
+            "; not checked: what it finds, as it has no golden samples" if encoder.golden is None else "",
             extra={"event": "encoder_ready", "model": self.name, "version": version},
         )
 
@@ -87,15 +89,23 @@ class Beside:
             line.on_broken = None  # which holds this, which holds the line
             batcher.remove(line)
 
-    def require(self) -> tuple[Encoder, Line]:
-        """Raises InvalidField, naming what makes one, where there is none that serves."""
-        if self.encoder is None or self._place is None:
-            why = f" ({self.path.name} is not used: {self.problem})" if self.problem else ""
-            raise InvalidField(
-                "model",
-                f"Model {self.name} has no encoder{why}, which finds the z of a picture: `python -m training encode` makes one.",
-            )
+    def gives(self, output: Gives) -> bool:
+        return self.encoder is not None and output in self.encoder.document.outputs
+
+    def require(self, output: Gives) -> tuple[Encoder, Line]:
+        """What gives it, and its line. Raises InvalidField, saying what there is instead, where none serves."""
+        if self.encoder is None or self._place is None or not self.gives(output):
+            raise InvalidField("model", f"Model {self.name} {self._lacks(output)}")
         return self.encoder, self._place[1]
+
+    def _lacks(self, output: Gives) -> str:
+        why = f" ({self.path.name} is not used: {self.problem})" if self.problem else ""
+        if output == "logits":
+            finds = f": its {self.path.name} finds z alone" if self.gives("z") else why
+            return f"has nothing that names the class of a picture{finds}."
+        if self.gives("logits"):
+            return "has a classifier and no encoder: it has no z of a picture, whose class POST /v1/classifications names."
+        return f"has no encoder{why}, which finds the z of a picture: `python -m training encode` makes one."
 
     def _mark_now(self) -> tuple[int, int]:
         try:

@@ -18,7 +18,16 @@ from service.web.kserve import predict
 from service.web.kserve import routes as kserve
 from service.web.operations import admin, probes
 from service.web.pages import routes as pages
-from service.web.v1 import addresses, cards, datasets, interpolations, inversions, samples, translations
+from service.web.v1 import (
+    addresses,
+    cards,
+    classifications,
+    datasets,
+    interpolations,
+    inversions,
+    samples,
+    translations,
+)
 
 
 async def get_document(call: Call) -> Reply:
@@ -39,7 +48,7 @@ _DOCUMENT = Route(
 )
 ROUTES = [
     *(*samples.ROUTES, *datasets.ROUTES, *interpolations.ROUTES, *inversions.ROUTES),
-    *translations.ROUTES,
+    *(*translations.ROUTES, *classifications.ROUTES),
     # Before /v1/models/{model}, which would take `name:predict` for a name.
     *predict.ROUTES,
     *(*cards.ROUTES, *addresses.ROUTES),

@@ -58,6 +58,18 @@ def test_steps_bring_what_is_found_nearer_however_many_pictures_there_are(client
     np.testing.assert_array_equal(client.sample(z=refined.z, label=labels).images, refined.images)
 
 
+def test_classes_come_with_probabilities_however_many_pictures_there_are(client):
+    pictures = list(client.sample(n=2 * MAX_IMAGES + 3, seed=0).images)
+    found, of_all = client.classify(pictures), client.classify(pictures, top=10, model="tiny")
+    assert found.probabilities.shape == (len(pictures), 5)
+    assert found.labels == [labels[:5] for labels in of_all.labels]
+    np.testing.assert_allclose(of_all.probabilities.sum(axis=1), 1)
+    assert [labels[0] for labels in found.labels] == client.invert(pictures).labels
+    assert (found.model, found.version) == ("tiny", client.model("tiny")["version"])
+    with pytest.raises(Refused, match="Models that do: tiny"):
+        client.classify(pictures, model="colour")
+
+
 def test_what_a_server_refuses_is_told(client):
     with pytest.raises(Refused, match="python -m training encode"):
         client.invert(np.zeros((8, 8), np.uint8), model="colour")
@@ -75,12 +87,12 @@ def test_what_is_no_picture_is_refused_before_it_is_sent(client, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "body", ["{}", "no JSON", '{"images": [1]}', '{"images": [{"label": "a", "z": "b"}]}']
+    "body",
+    ["{}", "no JSON", '{"images": [1]}', '{"images": [{"label": "a", "z": "b", "classes": [1]}]}'],
 )
 def test_nonsense_is_no_answer(body):
     headers = {"ganserve-model": "a", "ganserve-version": "b"}
-    with (
-        answering.of(lambda request: httpx.Response(200, headers=headers, text=body)) as client,
-        pytest.raises(UnexpectedAnswer),
-    ):
-        client.invert(b"")
+    with answering.of(lambda request: httpx.Response(200, headers=headers, text=body)) as client:
+        for ask in (client.invert, client.classify):
+            with pytest.raises(UnexpectedAnswer):
+                ask(b"")

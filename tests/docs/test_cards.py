@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.generator import encoder
 from service.generator.contract import parse
 from tests.docs import blocks
 from tests.docs.blocks import ROOT
@@ -22,8 +23,9 @@ SOURCES = {page: contract.source for page, contract in CONTRACTS.items()}
 DATA_SETS = {contract.training["dataset"] for contract in CONTRACTS.values()}
 # Of models that a command of their own trains: the settings are in the file.
 OF_CAPTIONS = [page for page in SOURCES if "training caption train" in (ROOT / page).read_text("utf-8")]
+OF_CLASSIFIERS = [page for page in SOURCES if "training classify" in (ROOT / page).read_text("utf-8")]
 OF_TRANSLATORS = [page for page, source in SOURCES.items() if source is not None]
-CARDS = [page for page in SOURCES if page not in OF_CAPTIONS + OF_TRANSLATORS]
+CARDS = [page for page in SOURCES if page not in OF_CAPTIONS + OF_CLASSIFIERS + OF_TRANSLATORS]
 NAMES = SimpleNamespace(class_names=tuple("abcdefghij"))
 
 
@@ -98,3 +100,22 @@ def test_the_command_of_a_model_that_reads_a_text_trains_what_its_file_says(page
     # A later version has more settings.
     assert said["settings"].items() <= asdict(settings).items()
     assert (list(attributes), interpolated) == (said["captions"]["attributes"], said["interpolated"])
+
+
+@pytest.mark.parametrize("page", OF_CLASSIFIERS)
+def test_the_command_of_a_classifier_trains_what_both_its_files_say(page, clone, monkeypatch):
+    trained: list[Any] = []
+    room = "training.commands.classify"
+    monkeypatch.setattr(f"{room}.load", lambda *_: NAMES)
+    monkeypatch.setattr(f"{room}.known", lambda *_: [])
+    monkeypatch.setattr(f"{room}.learning", lambda *_: iter([None]))
+    monkeypatch.setattr(f"{room}.alone", lambda *_: {})
+    monkeypatch.setattr(f"{room}.export", lambda *given: trained.append(given) or {"class_accuracy": {}})
+    (block,) = blocks.read(page)
+    result = command(*shlex.split(block.text)[3:])
+    assert result.exit_code == 0, result.output
+    _, settings, _, model, *_ = trained[0]
+    assert model.samefile((ROOT / page).parent)
+    file = (ROOT / page).with_name("generator.onnx").read_bytes()
+    beside = encoder.parse((ROOT / page).with_name("generator.encoder").read_bytes())
+    assert asdict(settings) == parse(file).training["settings"] == beside.training["settings"]

@@ -21,18 +21,22 @@ from tests.generators import Tiny
 
 @dataclass(frozen=True)
 class TinyEncoder:
-    """Of a generator, by its contract and version, with random weights."""
+    """Of a generator, by its contract and version, with random weights.
+
+    names: of the classes of one that finds no z.
+    """
 
     contract: Contract
     version: str
     weights_seed: int = 0
+    names: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int | None:
-        return self.contract.class_count or None
+        return len(self.names) or self.contract.class_count or None
 
     def forward(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """z, and logits of a conditional one: what the ONNX file computes, in NumPy."""
+        """z, and logits of a conditional one: what the ONNX file computes, in NumPy; of a classifier it gives the latter alone."""
         flat = images.reshape(len(images), -1).astype(np.float32)
         weights = self._weights()
         return flat @ weights["to_z"], flat @ weights["to_logits"] if self.classes else None
@@ -40,17 +44,23 @@ class TinyEncoder:
     def document(self, draw: Forward | None = None) -> EncoderDocument:
         """draw: the generator's forward pass, for golden z."""
         seeds = range(4) if draw else ()
-        labels = [seed % self.classes for seed in seeds] if self.classes else None
+        count = self.contract.class_count
+        labels = [seed % count for seed in seeds] if count else None
         codes: list[GoldenCode] = []
         if draw is not None:
             images = draw(self.contract.rows(seeds), None if labels is None else np.array(labels, np.int64))
-            z = self.forward(images)[0]
-            codes = [
-                GoldenCode(seed, z[i].tolist(), None if labels is None else labels[i])
-                for i, seed in enumerate(seeds)
-            ]
+            z, logits = self.forward(images)
+            for i, seed in enumerate(seeds):
+                label = None if labels is None else labels[i]
+                if self.names and logits is not None:
+                    codes.append(GoldenCode(seed, label=label, logits=logits[i].tolist()))
+                else:
+                    codes.append(GoldenCode(seed, z[i].tolist(), label))
+        z_dim = None if self.names else self.contract.z_dim
         return EncoderDocument(
-            encoder.SCHEMA, self.version, self.contract.z_dim, self.classes, self.contract.image, golden=codes
+            *(encoder.SCHEMA, self.version, z_dim, self.classes, self.contract.image),
+            golden=codes,
+            class_names=list(self.names),
         )
 
     def model(self) -> onnx.ModelProto:
@@ -59,9 +69,11 @@ class TinyEncoder:
         nodes = [
             h.make_node("Cast", ["image"], ["levels"], to=T.FLOAT),
             h.make_node("Flatten", ["levels"], ["flat"]),
-            h.make_node("MatMul", ["flat", "to_z"], ["z"]),
         ]
-        outputs = [h.make_tensor_value_info("z", T.FLOAT, ["N", self.contract.z_dim])]
+        outputs = []
+        if not self.names:
+            nodes.append(h.make_node("MatMul", ["flat", "to_z"], ["z"]))
+            outputs.append(h.make_tensor_value_info("z", T.FLOAT, ["N", self.contract.z_dim]))
         if self.classes:
             nodes.append(h.make_node("MatMul", ["flat", "to_logits"], ["logits"]))
             outputs.append(h.make_tensor_value_info("logits", T.FLOAT, ["N", self.classes]))
@@ -70,7 +82,11 @@ class TinyEncoder:
             "encoder",
             [h.make_tensor_value_info("image", T.UINT8, ["N", image.channels, image.height, image.width])],
             outputs,
-            [numpy_helper.from_array(value, name) for name, value in self._weights().items()],
+            [
+                numpy_helper.from_array(value, name)
+                for name, value in self._weights().items()
+                if not (self.names and name == "to_z")
+            ],
         )
         return h.make_model(
             graph, opset_imports=[h.make_opsetid("", contract.OPSET)], ir_version=contract.IR_VERSION
@@ -93,9 +109,11 @@ class TinyEncoder:
         }
 
 
-def beside(root: Path, name: str, tiny: Tiny, weights_seed: int = 0) -> TinyEncoder:
-    """Lays an encoder where the generator `tiny` is or will be, in a models folder, and returns it."""
-    made = TinyEncoder(tiny.contract(), contract.version(tiny.file()), weights_seed)
+def beside(
+    root: Path, name: str, tiny: Tiny, weights_seed: int = 0, names: tuple[str, ...] = ()
+) -> TinyEncoder:
+    """Lays an encoder where the generator `tiny` is or will be, in a models folder, and returns it. names: as TinyEncoder has them."""
+    made = TinyEncoder(tiny.contract(), contract.version(tiny.file()), weights_seed, names)
     (root / name).mkdir(parents=True, exist_ok=True)
     (root / name / "generator.encoder").write_bytes(made.file(tiny.forward))
     return made

@@ -42,7 +42,7 @@ def to_file(encoder: Encoder, target: Target, training: dict[str, Any]) -> bytes
         contract.SCHEMA, target.version, of.z_dim, classes, of.image, training, golden=codes
     )
     example, free = {"image": torch.from_numpy(images[:2])}, {"image": {0: torch.export.Dim("N")}}
-    graph = traced(encoder, example, free, "encoder", document.outputs)
+    graph = traced(encoder, example, free, "encoder", list(document.outputs))
     try:
         file = contract.write(graph, document)
     except ContractError as error:

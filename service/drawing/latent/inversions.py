@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from service.drawing.draw import Draw, picture
 from service.drawing.encoders import encoded
 from service.drawing.fields import FittingModelName, Label, Timeout
+from service.drawing.latent.seen import see
 from service.drawing.mixing import label_index
 from service.drawing.sizes import own
-from service.drawing.uploads import Pictures, decoded
-from service.errors import EngineFailed, InvalidField
+from service.drawing.uploads import Pictures
+from service.errors import InvalidField
 from service.generator.contract import Contract
 from service.registry.model import Model
 
@@ -84,7 +85,7 @@ class Found(Struct):
 
 
 def has_encoder(model: Model) -> bool:
-    return model.beside.encoder is not None
+    return model.beside.gives("z")
 
 
 def labels_of(label: Label | list[Label] | None, n: int, contract: Contract) -> list[int] | None:
@@ -104,24 +105,15 @@ async def find(
     """What the model's encoder finds in pictures.
 
     label: of each, or None for what the encoder takes it for. deadline: time.monotonic() seconds. field: of the request that the pictures are in.
-    Raises InvalidField: there is no encoder, or a picture is none; what `decoded` and Batcher.submit raise; EngineFailed.
+    Raises what `see` raises.
     """
-    model.beside.require()
-    contract = model.contract
-    pictures = await decoded(files, contract.image, deadline, field)
-    # It may have been taken away meanwhile.
-    model.require_ready()
-    encoder, line = model.beside.require()
-    numbers = await model.batcher.submit(line, pictures.pixels, None, deadline, _as_they_are, effort=0)
-    if not np.isfinite(numbers).all():
-        raise EngineFailed("The encoder gave NaN or infinity for a picture.")
-    z, logits = numbers[:, : contract.z_dim], numbers[:, contract.z_dim :]
-    if encoder.document.classes is None:
-        return Found(pictures, z, None, None)
-    shares = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    label = logits.argmax(axis=1).tolist() if label is None else label
-    return Found(pictures, z, label, shares[np.arange(len(z)), label].tolist())
+    seen = await see(files, model, "z", deadline, field)
+    z, shares = seen.z, seen.probabilities
+    assert z is not None
+    if shares is None:
+        return Found(seen.pictures, z, None, None)
+    label = shares.argmax(axis=1).tolist() if label is None else label
+    return Found(seen.pictures, z, label, shares[np.arange(len(z)), label].tolist())
 
 
 def reconstruction(found: Found, model: Model) -> Draw:
@@ -156,7 +148,3 @@ def _reply(found: Found, draw: Draw, pixels: NDArray[np.uint8]) -> bytes:
         for i, size in enumerate(found.pictures.sizes)
     ]
     return msgspec.json.encode(InversionReply(model.name, model.version, images))
-
-
-def _as_they_are(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
-    return numbers

@@ -1,4 +1,4 @@
-"""An encoder's file -> what finds z: read, held to the generator that it lies beside, on that one's device, judged and timed."""
+"""An encoder's file -> what finds z or a class: read, held to the generator that it lies beside, on that one's device, judged and timed."""
 
 import math
 import time
@@ -22,13 +22,13 @@ MOST_PICTURES = 8
 _QUICK_SECONDS = 0.01
 _TOLERANCE = {"fp32": 0.05}
 _TOLERANCE_OF_OTHERS = 0.25
-"""Mean difference to a golden z, whose numbers mostly lie within -2 and 2: that of another picture is 1 or so. In other precisions
-the generator's own pictures are a few grey levels off."""
+"""Mean difference to a golden z, whose numbers mostly lie within -2 and 2, or to golden logits in units of their spread: that of
+another picture is 1 or so. In other precisions the generator's own pictures are a few grey levels off."""
 _SAME = 1e-3
 
 
 class EncoderEngine:
-    """As engine.Engine, but for what a pass takes and gives: uint8 [N, C, H, W] -> float32 [N, z_dim + K], z and then logits."""
+    """As engine.Engine, but for what a pass takes and gives: uint8 [N, C, H, W] -> float32 [N, z_dim + K], z and then logits, or one of them."""
 
     name = "onnxruntime"
     precision = "fp32"
@@ -40,7 +40,7 @@ class EncoderEngine:
         self._session = (
             cuda_session(file, "fp32", device) if on_gpu else new_session(file, ["CPUExecutionProvider"], 1)
         )
-        self._outputs = document.outputs
+        self._outputs = list(document.outputs)
         self.provider = self._session.get_providers()[0]
         self.on_caller = not on_gpu
         self.lanes = [self._forward] * len(beside.lanes)
@@ -56,9 +56,11 @@ class EncoderEngine:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One that can serve. pass_seconds: of MOST_PICTURES pictures. golden: the mean difference to golden z; None: there are none."""
+    """One that can serve. classes: names of those that its logits are of; None where it gives none. pass_seconds: of MOST_PICTURES
+    pictures. golden: the mean difference to golden z, or logits in units of their spread; None: there are none."""
 
     document: EncoderDocument
+    classes: Sequence[str] | None
     engine: EncoderEngine
     pass_seconds: float
     golden: float | None
@@ -66,7 +68,7 @@ class Encoder:
     @property
     def numbers(self) -> int:
         """That a pass gives for a picture."""
-        return self.document.z_dim + (self.document.classes or 0)
+        return sum(self.document.outputs.values())
 
     @property
     def most_pictures(self) -> int:
@@ -77,7 +79,7 @@ class Encoder:
 def load(path: Path, contract: Contract, version: str, beside: Engine, device: int) -> Encoder | None:
     """That of the generator at `path`, which has this contract and version and runs on the engine `beside`; None if there is none.
 
-    Raises ContractError: it is no encoder, or not of this generator, or finds another z than the network that was trained; OSError; what
+    Raises ContractError: it is no encoder, or not of this generator, or gives other numbers than the network that was trained; OSError; what
     ONNX Runtime raises.
     """
     try:
@@ -87,13 +89,14 @@ def load(path: Path, contract: Contract, version: str, beside: Engine, device: i
     document = parse(file)
     require_of(document, contract, version)
     engine = EncoderEngine(file, document, beside, device)
-    encoder = Encoder(document, engine, math.inf, None)
+    classes = document.class_names or contract.classes
+    encoder = Encoder(document, classes, engine, math.inf, None)
     seeds = range(MOST_PICTURES)
     label = None if contract.classes is None else np.array(seeds) % contract.class_count
     images = beside.lanes[0](contract.rows(seeds), label)
     _judge(encoder, images)
     golden = None if beside.name == "fake" else _compare_golden(document, engine, contract, beside)
-    return Encoder(document, engine, _pass_seconds(engine, images), golden)
+    return Encoder(document, classes, engine, _pass_seconds(engine, images), golden)
 
 
 def _judge(encoder: Encoder, images: NDArray[np.uint8]) -> None:
@@ -125,12 +128,14 @@ def _compare_golden(
     found = np.concatenate(
         [engine.wide(images[i : i + MOST_PICTURES]) for i in range(0, len(images), MOST_PICTURES)]
     )
-    want = np.array([one.z for one in golden], np.float32)
-    difference = float(np.abs(found[:, : document.z_dim] - want).mean())
+    what, size = next(iter(document.outputs.items()))
+    want = np.array([getattr(one, what) for one in golden], np.float32)
+    unit = 1.0 if what == "z" else max(float(want.std()), 1e-6)
+    difference = float(np.abs(found[:, :size] - want).mean()) / unit
     most = _TOLERANCE.get(beside.precision, _TOLERANCE_OF_OTHERS)
     if not difference <= most:
         raise ContractError(
-            f"it finds other z than the network that was trained: golden z differ by {difference:.3g} on average (allowed {most:.3g})",
+            f"it finds other {what} than the network that was trained: golden {what} differ by {difference:.3g} on average (allowed {most:.3g})",
             f"copy it again, or {RETRAIN}",
         )
     return difference

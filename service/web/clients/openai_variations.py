@@ -71,7 +71,7 @@ async def post_variations(call: Call) -> Reply:
         call, asked.timeout, lambda: call.models.pick(asked.model, asked.seed, has_encoder)
     )
     model, n = drawing.model, asked.n
-    model.beside.require()
+    model.beside.require("z")
     if n > drawing.most_images:
         raise InvalidField("n", f"n is {n}; allowed are 1 to {drawing.most_images}.")
     seeds = seeds_from(asked.seed, n)

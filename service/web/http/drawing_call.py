@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service import metrics
+from service.batching.request_queue import Timing
 from service.drawing.draw import Draw
 from service.drawing.formats import MEDIA_TYPES, preferred
 from service.drawing.sampler import SampleRequest, resolve
@@ -97,17 +98,12 @@ def accepted(scope: Scope, among: Sequence[str] = tuple(MEDIA_TYPES)) -> str | N
 
 def drawn_headers(draw: Draw) -> dict[str, str]:
     """Of a reply with images that were drawn: their address, and how long it took."""
-    return address_headers(draw) | {"server-timing": timing_of(draw)}
+    return address_headers(draw) | {"server-timing": timing_of(draw.timing)}
 
 
 def address_headers(draw: Draw) -> dict[str, str]:
     """Where the images can be asked for again: model, version, labels and seeds."""
-    model = draw.model
-    headers = {
-        "ganserve-model": model.name,
-        "ganserve-version": model.version,
-        "ganserve-engine": model.engine.name,
-    }
+    headers = model_headers(draw.model)
     if draw.seeds is not None:
         headers["ganserve-seeds"] = _span(draw.seeds)
     if draw.label is not None:
@@ -117,9 +113,16 @@ def address_headers(draw: Draw) -> dict[str, str]:
     return headers
 
 
-def timing_of(draw: Draw) -> str:
+def model_headers(model: Model) -> dict[str, str]:
+    return {
+        "ganserve-model": model.name,
+        "ganserve-version": model.version,
+        "ganserve-engine": model.engine.name,
+    }
+
+
+def timing_of(timing: Timing) -> str:
     """A Server-Timing header's value, in milliseconds."""
-    timing = draw.timing
     return (
         f"queue;dur={1000 * timing.queue_seconds:.2f}, forward;dur={1000 * timing.forward_seconds:.2f}, "
         f"encode;dur={1000 * timing.encode_seconds:.2f}"

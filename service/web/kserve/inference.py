@@ -44,7 +44,7 @@ async def infer(call: Call, model: str, version: str | None = None) -> Reply:
     coding = response_coding(header(call.scope, b"accept-encoding"))
     write = partial(_answer, read_outputs(asked), asked.id, coding)
     draw, reply = await drawn(call, model, version, asked, binary, write)
-    reply.headers["server-timing"] = timing_of(draw)
+    reply.headers["server-timing"] = timing_of(draw.timing)
     return reply
 
 

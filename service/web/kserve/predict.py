@@ -71,7 +71,7 @@ async def predict(call: Call, model: str) -> Reply:
     image = drawing.model.contract.image
     work = partial(encoded, draw, drawing.deadline, "lists", len(draw.z) * image.height * image.width, lists)
     predictions = await drawing.finish(draw, work)
-    headers = address_headers(draw) | {"server-timing": timing_of(draw)}
+    headers = address_headers(draw) | {"server-timing": timing_of(draw.timing)}
     return Reply(200, JSON, b'{"predictions":' + predictions + b"}", headers)
 
 

@@ -90,7 +90,13 @@ def _encoder(model: Model) -> dict[str, Any] | None:
     if encoder is None:
         return {"problem": model.beside.problem} if model.beside.problem else None
     document = encoder.document
-    return {"golden": encoder.golden, "training": document.training, "quality": document.quality}
+    return {
+        "outputs": list(document.outputs),
+        "classes": encoder.classes,
+        "golden": encoder.golden,
+        "training": document.training,
+        "quality": document.quality,
+    }
 
 
 def _json(document: Any) -> Reply:
@@ -99,7 +105,7 @@ def _json(document: Any) -> Reply:
 
 _OBJECT = {JSON: dict[str, Any]}
 _CARD = (
-    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), encoder (null where it has none: the mean difference to its golden z, how it was trained and what was measured of it; or the problem with it), max_images (of one request), inputs (by role; a scalar has its range and default, a text its words, or else a tokenizer, which is not told), outputs (by role; V2 gives those beside the image to who names them), source (shape of the picture that it is given, null where it makes pictures of seeds), batch (images of every pass, where the graph takes no other number), invariance "
+    "The card; default: whether requests that name no model go to this one. Of a model that is ready: golden (differences to its golden samples, null where it has none), encoder (null where it has none: what it gives of a picture, z or logits or both, the classes that logits are of, the mean difference to its golden samples, how it was trained and what was measured of it; or the problem with it), max_images (of one request), inputs (by role; a scalar has its range and default, a text its words, or else a tokenizer, which is not told), outputs (by role; V2 gives those beside the image to who names them), source (shape of the picture that it is given, null where it makes pictures of seeds), batch (images of every pass, where the graph takes no other number), invariance "
     "(most levels by which an image differed at load, in a batch and alone), truncation (whether it changes anything; "
     "where not, only 1 is allowed), mixes_classes (whether a label may be weights of several classes, as its file takes them), checked (images, sizes, classes, seconds) and unchecked (what was not, in words)."
 )

@@ -61,7 +61,9 @@ async def _reply(
         series.draw,
         lambda: render(series, format, drawing.deadline, frame_milliseconds, asked.quality),
     )
-    return Reply(200, SERIES_MEDIA_TYPES[format], body, headers | {"server-timing": timing_of(series.draw)})
+    return Reply(
+        200, SERIES_MEDIA_TYPES[format], body, headers | {"server-timing": timing_of(series.draw.timing)}
+    )
 
 
 _IMAGES = {kind: JsonReply if kind == JSON else str for kind in SERIES_MEDIA_TYPES.values()}

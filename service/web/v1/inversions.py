@@ -34,7 +34,7 @@ async def post_inversions(call: Call) -> Reply:
     )
     model, n = drawing.model, len(asked.images)
     # Before anything is decoded.
-    model.beside.require()
+    model.beside.require("z")
     if n > drawing.most_images:
         raise InvalidField("images", f"There are {n} pictures; allowed are 1 to {drawing.most_images}.")
     label = labels_of(asked.label, n, model.contract)

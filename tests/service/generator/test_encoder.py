@@ -67,14 +67,14 @@ DOCUMENTS = {
     "a later schema": ({"schema": 2}, "schema 2"),
     "a version that is none": ({"generator": "../../etc"}, "generator"),
     "another z": ({"z_dim": 9}, "outputs are"),
-    "no z": ({"z_dim": 0}, "z_dim"),
+    "no number of z": ({"z_dim": 0}, "z_dim"),
+    "neither z nor names": ({"z_dim": None}, "names 0 of 10 classes"),
+    "names beside z": ({"class_names": list("abcdefghij")}, "its classes are the generator's"),
     "a huge z": ({"z_dim": 2**40}, "z_dim"),
     "other classes": ({"classes": 3}, "outputs are"),
     "no classes": ({"classes": None}, "outputs are"),
     "another image": ({"image": {"channels": 3, "height": 8, "width": 8}}, "inputs are"),
     "a short golden z": ({"golden": [{"seed": 0, "z": [1.0], "label": 0}]}, "golden z of seed 0"),
-    "a golden z without its label": ({"golden": [{"seed": 0, "z": [0.0] * 8}]}, "label None"),
-    "a golden label out of range": ({"golden": [{"seed": 0, "z": [0.0] * 8, "label": 10}]}, "label 10"),
     "thousands of golden z": ({"golden": [{"seed": 0, "z": [0.0] * 8, "label": 0}] * 1000}, "golden"),
 }
 
@@ -87,7 +87,7 @@ def test_a_file_that_was_written_is_read_as_it_was_meant_and_computes_it():
     images = draw(TINY.contract().rows(range(3)), np.arange(3))
     z, logits = OF_TINY.forward(images)
     got = ort.InferenceSession(file, providers=["CPUExecutionProvider"]).run(
-        document.outputs, {"image": images}
+        list(document.outputs), {"image": images}
     )
     assert logits is not None
     np.testing.assert_allclose(np.asarray(got[0]), z, atol=1e-5)
@@ -97,7 +97,28 @@ def test_a_file_that_was_written_is_read_as_it_was_meant_and_computes_it():
 def test_an_unconditional_generators_encoder_has_z_alone():
     tiny = Tiny(classes=None)
     document = encoder.parse(TinyEncoder(tiny.contract(), "0" * 12).file(tiny.forward))
-    assert (document.classes, document.outputs) == (None, ["z"])
+    assert (document.classes, document.outputs) == (None, {"z": 8})
+
+
+@pytest.mark.parametrize("classes", [None, TINY.classes])
+def test_a_classifier_has_logits_alone_and_names_its_classes_whatever_its_generator_has(classes):
+    tiny = Tiny(classes=classes)
+    made = TinyEncoder(tiny.contract(), version(tiny.file()), names=("Cat", "Dog"))
+    document = encoder.parse(made.file(tiny.forward))
+    assert (document.z_dim, document.outputs, document.class_names) == (None, {"logits": 2}, ["Cat", "Dog"])
+    encoder.require_of(document, tiny.contract(), made.version)
+    with pytest.raises(ContractError, match="golden logits of seed 0: not 2 finite"):
+        encoder.parse(encoders.with_document(made, golden=[{"seed": 0, "logits": [1.0]}]))
+    with pytest.raises(ContractError, match=r"names: .*one name"):
+        encoder.parse(encoders.with_document(made, class_names=["Cat", "cat"]))
+
+
+@pytest.mark.parametrize("label", [None, 10])
+def test_a_golden_sample_is_of_a_class_of_the_generator(label):
+    golden = [{"seed": 0, "z": [0.0] * 8} | ({} if label is None else {"label": label})]
+    document = encoder.parse(encoders.with_document(OF_TINY, golden=golden))
+    with pytest.raises(ContractError, match=f"label {label} is not a class"):
+        encoder.require_of(document, TINY.contract(), OF_TINY.version)
 
 
 @pytest.mark.parametrize("fault", GRAPHS)

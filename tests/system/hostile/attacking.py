@@ -8,7 +8,7 @@ import psutil
 
 JSON_ROUTES = (
     *("/v1/samples", "/v1/interpolations", "/v1/arithmetic", "/v1/inversions", "/v1/images/generations"),
-    "/sample",
+    *("/sample", "/v1/classifications"),
 )
 INFER = "/v2/models/tiny/infer"
 MOST_REPLY_BYTES = 4000

@@ -168,7 +168,7 @@ def test_no_name_in_a_body_is_a_path(target, name):
     with target.client() as client:
         for path in JSON_ROUTES:
             asked = {"model": name, "prompt": "bag", "seeds": [1, 2], "terms": [{"weight": 1, "seeds": [1]}], "images": [PICTURE]}  # fmt: skip
-            wanted = {"/v1/interpolations": ("model", "seeds"), "/v1/arithmetic": ("model", "terms"), "/v1/images/generations": ("model", "prompt"), "/v1/inversions": ("model", "images")}.get(path, ("model",))  # fmt: skip
+            wanted = {"/v1/interpolations": ("model", "seeds"), "/v1/arithmetic": ("model", "terms"), "/v1/images/generations": ("model", "prompt"), "/v1/inversions": ("model", "images"), "/v1/classifications": ("model", "images")}.get(path, ("model",))  # fmt: skip
             reply = refused(client.post(path, json={field: asked[field] for field in wanted}), 404)
             assert "root:" not in reply.text
             refused(

@@ -48,12 +48,13 @@ def memory(server) -> int:
 
 def ways(client: httpx.Client, *files: bytes) -> list[httpx.Response]:
     """The replies to the same pictures by every route and form that takes one."""
-    inversions, variations = "/v1/inversions", "/v1/images/variations"
+    found, variations = ("/v1/inversions", "/v1/classifications"), "/v1/images/variations"
     images = [base64.b64encode(file).decode() for file in files]
-    replies = [client.post(inversions, json={"images": images})]
+    replies = [client.post(path, json={"images": images}) for path in found]
     if len(files) == 1:
         replies += [
-            client.post(inversions, content=files[0], headers={"content-type": f"image/{kind}"})
+            client.post(path, content=files[0], headers={"content-type": f"image/{kind}"})
+            for path in found
             for kind in ("png", "jpeg", "webp")
         ]
         replies.append(

@@ -7,7 +7,7 @@ Radford et al. 2016 (arXiv 1511.06434, section 5.1), on the D of a run that was 
 import contextlib
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,24 +23,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from training.data.dataset import Dataset, Indices, Pixels, part_of_each, real_batches, to_float
+from training.classification.alone import EARLY, END, KNOWN, STOPS, alone
+from training.classification.learning import RECIPE, known, learning, right
+from training.data.dataset import Dataset, Indices, Pixels, real_batches, to_float
 from training.evaluation.report import table
 from training.gan.networks.residual import Discriminator
 from training.gan.state import new_state
 from training.gan.step import Trainer, train_step
 from training.presets import settings_of
 from training.research.documents import save_json, save_picture
-from training.research.studies.label_learning import RECIPE, learning, logits_of, supervised_loss
 from training.research.studies.study import Program, Study
 from training.settings import Settings
 
 LABELS = (100, 1000)
 DRAWS = 3
-# At so many moments the network that is taught by labels alone may stop.
-STOPS = 8
 # Of `ns-r1`: narrower, without attention, and without labels.
 CHANGES = {"width": 16, "attention": False, "conditional": False, "precision": "fp32"}
-KNOWN, EARLY, END = "K + 1 classes", "the labels alone, stopped early", "the labels alone, to the end"
 PROBES = ("linear, on pixels", "linear, on an untrained D", "linear, on the D of `ns-r1` without labels")
 WAYS = (KNOWN, EARLY, END, *PROBES)
 
@@ -62,8 +60,7 @@ def run(study: Study, picture: Path) -> dict[str, Any]:
     runs: dict[str, list[dict[str, float]]] = {str(count): [] for count in LABELS}
     for draw in range(DRAWS):
         for count in LABELS:
-            of_class = count // len(dataset.class_names)
-            rows = np.flatnonzero(part_of_each(dataset.labels, draw, lambda _, most=of_class: most))
+            rows = known(dataset, count, draw)
             figures: dict[str, float] = {}
             for name, part in parts.items():
                 file = folder / f"{count}-{draw}-{name}.json"
@@ -83,23 +80,7 @@ def run(study: Study, picture: Path) -> dict[str, Any]:
 def both(dataset: Dataset, rows: Indices, updates: int, seed: int) -> nn.Module:
     """D of K + 1 classes after all updates. rows: the images whose labels are known."""
     *_, taught = learning(dataset, rows, alone=False, updates=updates, seed=seed)
-    return taught
-
-
-def alone(dataset: Dataset, rows: Indices, updates: int, seed: int) -> dict[str, float]:
-    """Of the labels alone. A fifth of them says when to stop, and then all are learnt from; no test image has a say."""
-    stops = [round(updates * i / STOPS) for i in range(1, STOPS + 1)]
-
-    def stopped(rows: Indices) -> Iterator[tuple[int, nn.Module]]:
-        ways = enumerate(learning(dataset, rows, alone=True, updates=updates, seed=seed), start=1)
-        return (way for way in ways if way[0] in stops)
-
-    is_held = part_of_each(dataset.labels[rows], seed, lambda count: max(1, count // 5))
-    held, labels = dataset.images[rows[is_held]], torch.from_numpy(dataset.labels[rows[is_held]])
-    losses = {k: supervised_loss(logits_of(one, held), labels).item() for k, one in stopped(rows[~is_held])}
-    best = min(losses, key=lambda k: losses[k])
-    shares = {k: right(one, dataset) for k, one in stopped(rows) if k in (best, updates)}
-    return {EARLY: shares[best], END: shares[updates], "stopped_after": best}
+    return taught.classifier
 
 
 def probes(dataset: Dataset, rows: Indices, seen: dict[str, tuple[Features, NDArray]]) -> dict[str, float]:
@@ -110,10 +91,6 @@ def probes(dataset: Dataset, rows: Indices, seen: dict[str, tuple[Features, NDAr
         probe.fit(of(dataset.images[rows]), dataset.labels[rows])
         found[name] = float(probe.score(test, dataset.test_labels))
     return found
-
-
-def right(classifier: nn.Module, dataset: Dataset) -> float:
-    return float(np.mean(logits_of(classifier, dataset.test_images).argmax(1).numpy() == dataset.test_labels))
 
 
 def features(dataset: Dataset, updates: int, folder: Path) -> dict[str, tuple[Features, NDArray[np.float32]]]:

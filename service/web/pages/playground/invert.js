@@ -12,9 +12,9 @@ const settle = roving(walk);
 let picture = ""; // a file in base64
 let found = null; // {of, model, z, label}
 
-/** Only a model with an encoder has the panel. */
+/** Only a model with an encoder has the panel; a classifier finds no z. */
 export function showInversion() {
-  find("tab-invert").hidden = !card().encoder || "problem" in card().encoder;
+  find("tab-invert").hidden = !card().encoder?.outputs?.includes("z");
 }
 
 export const drawInversion = newestWins(async (signal) => {

@@ -1,8 +1,12 @@
 """What counts against the quotas of a key."""
 
+import base64
+
+import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from service.generator.images import png
 from service.keys import keyring
 from service.settings import Settings
 from tests.service.web.http.keyed import NATIVE, SECRET, bearer
@@ -22,6 +26,7 @@ def metered(site, tmp_path):
     return start
 
 
+PICTURE = base64.b64encode(png(np.zeros((1, 8, 8), np.uint8))).decode()
 SEEDS = [{"name": "seed", "datatype": "INT64", "shape": [3], "data": [1, 2, 3]}]
 DRAWS = [
     ("POST", "/v1/samples", {"n": 3}, 3),
@@ -32,6 +37,8 @@ DRAWS = [
     ("POST", "/v1/images/generations", {"prompt": "bag", "n": 3, "response_format": "url"}, 0),
     ("POST", "/v2/models/tiny/infer", {"inputs": SEEDS}, 3),
     ("GET", "/v1/models/tiny@{version}/images/bag/1.png", None, 1),
+    ("POST", "/v1/inversions", {"images": [PICTURE] * 3}, 3),
+    ("POST", "/v1/classifications", {"images": [PICTURE] * 3}, 3),
 ]  # fmt: skip
 
 

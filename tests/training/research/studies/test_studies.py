@@ -13,6 +13,7 @@ from service.generator.latents import latents
 from tests.generators import Tiny
 from tests.training.pictures import CLASS_NAMES, squares
 from tests.training.tiny import command, write_npz
+from training.classification import learning
 from training.errors import UserError
 from training.evaluation.generated import Source
 from training.evaluation.quality.comparison import Sample, judged, look
@@ -24,7 +25,6 @@ from training.research.studies import (
     fine_tuning,
     growing,
     inception_score,
-    label_learning,
     latent_space,
     truncation,
 )
@@ -48,7 +48,7 @@ def _short_runs(monkeypatch):
     monkeypatch.setattr(growing, "CHANGES", {"width": 4, "z_dim": 8, "batch": 4})
     monkeypatch.setattr(growing, "TRIAL_UPDATES", 8)
     monkeypatch.setattr(few_labels, "LABELS", (6, 30))
-    monkeypatch.setattr(label_learning, "WIDTH", 8)
+    monkeypatch.setattr(learning, "WIDTH", 8)
     monkeypatch.setitem(fine_tuning.CHANGES, "width", 8)
     monkeypatch.setattr(fine_tuning, "SEEDS", 2)
     monkeypatch.setattr(fine_tuning, "PICTURES", 6)

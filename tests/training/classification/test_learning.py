@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.training.pictures import squares
-from training.research.studies import label_learning
-from training.research.studies.label_learning import (
+from training.classification import learning as room
+from training.classification.learning import (
     feature_matching_loss,
     learning,
     logits_of,
@@ -67,7 +67,7 @@ def test_losses_are_finite_where_exponentials_overflow() -> None:
 
 
 def test_80_images_teach_it_and_the_same_seed_the_same(monkeypatch) -> None:
-    monkeypatch.setattr(label_learning, "WIDTH", 8)
+    monkeypatch.setattr(room, "WIDTH", 8)
     dataset = squares(train=80)
     rows = np.arange(6)
     before = torch.random.get_rng_state()
@@ -75,7 +75,8 @@ def test_80_images_teach_it_and_the_same_seed_the_same(monkeypatch) -> None:
     *_, again = learning(dataset, rows, alone=False, updates=60, seed=0)
     *_, alone = learning(dataset, rows, alone=True, updates=60, seed=0)
     assert torch.equal(torch.random.get_rng_state(), before)
-    found = [logits_of(one, dataset.test_images) for one in (first, again, alone)]
+    assert (first.generator is None, alone.generator is None) == (False, True)
+    found = [logits_of(one.classifier, dataset.test_images) for one in (first, again, alone)]
     assert torch.equal(found[0], found[1])
     assert not torch.allclose(found[0], found[2])
     for logits in found:
@@ -83,12 +84,12 @@ def test_80_images_teach_it_and_the_same_seed_the_same(monkeypatch) -> None:
 
 
 def test_labels_of_other_images_are_never_looked_at(monkeypatch) -> None:
-    monkeypatch.setattr(label_learning, "WIDTH", 8)
+    monkeypatch.setattr(room, "WIDTH", 8)
     dataset, other = squares(train=80), squares(train=80)
     rows = np.arange(6)
     other.labels[6:] = 0
     for alone in (False, True):
         *_, first = learning(dataset, rows, alone, updates=3, seed=0)
         *_, second = learning(other, rows, alone, updates=3, seed=0)
-        seen = [logits_of(one, dataset.test_images) for one in (first, second)]
+        seen = [logits_of(one.classifier, dataset.test_images) for one in (first, second)]
         assert torch.equal(*seen)

@@ -4,7 +4,10 @@ Salimans et al. 2016, "Improved Techniques for Training GANs" (arXiv 1606.03498)
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,7 +15,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from training.data.dataset import Dataset, Indices, Pixels, to_float
+from training.data.dataset import Dataset, Indices, Pixels, part_of_each, to_float
 from training.gan.augment import augment
 from training.gan.losses import discriminator_loss
 from training.gan.networks.dcgan import Generator
@@ -20,11 +23,25 @@ from training.gan.networks.layers import he
 from training.gan.step import draws
 from training.presets import settings_of
 from training.settings import ImageSpec
+from training.settings import Settings as GanSettings
 
 # Of images with labels in an update, of others, and of G's; of both networks; Adam's, whose rates fall to 0 from half of the
 # run on; and the average's share that stays in an update.
 BATCH, WIDTH, D_RATE, G_RATE, BETAS, AVERAGE = 32, 16, 3e-3, 1e-3, (0.5, 0.99), 0.99
 RECIPE = {"batch": BATCH, "width": WIDTH, "lr_d": D_RATE, "lr_g": G_RATE, "betas": BETAS, "average": AVERAGE}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """labels: how many images have one, each class as many. seed: draws them, and decides the rest. images: seen without labels."""
+
+    labels: int = 1000
+    seed: int = 0
+    images: int = 192_000
+
+    @property
+    def updates(self) -> int:
+        return max(1, self.images // BATCH)
 
 
 # ---- Losses ----------------------------------------------------------------------------------
@@ -75,12 +92,29 @@ def shifted(images: Tensor, rng: torch.Generator) -> Tensor:
     return augment(images + 1, "translation", rng) - 1
 
 
-def learning(dataset: Dataset, rows: Indices, alone: bool, updates: int, seed: int) -> Iterator[nn.Module]:
-    """The average of the classifier's weights, in eval mode, after each update.
+def known(dataset: Dataset, labels: int, seed: int) -> Indices:
+    """Rows of the images whose labels are known, of each class as many."""
+    return np.flatnonzero(part_of_each(dataset.labels, seed, lambda _: labels // len(dataset.class_names)))
 
-    rows: the images whose labels are known. alone: it learns from these and nothing else, in as many updates.
+
+class Learnt(NamedTuple):
+    """The average of the classifier's weights, and of its generator's, None without one; the former in eval mode."""
+
+    classifier: nn.Module
+    generator: nn.Module | None
+
+
+def gan_settings() -> GanSettings:
+    """Of the generator."""
+    return settings_of("dcgan", conditional=False, width=WIDTH)
+
+
+def learning(dataset: Dataset, rows: Indices, alone: bool, updates: int, seed: int) -> Iterator[Learnt]:
+    """What was learnt after each update.
+
+    rows: the images whose labels are known. alone: the classifier learns from these and nothing else, in as many updates.
     """
-    settings = settings_of("dcgan", conditional=False, width=WIDTH)
+    settings = gan_settings()
     # Forked, so that the caller's global generator stays as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -88,7 +122,8 @@ def learning(dataset: Dataset, rows: Indices, alone: bool, updates: int, seed: i
         learners = [(D, D_RATE)] if alone else [(D, D_RATE), (G, G_RATE)]
         optimisers = [Adam(network.parameters(), rate, BETAS, fused=True) for network, rate in learners]
         schedules = [LambdaLR(one, lambda k: min(1.0, 2 * (1 - k / updates))) for one in optimisers]
-        average = AveragedModel(D, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE)).eval()
+        averages = [AveragedModel(one, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE)) for one, _ in learners]
+        learnt = Learnt(averages[0].eval().module, None if alone else averages[1].module)
         for k in range(updates):
             rng = draws(seed, k, 0)
             chosen = rows[torch.randint(len(rows), (BATCH,), generator=rng).numpy()]
@@ -106,8 +141,9 @@ def learning(dataset: Dataset, rows: Indices, alone: bool, updates: int, seed: i
                 torch.autograd.backward(loss, inputs=list(network.parameters()), retain_graph=True)
             for step in (*optimisers, *schedules):
                 step.step()
-            average.update_parameters(D)
-            yield average
+            for average, (network, _) in zip(averages, learners, strict=True):
+                average.update_parameters(network)
+            yield learnt
 
 
 def losses_of(D: Classifier, images: Tensor, labels: Tensor) -> list[Tensor]:
@@ -117,6 +153,11 @@ def losses_of(D: Classifier, images: Tensor, labels: Tensor) -> list[Tensor]:
     _, real_features, fake_features = features.chunk(3)
     matching = feature_matching_loss(real_features.detach(), fake_features)
     return [supervised_loss(known, labels) + unsupervised_loss(real, fake), matching]
+
+
+def right(classifier: nn.Module, dataset: Dataset) -> float:
+    """The share of the test images that it names right."""
+    return float(np.mean(logits_of(classifier, dataset.test_images).argmax(1).numpy() == dataset.test_labels))
 
 
 @torch.inference_mode()
