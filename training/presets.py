@@ -57,7 +57,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Karras et al. 2018, told the class, at their learning rate and batch. Not their WGAN-GP but the non-saturating loss with R1, as
     # their next paper: a penalty in every eighth update and not in each, which is half of an update's cost.
     "growing": {"network": "growing", "width": 16, "batch": 16, "grow": 0.5},
-    # The shipped recipe, which is the defaults: non-saturating loss, exact R1 every 8 updates, one high learning rate.
+    # The default recipe: non-saturating loss, exact R1 every 8 updates, one high learning rate.
     "ns-r1": {},
     # The loss of R3GAN (Huang et al. 2024), which is relativistic pairing of Jolicoeur-Martineau 2019, with R1 and R2; not its
     # networks without norms, nor both penalties in every update: the networks are the shipped ones without attention.

@@ -103,8 +103,8 @@ ROUTES = [
         Body(
             TrafficRequest,
             {
-                "a canary": {"version": "47567ffcc979", "share": 0.1},
-                "all requests": {"version": "47567ffcc979"},
+                "a canary": {"version": "943858eb1dfb", "share": 0.1},
+                "all requests": {"version": "943858eb1dfb"},
             },
         ),
         _MODEL,
@@ -116,7 +116,7 @@ ROUTES = [
         (*_ORDER_ERRORS, UnknownModel),
         "Its addresses are 404 from then on; what caches hold of it stays right. Reading the folder again brings it "
         f"back, if its file is still there. {_WHO}",
-        Body(RetireRequest, {"the old one": {"version": "47567ffcc979"}}),
+        Body(RetireRequest, {"the old one": {"version": "943858eb1dfb"}}),
         _MODEL,
     ),
     Route(
