@@ -216,13 +216,8 @@ class Storm:
             self.wrong.append(f"{kind}: {error!r}")
 
 
-@pytest.mark.parametrize("where", ["loop", "threads"])
-@pytest.mark.parametrize("name", ENGINES)
-def test_whatever_comes_at_once_each_request_is_settled_once_and_with_its_own_pictures(
-    name, where, monkeypatch
-):
-    monkeypatch.setattr(scheduler, "QUICK_SECONDS", inf if where == "loop" else 0.0)
-    storm = Storm(name, random.Random(0))
+def play(storm: Storm) -> list[Watched]:
+    """All of it, checked; its engines."""
     engines = [engine for engine, _, _ in storm.models.values()]
     try:
         asyncio.run(storm.play())
@@ -231,6 +226,17 @@ def test_whatever_comes_at_once_each_request_is_settled_once_and_with_its_own_pi
     assert not storm.wrong, storm.wrong[:5]
     assert not any(engine.twice for engine in engines)
     assert storm.settled == dict.fromkeys(range(REQUESTS * len(AT_ONCE)), 1)
+    return engines
+
+
+@pytest.mark.parametrize("where", ["loop", "threads"])
+@pytest.mark.parametrize("name", ENGINES)
+def test_whatever_comes_at_once_each_request_is_settled_once_and_with_its_own_pictures(
+    name, where, monkeypatch
+):
+    monkeypatch.setattr(scheduler, "QUICK_SECONDS", inf if where == "loop" else 0.0)
+    storm = Storm(name, random.Random(0))
+    engines = play(storm)
     assert storm.outcomes["answered"] > REQUESTS / 2
     assert storm.outcomes["cancelled"] > 0
     ran = [one for engine in engines for one in engine.ran]
@@ -243,17 +249,9 @@ def test_whatever_comes_at_once_each_request_is_settled_once_and_with_its_own_pi
 def test_models_of_one_two_and_three_lanes_side_by_side_enter_none_of_them_twice(where, monkeypatch):
     monkeypatch.setattr(scheduler, "QUICK_SECONDS", inf if where == "loop" else 0.0)
     storm = Storm("fake", random.Random(0), lanes=(1, 2, 3))
-    engines = [engine for engine, _, _ in storm.models.values()]
-    for engine in engines:
+    for engine, _, _ in storm.models.values():
         monkeypatch.setattr(engine, "wide", engine.lanes[0])  # as on a GPU
-    try:
-        asyncio.run(storm.play())
-    finally:
-        storm.batcher.close()
-    assert not storm.wrong, storm.wrong[:5]
-    assert not any(engine.twice for engine in engines)
-    assert storm.settled == dict.fromkeys(range(REQUESTS * len(AT_ONCE)), 1)
-    assert all(engine.ran for engine in engines)
+    assert all(engine.ran for engine in play(storm))
 
 
 @pytest.mark.parametrize("where", ["loop", "threads"])
