@@ -50,7 +50,7 @@ def test_an_image_is_that_of_the_network_and_bit_equal_in_every_batch(path, name
 def test_there_is_one_of_each_system_and_all_are_small():
     sizes = {path.parent.name: path.stat().st_size for path in FILES}
     # What is not trained yet is said in docs/systems.md.
-    assert set(PRESETS) - {"acgan", "growing"} < set(sizes)
+    assert set(PRESETS) - {"acgan", "growing", "projected"} < set(sizes)
     assert max(sizes.values()) < 8e6
     assert sum(sizes.values()) < 50e6
     for path in FILES:

@@ -1,6 +1,6 @@
 """Losses: pure functions of logits, each under the paper and equation that it is.
 
-`logits` is what D returns: float32 [N], finite, the number before a sigmoid where the paper has one.
+`logits` is what D returns: float32 [N], or [N, places], finite, the number before a sigmoid where the paper has one.
 BEGAN's D returns each image's reconstruction error. A loss is a float32 scalar, a mean over images.
 """
 

@@ -195,7 +195,7 @@ def real_batch(trainer: Trainer, D: nn.Module, k: int) -> Batch:
 
 
 def look(settings: Settings, D: nn.Module, image: Tensor, label: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """D's logits, float32 [N], and what it finds beside them, float32 [N, any]."""
+    """D's logits, float32 [N] or [N, places], and what it finds beside them, float32 [N, any]."""
     if settings.auxiliary:
         return D(image, label, z)
     logits = D(image, label)

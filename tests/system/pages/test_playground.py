@@ -248,10 +248,15 @@ def test_a_sum_of_seeds_is_drawn_and_mistakes_in_it_are_told(visit):
 
 
 def test_no_two_controls_have_one_name(visit):
-    names = visit().locator("label").evaluate_all(
-        "labels => labels.map(label => [...label.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join(' '))"
+    names = (
+        visit()
+        .locator("label")
+        .evaluate_all(
+            "labels => labels.map(label => [...label.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join(' '))"
+        )
     )
-    assert len(names) > 10 and sorted(set(names)) == sorted(names)
+    assert len(names) > 10
+    assert sorted(set(names)) == sorted(names)
 
 
 def test_a_link_shows_the_same_view_to_others(visit):

@@ -6,12 +6,12 @@ from dataclasses import replace
 from torch import nn
 
 from training.errors import UserError
-from training.gan.networks import autoencoder, dcgan, flow, growing, mlp, residual, sagan
+from training.gan.networks import autoencoder, dcgan, flow, growing, mlp, projected, residual, sagan
 from training.gan.networks.auxiliary import with_auxiliary_d, with_auxiliary_g
 from training.settings import ImageSpec, Settings
 
 NETWORKS = {"mlp": mlp, "dcgan": dcgan, "autoencoder": autoencoder, "sagan": sagan, "residual": residual,
-            "growing": growing, "flow": flow}  # fmt: skip
+            "growing": growing, "flow": flow, "projected": projected}  # fmt: skip
 
 
 def fitted(settings: Settings, spec: ImageSpec) -> Settings:
@@ -37,7 +37,7 @@ def build_generator(settings: Settings, spec: ImageSpec) -> nn.Module:
 def build_discriminator(settings: Settings, spec: ImageSpec) -> nn.Module:
     """A module (image float32 [N, C, H, W], label int64 [N]) -> logits float32 [N].
 
-    In `autoencoder` the reconstruction error of each image stands in place of its logit. With `auxiliary` it takes z, too, and
+    In `projected` [N, 64]: each image is judged in so many places. In `autoencoder` the reconstruction error of each image stands in place of its logit. With `auxiliary` it takes z, too, and
     returns what it finds beside the logits (auxiliary.py). Of `flow` it has no weights, and nobody asks it.
     """
     return with_auxiliary_d(NETWORKS[settings.network].Discriminator(settings, spec), settings, spec)

@@ -19,6 +19,7 @@ SYSTEMS = {
     "residual": "ns-r1",
     "growing": "growing",
     "flow": "meanflow",
+    "projected": "projected",
 }
 CONDITIONAL = [network for network in SYSTEMS if network != "autoencoder"]
 JUDGED = [network for network in SYSTEMS if network != "flow"]
@@ -49,7 +50,7 @@ def test_images_have_the_data_sets_shape_and_d_gives_a_number_each(
     if network not in ("autoencoder", "flow"):
         assert images.abs().max() <= 1
     if network in JUDGED:
-        assert D(images, label).shape == (2,)
+        assert D(images, label).shape == ((2, 64) if network == "projected" else (2,))
 
 
 @torch.no_grad()
@@ -95,7 +96,7 @@ def test_discriminator_judges_rows_alone(network: str) -> None:
     torch.manual_seed(0)
     D = build_discriminator(tiny(network), SPEC)
     images = torch.randn(4, 1, 28, 28, requires_grad=True)
-    (gradient,) = torch.autograd.grad(D(images, torch.tensor([0, 1, 0, 1]))[1], images)
+    (gradient,) = torch.autograd.grad(D(images, torch.tensor([0, 1, 0, 1]))[1].sum(), images)
     assert gradient[1].abs().sum() > 0
     assert gradient[[0, 2, 3]].abs().sum() == 0
 
