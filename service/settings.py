@@ -50,7 +50,7 @@ class Settings:
     )
     precision: str = _setting(
         "auto",
-        "Arithmetic of the forward passes. `auto` is `fp32`; on a CPU that has `bf16` that, if it is clearly the faster, and the model's own figures show its images to be as good. `tf32` is for CUDA, `fp16` for CUDA and for CPUs that have it.",
+        "Arithmetic of the forward passes. `auto` is `fp32`; on a CPU `bf16`, on CUDA `tf32` or `fp16`, if it is measured to be clearly faster there, and the model's own figures show its images to be as good. `tf32` is for CUDA, `fp16` for CUDA and for CPUs that have it.",
         choices=PRECISIONS,
     )
     engines: str = _setting(

@@ -223,7 +223,9 @@ def _quality(contract: Contract) -> str:
 def _precisions(contract: Contract) -> str:
     """Of each engine that was measured: fp32, and what it has beside it."""
     runs = contract.quality["precisions"]
-    return "\n\n".join(_precision(contract, *runs[i : i + 2]) for i in range(0, len(runs), 2))
+    fp32 = {run["engine"]: run for run in runs if run["precision"] == "fp32"}
+    others = [run for run in runs if run["precision"] != "fp32"]
+    return "\n\n".join(_precision(contract, fp32[other["engine"]], other) for other in others)
 
 
 def _precision(contract: Contract, fp32: dict[str, Any], other: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Images in fp32 and in half precision from equal z, judged alike: what `auto` reads in a file before it takes the latter."""
+"""Images in fp32 and in other precisions from equal z, judged alike: what `auto` reads in a file before it takes another."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,6 +8,7 @@ from typing import Any
 from rich.progress import Progress
 
 from service.generator.engines import cuda
+from service.generator.engines.ort import CUDA_PRECISIONS
 from training.evaluation.generated import Source, images_of, open_model
 from training.evaluation.quality.comparison import Sample, Seen, look
 from training.evaluation.quality.frechet import RESAMPLES, frechet_distance, frechet_error
@@ -15,9 +16,10 @@ from training.evaluation.reference import Reference, bar
 
 
 def open_precisions(model: Path, threads: int = 0) -> list[Source]:
-    """An exported model in fp32 and in half precision: on CUDA where there is a GPU, else by OpenVINO. Raises UserError: this machine lacks one."""
-    engine, half = ("onnxruntime", "fp16") if cuda.device_count() else ("openvino", "bf16")
-    return [open_model(model, engine, precision, threads) for precision in ("fp32", half)]
+    """An exported model in fp32 and in what may be faster: on CUDA where there is a GPU, else by OpenVINO. Raises UserError: this machine lacks one."""
+    gpu = cuda.device_count() > 0
+    engine, names = ("onnxruntime", CUDA_PRECISIONS) if gpu else ("openvino", ("fp32", "bf16"))
+    return [open_model(model, engine, precision, threads) for precision in names]
 
 
 def precisions(sources: Sequence[Source], real: Reference, progress: Progress) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from service.generator.engines import cuda, ov, race
 from service.generator.engines.race import Figure, Result
 from service.settings import Settings
 from tests.generators.encoders import TinyEncoder
+from tests.service.generator.engines.bound import pretend_gpus
 from tests.training.tiny import command, write_run
 
 REAL = ov.OpenVinoEngine
@@ -199,3 +200,24 @@ def test_a_run_or_a_model_with_its_data_is_asked_for(tmp_path, monkeypatch, opti
     result = command("export", *options)
     assert result.exit_code == 1
     assert "either --run, or one of --precisions" in result.output
+
+
+def test_where_there_is_a_gpu_its_precisions_are_compared_beside_those_of_a_cpu(folder, monkeypatch):
+    with monkeypatch.context() as other_machine:
+        openvino(other_machine, noise=0)
+        assert export(folder, "--precisions").exit_code == 0
+    pretend_gpus(monkeypatch)
+    result = export(folder, "--precisions")
+    assert result.exit_code == 0, result.output
+    measured = [(run["engine"], run["precision"]) for run in quality(folder)["precisions"]]
+    of_a_gpu = [("onnxruntime", precision) for precision in ("fp32", "tf32", "fp16")]
+    assert measured == [("openvino", "fp32"), ("openvino", "bf16"), *of_a_gpu]
+    assert "`auto` may take tf32" in text(folder), "here it is fp32"
+    for words in (
+        "images of OpenVINO in each",
+        "| figure | fp32 | bf16 |",
+        "| figure | fp32 | tf32 |",
+        "| figure | fp32 | fp16 |",
+    ):
+        assert text(folder).count(words) == 1
+    assert text(folder).count("images of ONNX Runtime on CUDA in each") == 2

@@ -40,13 +40,15 @@ class FrozenConv(nn.Module):
         self.register_buffer("bias", bias, persistent=kept)
 
     def forward(self, x: Tensor) -> Tensor:
-        # A depthwise convolution's backward pass in bf16 takes three times as long on a CPU.
-        with torch.autocast(
-            x.device.type, enabled=self.groups == 1 and torch.is_autocast_enabled(x.device.type)
-        ):
-            x = x.float() if self.groups > 1 else x
-            padding = self.weight.shape[-1] // 2
-            return F.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
+        if self.groups > 1 and x.device.type == "cpu":
+            # The backward pass of a depthwise convolution takes three times as long in bf16.
+            with torch.autocast("cpu", enabled=False):
+                return self.convolved(x.float())
+        return self.convolved(x)
+
+    def convolved(self, x: Tensor) -> Tensor:
+        padding = self.weight.shape[-1] // 2
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
 
 
 class Block(nn.Module):

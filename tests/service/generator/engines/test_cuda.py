@@ -1,5 +1,7 @@
 """The CUDA path as far as a machine without a GPU goes: its bindings, for real, on the CPU provider."""
 
+import re
+
 import msgspec
 import numpy as np
 import onnxruntime as ort
@@ -8,7 +10,7 @@ import pytest
 
 from service.errors import EngineUnavailable
 from service.generator import golden
-from service.generator.engines import cuda
+from service.generator.engines import cuda, half
 from service.generator.engines.choose import choose
 from service.generator.engines.cuda import device_count
 from service.settings import Settings
@@ -96,22 +98,72 @@ def test_fp16_computes_in_half_precision_what_the_file_says(pretended):
     assert (engine.wide(z, label) != chosen(precision="fp32").wide(z, label)).any()
 
 
-@pytest.mark.usefixtures("pretended")
+def judged(engine, **values):
+    """The generator whose file says how far its images were from real ones on `engine`, by precision."""
+    tiny = GENERATORS["rgb"]
+    runs = [
+        {"engine": engine, "precision": name, "figures": {"frechet_distance": {"value": one, "error": 0.2}}}
+        for name, one in values.items()
+    ]
+    return tiny.file(), msgspec.structs.replace(tiny.contract(), quality={"precisions": runs})
+
+
+@pytest.fixture
+def speeds(monkeypatch):
+    """Images per second by precision, as if measured."""
+    by_precision = {"fp32": 1000.0, "tf32": 1000.0, "fp16": 2000.0}
+    monkeypatch.setattr(cuda, "images_at_once", lambda lanes, given, precision: by_precision[precision])
+    return by_precision
+
+
+@pytest.mark.usefixtures("pretended", "speeds")
 @pytest.mark.parametrize(
     ("engine", "value", "precision"),
     [("onnxruntime", 2.1, "fp16"), ("onnxruntime", 9.0, "fp32"), ("openvino", 2.1, "fp32")],
 )
 def test_fp16_is_taken_where_the_file_s_figures_on_a_gpu_say_that_it_is_as_good(engine, value, precision):
-    runs = [
-        {"engine": engine, "precision": name, "figures": {"frechet_distance": {"value": one, "error": 0.2}}}
-        for name, one in (("fp32", 2.0), ("fp16", value))
-    ]
-    tiny = GENERATORS["rgb"]
-    contract = msgspec.structs.replace(tiny.contract(), quality={"precisions": runs})
-    engine = choose(tiny.file(), contract, Settings()).engine
+    file, contract = judged(engine, fp32=2.0, fp16=value)
+    engine = choose(file, contract, Settings()).engine
     assert engine.precision == precision
-    assert ("as good by the file's own figures" in engine.reason) == (precision == "fp16")
-    assert choose(tiny.file(), contract, Settings(precision="fp32")).engine.precision == "fp32"
+    told = "In fp16, of what is as good by the file's own figures: images/s fp32 1,000, fp16 2,000."
+    assert (told in engine.reason) == (precision == "fp16")
+    assert choose(file, contract, Settings(precision="fp32")).engine.precision == "fp32"
+
+
+@pytest.mark.usefixtures("pretended")
+@pytest.mark.parametrize(
+    ("faster", "precision"),
+    [
+        ({"fp16": 1100.0}, "fp32"),
+        ({"tf32": 1500.0, "fp16": 1400.0}, "tf32"),
+        ({"tf32": 1500.0}, "fp16"),
+    ],
+    ids=str,
+)
+def test_of_precisions_that_are_as_good_one_must_be_clearly_faster(speeds, faster, precision):
+    speeds |= faster
+    file, contract = judged("onnxruntime", fp32=2.0, tf32=2.0, fp16=2.1)
+    engine = choose(file, contract, Settings()).engine
+    assert engine.precision == precision
+    assert "; 1 at once, " in engine.reason
+
+
+@pytest.mark.usefixtures("pretended")
+def test_speed_is_measured_where_there_is_a_choice():
+    file, contract = judged("onnxruntime", fp32=2.0, fp16=2.1)
+    engine = choose(file, contract, Settings()).engine
+    assert re.search(rf" In {engine.precision}, .*: images/s fp32 [\d,]+, fp16 [\d,]+\.$", engine.reason)
+
+
+@pytest.mark.usefixtures("pretended", "speeds")
+def test_where_a_graph_cannot_be_converted_it_stays_as_it_was(monkeypatch):
+    def fail(file):
+        raise NotImplementedError("an operator")
+
+    monkeypatch.setattr(half, "convert", fail)
+    engine = choose(*judged("onnxruntime", fp32=2.0, fp16=2.1), Settings()).engine
+    assert engine.precision == "fp32"
+    assert "images/s fp32 1,000, fp16 failed (NotImplementedError)." in engine.reason
 
 
 @pytest.mark.usefixtures("pretended")
