@@ -37,7 +37,7 @@ def build_generator(settings: Settings, spec: ImageSpec) -> nn.Module:
 def build_discriminator(settings: Settings, spec: ImageSpec) -> nn.Module:
     """A module (image float32 [N, C, H, W], label int64 [N]) -> logits float32 [N].
 
-    In `projected` [N, 64]: each image is judged in so many places. In `autoencoder` the reconstruction error of each image stands in place of its logit. With `auxiliary` it takes z, too, and
+    In `projected` [N, 80]: each image is judged in so many places. In `autoencoder` the reconstruction error of each image stands in place of its logit. With `auxiliary` it takes z, too, and
     returns what it finds beside the logits (auxiliary.py). Of `flow` it has no weights, and nobody asks it.
     """
     return with_auxiliary_d(NETWORKS[settings.network].Discriminator(settings, spec), settings, spec)

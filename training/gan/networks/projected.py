@@ -2,7 +2,8 @@
 
 Sauer et al. 2021 (arXiv 2111.01007, section 3): features of a frozen network, mixed across channels and across scales by
 frozen random convolutions, so that no head can rest on a few of them, and a small discriminator for each scale. Its
-generator is this project's own. Here the heads are told the class, by projection (Miyato and Koyama 2018, Eq. 3).
+generator is this project's own. Here the heads are told the class, by projection (Miyato and Koyama 2018, Eq. 3), and one
+more sees the image itself: enlarging blurs single pixels, and without it pictures came out dotted.
 """
 
 import math
@@ -20,13 +21,13 @@ Generator = residual.Generator
 SIDE = 64
 """Smaller images are enlarged to it before they are looked at: the network was made for 224."""
 MIXED = (64, 64, 128, 256)
-"""Channels that the heads see, from the finest scale to the coarsest; their own are 128, whatever the width of G."""
+"""Channels that the heads see, from the finest scale to the coarsest."""
 PLACES = 4
 """Each head judges so many by so many places of the image."""
 
 
 class Discriminator(nn.Module):
-    """(image, label) -> logits, 16 places of the image at each of four scales."""
+    """(image, label) -> logits, 16 places of the image at each of four scales and in its pixels."""
 
     def __init__(self, settings: Settings, spec: ImageSpec) -> None:
         super().__init__()
@@ -36,16 +37,17 @@ class Discriminator(nn.Module):
         times = max(1.0, SIDE / min(spec.height, spec.width))
         self.size = round(spec.height * times), round(spec.width * times)
         self.heads = nn.ModuleList(
-            Head(width, halvings(max(self.size) / 4 / 2**scale), spec.classes)
-            for scale, width in enumerate(MIXED)
+            Head(channels, halvings(max(self.size) / 4 / 2**scale), spec.classes, width=128)
+            for scale, channels in enumerate(MIXED)
         )
+        self.heads.append(Head(3, halvings(max(spec.height, spec.width)), spec.classes, width=64))
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
-        """image: float32 [N, 1 or 3, H, W] in [-1, 1]. label: int64 [N]. Returns float32 [N, 64]."""
-        if self.size != image.shape[2:]:
-            image = F.interpolate(image, size=self.size, mode="bilinear")
-        maps = self.mixed(self.features(image.expand(-1, 3, -1, -1)))
-        return torch.cat([head(one, label) for head, one in zip(self.heads, maps, strict=True)], dim=1)
+        """image: float32 [N, 1 or 3, H, W] in [-1, 1]. label: int64 [N]. Returns float32 [N, 80]."""
+        image = image.expand(-1, 3, -1, -1)
+        enlarged = F.interpolate(image, self.size, mode="bilinear") if self.size != image.shape[2:] else image
+        seen = [*self.mixed(self.features(enlarged)), image]
+        return torch.cat([head(one, label) for head, one in zip(self.heads, seen, strict=True)], dim=1)
 
     def mixed(self, maps: list[Tensor]) -> list[Tensor]:
         """Each map with what is above it, from the coarsest to the finest; finest first."""
@@ -59,7 +61,7 @@ class Discriminator(nn.Module):
 class Head(nn.Module):
     """(map, label) -> float32 [N, 16], a logit for each place, spectrally normalised."""
 
-    def __init__(self, channels: int, halvings: int, classes: int, width: int = 128) -> None:
+    def __init__(self, channels: int, halvings: int, classes: int, width: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for _ in range(halvings):

@@ -50,7 +50,7 @@ def test_images_have_the_data_sets_shape_and_d_gives_a_number_each(
     if network not in ("autoencoder", "flow"):
         assert images.abs().max() <= 1
     if network in JUDGED:
-        assert D(images, label).shape == ((2, 64) if network == "projected" else (2,))
+        assert D(images, label).shape == ((2, 80) if network == "projected" else (2,))
 
 
 @torch.no_grad()
