@@ -5,8 +5,8 @@ yet, which `make gpu-check` is for.
 
 A second lane is a second set of bindings of the same session, which gives each run a stream of its own, so the weights are
 there once. No CUDA graphs: with them a session has one stream, keeps the captured graph with the thread that captured it, and
-forbids runs from several; models are warmed up on another thread than the one that serves, and a lane would need a thread and
-a session of its own.
+forbids runs from several, so a lane would need a thread and a session of its own; and it captures in CUDA's global mode, in which an
+allocation by any other thread is an error: a model that is loaded would fail requests of those that serve beside it.
 """
 
 import math
