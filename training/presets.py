@@ -63,7 +63,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # networks without norms, nor both penalties in every update: the networks are the shipped ones without attention.
     "rpgan": {"attention": False, "loss": "relativistic", "r1_every": 4, "r2": True},
     # Sauer et al. 2021, told the class, with the relativistic loss: theirs, the hinge, drew one picture of each class in a trial, in
-    # many colours. Half their batch, at 2.5 times their learning rate.
+    # many colours. Half their batch, at higher rates; of their augmentations the one that moves nothing but the picture.
     "projected": _PLAIN | {"network": "projected", "loss": "relativistic", "z_dim": 128, "width": 64, "lr_g": 5e-4, "lr_d": 1e-3,
                            "augment": "translation"},
     # Geng et al. 2025, told the class, without their guidance: one step from noise to image, and no game. 20 times their learning
@@ -139,6 +139,8 @@ def check_together(settings: Settings) -> None:
         raise UserError(f"z_dim is {settings.z_dim}: it holds codes and category, and a number more")
     if (settings.freeze_d or settings.freeze_g) and not settings.source:
         raise UserError("freeze_d and freeze_g keep layers as they were in another run: they need --from")
+    if settings.freeze_d and settings.network == "projected":
+        raise UserError("freeze_d keeps D's layers at the image: those of network=projected never learn")
     if settings.grow and settings.network != "growing":
         raise UserError("grow needs network=growing")
     if settings.batch_norm_d and (settings.r1_gamma > 0 or settings.gp_weight > 0):

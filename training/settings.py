@@ -52,10 +52,10 @@ class Settings:
     """Numbers in the generator's embedding of a class; of `flow` also that of the times."""
     width: int = 32
     """Channels of both networks at half resolution; they double with every further halving.
-    In `mlp` the hidden units of G, and in `autoencoder` the channels everywhere.
+    In `mlp` the hidden units of G, in `autoencoder` the channels everywhere, and in `projected` those of G alone.
     """
     attention: bool = True
-    """Of `residual`: one self-attention in the generator, at its first resolution (7x7 or 8x8)."""
+    """Of `residual` and `projected`: one self-attention in the generator, at its first resolution (7x7 or 8x8)."""
     grow: float = 0.0
     """Of `growing`: in this share of the run the networks grow from a side of 4 (7) to the full size; 0: they have it at once."""
     batch_norm_d: bool = False

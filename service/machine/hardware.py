@@ -87,6 +87,18 @@ def gpus() -> int:
     return len([*takewhile(lambda name: name in indices or name.startswith(("GPU-", "MIG-")), names)])
 
 
+def gpu_names() -> list[str]:
+    """Of every GPU that the driver shows, whichever of them CUDA will; none without a driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        return [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
+    except pynvml.NVMLError:
+        return []
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text()

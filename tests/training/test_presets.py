@@ -244,6 +244,7 @@ def test_what_tells_presets_of_one_graph_apart_is_in_their_training() -> None:
         ("meanflow", {"loss": "hinge"}, "go together"),
         ("meanflow", {"augment": "flip"}, "a flow has no discriminator"),
         ("meanflow", {"d_steps": 5}, "a flow has no discriminator"),
+        ("projected", {"freeze_d": 1, "source": "run"}, "those of network=projected never learn"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused(preset: str, changes: dict, words: str) -> None:

@@ -35,7 +35,7 @@ MORE_THAN_NONE = click.FloatRange(0, min_open=True)
 @click.option("--run", type=EXISTING, help="A run folder, or a checkpoint file.")
 @flag(
     "--precisions",
-    "Instead of a run: judge the --model in fp32 and in half precision (OpenVINO's bf16, on a GPU fp16), for file and card.",
+    "Instead of a run: judge the --model in fp32 and in what may be faster (OpenVINO's bf16, on a GPU tf32 and fp16), for file and card.",
 )
 @flag("--figures", "Instead of a run: evaluate the --model that is there, for file and card.")
 @flag(
@@ -77,7 +77,7 @@ def command(
     Nothing is written unless the file draws the trained network's pictures, alone and in batches,
     and loads with the code that will serve it. A model of that name stays as it was until then.
     With --data a judge and its reference go beside it as generator.watch, by which the service can watch what it draws.
-    Evaluated where OpenVINO has bf16, or on a GPU, the file also says whether half precision is as good as fp32 (--precisions adds it later).
+    Evaluated where OpenVINO has bf16, or on a GPU, the file also says whether other precisions are as good as fp32 (--precisions adds it later).
     """
     console, dataset = Console(stderr=True), None if data is None else load(data)
     if dataset is None and (max_fid, min_class_accuracy) != (None, None):

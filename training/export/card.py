@@ -229,19 +229,19 @@ def _precisions(contract: Contract) -> str:
 
 
 def _precision(contract: Contract, fp32: dict[str, Any], other: dict[str, Any]) -> str:
-    rows, half = [], other["precision"]
+    rows, faster = [], other["precision"]
     for name in fp32["figures"]:
         judge, _, figure = name.partition(".")
         about, both = FIGURES[figure], (fp32["figures"][name], other["figures"][name])
         values = (f"{one['value']:.{about.digits}f} ± {one['error']:.{about.digits}f}" for one in both)
         rows.append([f"{about.heading}, judge '{judge}'", *values])
-    good = is_as_good(contract, other["engine"], half)
-    found = f"may take {half}: no figure" if good else f"does not take {half}: a figure"
+    good = is_as_good(contract, other["engine"], faster)
+    found = f"may take {faster}: no figure" if good else f"does not take {faster}: a figure"
     of = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime on CUDA"}[other["engine"]]
     return (
         f"Of {fp32['images']:,} images of {of} in each, from the same z, with one standard error "
         f"(Fréchet distance: bootstrap of the images, {fp32['resamples']} resamples; class accuracy: binomial):\n\n"
-        + table(["figure", "fp32", half], rows)
+        + table(["figure", "fp32", faster], rows)
         + f"\n\n`auto` {found} differs by more than the error of the difference."
     )
 

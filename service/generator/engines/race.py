@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import metadata, util
 from pathlib import Path
@@ -89,6 +89,31 @@ def result(path: Path, file_version: str) -> Result | None:
         return None
 
 
+def remembered(told: Sequence[str], measure: Callable[[], Result]) -> Result:
+    """What was measured under these words by the first process that asked; measured now where it is not known, or can't be kept."""
+    folder = _folder()
+    if folder is None:
+        return measure()
+    entry = folder / f"{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:32]}.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two that measure at once would measure each other
+        with suppress(OSError, msgspec.MsgspecError):
+            return msgspec.json.decode(entry.read_bytes(), type=Result)
+        found = measure()
+        with suppress(OSError):
+            new = entry.with_suffix(".new")
+            new.write_bytes(msgspec.json.encode(found))
+            new.replace(entry)
+    return found
+
+
+def release(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
 def _run(files: Sequence[Path], folder: Path) -> None:
     # A process that finds nothing to do costs half a second of the start.
     if unknown := [str(path) for path in files if not _is_known(path, folder)]:
@@ -158,16 +183,9 @@ def _make(name: str, file: bytes, contract: Contract, precision: str) -> Forward
 
 def _key(file_version: str) -> str:
     """Another CPU, another release of an engine or another file has another."""
-    releases = [metadata.version("openvino"), *(_release(f"onnxruntime{gpu}") for gpu in ("", "-gpu"))]
+    releases = [metadata.version("openvino"), *(release(f"onnxruntime{gpu}") for gpu in ("", "-gpu"))]
     told = "\n".join([cpu_name(), *sorted(cpu_flags()), *releases, file_version])
     return f"{file_version}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
-
-
-def _release(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "none"
 
 
 def _folder() -> Path | None:

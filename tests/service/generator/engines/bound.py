@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from service.generator.engines import cuda
+from service.generator.engines import cuda, race
 from service.generator.engines.choose import choose
 from service.generator.latents import latents
 from service.settings import Settings
@@ -31,7 +31,7 @@ def chosen(worker=0, **settings):
 
 
 def pretend_gpus(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Two GPUs that are the CPU. Returns what will be asked of ONNX Runtime, in order."""
+    """Two GPUs that are the CPU, of which nothing is remembered. Returns what will be asked of ONNX Runtime, in order."""
     asked = []
     real = ort.OrtValue.ortvalue_from_shape_and_type
 
@@ -47,6 +47,7 @@ def pretend_gpus(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         asked.append((device, index))
         return real(shape, dtype)
 
+    monkeypatch.setattr(race, "_folder", lambda: None)
     monkeypatch.setattr(cuda, "device_count", lambda: 2)
     monkeypatch.setattr(cuda, "_MEASURED_SECONDS", 0.01)
     monkeypatch.setattr(ort, "preload_dlls", lambda: asked.append("preload_dlls"))
