@@ -4,7 +4,10 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from training.export.folding import ConditionalAffine, PhasedImageConv, fold, transposed
+from training.gan.networks import build_generator, residual
 from training.gan.networks.layers import ConditionalBatchNorm, ImageConv, UpsampledConv
+from training.presets import settings_of
+from training.settings import ImageSpec
 
 
 def trained_norm() -> ConditionalBatchNorm:
@@ -72,3 +75,21 @@ def test_spectral_norm_becomes_a_plain_weight(layer):
     x = torch.randn(2, 4) if isinstance(layer, nn.Linear) else torch.randn(2, 4, 5, 5)
     torch.testing.assert_close(folded(x), parametrised(x), rtol=1e-6, atol=1e-6)
     assert set(folded.state_dict()) == {"0.weight", "0.bias"}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("classes", "read"), [(3, 3), (40, 16)])
+def test_where_classes_are_fewer_than_numbers_in_an_embedding_layers_read_the_class_itself(classes, read):
+    torch.manual_seed(0)
+    spec = ImageSpec("any", 1, 28, 28, tuple(map(str, range(classes))))
+    generator = build_generator(settings_of("ns-r1", width=8, z_dim=6, label_dim=16), spec).eval()
+    for weight in generator.parameters():
+        nn.init.normal_(weight, std=0.2)
+    folded = fold(generator)
+    assert isinstance(generator, residual.Generator)
+    assert isinstance(folded, residual.Generator)
+    z, label = torch.randn(9, 6), torch.arange(9) % classes
+    torch.testing.assert_close(folded(z, label), generator(z, label), rtol=1e-4, atol=1e-5)
+    assert folded.embed.weight.shape == (classes, read)
+    assert folded.project.weight.shape[1] == 6 + read
+    assert generator.embed.weight.shape == (classes, 16), "the original is as it was"
