@@ -81,7 +81,9 @@ def fold(generator: nn.Module) -> nn.Module:
     A plain batch norm folds into the convolution before it, where both are neighbours in a Sequential.
     """
     folded = copy.deepcopy(generator).eval()
-    if isinstance(folded, residual.Generator):
+    if isinstance(folded, residual.Generator) and isinstance(
+        folded.embed, nn.Embedding
+    ):  # a text has no classes
         _read_classes(folded)
     for module in list(folded.modules()):
         if parametrize.is_parametrized(module):
