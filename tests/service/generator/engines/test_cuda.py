@@ -180,7 +180,7 @@ def test_workers_and_restarts_choose_what_the_first_one_measured(speeds, monkeyp
 @pytest.mark.usefixtures("speeds")
 def test_where_a_graph_cannot_be_converted_it_stays_as_it_was(monkeypatch):
     def fail(file):
-        raise NotImplementedError("an operator")
+        raise RuntimeError("no kernel for an operator")
 
     monkeypatch.setattr(half, "convert", fail)
     engine = choose(*judged("onnxruntime", fp32=2.0, fp16=2.1), Settings()).engine
