@@ -94,6 +94,8 @@ class Settings:
     """Of the loss `began`: generated images' reconstruction error over real ones', at equilibrium."""
     balance_rate: float = 0.001
     """Of the loss `began`: how fast k_t follows (lambda_k)."""
+    relative_error: bool = False
+    """Of `autoencoder`: errors count over an image's brightness, so that G gains nothing by dark images."""
 
     optimiser: str = "adam"
     """adam, rmsprop or sgd, of both networks."""

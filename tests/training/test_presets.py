@@ -28,7 +28,7 @@ from training.run.checkpoint import Header, load_generator, read, restore, save_
 from training.settings import Settings
 
 CPU = torch.device("cpu")
-UNCONDITIONAL = {"gan-minimax", "gan", "infogan", "bigan", "began"}
+UNCONDITIONAL = {"gan-minimax", "gan", "infogan", "bigan"}
 
 
 def start(settings: Settings) -> tuple[Trainer, State, Dataset]:
@@ -113,7 +113,7 @@ def test_began_follows_its_balance_and_reports_its_convergence() -> None:
     figures = [train_step(trainer, state) for _ in range(5)]
     assert 0 <= float(state.balance) <= 1
     for before, after in pairwise(figures):
-        drift = 0.7 * float(after["D(x)"]) - float(after["loss/G"])
+        drift = 0.9 * float(after["D(x)"]) - float(after["loss/G"])
         want = min(max(float(before["balance/k"]) + 10.0 * drift, 0), 1)
         assert float(after["balance/k"]) == pytest.approx(want, abs=1e-5)
         assert float(after["balance/convergence"]) == pytest.approx(
@@ -174,7 +174,7 @@ def test_a_preset_is_in_its_graph_what_it_is_named_after(tmp_path: Path, preset:
             assert (operators["Relu"], operators["Tanh"], operators["Resize"]) == (2, 1, 0)
         case "autoencoder":
             assert operators["Elu"] > 0
-            assert (operators["Relu"], operators["Gather"], products) == (0, 0, 1)
+            assert (operators["Relu"], operators["Gather"], products) == (0, 1, 1)
         case "sagan":
             assert attended(graph) == 14 * 14
         case "growing":
@@ -229,7 +229,7 @@ def test_what_tells_presets_of_one_graph_apart_is_in_their_training() -> None:
     ("preset", "changes", "words"),
     [
         ("gan", {"loss": "began"}, "go together"),
-        ("began", {"conditional": True}, "is not told the class"),
+        ("gan", {"relative_error": True}, "is of the network 'autoencoder'"),
         ("dcgan", {"r1_gamma": 0.2}, "need batch_norm_d=false"),
         ("ns-r1", {"optimiser": "lion"}, "unknown optimiser 'lion': choose from adam, rmsprop, sgd"),
         ("wgan", {"weight_clip": -1.0}, "weight_clip is -1.0; it must be at least 0"),

@@ -50,8 +50,8 @@ CHECKPOINTS, LOOKS = 30, 8
 @data("The data set, in any form that `train` takes.")
 @click.option(
     "--presets",
-    help="A comma list of recipes of presets.py, each with :N behind it for N seeds: dcgan,cgan:3. All, one "
-    "seed each, if not given.",
+    help="A comma list of recipes of presets.py, with settings changed or not, each with :N behind it for N seeds: "
+    "dcgan,cgan:3,dcgan+ema_half_life=90000. All, one seed each, if not given.",
 )
 @click.option(
     "--minutes",
@@ -114,7 +114,7 @@ def command(
         runs = [(name, seed) for name, seeds in wanted.items() for seed in range(seeds)]
         for place, (name, seed) in enumerate(runs, 1):
             say(console, f"\n[{place}/{len(runs)}] {name}, seed {seed}")
-            train_one(out, replace(plans[name], seed=seed), dataset, device, console)
+            train_one(out, name, replace(plans[name], seed=seed), dataset, device, console)
             with threadpool_limits(threads):
                 measure_one(out, name, seed, real, settings, count, console)
         write_pictures(out, dataset)
@@ -124,9 +124,11 @@ def command(
     say(console, f"\n{out}: table.md, table.json, samples.png, nearest.png, and models/ with each system")
 
 
-def train_one(out: Path, settings: Settings, dataset: Dataset, device: str, console: Console) -> None:
-    folder = run_folder(out, settings.preset, settings.seed)
-    if reason := failure(out, settings.preset, settings.seed).get("reason"):
+def train_one(
+    out: Path, name: str, settings: Settings, dataset: Dataset, device: str, console: Console
+) -> None:
+    folder = run_folder(out, name, settings.seed)
+    if reason := failure(out, name, settings.seed).get("reason"):
         say(console, f"It stopped itself: {reason}")
         return
     if Spent.read(folder)[0] >= settings.images:
@@ -147,7 +149,7 @@ def train_one(out: Path, settings: Settings, dataset: Dataset, device: str, cons
             # Killed after the last checkpoint, before its note.
             spent.note(settings.images)
     except TrainingFailed as error:
-        save_json(failure_file(out, settings.preset, settings.seed), {"reason": str(error)})
+        save_json(failure_file(out, name, settings.seed), {"reason": str(error)})
         say(console, f"It stopped itself: {error}")
 
 
@@ -169,7 +171,7 @@ def measure_one(
         say(console, "Measuring ...")
         with Progress(console=console) as progress:
             found = measure(run, model_folder(out, preset, seed), beside, count, progress)
-        save_json(file, found | failure(out, preset, seed) | {"measured_by": by})
+        save_json(file, found | {"preset": preset} | failure(out, preset, seed) | {"measured_by": by})
     comparison = comparison_so_far(out)
     save_json(out / "table.json", comparison)
     write_atomically(out / "table.md", (tables(comparison) + "\n").encode())

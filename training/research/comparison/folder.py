@@ -6,6 +6,7 @@ Every piece is written whole and once, so that the same command goes on after an
     plans/PRESET.json         the images that it buys
     runs/PRESET-SEED/         a training run, its spent.json, and failed.json if it stopped itself
     models/PRESET/            the exported model of seed 0; PRESET-seed-1 and so on of the others
+                              (of dcgan+width=32 it is dcgan-width-32: what names may have)
     results/PRESET-SEED.json  its figures
     table.json, table.md, samples.png, nearest.png    from all results that are there
 """
@@ -37,7 +38,12 @@ def failure_file(out: Path, preset: str, seed: int) -> Path:
 
 def model_folder(out: Path, preset: str, seed: int) -> Path:
     """A model's name is its folder's; it is the first seed that bears the preset's, not the best."""
-    return out / "models" / (preset if seed == 0 else f"{preset}-seed-{seed}")
+    return out / "models" / model_name(preset, seed)
+
+
+def model_name(preset: str, seed: int) -> str:
+    name = preset.replace("+", "-").replace("=", "-")
+    return name if seed == 0 else f"{name}-seed-{seed}"
 
 
 def result_file(out: Path, preset: str, seed: int) -> Path:
@@ -57,7 +63,12 @@ def comparison_so_far(out: Path) -> dict[str, Any]:
         run = {"preset": preset, "seed": int(seed), "images_planned": planned, "images": images}
         found.append(run | {"seconds": seconds} | failure(out, preset, int(seed)))
     order = list(PRESETS)
-    found.sort(key=lambda run: (order.index(run["preset"]) if run["preset"] in order else 99, run["seed"]))
+
+    def place(run: dict[str, Any]) -> tuple[int, str, int]:
+        base = run["preset"].partition("+")[0]
+        return order.index(base) if base in order else 99, run["preset"], run["seed"]
+
+    found.sort(key=place)
     return read_json(comparison_file(out)) | {"runs": found}
 
 

@@ -15,7 +15,7 @@ from training.evaluation.quality.nearest import nearest_training
 COLUMNS = 10
 # Smaller images are enlarged by a whole factor up to about this side.
 SHOWN_PIXELS = 56
-LEFT, TOP, GAP, FONT_SIZE = 130, 16, 6, 10
+LEFT, TOP, GAP, FONT_SIZE = 150, 16, 6, 10
 
 # A title, and images, uint8 [N, C, H, W].
 Row = tuple[str, NDArray[np.uint8]]

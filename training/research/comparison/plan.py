@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from training.commands.train import parsed as changes_of
 from training.data.dataset import Dataset
 from training.errors import UserError
 from training.presets import PRESETS, settings_of
@@ -16,17 +17,23 @@ from training.settings import Settings
 
 
 def parsed(presets: str | None) -> dict[str, int]:
-    """`"dcgan,cgan:3"` -> {"dcgan": 1, "cgan": 3}: the seeds of each. Raises UserError."""
+    """`"dcgan,cgan+width=200:3"` -> {"dcgan": 1, "cgan+width=200": 3}: the seeds of each. Raises UserError."""
     if presets is None:
         return dict.fromkeys(PRESETS, 1)
     wanted = {}
     for word in presets.split(","):
         name, _, seeds = word.strip().partition(":")
-        settings_of(name)
+        system(name)
         if not (seeds or "1").isdecimal() or int(seeds or "1") < 1:
             raise UserError(f"--presets {word}: behind the colon stands a number of seeds, 1 or more")
         wanted[name] = int(seeds or "1")
     return wanted
+
+
+def system(name: str, **more: object) -> Settings:
+    """The settings of a row: a preset, or one with settings changed, `dcgan+ema_half_life=90000`. Raises UserError."""
+    preset, *changes = name.split("+")
+    return settings_of(preset, **changes_of(tuple(changes)), **more)
 
 
 def budget_of(minutes: float | None, images: int | None) -> dict[str, float]:
@@ -60,7 +67,7 @@ def planned(
 ) -> dict[str, Settings]:
     """The settings of each preset's runs: the budget in images, decided once and kept in plans/."""
     budget = read_json(comparison_file(out))["budget"]
-    new = {name: settings_of(name) for name in presets if not plan_file(out, name).exists()}
+    new = {name: system(name) for name in presets if not plan_file(out, name).exists()}
     if "images" in budget:
         plans = {name: {"images": budget["images"]} for name in new}
     elif new:
@@ -80,4 +87,4 @@ def planned(
         save_json(plan_file(out, name), plan)
         speed = f" at {plan['images_per_second']:,.0f} images/s" if "images_per_second" in plan else ""
         say(console, f"{name}: {plan['images']:,} images{speed}")
-    return {name: settings_of(name, images=read_json(plan_file(out, name))["images"]) for name in presets}
+    return {name: system(name, images=read_json(plan_file(out, name))["images"]) for name in presets}

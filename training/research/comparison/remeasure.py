@@ -24,7 +24,7 @@ from training.evaluation.generated import open_model
 from training.evaluation.quality.judging import judges_of
 from training.evaluation.reference import MIN_IMAGES, reference
 from training.export.export import add_figures
-from training.research.comparison.folder import read_json
+from training.research.comparison.folder import model_name, read_json
 from training.research.comparison.measure import figures_of
 from training.research.documents import save_json
 
@@ -85,7 +85,7 @@ def command(
 
 
 def folder(run: dict[str, Any]) -> str:
-    return run["preset"] if run["seed"] == 0 else f"{run['preset']}-seed-{run['seed']}"
+    return model_name(run["preset"], run["seed"])
 
 
 if __name__ == "__main__":

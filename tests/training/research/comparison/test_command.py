@@ -88,34 +88,36 @@ def test_stopped_and_killed_runs_end_as_if_trained_alone_and_never_stopped(tmp_p
 
 
 def test_systems_with_and_without_classes_stand_side_by_side(tmp_path: Path, tiny: str, monkeypatch):
-    monkeypatch.setitem(PRESETS, "blind", TINY_PRESET | {"conditional": False})
-    result = compare(tmp_path, "tiny,blind", *BUDGET)
+    blind = "tiny+conditional=false"
+    result = compare(tmp_path, f"tiny,{blind}", *BUDGET)
     assert result.exit_code == 0, result.output
     out = tmp_path / "out"
     runs = {run["preset"]: run for run in json.loads((out / "table.json").read_text())["runs"]}
-    assert runs["tiny"]["figures"].keys() - runs["blind"]["figures"].keys() == {
+    assert runs["tiny"]["figures"].keys() - runs[blind]["figures"].keys() == {
         "class_accuracy", "intra_class_frechet_distance", "in_class_diversity", "in_class_similarity",
         "least_class_diversity", "usefulness",
     }  # fmt: skip
-    for name, run in runs.items():
-        contract = parse((out / "models" / name / FILE).read_bytes())
+    for folder, run in zip(("tiny", "tiny-conditional-false"), (runs["tiny"], runs[blind]), strict=True):
+        contract = parse((out / "models" / folder / FILE).read_bytes())
         assert run["multiply_adds"] == contract.training["multiply_adds"] > 0
         assert contract.quality["verdicts"][0]["figures"].items() <= run["figures"].items()
         assert run["sampling_images_per_second"] > 0
-        assert (out / "models" / name / "README.md").exists()
-    assert runs["blind"]["figures"]["precision"]["floor"] == runs["tiny"]["figures"]["precision"]["floor"]
+        assert (out / "models" / folder / "README.md").exists()
+    assert runs[blind]["figures"]["precision"]["floor"] == runs["tiny"]["figures"]["precision"]["floor"]
     table = (out / "table.md").read_text()
-    (row,) = [line for line in table.splitlines() if line.startswith("| `blind` |") and line.count("|") == 12]
+    (row,) = [
+        line for line in table.splitlines() if line.startswith(f"| `{blind}` |") and line.count("|") == 12
+    ]
     assert row.split("|")[4].strip() == "-"
-    assert "-: `blind` is not told the class" in table
+    assert f"-: `{blind}` is not told the class" in table
     with Image.open(out / "samples.png") as samples, Image.open(out / "nearest.png") as nearest:
         # Two systems under the real images; under each row of the second its neighbours.
         assert nearest.height > 1.9 * samples.height
         assert samples.width == nearest.width
 
-    results = [out / "results" / f"{name}-0.json" for name in ("tiny", "blind")]
+    results = [out / "results" / f"{name}-0.json" for name in ("tiny", blind)]
     before = [file.stat().st_mtime_ns for file in results]
-    assert "Measuring" not in compare(tmp_path, "tiny,blind", *BUDGET).output
+    assert "Measuring" not in compare(tmp_path, f"tiny,{blind}", *BUDGET).output
     assert [file.stat().st_mtime_ns for file in results] == before, "nothing is measured twice"
     asked = []
     monkeypatch.setattr(compare_module, "reference", lambda *arguments: None)
@@ -162,6 +164,8 @@ def test_a_run_that_stops_itself_is_said_in_the_table_and_the_rest_go_on(
         (["ns-r1"], "either --minutes or --images"),
         (["ns-r1,nobody", "--images", 8], "unknown preset 'nobody'"),
         (["ns-r1:none", "--images", 8], "a number of seeds"),
+        (["ns-r1+wide=2", "--images", 8], "no setting 'wide'"),
+        (["ns-r1+width=none", "--images", 8], "'none' is no int"),
         (["ns-r1", "--minutes", 0], "not in the range"),
     ],
 )
