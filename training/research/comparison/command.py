@@ -171,7 +171,7 @@ def measure_one(
         say(console, "Measuring ...")
         with Progress(console=console) as progress:
             found = measure(run, model_folder(out, preset, seed), beside, count, progress)
-        save_json(file, found | {"preset": preset} | failure(out, preset, seed) | {"measured_by": by})
+        save_json(file, {"preset": preset} | found | failure(out, preset, seed) | {"measured_by": by})
     comparison = comparison_so_far(out)
     save_json(out / "table.json", comparison)
     write_atomically(out / "table.md", (tables(comparison) + "\n").encode())

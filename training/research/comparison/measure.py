@@ -22,7 +22,7 @@ SAMPLING_SECONDS, SAMPLING_ROUNDS = 0.2, 5
 def measure(
     run: Path, model: Path, real: Reference, count: int, progress: Progress, about_data: str | None = None
 ) -> dict[str, Any]:
-    """Exports the run's generator as `model`, with its figures and card. Returns what is known of it, in JSON types.
+    """Exports the run's generator as `model`, with its figures and card. Returns what is known of it but its name, in JSON types.
 
     real: the real images and the judges, the reported one first. count: how many images were asked for.
     Raises UserError where the run has no checkpoint, or its file would not be served.
@@ -39,7 +39,6 @@ def measure(
     facts = facts_of(model)
     images, seconds = Spent.read(run)
     return {
-        "preset": trained.settings.preset,
         "seed": trained.settings.seed,
         "conditional": trained.class_names is not None,
         "images_planned": trained.settings.images,
