@@ -26,10 +26,10 @@ VIEWS = {
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """Two shipped models of one data set."""
+    """Shipped models of one data set, among them one that is given a text and one that is given a picture."""
     needs(where(), "chromium")
     folder = tmp_path_factory.mktemp("models")
-    for name in ("fashion-mnist", "gan"):
+    for name in ("fashion-mnist", "gan", "fashion-text", "fashion-edges"):
         (folder / name).symlink_to(ROOT / "models" / name)
     with serving(tmp_path_factory.mktemp("pages") / "home", models=folder, engine="onnxruntime") as server:
         yield server
@@ -120,11 +120,14 @@ def test_the_card_has_figures_with_their_meaning_the_worst_class_and_the_licence
     expect(desk.locator("#licence")).to_contain_text("MIT licence")
 
 
-def test_models_of_one_data_set_are_compared_with_their_figures(desk):
+def test_models_of_one_data_set_that_draw_from_seeds_are_compared_with_their_figures(desk):
     desk.locator("#tab-compare").click()
     rows = desk.locator("#rows > section")
-    expect(rows).to_have_count(2)
-    expect(rows.nth(1)).to_contain_text("Fréchet distance 65.054")
+    expect(rows).to_have_count(3)
+    for name in ("fashion-mnist", "fashion-text", "gan"):
+        expect(desk.get_by_role("region", name=name, exact=True).locator(".tile")).to_have_count(10)
+    expect(desk.locator("#compare").get_by_role("alert")).to_have_count(0)
+    expect(rows.nth(2)).to_contain_text("Fréchet distance 65.054")
 
 
 def test_a_way_between_classes_says_that_the_class_changes_at_once(desk):
@@ -192,8 +195,9 @@ def test_everything_is_done_with_the_keyboard_alone(visit):
     expect(page).to_have_url(re.compile("first=1%2C\\+2%2C\\+3%2C\\+40"))
 
 
-def test_a_phone_needs_no_scrolling_sideways(visit):
-    page = visit("/#model=fashion-mnist", viewport={"width": 360, "height": 740}, has_touch=True)
+@pytest.mark.parametrize("model", ["fashion-mnist", "fashion-text"])
+def test_a_phone_needs_no_scrolling_sideways(visit, model):
+    page = visit(f"/#model={model}", viewport={"width": 360, "height": 740}, has_touch=True)
     expect(tiles(page)).to_have_count(12)
     for tab in page.get_by_role("tab").all():
         tab.click()

@@ -67,6 +67,15 @@ def test_it_opens_on_the_default_model_and_says_when_that_of_a_link_is_absent(vi
     expect(page.locator("#facts")).not_to_contain_text("There is no model")
 
 
+@pytest.mark.parametrize("tab", ["invert", "translate"])
+def test_a_link_to_a_panel_that_the_model_lacks_opens_the_first(visit, tab):
+    page = visit(f"/#model=bare&tab={tab}")
+    expect(tiles(page)).to_have_count(40)
+    expect(page.get_by_role("tab", name="Interpolate")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#film img")).to_have_count(16)
+    expect(page.get_by_role("alert").filter(visible=True)).to_have_count(0)
+
+
 def test_a_class_is_chosen_and_its_pictures_are_seen(visit, served):
     page = visit()
     expect(tiles(page)).to_have_count(40)

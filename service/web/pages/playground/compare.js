@@ -10,7 +10,8 @@ const IMAGES = 10;
 
 export const drawComparison = newestWins(async (signal) => {
   const data = card()?.training?.dataset;
-  const ready = cards.filter((one) => one.state === "ready" && one.training?.dataset === data);
+  // Not what makes pictures of pictures: a seed is nothing to it.
+  const ready = cards.filter((one) => one.state === "ready" && !one.source && one.training?.dataset === data);
   const alone = ready.length < 2;
   words(
     find("compare-words"),

@@ -35,7 +35,6 @@ async function start() {
   try {
     setCards((await ask("v1/models")).answer.data);
     showTranslators();
-    if (view.tab === "translate" && find("tab-translate").hidden) openTab("interpolate");
     // The refusal says where models were looked for.
     if (!cards.length) await ask("v1/samples", {});
     if (!cards.some(isUsable)) throw noneReady();
@@ -50,8 +49,8 @@ async function start() {
     return;
   }
   words(find("gallery-words"), null);
-  showModels();
   defaultEnds();
+  showModels();
   drawAll();
   if (cards.some((one) => one.state === "loading")) setTimeout(watchLoading, AGAIN_MS);
 }
@@ -98,7 +97,9 @@ function showModels() {
   );
   find("model").value = view.model;
   showInversion();
-  if (view.tab === "invert" && find("tab-invert").hidden) openTab("interpolate");
+  showTranslators();
+  // Of a link, or of another model.
+  if (find(`tab-${view.tab}`).hidden) openTab("interpolate");
   const { classes, slugs, image, z_dim, engine, version, truncation } = card();
   const named = (classes ?? []).map((name, i) => make("option", { value: slugs[i], textContent: name }));
   find("class").replaceChildren(make("option", { value: "", textContent: classes ? EVERY : "This model has no classes" }), ...named);

@@ -77,3 +77,20 @@ def test_a_picture_that_is_dropped_is_translated(translators, context):
     expect(page.locator("#translated")).to_be_visible()
     np.testing.assert_array_equal(shown(page), 255 - photo)
     page.close()
+
+
+def test_the_panel_comes_once_a_translator_is_loaded(translators, context):
+    page = context.new_page()
+    with translators.client() as client:
+        answer = client.get("/v1/models").json()
+    for one in answer["data"]:
+        if one["source"]:
+            one["state"] = "loading"
+    page.route("**/v1/models", lambda route: route.fulfill(json=answer))
+    page.goto(translators.url)
+    expect(page.locator("#gallery .tile").first).to_be_visible()
+    expect(page.get_by_role("tab", name="Translate")).to_be_hidden()
+    page.unroute("**/v1/models")
+    page.get_by_role("tab", name="Translate").click()
+    expect(page.locator("#translator option")).to_have_count(2)
+    page.close()
