@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -10,52 +11,81 @@ from rich.console import Console
 from rich.progress import track
 
 from service.generator.file.reading import is_pointer
-from training.data.dataset import A_SIXTH, Dataset, held_out, misfit
+from training.data.dataset import A_SIXTH, UNLABELLED, Dataset, held_out, misfit
+from training.data.labels import chosen, numbered
+from training.data.notes import Notes
 from training.data.picture import Reader, Unfit
-from training.data.request import Listing, Request
+from training.data.request import Place, Request
 from training.errors import UserError
 
 
-def collect(listing: Listing, asked: Request) -> Dataset:
-    """Decode all pictures. Damaged ones are left out and named. Raises UserError where sizes differ."""
-    rows = listing.rows
-    is_test = np.array([row.is_test for row in rows], bool)
-    split = Dataset.split
+def of_use(places: list[Place], labelled: bool, notes: Notes) -> list[Place]:
+    """Those in splits that are used and, where the set is labelled, of a class."""
+    _, unused = chosen(place.split for place in places)
+    kept = []
+    for place in places:
+        if unused and place.split == unused:
+            notes.left_out(f"of {unused}, since test is held out", place.name)
+        elif labelled and place.label is None:
+            notes.left_out("of no class", place.name)
+        else:
+            kept.append(place)
+    return kept
+
+
+def collect(
+    places: list[Place],
+    contents: Callable[[], Iterator[bytes]],
+    asked: Request,
+    where: object,
+    class_names: tuple[str, ...] | None = None,
+) -> Dataset:
+    """Decode all pictures, whose damaged ones are left out and named. Raises UserError where sizes differ.
+
+    places: `of_use`. contents: their files, in this order, as often as asked. class_names: by label; those of `numbered` if None.
+    """
+    test, _ = chosen(place.split for place in places)
+    is_test, split = np.array([bool(test) and place.split == test for place in places], bool), Dataset.split
+    names, classes = UNLABELLED, np.zeros(len(places), np.int64)
+    if given := [place.label for place in places if place.label is not None]:
+        names, classes = numbered(given, where)  # pyright: ignore[reportArgumentType]
     if not is_test.any():
-        is_test, split = held_out(np.array([row.label for row in rows], np.int64)), A_SIXTH
+        is_test, split = held_out(classes), A_SIXTH
     # Those to train on stand before those held out, each in its order: grey until the first in colour comes.
-    images, labels = np.empty((0, 1, 0, 0), np.uint8), np.empty(len(rows), np.int64)
-    first_test = len(rows) - int(is_test.sum())
+    images, labels = np.empty((0, 1, 0, 0), np.uint8), np.empty(len(places), np.int64)
+    first_test = len(places) - int(is_test.sum())
     ends = [0, first_test]
     sizes: Counter[tuple[int, ...]] = Counter()
     example: dict[tuple[int, ...], str] = {}
-    reader = Reader(asked.size, asked.notes, listing.contents())
+    reader = Reader(asked.size, asked.notes, contents())
     console, hidden = Console(stderr=True), not sys.stderr.isatty()
-    contents = listing.contents()
-    shown = track(contents, "Reading pictures", len(rows), console=console, transient=True, disable=hidden)
+    shown = track(
+        contents(), "Reading pictures", len(places), console=console, transient=True, disable=hidden
+    )
     with warnings.catch_warnings():
         # Of Pillow's, on oddities that it copes with, and on pictures of more than 90 megapixels.
         warnings.simplefilter("ignore")
-        for row, is_held, content in zip(rows, is_test.tolist(), shown, strict=True):
+        rows = zip(places, classes, is_test.tolist(), shown, strict=True)
+        for (name, *_), label, is_held, content in rows:
             try:
-                pixels = reader.read(row.name, content)
+                pixels = reader.read(name, content)
             except Unfit as error:
-                asked.notes.left_out(f"{error}", row.name)
+                asked.notes.left_out(f"{error}", name)
                 continue
             except Exception as error:  # Pillow raises anything on damaged files
-                asked.notes.left_out("can't be read as pictures", row.name + why(error, content))
+                asked.notes.left_out("can't be read as pictures", name + why(error, content))
                 continue
             shape = pixels.shape[1:]
             sizes[shape] += 1
-            example.setdefault(shape, row.name)
+            example.setdefault(shape, name)
             if misfit(*shape) or shape != next(iter(sizes)):
                 continue
             if not images.size:
                 # Takes no memory before it is written to.
-                images = np.empty((len(rows), *pixels.shape), np.uint8)
+                images = np.empty((len(places), *pixels.shape), np.uint8)
             if len(pixels) > len(images[0]):
                 images = images.repeat(len(pixels), axis=1)
-            images[ends[is_held]], labels[ends[is_held]] = pixels, row.label
+            images[ends[is_held]], labels[ends[is_held]] = pixels, label
             ends[is_held] += 1
     if len(sizes) > 1:
         rarest = example[sizes.most_common()[-1][0]]
@@ -65,10 +95,9 @@ def collect(listing: Listing, asked: Request) -> Dataset:
     for shape in sizes:
         if reason := misfit(*shape):
             raise UserError(f"{asked.path} {reason}")
-    train, test = slice(0, ends[0]), slice(first_test, ends[1])
-    return Dataset(
-        asked.name, listing.class_names, images[train], labels[train], images[test], labels[test], split
-    )
+    train, test = slice(ends[0]), slice(first_test, ends[1])
+    split_arrays = images[train], labels[train], images[test], labels[test]
+    return Dataset(asked.name, class_names or names, *split_arrays, split)
 
 
 def why(error: Exception, content: bytes) -> str:

@@ -1,6 +1,5 @@
-"""What is asked of a reader of data sets, and the forms in which layouts hand their pictures on."""
+"""What is asked of a reader of data sets, and the form in which layouts hand their pictures on."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -18,17 +17,9 @@ class Request:
     notes: Notes = field(default_factory=Notes)
 
 
-class Row(NamedTuple):
-    """One encoded picture."""
+class Place(NamedTuple):
+    """An encoded picture, its class and its split, neither of which need be known."""
 
     name: str
-    label: int
-    is_test: bool
-
-
-class Listing(NamedTuple):
-    """Encoded pictures before any is decoded. contents: their files, in the order of the rows, as often as asked."""
-
-    rows: list[Row]
-    class_names: tuple[str, ...]
-    contents: Callable[[], Iterator[bytes]]
+    label: str | int | None
+    split: str

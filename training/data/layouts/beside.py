@@ -3,7 +3,7 @@
 import csv
 import json
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,17 +11,10 @@ from service.generator.classes import text_of
 from training.data.labels import NUMBER, label_column, split_of
 from training.data.layouts.trees import TAR, Tree
 from training.data.notes import Notes
+from training.data.request import Place
 from training.errors import UserError
 
 _LABEL = ("label", "cls", "class", "class_name", "category", "target", "labels", "breed", "species")
-
-
-class Place(NamedTuple):
-    """A picture, its class and its split, neither of which need be known."""
-
-    name: str
-    label: str | int | None
-    split: str
 
 
 def by_files_beside(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list[Place], set[str]] | None:

@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-from training.data.dataset import UNLABELLED, Dataset
-from training.data.encoded import collect
-from training.data.labels import chosen, numbered, split_of, split_of_folder
+from training.data.dataset import Dataset
+from training.data.encoded import collect, of_use
+from training.data.labels import split_of, split_of_folder
 from training.data.layouts import trees
-from training.data.layouts.beside import Place, by_files_beside
+from training.data.layouts.beside import by_files_beside
 from training.data.layouts.trees import Tree
 from training.data.notes import Notes, printable
 from training.data.picture import SUFFIXES
-from training.data.request import Listing, Request, Row
+from training.data.request import Place, Request
 from training.errors import UserError
 
 
@@ -46,7 +44,18 @@ def read_tree(tree: Tree, asked: Request) -> Dataset:
         notes.left_out("a folder of pictures that hides itself by the dot before its name", name)
     if not pictures:
         raise UserError(f"{tree.path} holds no images: give a folder with one subfolder per class")
-    return collect(listing_of(tree, places or by_folders(tree, pictures, notes), notes), asked)
+    places = places or by_folders(tree, pictures, notes)
+    kept = of_use(places, any(place.label is not None for place in places), notes)
+
+    def contents() -> Iterator[bytes]:
+        for place in kept:
+            try:
+                yield tree.read(place.name)
+            # Encrypted, cut short, not to be read: as damaged as an empty one.
+            except Exception:
+                yield b""
+
+    return collect(kept, contents, asked, tree.path)
 
 
 def hidden_classes(path: Path) -> list[str]:
@@ -57,37 +66,6 @@ def hidden_classes(path: Path) -> list[str]:
         for one in folders
         if one.is_dir() and any(file.suffix.lower() in SUFFIXES for file in one.iterdir())
     )
-
-
-def listing_of(tree: Tree, places: list[Place], notes: Notes) -> Listing:
-    """What is read: of places that are in the splits that are used and have a class, where any has. Raises UserError."""
-    test, unused = chosen({place.split for place in places})
-    labelled = any(place.label is not None for place in places)
-    kept = []
-    for place in places:
-        if unused and place.split == unused:
-            notes.left_out(f"of {unused}, since test is held out", place.name)
-        elif labelled and place.label is None:
-            notes.left_out("of no class", place.name)
-        else:
-            kept.append(place)
-    class_names, labels = UNLABELLED, np.zeros(len(kept), np.int64)
-    if labelled:
-        class_names, labels = numbered([place.label for place in kept], tree.path)  # pyright: ignore[reportArgumentType]
-    rows = [
-        Row(place.name, int(label), bool(test) and place.split == test)
-        for place, label in zip(kept, labels, strict=True)
-    ]
-
-    def contents() -> Iterator[bytes]:
-        for row in rows:
-            try:
-                yield tree.read(row.name)
-            # Encrypted, cut short, not to be read: as damaged as an empty one.
-            except Exception:
-                yield b""
-
-    return Listing(rows, class_names, contents)
 
 
 def by_folders(tree: Tree, pictures: list[str], notes: Notes) -> list[Place]:

@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from training.data.dataset import UNLABELLED, Dataset
-from training.data.encoded import collect
-from training.data.labels import chosen, label_column, numbered, split_of
-from training.data.request import Listing, Request, Row
+from training.data.dataset import Dataset
+from training.data.encoded import collect, of_use
+from training.data.labels import chosen, label_column, split_of
+from training.data.request import Place, Request
 from training.errors import UserError
 from training.files import refuse_pointer
 
@@ -54,19 +53,20 @@ def read(asked: Request) -> Dataset:
                 raise UserError(
                     f"{file} has no column {' and '.join(sorted(map(str, lacking)))}, as others have: give files of one kind"
                 )
-        rows, class_names, files, has_class = rows_of(files, columns, asked)
+        places, files = places_of(files, columns, asked)
+        kept = of_use(places, columns.label is not None, asked.notes)
 
         def contents() -> Iterator[bytes]:
-            kept = iter(has_class)
+            rows = iter(places)
             for file in files:
                 # Anew: who reads them again does so meanwhile.
                 for batch in parquet.ParquetFile(file).iter_batches(_AT_ONCE, columns=[columns.image]):
                     for cell in batch.column(0).to_pylist():
-                        if not next(kept):
-                            continue
-                        yield (cell.get("bytes") if isinstance(cell, dict) else cell) or b""
+                        if columns.label is None or next(rows).label is not None:
+                            yield (cell.get("bytes") if isinstance(cell, dict) else cell) or b""
 
-        return collect(Listing(rows, class_names, contents), asked)
+        of_labels = columns.class_names if kept and not isinstance(kept[0].label, str) else None
+        return collect(kept, contents, asked, asked.path, of_labels)
     except (OSError, ArrowException) as error:
         raise UserError(
             f"{asked.path} cannot be read as Parquet: {error} Copy or download it again"
@@ -104,36 +104,21 @@ def columns_of(schema: Any, asked: Request) -> Columns:
     return Columns(images[0], label, tuple(map(str, names)) if isinstance(names, list) and names else None)
 
 
-def rows_of(
-    files: dict[Path, Any], columns: Columns, asked: Request
-) -> tuple[list[Row], tuple[str, ...], list[Path], list[bool]]:
-    """What is read, and of which files: those of a validation split are left out where there is a test split; and which rows of these
-    files have a class, where any has one.
-    """
+def places_of(files: dict[Path, Any], columns: Columns, asked: Request) -> tuple[list[Place], list[Path]]:
+    """All rows of the files that are read, and these: those of a validation split are left out where there is a test split."""
     splits = {file: split_of(f"{file}".removeprefix(f"{asked.path}")) for file in files}
-    test, unused = chosen(splits.values())
+    _, unused = chosen(splits.values())
     used = [file for file in files if not unused or splits[file] != unused]
     for file in files.keys() - set(used):
         asked.notes.left_out(f"of {unused}, since test is held out", file.name, files[file].metadata.num_rows)
-    counts = [files[file].metadata.num_rows for file in used]
-    labels, class_names = np.zeros(sum(counts), np.int64), UNLABELLED
-    places = [(file, row) for file, count in zip(used, counts, strict=True) for row in range(count)]
-    has_class = [True] * len(places)
+    cells, labels = [], iter(())
     if columns.label:
         cells = [cell for file in used for cell in files[file].read([columns.label]).column(0).to_pylist()]
-        where = f"{asked.path}: column {columns.label}"
-        has_class = [cell is not None for cell in cells]
-        for (file, row), has in zip(places, has_class, strict=True):
-            if not has:
-                asked.notes.left_out("of no class", f"{file.name} row {row}")
-        cells = [cell for cell in cells if cell is not None]
-        found = label_column(cells, len(cells), where)
-        class_names, labels = numbered(found, asked.path)
-        if columns.class_names and not isinstance(found, list):
-            class_names = columns.class_names
-    kept = [place for place, has in zip(places, has_class, strict=True) if has]
-    rows = [
-        Row(f"{file.name} row {row}", int(label), bool(test) and splits[file] == test)
-        for (file, row), label in zip(kept, labels, strict=True)
+        known = [cell for cell in cells if cell is not None]
+        labels = iter(label_column(known, len(known), f"{asked.path}: column {columns.label}"))
+    rows = ((file, row) for file in used for row in range(files[file].metadata.num_rows))
+    places = [
+        Place(f"{file.name} row {row}", None if cell is None else next(labels), splits[file])
+        for (file, row), cell in zip_longest(rows, cells)
     ]
-    return rows, class_names, used, has_class
+    return places, used
