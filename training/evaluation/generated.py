@@ -24,7 +24,7 @@ from service.generator.latents import Part, Space
 from service.generator.loading import FILE as MODEL_FILE
 from service.settings import Settings as ServiceSettings
 from training.data.dataset import Indices, Pixels, to_uint8
-from training.errors import UserError
+from training.errors import UserError, refused
 from training.evaluation.quality.judging import Advance
 from training.gan.draws import drawn
 from training.run.checkpoint import TrainedGenerator, load_generator
@@ -67,12 +67,10 @@ def open_model(path: Path, engine: str = "auto", precision: str = "auto", thread
     """An exported model's folder or .onnx file, on the engine that would serve it. Raises UserError."""
     settings = ServiceSettings(engine=engine, precision=precision, threads=threads)
     path = path / MODEL_FILE if path.is_dir() else path
-    try:
+    with refused(f"{path}", OSError, ContractError, EngineUnavailable):
         file = path.read_bytes()
         contract = parse(file)
         runner = choose(rewired(file, contract), contract, settings, path=path).engine
-    except (OSError, ContractError, EngineUnavailable) as error:
-        raise UserError(f"{path}: {error}") from error
     classes = None if contract.classes is None else tuple(contract.classes)
     origin = {"engine": runner.name, "precision": runner.precision, "provider": runner.provider}
     origin["version"] = version(file)
@@ -108,11 +106,8 @@ def open_url(url: str, name: str | None) -> Source:
 
 @contextmanager
 def _service(url: str) -> Iterator[Client]:
-    try:
-        with Client(url) as client:
-            yield client
-    except GanserveError as error:
-        raise UserError(f"{url}: {error}") from error
+    with refused(url, GanserveError), Client(url) as client:
+        yield client
 
 
 def torch_forward(trained: TrainedGenerator) -> Forward:

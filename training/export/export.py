@@ -23,7 +23,7 @@ from service.generator.file.inputs import Input
 from service.generator.file.mixed import mixed
 from service.generator.loading import CARD, FILE
 from service.settings import Settings as ServiceSettings
-from training.errors import UserError
+from training.errors import refused
 from training.evaluation.evaluate import Evaluation
 from training.evaluation.generated import Source, open_model, torch_forward
 from training.evaluation.reference import Reference
@@ -133,10 +133,8 @@ def build(trained: TrainedGenerator, name: str, mix: bool = False) -> tuple[onnx
         configuration=hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:12],
     )
     if mix:
-        try:
+        with refused("not exported", ContractError):
             graph, contract = mixed(graph, contract)
-        except ContractError as error:
-            raise UserError(f"not exported: {error}") from error
     seeds = range(max(GOLDEN_SAMPLES, min(trained.spec.classes, 16)))
     return graph, sealed(graph, contract, torch_forward(trained), seeds)
 
@@ -204,10 +202,9 @@ def with_quality(contract: Contract, evaluation: Evaluation) -> Contract:
 def install(graph: onnx.ModelProto, contract: Contract, folder: Path, threads: int) -> Source:
     """Writes the file, loads it as the service will, and opens it. Raises UserError if it would not be served."""
     (folder / FILE).write_bytes(write(graph, contract))
-    try:
+    # An engine may raise anything on a file that it can't run.
+    with refused("not written: the service would not load it", Exception):
         loading.load(loading.read(folder / FILE), ServiceSettings(threads=threads))
-    except Exception as error:  # an engine may raise anything on a file that it can't run
-        raise UserError(f"not written: the service would not load it: {error}") from error
     return open_model(folder / FILE, threads=threads)
 
 

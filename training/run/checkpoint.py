@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from training.errors import UserError
+from training.errors import UserError, refused
 from training.files import write_atomically
 from training.gan.ema import settle_batch_norm
 from training.gan.networks import build_generator
@@ -168,21 +168,17 @@ def read(path: Path, kind: type[AnyHeader] = Header) -> tuple[AnyHeader, dict[st
         raise UserError(
             f"no checkpoint at {file}: give a run folder in which `{kind.command}` has written {kind.file_name}"
         )
-    try:
-        with safe_open(file, framework="pt") as opened:
-            words: dict[str, Any] = json.loads((opened.metadata() or {}).get("ganserve", "{}"))
-            names = opened.keys()
-            tensors = {name: opened.get_tensor(name) for name in names}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as a checkpoint: {error}") from error
+    unread = refused(f"{file} cannot be read as a checkpoint", OSError, SafetensorError, ValueError)
+    with unread, safe_open(file, framework="pt") as opened:
+        words: dict[str, Any] = json.loads((opened.metadata() or {}).get("ganserve", "{}"))
+        names = opened.keys()
+        tensors = {name: opened.get_tensor(name) for name in names}
     if words.get("format") != kind.format:
         raise UserError(f"{file} is not a checkpoint of this version of ganserve (format {kind.format})")
-    try:
+    with refused(f"{file} is of another version of ganserve", ValueError, msgspec.ValidationError):
         header = msgspec.convert(words, kind)
         if unknown := sorted(set(words["settings"]) - set(asdict(header.settings))):
             raise ValueError(f"settings unknown to this version of ganserve: {', '.join(unknown)}")
-    except (ValueError, msgspec.ValidationError) as error:
-        raise UserError(f"{file} is of another version of ganserve: {error}") from error
     return header, tensors
 
 

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.errors import UserError
+from training.errors import UserError, refused
 from training.processes import rank
 
 
@@ -19,11 +19,9 @@ def only_run_in(folder: Path) -> Iterator[None]:
     if rank() > 0:
         yield
         return
-    try:
+    with refused(f"--run {folder} cannot be written to", OSError):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"--run {folder} cannot be written to: {error}") from error
     with lock:
         try:
             # The kernel lets go of it whichever way the process ends.

@@ -12,7 +12,7 @@ from training.data.labels import NUMBER, label_column, split_of
 from training.data.layouts.trees import TAR, Tree
 from training.data.notes import Notes
 from training.data.request import Place
-from training.errors import UserError
+from training.errors import refused
 
 _LABEL = ("label", "cls", "class", "class_name", "category", "target", "labels", "breed", "species")
 
@@ -41,7 +41,8 @@ def by_files_beside(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list
 def by_dataset_json(tree: Tree, pictures: list[str], document: str, notes: Notes) -> list[Place]:
     """{"labels": [["00000/img00000000.png", 6], ...]}, or null where there are no classes."""
     where = f"{tree.path}: {document}"
-    try:
+    format = 'StyleGAN\'s {"labels": [[file, label], ...]}'
+    with refused(f"{where} is not {format}", OSError, ValueError, TypeError, KeyError, RecursionError):
         rows = json.loads(text_in(tree, document))["labels"]
         if rows is None:
             return [Place(name, None, "") for name in pictures]
@@ -51,8 +52,6 @@ def by_dataset_json(tree: Tree, pictures: list[str], document: str, notes: Notes
         said = [(folder + str(file).replace("\\", "/"), label) for file, label in pairs]
         files = [file for file, label in said if label is not None]
         labels = label_column(np.array([label for _, label in said if label is not None]), len(files), where)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UserError(f'{where} is not StyleGAN\'s {{"labels": [[file, label], ...]}}: {error}') from error
     label_of = dict(zip(files, labels, strict=True))
     there = set(pictures)
     for name, _ in said:
@@ -100,10 +99,9 @@ def ending(name: str) -> str:
 
 def text_in(tree: Tree, name: str) -> str:
     """Raises UserError: without it, no picture would have a class."""
-    try:
+    # Encrypted, cut short, of another encoding.
+    with refused(f"{tree.path}: {name} can't be read", Exception):
         return text_of(tree.read(name))
-    except Exception as error:  # encrypted, cut short, of another encoding
-        raise UserError(f"{tree.path}: {name} can't be read: {error}") from error
 
 
 def by_table(tree: Tree, pictures: list[str], table: str, folder: str, notes: Notes) -> list[Place] | None:
@@ -112,15 +110,13 @@ def by_table(tree: Tree, pictures: list[str], table: str, folder: str, notes: No
     folder: the table's, in which all these pictures lie. Raises UserError.
     """
     lines = text_in(tree, table).splitlines()
-    try:
+    with refused(f"{tree.path}: {table} can't be read", csv.Error, ValueError, RecursionError):
         if table.lower().endswith(".jsonl"):
             rows = [row for row in map(json.loads, filter(str.strip, lines)) if isinstance(row, dict)]
         else:
             # Excel writes semicolons where commas stand in numbers, and tabs in UTF-16.
             delimiter = max(",;\t", key=lines[0].count) if lines else ","
             rows = list(csv.DictReader(lines, delimiter=delimiter))
-    except (csv.Error, ValueError, RecursionError) as error:
-        raise UserError(f"{tree.path}: {table} can't be read: {error}") from error
     columns = [column for column in (rows[0] if rows else []) if isinstance(column, str)]
     own = {name: name.removeprefix(folder) for name in pictures}
     inner = {name.rpartition("/")[0] for name in own.values()}

@@ -12,7 +12,7 @@ from training.data.arrays import dataset_of
 from training.data.dataset import Dataset, Indices, Pixels
 from training.data.labels import text
 from training.data.request import Request
-from training.errors import UserError
+from training.errors import UserError, refused
 
 _SIDE, _NUMBERS = 32, 3 * 32 * 32
 # Train files, test files, names of classes, bytes of labels before each image (the last one counts).
@@ -107,8 +107,7 @@ class Arrays(pickle.Unpickler):
 
 def unpickled(file: Path) -> dict[str, Any]:
     """Raises UserError."""
-    try:
+    # What a damaged pickle raises has no bounds.
+    with refused(f"{file} cannot be read as a pickle of CIFAR", Exception):
         document = Arrays(io.BytesIO(file.read_bytes()), encoding="bytes").load()
         return {text(name, file): value for name, value in document.items()}
-    except Exception as error:  # what a damaged pickle raises has no bounds
-        raise UserError(f"{file} cannot be read as a pickle of CIFAR: {error}") from error

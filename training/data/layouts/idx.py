@@ -11,7 +11,7 @@ import numpy as np
 from training.data.arrays import dataset_of
 from training.data.dataset import Dataset, Pixels
 from training.data.request import Request
-from training.errors import UserError
+from training.errors import UserError, refused
 
 FASHION_MNIST_LABELS_CRC32 = 0x2ED6E46A
 FASHION_MNIST = (
@@ -79,10 +79,8 @@ def emnist(prefix: str) -> tuple[str, ...]:
 
 def read_idx(file: Path) -> Pixels:
     """One IDX file of unsigned bytes."""
-    try:
+    with refused(f"{file} cannot be read", OSError, EOFError, zlib.error):
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{file} cannot be read: {error}") from error
     # Two zero bytes, the type (8: unsigned byte), the number of dimensions, each as 4 bytes.
     if content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
         raise UserError(f"{file} is not an IDX file of unsigned bytes")

@@ -13,7 +13,7 @@ from training.data.arrays import dataset_of
 from training.data.dataset import Dataset
 from training.data.labels import Column, label_column, text
 from training.data.request import Request
-from training.errors import UserError
+from training.errors import UserError, refused
 
 # Ours, Keras', MedMNIST's, and what others are seen to write; the first that is there counts.
 _IMAGES = ("images", "x_train", "train_images", "train_x", "x", "data", "image", "imgs", "samples", "arr_0")
@@ -35,16 +35,15 @@ def read(asked: Request) -> Dataset:
     if path.suffix.lower() == ".npz" and not zipfile.is_zipfile(path):
         # NumPy would take it for a pickle, and say how to run that.
         raise UserError(f"{path} is no .npz: it is cut short, or another kind of file")
-    try:
-        # np.load leaves a file that it opened itself open where it turns out to be no archive.
-        with path.open("rb") as opened:
-            loaded = np.load(opened, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return dataset_of(asked, (loaded, None))
-            with loaded as file:
-                return arrays_of({str(name).lower(): str(name) for name in file.files}, file, asked)
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, SyntaxError) as error:
-        raise UserError(f"{path} cannot be read as an {path.suffix} without pickles: {error}") from error
+    errors = OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, SyntaxError
+    unread = refused(f"{path} cannot be read as an {path.suffix} without pickles", *errors)
+    # np.load leaves a file that it opened itself open where it turns out to be no archive.
+    with unread, path.open("rb") as opened:
+        loaded = np.load(opened, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return dataset_of(asked, (loaded, None))
+        with loaded as file:
+            return arrays_of({str(name).lower(): str(name) for name in file.files}, file, asked)
 
 
 def arrays_of(names: dict[str, str], file: np.lib.npyio.NpzFile, asked: Request) -> Dataset:
