@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from service.errors import ContractError
 from service.generator import encoder
 from service.generator.contract import Contract, version
 from service.generator.encoder import EncoderDocument, GoldenCode, encoder_of
@@ -18,24 +17,17 @@ from service.generator.loading import CARD, FILE
 from training.classification.alone import KNOWN
 from training.classification.learning import RECIPE, Learnt, Settings, gan_settings
 from training.data.dataset import Dataset
-from training.encoding.export import TOLERANCE, opened
-from training.errors import UserError
+from training.encoding.export import opened, written
 from training.evaluation.generated import Source, torch_forward
 from training.evaluation.report import table, with_error
 from training.export.card import SAMPLES, page, sample_grid
 from training.export.export import GOLDEN_SAMPLES, contract_of, install, sealed, staged, with_document
-from training.export.onnx_graph import to_graph, traced
+from training.export.onnx_graph import to_graph
 from training.files import write_atomically
 from training.gan.ema import settle_batch_norm
-from training.run import checkpoint
-from training.run.checkpoint import TrainedGenerator
+from training.run.checkpoint import Header, TrainedGenerator
 
 HEAD = ("taught by", "right of the test images", "n")
-
-
-@dataclass(frozen=True)
-class Header(checkpoint.Header):
-    settings: Settings  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class Served(nn.Module):
@@ -66,12 +58,15 @@ def export(
 
     baselines: shares of the test images, as `alone` has them. Raises UserError, and then leaves a model of that name as it was.
     """
-    trained = generator_of(learnt, dataset)
-    graph, run = to_graph(trained), Header(settings, trained.spec, settings.images)
-    more = {"recipe": RECIPE, "command": command(settings, dataset.name, model.resolve().name)}
-    contract = contract_of(
-        model.resolve().name, trained.generator, graph, run, None, gan_settings().z_dim, **more
-    )
+    assert learnt.generator is not None
+    # Its averaged weights, with statistics of their own.
+    of_generator, spec, name = gan_settings(), dataset.as_one_class().spec, model.resolve().name
+    generator = learnt.generator.requires_grad_(False)
+    settle_batch_norm(generator, of_generator, spec)
+    trained = TrainedGenerator(generator, of_generator, spec, 0)
+    graph, more = to_graph(trained), {"recipe": RECIPE, "command": command(settings, dataset.name, name)}
+    run = Header(settings, spec, settings.images)  # pyright: ignore[reportArgumentType]
+    contract = contract_of(name, generator, graph, run, None, of_generator.z_dim, **more)
     contract = sealed(graph, contract, torch_forward(trained))
     with staged(model) as folder:
         source = install(graph, contract, folder, threads)
@@ -85,18 +80,6 @@ def export(
         (folder / CARD).write_text(card(contract, file, beside), "utf-8")
     write_atomically(encoder_of(model / FILE), beside)
     return quality
-
-
-def generator_of(learnt: Learnt, dataset: Dataset) -> TrainedGenerator:
-    """Its averaged weights, with statistics of their own."""
-    assert learnt.generator is not None
-    generator, settings, spec = (
-        learnt.generator.requires_grad_(False),
-        gan_settings(),
-        dataset.as_one_class().spec,
-    )
-    settle_batch_norm(generator, settings, spec)
-    return TrainedGenerator(generator, settings, spec, 0)
 
 
 def to_file(classifier: nn.Module, dataset: Dataset, source: Source, contract: Contract, of: str) -> bytes:
@@ -114,17 +97,7 @@ def to_file(classifier: nn.Module, dataset: Dataset, source: Source, contract: C
         golden=[GoldenCode(seed, logits=want[seed].tolist()) for seed in range(GOLDEN_SAMPLES)],
         class_names=list(dataset.class_names),
     )
-    free = {"image": {0: torch.export.Dim("N")}}
-    graph = traced(
-        served, {"image": torch.from_numpy(images[:2])}, free, "classifier", list(document.outputs)
-    )
-    try:
-        file = encoder.write(graph, document)
-    except ContractError as error:
-        raise UserError(f"not written: {error}") from error
-    if not np.allclose(opened(file)(seen)[0], want, TOLERANCE, TOLERANCE):
-        raise UserError("not written: ONNX Runtime names other classes than torch")
-    return file
+    return written(served, document, seen, [want])
 
 
 def figures(shares: Mapping[str, float], dataset: Dataset) -> dict[str, Any]:

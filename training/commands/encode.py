@@ -1,12 +1,10 @@
 """`python -m training encode`: the way back, from a picture to the z that a generator draws it from."""
 
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -25,9 +23,7 @@ from training.evaluation.generated import torch_forward
 from training.evaluation.quality.judge import Judge
 from training.evaluation.reference import bar, judge_by
 from training.export.card import train_command
-from training.gan.networks.encoder import Encoder
 from training.run.checkpoint import load_generator
-from training.settings import Settings
 
 DEFAULT = Recipe()
 
@@ -131,7 +127,7 @@ def trained(
         if (value := getattr(recipe, name)) != getattr(DEFAULT, name):
             words += [f"--{name}", str(value)]
     words += [] if recipe.pixels else ["--no-pixels"]
-    return export.to_file(encoder, of, about(encoder, dataset.name, shlex.join(words), recipe))
+    return export.to_file(encoder, of, dataset.name, shlex.join(words), recipe)
 
 
 def of_run(of: Target, run: Path) -> bytes:
@@ -145,15 +141,7 @@ def of_run(of: Target, run: Path) -> bytes:
     if excess := difference(torch_forward(found)(z, None), of.source.forward(z, None)).excess("fp32"):
         raise UserError(f"{run} is not the run of {of.file}: {excess}")
     command = train_command(found.settings, found.spec.dataset)
-    return export.to_file(
-        found.encoder, of, about(found.encoder, found.spec.dataset, command, found.settings)
-    )
-
-
-def about(encoder: Encoder, dataset: str, command: str, settings: Recipe | Settings) -> dict[str, Any]:
-    parameters = sum(one.numel() for one in encoder.parameters())
-    words = {"dataset": dataset, "command": command, "torch": str(torch.__version__)}
-    return words | {"parameters": parameters, "settings": asdict(settings)}
+    return export.to_file(found.encoder, of, found.spec.dataset, command, found.settings)
 
 
 def show(quality: dict[str, Any]) -> None:

@@ -1,10 +1,13 @@
 """E as `generator.encoder` beside its generator, and its section in the card."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from service.errors import ContractError
 from service.generator import encoder as contract
@@ -12,7 +15,7 @@ from service.generator.encoder import EncoderDocument, GoldenCode, encoder_of
 from service.generator.engines.ort import new_session
 from service.generator.loading import card_of
 from training.data.dataset import Dataset, Pixels
-from training.encoding.fit import Target
+from training.encoding.fit import Recipe, Target
 from training.encoding.measure import HEAD, Encode, again, held_out, rows, words
 from training.errors import UserError
 from training.evaluation.report import table
@@ -21,6 +24,7 @@ from training.export.export import with_document
 from training.export.onnx_graph import traced
 from training.files import write_atomically
 from training.gan.networks.encoder import Encoder
+from training.settings import Settings
 
 GOLDEN = range(10)
 # Of z and logits, which are of the order of 1: engines add in other orders.
@@ -28,8 +32,10 @@ TOLERANCE = 1e-3
 _BATCH = 100
 
 
-def to_file(encoder: Encoder, target: Target, training: dict[str, Any]) -> bytes:
-    """The ONNX file, which finds what the network finds. Raises UserError where it does not."""
+def to_file(
+    encoder: Encoder, target: Target, dataset: str, command: str, settings: Recipe | Settings
+) -> bytes:
+    """The ONNX file, which finds what the network finds. command: what made it. Raises UserError where it does not."""
     images, labels = golden(target)
     with torch.inference_mode():
         want = [one.numpy() for one in encoder(torch.from_numpy(images))]
@@ -38,20 +44,31 @@ def to_file(encoder: Encoder, target: Target, training: dict[str, Any]) -> bytes
         for i, (seed, z) in enumerate(zip(GOLDEN, want[0], strict=True))
     ]
     of, classes = target.contract, None if target.contract.classes is None else target.contract.class_count
+    training = {"dataset": dataset, "command": command, "torch": str(torch.__version__)}
+    training |= {
+        "parameters": sum(one.numel() for one in encoder.parameters()),
+        "settings": asdict(settings),
+    }
     document = EncoderDocument(
         contract.SCHEMA, target.version, of.z_dim, classes, of.image, training, golden=codes
     )
+    return written(encoder, document, images, want)
+
+
+def written(
+    network: nn.Module, document: EncoderDocument, images: Pixels, want: Sequence[NDArray[np.float32]]
+) -> bytes:
+    """The ONNX file of an encoder or a classifier. want: what the network finds in these images. Raises UserError where the file does not."""
+    kind, other = ("encoder", "finds another z") if document.z_dim else ("classifier", "names other classes")
     example, free = {"image": torch.from_numpy(images[:2])}, {"image": {0: torch.export.Dim("N")}}
-    graph = traced(encoder, example, free, "encoder", list(document.outputs))
+    graph = traced(network, example, free, kind, list(document.outputs))
     try:
         file = contract.write(graph, document)
     except ContractError as error:
         raise UserError(f"not written: {error}") from error
-    if not all(
-        np.allclose(one, other, TOLERANCE, TOLERANCE)
-        for one, other in zip(opened(file)(images), want, strict=True)
-    ):
-        raise UserError("not written: ONNX Runtime finds another z than torch")
+    pairs = zip(opened(file)(images), want, strict=True)
+    if not all(np.allclose(found, wanted, TOLERANCE, TOLERANCE) for found, wanted in pairs):
+        raise UserError(f"not written: ONNX Runtime {other} than torch")
     return file
 
 
