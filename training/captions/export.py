@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import onnx
 import torch
 
 from service.generator.contract import Contract
@@ -28,17 +27,6 @@ def export(painter: Painter, model: Path, found: dict[str, Any], threads: int) -
 
     found: of `figures.compare`. Raises UserError, and then leaves a model of that name as it was.
     """
-    graph, contract = build(painter, model.resolve().name)
-    contract = msgspec.structs.replace(contract, quality=found)
-    with staged(model) as folder:
-        install(graph, contract, folder, threads)
-        (folder / SAMPLES).write_bytes(picture(painter))
-        (folder / CARD).write_text(card(contract, (folder / FILE).read_bytes()), "utf-8")
-    return (model / FILE).stat().st_size
-
-
-def build(painter: Painter, name: str) -> tuple[onnx.ModelProto, Contract]:
-    """The graph, and what the file will say of itself. Raises UserError unless the two draw the same pictures."""
     header, captions = painter.header, painter.header.captions
     z_dim, tokens = header.settings.z_dim, captions.length
     example = {"z": torch.zeros(2, z_dim), TEXT: torch.zeros(2, tokens, dtype=torch.int64)}
@@ -47,8 +35,15 @@ def build(painter: Painter, name: str) -> tuple[onnx.ModelProto, Contract]:
     inputs = [Input("z", "z", [z_dim]), Input(TEXT, "text", [tokens], words=captions.words)]
     said = {"attributes": list(header.attributes), "thresholds": header.thresholds}
     more = {"captions": said, "interpolated": header.interpolated}
+    name = model.resolve().name
     contract = contract_of(name, painter.generator, graph, header, inputs, z_dim, **more)
-    return graph, sealed(graph, contract, painter.forward)
+    contract = sealed(graph, contract, painter.forward)
+    contract = msgspec.structs.replace(contract, quality=found)
+    with staged(model) as folder:
+        install(graph, contract, folder, threads)
+        (folder / SAMPLES).write_bytes(picture(painter))
+        (folder / CARD).write_text(card(contract, (folder / FILE).read_bytes()), "utf-8")
+    return (model / FILE).stat().st_size
 
 
 def card(contract: Contract, file: bytes) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -52,30 +51,27 @@ def export(
 
     about_data: as in the card of `export`. found: of `figures.compare`, in their order. Raises UserError, and then leaves a model of that name as it was.
     """
-    graph, contract = build(translators[0], model.resolve().name, dataset)
-    contract = msgspec.structs.replace(contract, quality=_quality(found))
-    shown = picture(translators, *domains(translators[0].header.settings, dataset))
-    with staged(model) as folder:
-        install(graph, contract, folder, threads)
-        (folder / SAMPLES).write_bytes(shown)
-        (folder / CARD).write_text(card(contract, (folder / FILE).read_bytes(), about_data), "utf-8")
-    return (model / FILE).stat().st_size
-
-
-def build(translator: Translator, name: str, dataset: Dataset) -> tuple[onnx.ModelProto, Contract]:
-    """The graph, and what the file will say of itself. Raises UserError unless the two draw the same pictures."""
+    translator = translators[0]
     header = translator.header
-    source, _ = domains(header.settings, dataset)
+    source, target = domains(header.settings, dataset)
     given = header.rule.of(source.test_images[: max(PARITY_BATCHES)])
     example, free = {PICTURE: torch.from_numpy(given[:2])}, {PICTURE: {0: torch.export.Dim("N")}}
     graph = traced(Served(translator.generator), example, free, "generator", ["image"])
     inputs = [Input(PICTURE, "image", list(given.shape[1:]))]
+    name = model.resolve().name
     contract = contract_of(name, translator.generator, graph, header, inputs, given[0].size)
 
     def rows(seeds: Sequence[int]) -> NDArray[np.float32]:
         return given[np.array(seeds) % len(given)].reshape(len(seeds), -1).astype(np.float32)
 
-    return graph, sealed(graph, contract, lambda z, _: translator(contract.sources(z)), rows=rows)
+    done = sealed(graph, contract, lambda z, _: translator(contract.sources(z)), rows=rows)
+    done = msgspec.structs.replace(done, quality=_quality(found))
+    shown = picture(translators, source, target)
+    with staged(model) as folder:
+        install(graph, done, folder, threads)
+        (folder / SAMPLES).write_bytes(shown)
+        (folder / CARD).write_text(card(done, (folder / FILE).read_bytes(), about_data), "utf-8")
+    return (model / FILE).stat().st_size
 
 
 def card(contract: Contract, file: bytes, about_data: str | None = None) -> str:
