@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +22,16 @@ from training.translation.run import Translator
 _AT_ONCE = 500
 
 
-class Heading(NamedTuple):
-    title: str
-    digits: int
-
-
+# Title and digits.
 HEADINGS = {
-    "change": Heading("from what went in, grey levels", 2),
-    "cycle": Heading("there and back, grey levels", 2),
-    "l1": Heading("L1, grey levels", 2),
-    "psnr": Heading("PSNR, dB", 2),
-    "ssim": Heading("SSIM", 4),
-    "sharpness": Heading("sharpness over real", 3),
-    "class_accuracy": Heading("class accuracy", 4),
-    "frechet_distance": Heading("Fréchet distance", 4),
+    "change": ("from what went in, grey levels", 2),
+    "cycle": ("there and back, grey levels", 2),
+    "l1": ("L1, grey levels", 2),
+    "psnr": ("PSNR, dB", 2),
+    "ssim": ("SSIM", 4),
+    "sharpness": ("sharpness over real", 3),
+    "class_accuracy": ("class accuracy", 4),
+    "frechet_distance": ("Fréchet distance", 4),
 }
 FLOOR = "other real images"
 ITSELF, NEAREST = "the picture itself", "the nearest real picture"
@@ -136,7 +132,7 @@ def table(found: dict[str, Any]) -> str:
         [name, *(with_error(row[key], digits) if key in row else "-" for key, (_, digits) in known.items())]
         for name, row in found["rows"].items()
     ]
-    return markdown(["generator", *(heading.title for heading in known.values())], rows)
+    return markdown(["generator", *(title for title, _ in known.values())], rows)
 
 
 def _pairs(made: Pixels, real: Pixels) -> Iterator[tuple[str, Value]]:
