@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -108,20 +107,16 @@ def read(target: Target) -> bytes:
     return with_document(file, generator=target.version)
 
 
-def picture_of(path: Path) -> Path:
-    """Of a generator's file: held-out pictures, and what the encoder gives back of them."""
-    return path.with_suffix(".encoder.png")
-
-
 def install(file: bytes, target: Target, dataset: Dataset) -> None:
     """Beside the generator, with a picture; and its section in the card, where there is one. Raises UserError."""
     write_atomically(encoder_of(target.file), file)
     images, _ = held_out(dataset, COLUMNS)
     both = [images, again(opened(file), target, images)]
-    write_atomically(picture_of(target.file), shown(np.concatenate(both), len(images)))
+    picture = target.file.with_suffix(".encoder.png")
+    write_atomically(picture, shown(np.concatenate(both), len(images)))
     card = card_of(target.file)
     if card.is_file():
-        content = section(contract.parse(file), picture_of(target.file).name)
+        content = section(contract.parse(file), picture.name)
         text = with_section(card.read_text("utf-8"), "Encoder", content)
         write_atomically(card, text.encode())
 

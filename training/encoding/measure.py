@@ -36,7 +36,9 @@ def measure(
     """Figures in JSON types. count: held-out pictures. steps: of Adam. advance: is told how many more of the ways are done."""
     images, labels = held_out(dataset, count)
     seen = judge(images).features
-    unit = _unit(judge, dataset)
+    # How far two real pictures of a class are from each other, on average.
+    near, classes = held_out(dataset, _UNIT_IMAGES)
+    unit = float(np.mean(list(in_class_distances(judge(near).features, classes).values())))
 
     def draw(z: NDArray[np.float32], label: Indices) -> Pixels:
         return target.source.forward(z, target.labels(label))
@@ -130,9 +132,3 @@ def words(quality: dict[str, Any]) -> str:
         f"{text}, and is told the class. The encoder names the class of {with_error(accuracy, 1, 0.01)} % "
         f"of {accuracy['images']:,} pictures right."
     )
-
-
-def _unit(judge: Judge, dataset: Dataset) -> float:
-    """How far two real pictures of a class are from each other, on average."""
-    images, labels = held_out(dataset, _UNIT_IMAGES)
-    return float(np.mean(list(in_class_distances(judge(images).features, labels).values())))
