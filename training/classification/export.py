@@ -14,8 +14,7 @@ from service.generator import encoder
 from service.generator.contract import Contract, version
 from service.generator.encoder import EncoderDocument, GoldenCode, encoder_of
 from service.generator.loading import CARD, FILE
-from training.classification.alone import KNOWN
-from training.classification.learning import RECIPE, Learnt, Settings, gan_settings
+from training.classification.learning import KNOWN, RECIPE, Learnt, Settings, gan_settings
 from training.data.dataset import Dataset
 from training.encoding.export import opened, written
 from training.evaluation.generated import Source, torch_forward

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.data.dataset import Dataset, Indices, Pixels, part_of_each, to_float
 from training.gan.augment import augment
-from training.gan.losses import discriminator_loss
+from training.gan.losses import class_loss, discriminator_loss
 from training.gan.networks.dcgan import Generator
 from training.gan.networks.layers import he
 from training.gan.step import draws
@@ -29,6 +29,9 @@ from training.settings import Settings as GanSettings
 # run on; and the average's share that stays in an update.
 BATCH, WIDTH, D_RATE, G_RATE, BETAS, AVERAGE = 32, 16, 3e-3, 1e-3, (0.5, 0.99), 0.99
 RECIPE = {"batch": BATCH, "width": WIDTH, "lr_d": D_RATE, "lr_g": G_RATE, "betas": BETAS, "average": AVERAGE}
+# The baseline: the same network, taught by the labels and nothing else. At so many moments it may stop.
+STOPS = 8
+KNOWN, EARLY, END = "K + 1 classes", "the labels alone, stopped early", "the labels alone, to the end"
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,6 @@ class Settings:
 
 
 # ---- Losses ----------------------------------------------------------------------------------
-
-
-def supervised_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """-E log p(y | x, y < K + 1), section 5: the cross-entropy among the K classes. labels: int64 [N]."""
-    return F.cross_entropy(logits, labels)
 
 
 def unsupervised_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -129,7 +127,7 @@ def learning(dataset: Dataset, rows: Indices, alone: bool, updates: int, seed: i
             chosen = rows[torch.randint(len(rows), (BATCH,), generator=rng).numpy()]
             seen, labels = to_float(dataset.images[chosen]), torch.from_numpy(dataset.labels[chosen])
             if alone:
-                losses = [supervised_loss(D(shifted(seen, rng)), labels)]
+                losses = [class_loss(D(shifted(seen, rng)), labels)]
             else:
                 others = to_float(dataset.images[dataset.batch_indices(seed, k, BATCH)])
                 z, nameless = torch.randn(BATCH, settings.z_dim, generator=rng), torch.zeros(BATCH).long()
@@ -152,7 +150,8 @@ def losses_of(D: Classifier, images: Tensor, labels: Tensor) -> list[Tensor]:
     known, real, fake = D.head(features).chunk(3)
     _, real_features, fake_features = features.chunk(3)
     matching = feature_matching_loss(real_features.detach(), fake_features)
-    return [supervised_loss(known, labels) + unsupervised_loss(real, fake), matching]
+    # The former is section 5's -E log p(y | x, y < K + 1): the cross-entropy among the K classes.
+    return [class_loss(known, labels) + unsupervised_loss(real, fake), matching]
 
 
 def right(classifier: nn.Module, dataset: Dataset) -> float:
@@ -164,3 +163,25 @@ def right(classifier: nn.Module, dataset: Dataset) -> float:
 def logits_of(classifier: nn.Module, images: Pixels) -> Tensor:
     """images: uint8 [N, C, H, W]. Returns logits."""
     return torch.cat([classifier(to_float(images[i : i + 500])) for i in range(0, len(images), 500)])
+
+
+# ---- The baseline ----------------------------------------------------------------------------
+
+
+def alone(dataset: Dataset, rows: Indices, updates: int, seed: int) -> dict[str, float]:
+    """The share of the test images that it names right, stopped early and to the end.
+
+    A fifth of the labels says when to stop, and then all are learnt from; no test image has a say.
+    """
+    stops = [round(updates * i / STOPS) for i in range(1, STOPS + 1)]
+
+    def stopped(rows: Indices) -> Iterator[tuple[int, nn.Module]]:
+        ways = enumerate(learning(dataset, rows, alone=True, updates=updates, seed=seed), start=1)
+        return ((k, learnt.classifier) for k, learnt in ways if k in stops)
+
+    is_held = part_of_each(dataset.labels[rows], seed, lambda count: max(1, count // 5))
+    held, labels = dataset.images[rows[is_held]], torch.from_numpy(dataset.labels[rows[is_held]])
+    losses = {k: class_loss(logits_of(one, held), labels).item() for k, one in stopped(rows[~is_held])}
+    best = min(losses, key=lambda k: losses[k])
+    shares = {k: right(one, dataset) for k, one in stopped(rows) if k in (best, updates)}
+    return {EARLY: shares[best], END: shares[updates], "stopped_after": best}

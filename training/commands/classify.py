@@ -9,9 +9,8 @@ from rich.table import Table
 
 from service.generator.encoder import encoder_of
 from service.generator.loading import CARD, FILE
-from training.classification.alone import KNOWN, alone
 from training.classification.export import HEAD, export, rows
-from training.classification.learning import BATCH, Settings, known, learning
+from training.classification.learning import BATCH, KNOWN, Settings, alone, known, learning
 from training.commands.options import MODEL, THREADS, whole
 from training.commands.sources import SOURCE
 from training.data.dataset import Dataset

@@ -12,9 +12,9 @@ from training.classification.learning import (
     feature_matching_loss,
     learning,
     logits_of,
-    supervised_loss,
     unsupervised_loss,
 )
+from training.gan.losses import class_loss
 
 REAL, FAKE = torch.tensor([[2.0, -1.0, 0.5], [0.0, 1.0, -2.0]]), torch.tensor([[0.3, -0.7, 1.0]])
 
@@ -25,7 +25,7 @@ def test_a_classifier_that_cannot_tell_loses_the_logs_of_what_it_could_say() -> 
         nothing = torch.zeros(4, K)
         real, fake = math.log((K + 1) / K), math.log(K + 1)
         assert unsupervised_loss(nothing, nothing).item() == pytest.approx(real + fake, rel=1e-6)
-        assert supervised_loss(nothing, torch.zeros(4).long()).item() == pytest.approx(math.log(K), rel=1e-6)
+        assert class_loss(nothing, torch.zeros(4).long()).item() == pytest.approx(math.log(K), rel=1e-6)
 
 
 def test_it_is_the_softmax_of_k_and_one_classes_whose_last_logit_is_0() -> None:
@@ -38,7 +38,7 @@ def test_it_is_the_softmax_of_k_and_one_classes_whose_last_logit_is_0() -> None:
     # Given that it is real, the last class is out of the question.
     labels = torch.tensor([2, 0])
     given = of_all(REAL)[range(2), labels] - torch.log1p(-of_all(REAL)[:, -1].exp())
-    assert torch.isclose(supervised_loss(REAL, labels), -given.mean())
+    assert torch.isclose(class_loss(REAL, labels), -given.mean())
 
 
 def test_features_match_where_their_means_do() -> None:
@@ -51,7 +51,7 @@ def test_features_match_where_their_means_do() -> None:
 @pytest.mark.parametrize(
     "loss",
     [
-        lambda x: supervised_loss(x, torch.tensor([2, 0])),
+        lambda x: class_loss(x, torch.tensor([2, 0])),
         lambda x: unsupervised_loss(x, FAKE.double()),
         lambda x: unsupervised_loss(FAKE.double(), x),
         lambda x: feature_matching_loss(FAKE.double(), x),

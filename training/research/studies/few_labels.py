@@ -23,8 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from training.classification.alone import EARLY, END, KNOWN, STOPS, alone
-from training.classification.learning import RECIPE, known, learning, right
+from training.classification.learning import EARLY, END, KNOWN, RECIPE, STOPS, alone, known, learning, right
 from training.data.dataset import Dataset, Indices, Pixels, real_batches, to_float
 from training.evaluation.report import table
 from training.gan.networks.residual import Discriminator
