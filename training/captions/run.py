@@ -23,7 +23,7 @@ from training.gan.augment import augment
 from training.gan.losses import matching_aware_discriminator_loss, non_saturating_generator_loss
 from training.gan.networks.residual import Discriminator, Generator
 from training.gan.penalties import r1
-from training.gan.state import State, new_state
+from training.gan.state import State
 from training.gan.step import Figures, descend, draws, learning_rate_share, r1_gamma, take_step
 from training.run import checkpoint
 from training.run.loop import train_unwatched
@@ -91,7 +91,6 @@ def train(
     captions = captions_of(dataset, attributes)
     states = captions.states(dataset.images, dataset.labels)
     kept = ~captions.is_held_out(dataset.labels, states)
-    seen = dataset.trained_on(kept)
     header = Header(
         settings,
         dataset.spec,
@@ -100,18 +99,10 @@ def train(
         thresholds=captions.thresholds.tolist(),
         interpolated=interpolated,
     )
-    said, words = states[kept], len(captions.words)
-
-    def new() -> State:
-        return new_state(
-            settings, header.spec, torch.device("cpu"), lambda: build(settings, header.spec, words)
-        )
-
-    def step(state: State) -> Figures:
-        return train_step(header, state, seen, said)
-
+    first = partial(build, settings, header.spec, len(captions.words))
+    step = partial(train_step, header, dataset=dataset.trained_on(kept), states=states[kept])
     to_try = "Try another --seed, or a larger --batch."
-    train_unwatched(header, folder, new, step, to_try, console, checkpoint_every)
+    train_unwatched(header, settings, folder, first, step, to_try, console, checkpoint_every)
     write_atomically(folder / SAMPLES, picture(open_run(folder)))
 
 

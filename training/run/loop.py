@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from torch import nn
 
 from service.generator.images import grid, png
 from training.data.dataset import Dataset
@@ -114,8 +115,9 @@ def begin(settings: Settings, folder: Path, dataset: Dataset, device: torch.devi
 
 def train_unwatched(
     header: Header,
+    settings: Settings,
     folder: Path,
-    new: Callable[[], State],
+    build: Callable[[], tuple[nn.Module, nn.Module]],
     step: Callable[[State], Figures],
     to_try: str,
     console: Console,
@@ -123,12 +125,12 @@ def train_unwatched(
 ) -> None:
     """The same of another command's run, without looks at its pictures.
 
-    new: the state of a run that has seen nothing. step: an update; returns detached scalars. to_try: at NaN, in words.
+    settings: of the first weights and the optimisers. build: G and D, with first weights of torch's global generator. step: an update; returns detached scalars. to_try: at NaN, in words.
     Raises Interrupted, when a checkpoint has been written; UserError.
     """
     images = header.settings.images
     with only_run_in(folder), stop_signals() as stopping:
-        state = new()
+        state = new_state(settings, header.spec, torch.device("cpu"), build)
         go_on(folder, header, state)
         say(console, f"At {state.images_seen:,} of {images:,} images in {folder}")
         display = Display(console, images, state.images_seen, time.monotonic())

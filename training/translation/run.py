@@ -13,7 +13,7 @@ from training import settings as gan
 from training.data.dataset import Dataset, Pixels, drawn_by, to_float
 from training.export.card import COLUMNS, SAMPLES, shown
 from training.files import write_atomically
-from training.gan.state import State, new_state
+from training.gan.state import State
 from training.gan.step import Figures
 from training.run import checkpoint
 from training.run.loop import train_unwatched
@@ -75,15 +75,13 @@ def train(
         G, D = (one.to(memory_format=torch.channels_last) for one in header.networks())  # pyright: ignore[reportCallIssue]
         return G, D
 
-    def new() -> State:
-        return new_state(of_optimisers, target.spec, torch.device("cpu"), build)
-
     def step(state: State) -> Figures:
         k = state.images_seen // size
         given, real = (of.images[of.batch_indices(settings.seed, k, size)] for of in (source, target))
         return train_step(settings, state, to_float(rule.of(given)), to_float(real))
 
-    train_unwatched(header, folder, new, step, "Try a lower --lr.", console, checkpoint_every)
+    to_try = "Try a lower --lr."
+    train_unwatched(header, of_optimisers, folder, build, step, to_try, console, checkpoint_every)
     write_atomically(folder / SAMPLES, picture([open_run(folder)], source, target))
 
 
