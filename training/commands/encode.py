@@ -65,13 +65,8 @@ DEFAULT = Recipe()
 def command(
     model: Path,
     data: Path,
-    images: int,
-    batch: int,
-    width: int,
-    seed: int,
     run: Path | None,
     no_pixels: bool,
-    features: float,
     figures: bool,
     pictures: int,
     steps: int,
@@ -79,6 +74,7 @@ def command(
     judge_images: int | None,
     threads: int | None,
     cache: Path,
+    **named: Any,
 ) -> None:
     """Train an encoder for the generator MODEL, a folder or an .onnx file: the service finds the z of pictures by it.
 
@@ -86,7 +82,8 @@ def command(
     generator, and its figures into it and the generator's card: what it gives back of held-out real pictures, beside the
     nearest training images and a search in z. Stopped while it trains, it leaves everything as it was.
     """
-    if features and judge == SEES:
+    recipe = Recipe(pixels=0.0 if no_pixels else DEFAULT.pixels, **named)
+    if recipe.features and judge == SEES:
         raise UserError(f"--judge {judge} would judge its own features: measure by another")
     console, dataset = Console(stderr=True), load(data)
     of = target(model, dataset, threads or 0)
@@ -97,10 +94,8 @@ def command(
         if figures:
             file = export.read(of)
         else:
-            pixels = 0.0 if no_pixels else DEFAULT.pixels
-            recipe = Recipe(images, batch, seed, width, pixels=pixels, features=features)
             if run is None:
-                sees = judge_by(dataset, SEES, judge_images, cache, progress)[0] if features else None
+                sees = judge_by(dataset, SEES, judge_images, cache, progress)[0] if recipe.features else None
                 file = trained(of, dataset, recipe, data, progress, sees)
             else:
                 file = of_run(of, run)
