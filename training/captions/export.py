@@ -14,7 +14,7 @@ from training.captions.rules import ATTRIBUTES
 from training.captions.run import Painter, picture
 from training.evaluation.report import table as markdown
 from training.evaluation.report import with_error
-from training.export.card import SAMPLES, page
+from training.export.card import SAMPLES, page, trained_by
 from training.export.export import contract_of, install, sealed, staged
 from training.export.folding import fold
 from training.export.onnx_graph import Served, traced
@@ -51,10 +51,10 @@ def card(contract: Contract, file: bytes) -> str:
     training, quality, reads = contract.training, contract.quality, contract.text
     settings, dataset, names = training["settings"], training["dataset"], training["captions"]["attributes"]
     assert reads is not None
-    options = " ".join(f"--{name} {settings[name]}" for name in ("images", "batch", "seed", "width"))
-    options += "".join(f" --attribute {name}" for name in names) + (
-        "" if training["interpolated"] else " --texts-alone"
-    )
+    command = f"python -m training caption train --data data/{dataset} --run runs/{contract.name}"
+    command += "".join(f" --{name} {settings[name]}" for name in ("images", "batch", "seed", "width"))
+    command += "".join(f" --attribute {name}" for name in names)
+    command += "" if training["interpolated"] else " --texts-alone"
     head = ["lower third", "upper third", "measure"]
     measured = markdown(head, [[*ATTRIBUTES[name].words, ATTRIBUTES[name].about] for name in names], head)
     (verdict,) = quality["verdicts"]
@@ -75,13 +75,7 @@ A text names a class, and words for what was measured: the lower third of the cl
 {measured}
 
 Of each class one pair of words for the first two was in no training picture and no training text (`training/captions/rules.py`): *{HELD_OUT}* below.""",
-        f"""## Training
-
-torch {training["torch"]}:
-
-```sh
-python -m training caption train --data data/{dataset} --run runs/{contract.name} {options}
-```""",
+        trained_by(training, command),
         f"""## Figures
 
 In per cent of pictures, each with one standard error over pictures: the class as judge '{quality["judge"]["architecture"]}' sees it, a classifier trained on half of the real training images, which is right on {100 * quality["judge_accuracy"]:.1f} of the held-out ones (split: {quality["split"]}); each attribute by the caption's own measure; all together. Every text names a class and a word for each attribute. That real pictures of a text have its attributes is so by definition.

@@ -19,7 +19,7 @@ from training.data.dataset import Dataset
 from training.encoding.export import opened, written
 from training.evaluation.generated import Source, torch_forward
 from training.evaluation.report import table, with_error
-from training.export.card import SAMPLES, page, sample_grid
+from training.export.card import SAMPLES, page, sample_grid, trained_by
 from training.export.export import GOLDEN_SAMPLES, contract_of, install, sealed, staged, with_document
 from training.export.onnx_graph import to_graph
 from training.files import write_atomically
@@ -127,6 +127,7 @@ def card(contract: Contract, file: bytes, beside: bytes) -> str:
     """The card in Markdown, from what both files say of themselves: generator and classifier."""
     document, training = encoder.parse(beside), contract.training
     settings, recipe, quality = training["settings"], training["recipe"], document.quality
+    length = f"; {settings['images'] // recipe['batch']:,} updates of both networks"
     return page(
         contract,
         file,
@@ -137,13 +138,7 @@ def card(contract: Contract, file: bytes, beside: bytes) -> str:
         f"""## Classifier
 
 `generator.encoder` gives the logits of the classes, and no z: `POST /v1/classifications` asks it. The K + 1st class, that of generated images, is left out, as its logit is 0 by definition and a picture that is sent is not asked whether it is real. It has {len(beside):,} bytes.""",
-        f"""## Training
-
-torch {training["torch"]}; {settings["images"] // recipe["batch"]:,} updates of both networks:
-
-```sh
-{training["command"]}
-```""",
+        trained_by(training, training["command"], length),
         f"""## Figures
 
 The share of held-out pictures that the file names right (split: {quality["split"]}), ± one standard error (binomial), beside the same network on the same labels and nothing else, in as many updates; a fifth of the labels says when to stop early, and no test image.

@@ -117,6 +117,11 @@ def page(
     return front_matter(contract, LICENCES.get(training["dataset"])) + "\n\n".join(parts) + "\n"
 
 
+def trained_by(training: dict[str, Any], command: str, length: str = "") -> str:
+    """A card's section, of generators that `train` has not made. training: what the file says of it."""
+    return f"## Training\n\ntorch {training['torch']}{length}:\n\n```sh\n{command}\n```"
+
+
 def with_precisions(text: str, contract: Contract, before: bytes, file: bytes) -> str:
     """The card of a file that was given `quality["precisions"]`: SHA-256 and one section are new, the rest as it was.
 

@@ -16,7 +16,7 @@ from service.generator.contract import Contract
 from service.generator.file.inputs import Input
 from service.generator.loading import CARD, FILE
 from training.data.dataset import Dataset, to_levels
-from training.export.card import SAMPLES, page
+from training.export.card import SAMPLES, page, trained_by
 from training.export.export import contract_of, install, sealed, staged
 from training.export.onnx_graph import PARITY_BATCHES, traced
 from training.translation.figures import BASELINES, FLOOR, table
@@ -89,7 +89,6 @@ def card(contract: Contract, file: bytes, about_data: str | None = None) -> str:
         paper = f"pix2pix (Isola et al. 2017, [arXiv 1611.07004](https://arxiv.org/abs/1611.07004)), L1 {'+ GAN' if of.adversarial else 'alone'}"
         kind, last = f"rule `{of.rule}`", "the real one"
         limit = "What the rule loses it makes up: it is no evidence of what was there."
-    train = ["translate", "train", "--data", f"data/{dataset}", "--run", f"runs/{contract.name}"]
     return page(
         contract,
         file,
@@ -99,13 +98,7 @@ def card(contract: Contract, file: bytes, about_data: str | None = None) -> str:
 Held-out pictures: what goes in; what comes out of {"; of ".join(runs)}; {last}.""",
         f"{PICTURE}, uint8 {source.channels} x {source.height} x {source.width}: {RULES[of.rule].about}",
         {},
-        f"""## Training
-
-torch {training["torch"]}:
-
-```sh
-{shlex.join(["python", "-m", "training", *train, *options(of)])}
-```""",
+        trained_by(training, command(of, dataset, contract.name)),
         f"""## Figures
 
 Of {quality["images"]:,} held-out pictures (split: {quality["split"]}), each with one standard error over images (Fréchet distance: bootstrap). Judge '{quality["judge"]["architecture"]}', a classifier of the data set that was trained on half of its training images, is right on {quality["judge_accuracy"]:.4f} of the real ones; *{FLOOR}* are of the other half. One training run each: the errors say nothing of the spread between runs.
@@ -120,16 +113,16 @@ Of {quality["images"]:,} held-out pictures (split: {quality["split"]}), each wit
     )
 
 
-def options(of: Settings) -> list[str]:
-    """Of `translate train`: rule, images and seed, and what is not as it is by default."""
-    names = {"source": "from", "target": "to"}
-    words = ["--rule", of.rule]
-    for name, value in asdict(of).items():
-        if name in ("images", "seed") or (
-            name not in ("rule", "adversarial") and value != getattr(Settings, name)
-        ):
-            words += [f"--{names.get(name, name).replace('_', '-')}", str(value)]
-    return words if of.adversarial else [*words, "--l1-alone"]
+def command(of: Settings, dataset: str, name: str) -> str:
+    """With rule, images and seed, and what is not as it is by default."""
+    words = ["python", "-m", "training", "translate", "train", "--data", f"data/{dataset}"]
+    words += ["--run", f"runs/{name}"]
+    options = {"source": "from", "target": "to"}
+    for key, value in asdict(of).items():
+        differs = value != getattr(Settings, key) and key != "adversarial"
+        if differs or key in ("rule", "images", "seed"):
+            words += [f"--{options.get(key, key).replace('_', '-')}", str(value)]
+    return shlex.join(words if of.adversarial else [*words, "--l1-alone"])
 
 
 def _quality(found: dict[str, Any]) -> dict[str, Any]:
