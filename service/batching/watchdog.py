@@ -19,8 +19,8 @@ from service.machine import instance, logs
 log = logging.getLogger("bentoml.ganserve.watchdog")
 
 _MOST_BETWEEN_LOOKS_SECONDS = 1.0
-# This thread needs the interpreter's lock, which what hangs may hold; faulthandler's own does not.
 _LAST_RESORT_SECONDS = 2.0
+"""What is to be over by then has so long for it."""
 
 
 class Watchdog(threading.Thread):
@@ -45,10 +45,17 @@ class Watchdog(threading.Thread):
 
     def run(self) -> None:
         between = min(_MOST_BETWEEN_LOOKS_SECONDS, self._seconds / 4)
+        looked = resumed = time.monotonic()
         while True:
             now = time.monotonic()
+            # Not looked for so long: this process stood still, stopped or with its machine, and nothing in it hung.
+            if now - looked > between + self._seconds / 4:
+                resumed = now
+            looked = now
             what, since = self._oldest(now)
-            left = min(self._seconds - (now - since), self._ends_at - now)
+            since = max(since, resumed)
+            longest, to_end = self._seconds - (now - since), self._ends_at - now
+            left = min(longest, to_end)
             if left <= 0:
                 self._end(what if now < self._ends_at else "It was to be over by now")
             elif what and now - since > self._seconds / 2 and not self._warned:
@@ -57,8 +64,10 @@ class Watchdog(threading.Thread):
                     extra={"event": "watchdog_warns"},
                 )
             self._warned = bool(what) and now - since > self._seconds / 2
-            if left < inf:
-                faulthandler.dump_traceback_later(left + _LAST_RESORT_SECONDS, exit=True)
+            # This thread needs the interpreter's lock, which what hangs may hold; faulthandler's own does not. It can't tell a hang
+            # from a machine that stood still, so it waits for twice as long.
+            if (last := min(longest + self._seconds, to_end + _LAST_RESORT_SECONDS)) < inf:
+                faulthandler.dump_traceback_later(last, exit=True)
             time.sleep(min(between, left))
 
     def _oldest(self, now: float) -> tuple[str, float]:

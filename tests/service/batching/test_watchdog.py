@@ -1,7 +1,9 @@
 """In processes of their own: what it does is end them."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -69,3 +71,17 @@ def test_processes_that_work_go_on():
     for process in started:
         output, log = process.communicate(timeout=30)
         assert (process.returncode, output, log) == (0, "went on\n", "")
+
+
+def test_a_process_that_stood_still_goes_on():
+    setup = 'passes = lambda: [Pass("tiny", began)]'
+    # Its pass is at work for longer than it may be, but for the pause.
+    body = 'print("runs", flush=True)\n    for _ in range(10): await asyncio.sleep(0.1)'
+    process = start("2", body, setup)
+    assert process.stdout
+    assert process.stdout.readline() == "runs\n"
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)
+    process.send_signal(signal.SIGCONT)
+    output, log = process.communicate(timeout=30)
+    assert (process.returncode, output) == (0, "went on\n"), log
