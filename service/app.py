@@ -16,6 +16,7 @@ from typing import cast
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import bentoml
+import click
 import numpy as np
 import uvicorn
 import uvicorn.config
@@ -90,6 +91,8 @@ class Ganserve:
         models = Path(__file__).parents[1] / settings.models
         if text := footprint.shortage(replace(settings, models=models)):
             logs.refuse(text)
+        if settings.grpc_port and settings.grpc_port == _http_port():
+            logs.refuse(f"GANSERVE_GRPC_PORT is {settings.grpc_port}: that is the port of HTTP.")
         if settings.grpc_port and process.is_taken(settings.grpc_port):
             logs.refuse(f"GANSERVE_GRPC_PORT is {settings.grpc_port}: somebody listens there already.")
         if (cores := hardware.quota()) < _FEWEST_CORES:
@@ -259,6 +262,12 @@ class Ganserve:
             await asyncio.to_thread(batcher.close)
         metrics.flush()
         await asyncio.to_thread(self.front.spans.close)
+
+
+def _http_port() -> int | None:
+    """What `bentoml serve` was told, which tells it to nobody before it listens; None where something else serves."""
+    context = click.get_current_context(silent=True)
+    return context.params.get("port") if context else None
 
 
 def _token() -> str | None:

@@ -4,7 +4,7 @@ import signal
 import subprocess
 
 from service.machine import workers
-from tests.system.serving import command, environment, events, serving
+from tests.system.serving import command, environment, events, free_port, serving
 
 
 def test_a_port_that_is_taken_and_a_worker_that_was_killed_are_a_line_each(small_models, tmp_path):
@@ -27,3 +27,14 @@ def test_a_port_that_is_taken_and_a_worker_that_was_killed_are_a_line_each(small
         last = server.events[-1]
         assert (last["event"], "the worker has ended" in last["message"]) == ("process_ends", True)
         assert "Traceback" not in second.stderr + server.log
+
+
+def test_two_protocols_on_one_port_are_refused_in_a_line(tmp_path):
+    port = free_port()
+    settings = {"models": tmp_path, "grpc_port": port}
+    done = subprocess.run(
+        command(port), env=environment(tmp_path, settings), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    (line,) = (one for one in events(done.stderr) if one["level"] == "critical")
+    assert line["message"] == f"GANSERVE_GRPC_PORT is {port}: that is the port of HTTP."
