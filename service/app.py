@@ -16,7 +16,6 @@ from typing import cast
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import bentoml
-import click
 import numpy as np
 import uvicorn
 import uvicorn.config
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from service.environment import from_environment, unknown_names
 from service.errors import SettingsError
+from service.generator.file import signed
 from service.generator.origin.credentials import credentials_of
 from service.keys import keyring
 from service.machine import endings, hardware, instance, logs, process
@@ -36,6 +36,7 @@ try:
     settings = from_environment()
     keys = keyring(settings)
     credentials_of(settings.credentials_certificate, settings.credentials_key)
+    signed.check(settings.signing_key)
 except SettingsError as error:
     # An exception in the worker would restart it for ever; this ends the parent, before it starts one.
     logs.refuse(f"{error}")
@@ -91,7 +92,7 @@ class Ganserve:
         models = Path(__file__).parents[1] / settings.models
         if text := footprint.shortage(replace(settings, models=models)):
             logs.refuse(text)
-        if settings.grpc_port and settings.grpc_port == _http_port():
+        if settings.grpc_port and settings.grpc_port == process.told_port():
             logs.refuse(f"GANSERVE_GRPC_PORT is {settings.grpc_port}: that is the port of HTTP.")
         if settings.grpc_port and process.is_taken(settings.grpc_port):
             logs.refuse(f"GANSERVE_GRPC_PORT is {settings.grpc_port}: somebody listens there already.")
@@ -262,12 +263,6 @@ class Ganserve:
             await asyncio.to_thread(batcher.close)
         metrics.flush()
         await asyncio.to_thread(self.front.spans.close)
-
-
-def _http_port() -> int | None:
-    """What `bentoml serve` was told, which tells it to nobody before it listens; None where something else serves."""
-    context = click.get_current_context(silent=True)
-    return context.params.get("port") if context else None
 
 
 def _token() -> str | None:

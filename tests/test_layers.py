@@ -60,7 +60,7 @@ HOMES = {
     "torch": "training ganserve.importing.torch_module",
     "pyarrow": "ganserve.generating.writing.parquet training.data",
     "ray": "ganserve.generating.cluster",
-    "click": "ganserve training.__main__ training.commands training.research",
+    "click": "ganserve service.machine.process training.__main__ training.commands training.research",
 }
 # `generator`: export and import end by loading their file with the code that will serve it. `quiet`: before any library.
 SHARED = "generator settings environment errors quiet"

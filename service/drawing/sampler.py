@@ -2,7 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, cast
 
@@ -102,8 +103,24 @@ class JsonReply(Struct):
     images: list[JsonImage]
 
 
+@contextmanager
+def asked_as(name: str, field: str) -> Iterator[None]:
+    """Of what a protocol calls `name` and the service `field`: InvalidField says the former."""
+    try:
+        yield
+    except InvalidField as error:
+        if error.field != field:
+            raise
+        raise InvalidField(name, f"{error}".replace(field, name, 1)) from None
+
+
 def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
     """Seeds, labels and z of a request. Raises InvalidField, naming the field and what is allowed."""
+    with asked_as("codes" if request.scalars is None and request.codes else "scalars", "scalars"):
+        return _resolve(request, model, max_images)
+
+
+def _resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
     contract = model.contract
     model.require_truncation(request.truncation)
     if request.codes is not None:

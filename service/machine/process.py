@@ -8,6 +8,7 @@ import socket
 import sys
 from contextlib import suppress
 
+import click
 import psutil
 
 _parent = os.getppid()
@@ -43,6 +44,12 @@ def urls(https: bool, other_port: int) -> list[str]:
     """Where this process answers HTTP. other_port: where it listens for something else."""
     hosts = [(f"[{ip}]" if ":" in ip else ip, port) for ip, port in listening() if port != other_port]
     return [f"http{'s' * https}://{host}:{port}" for host, port in hosts]
+
+
+def told_port() -> int | None:
+    """HTTP's, as `bentoml serve` was told, which tells nobody before it listens; None where something else serves."""
+    context = click.get_current_context(silent=True)
+    return context.params.get("port") if context else None
 
 
 def is_taken(port: int) -> bool:

@@ -34,7 +34,7 @@ from service.web.http.asgi import (
     send_streamed,
 )
 from service.web.http.spans import Spans
-from service.web.routes import STATIC, find, scope_of
+from service.web.routes import STATIC, find, methods_of, scope_of
 
 
 class Front:
@@ -106,7 +106,7 @@ class Front:
             if charge is None and row.scope == "admin":
                 access.refuse_pages(scope)
             if scope["method"] != method and not (scope["method"] == "HEAD" and method == "GET"):
-                raise MethodNotAllowed(scope["method"], [method] if method == "POST" else ["GET", "HEAD"])
+                raise MethodNotAllowed(scope["method"], methods_of(row))
             assert row.handler is not None
             call = self.call(scope, receive, begun, charge)
             reply = await row.handler(call, **parameters)

@@ -74,6 +74,12 @@ _PATTERNS = [
 ]
 
 
+def methods_of(route: Route) -> list[str]:
+    """What the route's path is asked with."""
+    methods = sorted(_FIXED.get(route.path, [route.method]))
+    return [name for one in methods for name in ([one, "HEAD"] if one == "GET" else [one])]
+
+
 def scope_of(path: str) -> keys.Scope | None:
     """What a key must be for, by the path of a route that has one method; None where none is needed.
 

@@ -54,9 +54,8 @@ class OpenVinoEngine:
         self.precision = "fp32" if precision == "auto" else precision
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if self.precision != "fp32" and self.precision.upper() not in capabilities:
-            raise EngineUnavailable(
-                f"OpenVINO has no {self.precision} on this CPU; it has {', '.join(capabilities)}."
-            )
+            there = ", ".join(name for name in _PRECISIONS if name.upper() in capabilities)
+            raise EngineUnavailable(f"OpenVINO has no {self.precision} on this CPU; it has {there}.")
         if contract.batch is not None:
             self.buckets, self.max_batch = (contract.batch,), contract.batch
         model = core.read_model(file)

@@ -6,10 +6,23 @@
 
 from pathlib import Path
 
-from service.errors import ContractError
+from service.errors import ContractError, SettingsError
 
 SIGNATURE = "model.sig"
 _SIGN = "sign its folder: `model_signing sign key --private_key KEY --signature FOLDER/model.sig FOLDER`"
+
+
+def check(key: str) -> None:
+    """key: as the settings have it; "" for none. Raises SettingsError where it is no file of a public key."""
+    if not key:
+        return
+    setting = f"GANSERVE_SIGNING_KEY is '{key}'"
+    try:
+        content = Path(key).read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{setting}: {error.strerror}.") from error
+    if b"-----BEGIN PUBLIC KEY-----" not in content:
+        raise SettingsError(f"{setting}: allowed is a file with a public key of an elliptic curve, in PEM.")
 
 
 def verify(folder: Path, key: Path) -> None:

@@ -15,7 +15,7 @@ from service.drawing import sizes
 from service.drawing.draw import Draw, picture
 from service.drawing.encoders import encoded
 from service.drawing.fields import SCALARS, SEED, TIMEOUT, TRUNCATION, Fraction, Seconds, Seed, as_numbers
-from service.drawing.sampler import SampleRequest
+from service.drawing.sampler import SampleRequest, asked_as
 from service.drawing.sizes import Size
 from service.generator import images
 from service.generator.contract import ImageShape
@@ -75,9 +75,9 @@ async def text_to_image(call: Call, model: str | None = None) -> Reply:
     label, text = prompts.understood(request.inputs, contract)
     truncation = 1.0 if asked.truncation is None else asked.truncation
     scalars = as_numbers(asked.scalars)
-    draw = drawing.resolve(
-        SampleRequest(label=label, seed=asked.seed, truncation=truncation, scalars=scalars, text=text)
-    )
+    meant = SampleRequest(label=label, seed=asked.seed, truncation=truncation, scalars=scalars, text=text)
+    with asked_as("inputs", "text"):
+        draw = drawing.resolve(meant)
     size, wanted = _size(asked, contract.image)
     work = partial(
         encoded, draw, drawing.deadline, "png", size.height * size.width, partial(_png, draw, size)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.drawing import formats, sizes
 from service.drawing.draw import Draw, picture
 from service.drawing.encoders import encoded
-from service.drawing.sampler import SampleRequest
+from service.drawing.sampler import SampleRequest, asked_as
 from service.drawing.sizes import MOST_RESIZED_PIXELS, Size
 from service.errors import InvalidField
 from service.generator import images
@@ -63,7 +63,8 @@ async def post_generations(call: Call) -> Reply:
     n = asked.n or 1
     meant = SampleRequest(label=label, n=n, seed=asked.seed, scalars=asked.scalars, text=text)
     meant.truncation = 1.0 if asked.truncation is None else asked.truncation
-    draw = drawing.resolve(meant)
+    with asked_as("prompt", "text"):
+        draw = drawing.resolve(meant)
     picture = picture_of(asked, contract.image, n)
     nearest = {} if asked.size in (None, "auto", f"{picture.size}") else {SIZE_HEADER: f"{picture.size}"}
     if asked.response_format == "url":

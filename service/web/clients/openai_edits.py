@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from service.drawing.encoders import encoded
-from service.drawing.sampler import SampleRequest
+from service.drawing.sampler import SampleRequest, asked_as
 from service.drawing.translation import laid_in, source_of, takes_pictures
 from service.drawing.uploads import decoded
 from service.errors import InvalidField
@@ -39,7 +39,8 @@ async def post_edits(call: Call) -> Reply:
         model.require_ready()  # it may have been taken away meanwhile
         if len(pixels) < n:
             pixels = np.repeat(pixels, n, axis=0)
-        call.draw = draw = laid_in(model, pixels, label, asked.seed, asked.scalars, text)
+        with asked_as("prompt", "text"):
+            call.draw = draw = laid_in(model, pixels, label, asked.seed, asked.scalars, text)
         if asked.truncation is not None:
             assert isinstance(draw.z, np.ndarray)
             draw.z = model.contract.truncated(draw.z, asked.truncation)

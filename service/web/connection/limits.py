@@ -3,6 +3,7 @@
 Bodies have their own limit, in `asgi.read_body`. What asks for another protocol is answered in this one.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from service.web.http.problems import reply_to
 MOST_URL_BYTES = 8192
 MOST_HEAD_BYTES = 65536
 MOST_FIELDS = 100
+HOST = re.compile(rb"[0-9A-Za-z._~%!$&'()*+,;=:\[\]-]*")
+"""What a Host field may hold; empty is allowed, none is not (RFC 9112, section 3.2)."""
 
 _HEAD = (
     f"The header fields may have {MOST_HEAD_BYTES} bytes together, and there may be {MOST_FIELDS} of them."
@@ -85,16 +88,22 @@ class LimitedProtocol(LingeringProtocol):
             if kind == b"content-length":
                 self.body_bytes_left = int(value)
             elif kind == b"host":
-                if self._has_host:  # a proxy may have gone by the other (RFC 9112, section 3.2)
-                    raise httptools.HttpParserError("two hosts")
+                # A proxy may have gone by the other.
+                if self._has_host or not HOST.fullmatch(value):
+                    raise httptools.HttpParserError("two hosts, or none that is one")
                 self._has_host = True
+            elif kind == b"transfer-encoding" and value.lower() != b"chunked":
+                self._refusal = RequestError("Of transfer codings this server knows chunked alone.")
+                raise self._refusal
 
     def on_headers_complete(self) -> None:
         self._head_is_read = True
         if (
             self.parser.get_http_version() == "1.0"
-        ):  # which knows of no interim reply (RFC 9110, section 10.1.1)
+        ):  # which knows of no interim reply (RFC 9110, section 10.1.1), and of no Host
             self.expect_100_continue = False
+        elif not self._has_host:
+            raise httptools.HttpParserError("no host")
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 
@@ -109,8 +118,7 @@ class LimitedProtocol(LingeringProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """The parser gave up, of itself or because a limit was passed."""
-        malformed = Reply(400, "text/plain; charset=utf-8", msg.encode(), {"connection": "close"})
-        self._refuse(malformed if self._refusal is None else reply_to(self._refusal))
+        self._refuse(reply_to(self._refusal or RequestError(msg)))
 
     def send_reply(self, reply: Reply, id: str, closes: bool = False, head: bytes = b"") -> None:
         """Write a whole response. head: what head_of makes of it, if it is made already."""
@@ -130,8 +138,7 @@ class LimitedProtocol(LingeringProtocol):
                     rest = rest[upgrade.args[0] :]
                     self._read_without_upgrade()
         except httptools.HttpParserError:
-            self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("Invalid HTTP request received.")
+            self.send_400_response("That is no HTTP/1.1, or two servers could read it in two ways.")
 
     def _read_without_upgrade(self) -> None:
         """Read the head again, as one that asks for no other protocol (RFC 9110, section 7.8).
@@ -151,6 +158,6 @@ class LimitedProtocol(LingeringProtocol):
         """Of a request that could not be read."""
         # While an earlier request is being answered, this answer would be taken for its.
         if not self.is_answering() or (self.reads and self._head_is_read and not self.cycle.response_started):
-            self.send_reply(reply, trace.request_id(None))
+            self.send_reply(reply, trace.request_id(None), closes="connection" not in reply.headers)
             metrics.child(metrics.requests, "unknown", reply.status).inc()
         self.end(unread=True)

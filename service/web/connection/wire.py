@@ -18,7 +18,7 @@ from service.errors import BodyTimeout, QueueFull
 from service.keys import Charge
 from service.registry.model import Idle
 from service.web.connection.half_closed import HalfClosedProtocol
-from service.web.connection.limits import MOST_FIELDS
+from service.web.connection.limits import HOST, MOST_FIELDS
 from service.web.connection.refusals import Refusal
 from service.web.connection.turns import MOST_HELD_BYTES
 from service.web.http import trace
@@ -260,6 +260,7 @@ def _read_head(head: bytes) -> Head | None:
         not len(lines) == len(fields) < MOST_FIELDS
         or fields.keys() & _LEFT_TO_UVICORN
         or not length.isdigit()
+        or not HOST.fullmatch(fields.get(b"host", b" "))
     ):
         return None
     if fields.get(b"connection", b"keep-alive").lower() != b"keep-alive" or len(length) > 9:

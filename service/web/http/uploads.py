@@ -50,7 +50,7 @@ async def read_form(call: Call, kind: type[S], pictures: str) -> S:
     """
     declared = header(call.scope, b"content-type") or ""
     if not _FORM.match(declared):
-        raise UnsupportedType(f"The content type is '{declared[:64]}'; allowed is {FORM}.")
+        raise UnsupportedType(f"The content type is '{declared[:64]}'; allowed is {FORM} with its boundary.")
     body = await read_inflated(call)
     fields: dict[str, Any] = {}
     for name, content in _parts(body, parse_options_header(declared)[1].get(b"boundary", b"")):

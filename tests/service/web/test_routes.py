@@ -42,6 +42,7 @@ def test_another_method_is_not_allowed_and_the_allowed_ones_are_named(site, meth
     refused(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "GET, HEAD"
     assert site.ask(method, "/v1/samples").headers["allow"] == "POST"
+    assert site.ask(method, "/").headers["allow"] == "GET, HEAD, POST"
 
 
 def test_get_does_not_sample_and_post_does_not_read(site):

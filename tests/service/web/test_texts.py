@@ -110,13 +110,17 @@ def test_openais_prompt_is_the_text(site: Site):
     assert found[0]["url"].endswith("/images/4.png?text=A%20dark%20bag")
     assert_same([opened(site.get(one["url"]).content) for one in found], want)
     wrong = site.ask("POST", "/v1/images/generations", json=asked | {"prompt": "green"})
-    assert (wrong.status_code, GREEN in wrong.json()["error"]["message"]) == (400, True)
+    error = wrong.json()["error"]
+    assert (wrong.status_code, error["param"]) == (400, "prompt")
+    assert error["message"].startswith(f"prompt: this model {GREEN}")
 
 
 def test_other_clients_have_it_too(site: Site):
     want = drawn(range(4, 5), ["dark bag"])
     hugging = site.ask("POST", "/models/reader", json={"inputs": "dark bag", "parameters": {"seed": 4}})
     assert_same([opened(hugging.content)], want)
+    wrong = site.ask("POST", "/models/reader", json={"inputs": "green"})
+    assert (wrong.status_code, f"inputs: this model {GREEN}" in wrong.text) == (400, True)
     asked = {"instances": [{"seed": 4, "text": "dark bag"}]}
     assert_same(site.ask("POST", "/v1/models/reader:predict", json=asked).json()["predictions"], want)
     native = sample(site.front.models, model="reader", text="dark bag", seed=4)

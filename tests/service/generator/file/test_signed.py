@@ -4,9 +4,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.errors import ContractError
+from service.errors import ContractError, SettingsError
 from service.generator import loading
-from service.generator.file.signed import SIGNATURE
+from service.generator.file.signed import SIGNATURE, check
 from service.settings import Settings
 from tests.generators import Tiny, folder
 
@@ -75,3 +75,12 @@ def test_a_signature_of_another_key_is_refused(signed, keys):
     keys[1].write_bytes(other.public_bytes(serialization.Encoding.PEM, form))
     with pytest.raises(ContractError, match="signature is not good"):
         load(signed, keys)
+
+
+def test_a_key_that_is_none_is_told_at_the_start(keys):
+    check("")
+    check(f"{keys[1]}")
+    with pytest.raises(SettingsError, match=r"GANSERVE_SIGNING_KEY is '/nofile': No such file"):
+        check("/nofile")
+    with pytest.raises(SettingsError, match="allowed is a file with a public key"):
+        check(f"{keys[0]}")

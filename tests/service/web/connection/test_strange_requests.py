@@ -58,6 +58,11 @@ MANY = b"9" * 400
 REFUSED = {
     "two hosts": (get(b"/livez HTTP/1.1", b"host: a", b"host: b"), 400),
     "the same host twice": (request(ASKS, b"Host: a"), 400),
+    "no host": (get(b"/livez HTTP/1.1"), 400),
+    "no host beside a sample": (request(ASKS).replace(b"host: wire\r\n", b""), 400),
+    "a host that is none": (get(b"/livez HTTP/1.1", b"host: a b<>"), 400),
+    "a coding before the chunks": (chunked(ASKS).replace(b": chunked", b": gzip, chunked"), 400),
+    "a coding of its own": (get(b"/livez HTTP/1.1", b"host: a", b"transfer-encoding: foo"), 400),
     "two equal lengths": (request(ASKS, b"content-length: %d" % len(ASKS)), 400),
     "a folded line": (request(ASKS, b"x: a\r\n b"), 400),
     "NUL in a chunk's extension": (chunked(ASKS, b";\x00"), 400),
@@ -85,7 +90,9 @@ REFUSED = {
 
 @pytest.mark.parametrize(("sent", "status"), REFUSED.values(), ids=REFUSED)
 def test_what_can_not_be_meant_is_refused_once_and_the_next_client_served(wire, sent, status):
-    assert [said for said, *_ in wire.ask(sent)] == [status]
+    ((said, headers, body),) = wire.ask(sent)
+    assert said == json.loads(body)["status"] == status
+    assert headers["content-type"] == "application/problem+json"
     assert [said for said, *_ in wire.ask(request(ASKS))] == [200]
 
 

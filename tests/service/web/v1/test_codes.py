@@ -47,7 +47,8 @@ def test_both_names_go_together_and_one_code_has_one(coded: Site):
     assert_drawn(got.content, drawn(range(3, 4), c1=-1.5, psi=0.25))
     refused(coded.samples(codes={"c1": 1}, scalars={"c1": 1}), 422, "invalid_field", "codes")
     for wrong in ({"c1": 3}, {"category": 0.5}, {"c9": 0}):
-        refused(coded.samples(codes=wrong), 422, "invalid_field", "scalars")
+        assert "scalars" not in refused(coded.samples(codes=wrong), 422, "invalid_field", "codes")
+        refused(coded.samples(scalars=wrong), 422, "invalid_field", "scalars")
 
 
 def test_the_z_of_a_reply_has_its_codes_and_draws_it_again(coded: Site):
