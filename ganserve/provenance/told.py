@@ -20,7 +20,8 @@ def facts_of(picture: bytes) -> dict[str, Any]:
     """Model, version, engine; truncation, seeds and labels, or route and request; size and quality. Raises Refused."""
     if b"urn:ganserve:picture:1" not in picture:
         raise Refused(
-            "It does not say what made it: the server has GANSERVE_PROVENANCE off, or it was saved anew."
+            "It does not say what made it: it is no picture of such a server, the server has GANSERVE_PROVENANCE off, "
+            "or it was saved anew."
         )
     told = {
         name.decode(): unescape(value.decode("utf-8", "replace"), {"&quot;": '"'})
