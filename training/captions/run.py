@@ -99,8 +99,12 @@ def train(
         thresholds=captions.thresholds.tolist(),
         interpolated=interpolated,
     )
+    seen, said = dataset.trained_on(kept), states[kept]
     first = partial(build, settings, header.spec, len(captions.words))
-    step = partial(train_step, header, dataset=dataset.trained_on(kept), states=states[kept])
+
+    def step(state: State) -> Figures:
+        return train_step(header, state, seen, said)
+
     to_try = "Try another --seed, or a larger --batch."
     train_unwatched(header, settings, folder, first, step, to_try, console, checkpoint_every)
     write_atomically(folder / SAMPLES, picture(open_run(folder)))

@@ -109,10 +109,8 @@ def _resize(
 ) -> Tensor:
     mode = {"nearest": "nearest", "linear": "bilinear"}[a.get("mode", "nearest")]
     aligned = a.get("coordinate_transformation_mode") == "align_corners" if mode == "bilinear" else None
-    if sizes is not None:
-        return F.interpolate(x, sizes.tolist()[2:], mode=mode, align_corners=aligned)
-    assert scales is not None
-    return F.interpolate(x, scale_factor=scales.tolist()[2:], mode=mode, align_corners=aligned)
+    size, scale = (None if one is None else one.tolist()[2:] for one in (sizes, scales))
+    return F.interpolate(x, size, None if size else scale, mode, aligned)
 
 
 def _reshape(a: Attributes, x: Tensor, shape: Tensor) -> Tensor:
@@ -158,10 +156,6 @@ def _gather(a: Attributes, x: Tensor, index: Tensor) -> Tensor:
     return flat.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
-def _one_hot(a: Attributes, index: Tensor, depth: Tensor, levels: Tensor) -> Tensor:
-    return torch.where(F.one_hot(index.long(), int(depth)).bool(), levels[1], levels[0])
-
-
 def _split(a: Attributes, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
     axis = a.get("axis", 0)
     # Since opset 18 a number of equal parts, the last of which may be smaller.
@@ -176,18 +170,6 @@ def _depth_to_space(a: Attributes, x: Tensor) -> Tensor:
     return F.pixel_shuffle(x, side)
 
 
-def _batch_norm(a: Attributes, x: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-    return F.batch_norm(x, mean, var, scale, shift, eps=a.get("epsilon", 1e-5))
-
-
-def _layer_norm(a: Attributes, x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
-    return F.layer_norm(x, x.shape[a.get("axis", -1) :], scale, shift, a.get("epsilon", 1e-5))
-
-
-def _divide(_: Attributes, x: Tensor, y: Tensor) -> Tensor:
-    return x / y if x.is_floating_point() else torch.div(x, y, rounding_mode="trunc")
-
-
 def _each(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda _, *inputs: function(*inputs)
 
@@ -197,7 +179,7 @@ def _each(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 OPERATORS: dict[str, Callable[..., Any]] = {
     **{name: _each(getattr(torch, name.lower())) for name in ("Relu", "Tanh", "Sigmoid", "Exp", "Log", "Sqrt", "Neg", "Abs", "Erf", "Sin", "Cos", "Reciprocal", "Add", "Sub", "Mul", "Pow", "MatMul", "Where", "Greater", "Less")},
     "Equal": _each(torch.eq), "Not": _each(torch.logical_not), "Max": _each(torch.maximum), "Min": _each(torch.minimum),
-    "Div": _divide, "Softplus": _each(F.softplus), "Identity": _each(lambda x: x),
+    "Div": lambda a, x, y: torch.div(x, y, rounding_mode=None if x.is_floating_point() else "trunc"), "Softplus": _each(F.softplus), "Identity": _each(lambda x: x),
     "Elu": lambda a, x: F.elu(x, a.get("alpha", 1.0)),
     "LeakyRelu": lambda a, x: F.leaky_relu(x, a.get("alpha", 0.01)),
     "PRelu": lambda a, x, slope: torch.where(x < 0, slope * x, x),
@@ -205,14 +187,15 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Clip": lambda a, x, low=None, high=None: x.clamp(low, high),
     "Round": lambda a, x: _through(x, x.round()), "Floor": lambda a, x: _through(x, x.floor()), "Cast": _cast,
     "Gemm": _gemm, "Conv": _conv(False), "ConvTranspose": _conv(True),
-    "BatchNormalization": _batch_norm, "LayerNormalization": _layer_norm,
+    "BatchNormalization": lambda a, x, scale, shift, mean, var: F.batch_norm(x, mean, var, scale, shift, eps=a.get("epsilon", 1e-5)),
+    "LayerNormalization": lambda a, x, scale, shift=None: F.layer_norm(x, x.shape[a.get("axis", -1) :], scale, shift, a.get("epsilon", 1e-5)),
     "InstanceNormalization": lambda a, x, scale, shift: F.instance_norm(x, weight=scale, bias=shift, eps=a.get("epsilon", 1e-5)),
     "ReduceMean": _reduce(torch.mean), "ReduceSum": _reduce(torch.sum),
     "Resize": _resize, "DepthToSpace": _depth_to_space, "Reshape": _reshape, "Slice": _slice, "Unsqueeze": _unsqueeze,
     "Squeeze": lambda a, x, axes=None: x.squeeze(tuple(_axes(a, axes))),
     "Flatten": lambda a, x: x.flatten(a.get("axis", 1)), "Transpose": lambda a, x: x.permute(a["perm"]),
-    "Concat": lambda a, *parts: torch.cat(parts, a["axis"]), "Gather": _gather, "OneHot": _one_hot,
-    "Split": _split,
+    "Concat": lambda a, *parts: torch.cat(parts, a["axis"]), "Gather": _gather, "Split": _split,
+    "OneHot": lambda a, index, depth, levels: torch.where(F.one_hot(index.long(), int(depth)).bool(), levels[1], levels[0]),
     "Expand": lambda a, x, shape: x.expand(torch.broadcast_shapes(x.shape, shape.tolist())),
     "Shape": lambda a, x: torch.tensor(x.shape)[a.get("start", 0) : a.get("end")],
     "Constant": lambda a: _tensor(a["value"]) if "value" in a else torch.tensor(next(iter(a.values()))),

@@ -54,11 +54,8 @@ def measure(
             "feature_distance": np.linalg.norm(judge(found).features - seen, axis=1) / unit,
         }
         advance(1)
-        return (
-            {"way": name}
-            | {key: mean(value)._asdict() for key, value in values.items()}
-            | {"seconds": seconds}
-        )
+        figures = {key: mean(value)._asdict() for key, value in values.items()}
+        return {"way": name, **figures, "seconds": seconds}
 
     z, *logits = encode(images)
     ways = [way("the encoder", lambda: again(encode, target, images))]
