@@ -12,10 +12,10 @@ from training.commands.options import AS_JSON, CACHE, JUDGE_IMAGES, SEVERAL_JUDG
 from training.commands.sources import EXISTING, data
 from training.data.formats import load
 from training.errors import UserError
-from training.evaluation.evaluate import evaluate
+from training.evaluation.evaluate import check_match, evaluate_beside
 from training.evaluation.generated import open_model, open_run, open_url
 from training.evaluation.quality.judging import judges_of
-from training.evaluation.reference import MIN_IMAGES
+from training.evaluation.reference import MIN_IMAGES, reference
 from training.evaluation.report import print_tables
 
 
@@ -74,9 +74,11 @@ def command(
     else:
         assert model is not None
         source = open_model(model, engine, precision, threads or 0)
-    chosen = judges_of(judges, judge_images, judge_seed)
+    dataset, chosen = load(data), judges_of(judges, judge_images, judge_seed)
+    check_match(source, dataset)
     with threadpool_limits(threads), Progress(console=Console(stderr=True)) as progress:
-        evaluation = evaluate(source, load(data), chosen, cache, progress, images, draws)
+        real = reference(dataset, chosen, cache, progress, images)
+        evaluation = evaluate_beside(real, source, progress, images, draws)
     if as_json:
         click.echo(json.dumps(evaluation.to_json(), indent=2))
     else:

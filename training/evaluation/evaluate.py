@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from training.evaluation.quality import comparison
 from training.evaluation.quality.comparison import Figure, Sample, Value, beside, look, measured
 from training.evaluation.quality.frechet import frechet_error
 from training.evaluation.quality.judging import REMEMBERED, Advance, JudgeSettings, usefulness
-from training.evaluation.reference import Bench, Reference, bar, reference
+from training.evaluation.reference import Bench, Reference, bar
 
 
 @dataclass(frozen=True)
@@ -53,29 +52,14 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluate(
-    source: Source,
-    dataset: Dataset,
-    judges: Sequence[JudgeSettings],
-    cache: Path,
-    progress: Progress,
-    count: int = 10_000,
-    several: int = 1,
-) -> Evaluation:
-    """Compares `count` generated images, or as many as the data set has real ones, with held-out real images.
-
-    several: draws of so many each, from other seeds, whose spread says what the choice of seeds makes.
-    Raises UserError: the data set is another than the generator's, or too small.
-    """
-    check_match(source, dataset)
-    real = reference(dataset, judges, cache, progress, count)
-    return evaluate_beside(real, source, progress, count, several)
-
-
 def evaluate_beside(
     real: Reference, source: Source, progress: Progress, count: int, several: int = 1
 ) -> Evaluation:
-    """The same, of a generator after another. Raises UserError: the data set is another than the generator's."""
+    """Compares as many generated images as there are real ones; a note says so where those are fewer than `count`.
+
+    several: draws of so many each, from other seeds, whose spread says what the choice of seeds makes.
+    Raises UserError: the data set is another than the generator's.
+    """
     dataset = real.dataset
     check_match(source, dataset)
     samples = generated(source, real.size, several, bar(progress, "generate", several * real.size))

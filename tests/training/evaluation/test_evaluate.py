@@ -12,7 +12,7 @@ from service.generator.latents import latents
 from tests.training.pictures import CLASS_NAMES, draw, squares
 from training.data.dataset import Dataset
 from training.errors import UserError
-from training.evaluation.evaluate import Evaluation, evaluate, evaluate_beside
+from training.evaluation.evaluate import Evaluation, evaluate_beside
 from training.evaluation.generated import Source
 from training.evaluation.quality.figures import FIGURES
 from training.evaluation.quality.judging import JudgeSettings
@@ -49,7 +49,8 @@ def source_of(images: np.ndarray, classes: tuple[str, ...] | None = CLASS_NAMES)
 def evaluation_of(images: np.ndarray, cache: Path, **options) -> Evaluation:
     dataset = options.pop("dataset", squares())
     with Progress(console=Console(quiet=True)) as progress:
-        return evaluate(source_of(images, **options), dataset, [JUDGE], cache, progress)
+        real = reference(dataset, [JUDGE], cache, progress)
+        return evaluate_beside(real, source_of(images, **options), progress, 10_000)
 
 
 def test_unseen_real_images_are_as_good_as_the_floor(cache):
@@ -148,10 +149,10 @@ def test_one_class_that_is_one_image_is_named_where_the_mean_over_classes_hides_
 def test_draws_of_other_seeds_give_the_spread_and_stand_beside_that_of_real_draws(cache):
     dataset, images = squares(train=600, test=120), draw(240, 28, seed=2)[0]
     with Progress(console=Console(quiet=True)) as progress:
-        both = evaluate(source_of(images), dataset, [JUDGE], cache, progress, several=2)
+        real = reference(dataset, [JUDGE], cache, progress)
+        both = evaluate_beside(real, source_of(images), progress, 120, several=2)
         one, other = (
-            evaluate(source_of(half), dataset, [JUDGE], cache, progress)
-            for half in (images[:120], images[120:])
+            evaluate_beside(real, source_of(half), progress, 120) for half in (images[:120], images[120:])
         )
     assert (both.images, both.draws, one.draws) == (120, 2, 1)
     for name in ("frechet_distance", "recall", "in_class_diversity"):

@@ -11,7 +11,8 @@ from tests.training.evaluation.test_evaluate import JUDGE, source_of
 from tests.training.pictures import draw
 from training.data.dataset import Dataset
 from training.errors import UserError
-from training.evaluation.evaluate import Evaluation, evaluate
+from training.evaluation.evaluate import Evaluation, evaluate_beside
+from training.evaluation.reference import reference
 from training.evaluation.report import markdown
 from training.export.gate import require
 
@@ -35,9 +36,8 @@ def judged(tmp_path_factory) -> Callable[[np.ndarray], Evaluation]:
 
     def judged(images: np.ndarray) -> Evaluation:
         with Progress(console=Console(quiet=True)) as progress:
-            return evaluate(
-                source_of(images, names), Dataset("corners", names, *parts), [JUDGE], cache, progress
-            )
+            real = reference(Dataset("corners", names, *parts), [JUDGE], cache, progress)
+            return evaluate_beside(real, source_of(images, names), progress, 10_000)
 
     return judged
 
