@@ -54,7 +54,14 @@ def test_an_archive_per_split_is_a_split(tmp_path: Path, form: str) -> None:
 def test_numbered_archives_are_parts_of_one_set(tmp_path: Path) -> None:
     in_tar(tmp_path / "a/set-0000.tar", heap(0, 12))
     in_tar(tmp_path / "a/set-0001.tar", heap(12))
-    assert load(tmp_path / "a").class_names == UNLABELLED
+    found = load(tmp_path / "a")
+    assert found.class_names == UNLABELLED
+    assert "archives whose names tell no class, read as parts of one: 2 (a)" in found.notes
+    in_folder(tmp_path / "a", {"assets/logo.png": png(0)})
+    assert "left out, beside the archives: 1 (assets/logo.png)" in load(tmp_path / "a").notes
+    in_tar(tmp_path / "c/0.tar", heap(0, 12))
+    in_tar(tmp_path / "c/1.tar", heap(12))
+    assert load(tmp_path / "c").class_names == ("0", "1")
     parts = list(tree().items())
     in_tar(tmp_path / "b/part1.tar.gz", dict(parts[:12]))
     in_tar(tmp_path / "b/part2.tar.gz", dict(parts[12:]))

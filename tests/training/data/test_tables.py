@@ -100,6 +100,8 @@ def png_pixels(i: int) -> np.ndarray:
         ("file,label", "{i}.PNG,{label}"),
         ("file, label", " {i}.png , {label} "),
         ("file|label", "{i}.png|{label}"),
+        ("file , label ", "{i}.png,{label}"),
+        ("id,image_id,label", "{k},{i},{label}"),
     ],
 )
 def test_the_column_of_names_is_found_and_its_names_are_read_as_they_are_meant(
@@ -126,9 +128,10 @@ def test_a_table_above_folders_that_are_no_classes_names_what_lies_in_them(tmp_p
 def test_a_column_of_splits_and_tables_called_by_them_are_the_split(tmp_path: Path) -> None:
     parts = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
     rows = [f"{i}.png,{NAMES[LABELS[i]]},{part}" for i, part in enumerate(parts)]
-    found = load(heap(tmp_path / "a", "\n".join(["file,label,Split", *rows])))
-    assert (len(found.images), len(found.test_images), found.split) == (8, 2, Dataset.split)
-    np.testing.assert_array_equal(found.test_labels, LABELS[10:12])
+    for column in ("Split", "set", "data_split"):
+        found = load(heap(tmp_path / column, "\n".join([f"file,label,{column}", *rows])))
+        assert (len(found.images), len(found.test_images), found.split) == (8, 2, Dataset.split)
+        np.testing.assert_array_equal(found.test_labels, LABELS[10:12])
     source = heap(tmp_path / "b", "\n".join(["file,label", *rows[:9]]), "train.csv")
     in_folder(source, {"test.csv": "\n".join(["file,label", *rows[9:]]).encode()})
     assert (len(load(source).images), len(load(source).test_images)) == (9, 3)

@@ -22,20 +22,24 @@ def holds(path: Path) -> bool:
 
 def read(asked: Request) -> Dataset:
     """Raises UserError."""
-    with tree_of(asked.path) as tree:
+    with tree_of(asked.path, asked.notes) as tree:
         return read_tree(tree, asked)
 
 
-def tree_of(path: Path) -> AbstractContextManager[Tree]:
+def tree_of(path: Path, notes: Notes) -> AbstractContextManager[Tree]:
     if not path.is_dir():
         return (
             trees.zipped(path) if path.name.lower().endswith(trees.ZIP) else trees.tarred([path], path.parent)
         )
     tree = trees.folder(path)
     shards = sorted(path / name for name in tree.names if name.lower().endswith(trees.TAR))
-    # Beside pictures an archive is something else, a copy of them for one.
-    alone = shards and not any(map(trees.is_picture, tree.names))
-    return trees.tarred(shards, path) if alone else nullcontext(tree)
+    pictures = list(filter(trees.is_picture, tree.names))
+    # Beside class folders an archive is something else, a copy of them for one; beside shards a picture is a logo.
+    if len(pictures) > len(shards) or not shards:
+        return nullcontext(tree)
+    for name in pictures:
+        notes.left_out("beside the archives", name)
+    return trees.tarred(shards, path)
 
 
 def read_tree(tree: Tree, asked: Request) -> Dataset:
@@ -79,6 +83,10 @@ def by_folders(tree: Tree, pictures: list[str], notes: Notes) -> list[Place]:
         # "train" alone among others is a class: of locomotives.
         splits = {}
     if not first:
+        if tree.shards:
+            notes.noted(
+                "archives whose names tell no class, read as parts of one", tree.path.name, len(tree.shards)
+            )
         return [Place(name, None, "") for name in loose]
     if loose and not splits:
         raise UserError(

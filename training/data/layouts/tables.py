@@ -29,6 +29,7 @@ _FILES = (
     "image",
     "image_path",
     "image_name",
+    "image_id",
     "img",
 )
 Row = dict[Any, Any]
@@ -63,7 +64,7 @@ def by_tables(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list[Place
                 astray.append(f"{where} names no picture that is there (its first: {first})")
             continue
         named = [column for column in columns if column not in (files, "")]
-        by_split = next((column for column in named if column.lower() in _SPLIT), None)
+        by_split = next((column for column in named if is_split(column, rows)), None)
         named = [column for column in named if column != by_split]
         # Among folders, which may be the classes, only what is called so is a class.
         alone = named[0] if len(named) == 1 and folders == {""} else None
@@ -115,7 +116,14 @@ def rows_of(tree: Tree, table: str) -> list[Row]:
             return [row for row in map(json.loads, lines) if isinstance(row, dict)]
         # Excel writes semicolons where commas stand in numbers, and tabs in UTF-16.
         delimiter = max(",;\t|", key=lines[0].count) if lines else ","
-        return list(csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True))
+        table_rows = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
+        table_rows.fieldnames = [name.strip() for name in table_rows.fieldnames or ()]
+        return list(table_rows)
+
+
+def is_split(column: str, rows: list[Row]) -> bool:
+    words = column.lower() not in LABEL and all(split_of_folder(str(row.get(column))) for row in rows)
+    return words or column.lower() in _SPLIT
 
 
 def finder(pictures: list[str], folder: str) -> Find:

@@ -162,8 +162,14 @@ def said_by(shards: list[str]) -> dict[str, str]:
         if found := re.search(r"[-_. /]*(\d+)([-_ ]*of[-_ ]*\d+)?$", stem):
             bases[stem] = stem[: found.start()]
             numbers[bases[stem]].append(int(found[1]))
-    # Counted, as parts of one are: not ImageNet's n01440764.tar.
-    parts = {base for base, all_ in numbers.items() if sorted(all_)[-1] - len(all_) in (0, -1)}
+    # Counted, as parts of one are: not ImageNet's n01440764.tar, nor 0.tar to 9.tar.
+    parts = {
+        base
+        for base, found in numbers.items()
+        if max(found) - min(found) == len(found) - 1
+        and (len(found) > 1 or found[0] < 2)
+        and (base or any(re.match(r"0\d", stem) for stem in bases))
+    }
     names = {shard: bases[stem] if bases.get(stem) in parts else stem for shard, stem in stems.items()}
     splits = {shard: split_of(name.rpartition("/")[2]) for shard, name in names.items()}
     if all(splits.values()):
