@@ -44,6 +44,9 @@ def test_a_table_says_the_classes_of_what_it_names(tmp_path: Path, suffix: str, 
 
 
 def test_among_class_folders_a_table_of_something_else_is_no_table_of_classes(tmp_path: Path) -> None:
+    losses = "\n".join(["epoch,loss", *(f"{i},{i + 1}" for i in range(9))]).encode()
+    cats = {f"cat/{i}.png": png(i) for i in range(9)}
+    assert load(in_folder(tmp_path / "cats", cats | {"losses.csv": losses})).class_names == ("cat",)
     sizes = "\n".join(["file,width", *(f"{i:03}.png,32" for i in range(len(LABELS)))]).encode()
     files = tree() | {f"{name}/sizes.csv": sizes for name in NAMES}
     assert load(in_folder(tmp_path / "set", files)).class_names == NAMES
@@ -149,7 +152,9 @@ ROW = "{i}.png,{label}"
         ("\n".join(lines("", ROW).splitlines()[1:]), "has no line of columns' names"),
         (lines("file,label", ROW) + "\n3.png,bear", "names 3.png again, with another class"),
         (lines("file,label,split", ROW + ",fold1"), "column 'split' has 'fold1'"),
-        (lines("file,split", "{i}.png,train"), "has a column 'split', and none of classes"),
+        (lines("file,label,is_train", ROW + ",1"), "column 'is_train' has '1', and its words are"),
+        (lines("file,split", "{i}.png,train"), "has a column 'split', and no column label"),
+        ("file,label", r"names no picture that is there \(its first: nothing"),
         (lines("file,label", "{i}.png,"), "gives no picture that is there a class"),
     ],
 )

@@ -18,7 +18,7 @@ from training.errors import UserError, refused
 
 LABEL = ("label", "cls", "class", "class_name", "category", "target", "labels", "breed", "species")
 PARQUET = "metadata.parquet"
-_SPLIT = ("split", "subset", "partition", "usage")
+_SPLIT = ("split", "subset", "partition", "usage", "is_train", "is_test", "is_valid")
 _FILES = (
     "file_name",
     "filename",
@@ -57,10 +57,12 @@ def by_tables(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list[Place
             column for column in dict.fromkeys(key for row in rows for key in row) if isinstance(column, str)
         ]
         find = finder([name for name in pictures if name.startswith(folder)], folder)
-        files = column_of_files(columns, rows, find, where)
+        # Among folders, which may be the classes, a table without such a column is of something else.
+        certain = folders == {""} or any(column.lower() in (*LABEL, *_SPLIT) for column in columns)
+        files = column_of_files(columns, rows, find, where, certain)
         if files is None:
-            if rows and (folders == {""} or any(column.lower() in LABEL for column in columns)):
-                first = ", ".join(map(str, rows[0].values()))
+            if certain:
+                first = ", ".join(map(str, rows[0].values())) if rows else "nothing"
                 astray.append(f"{where} names no picture that is there (its first: {first})")
             continue
         named = [column for column in columns if column not in (files, "")]
@@ -70,7 +72,9 @@ def by_tables(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list[Place
         alone = named[0] if len(named) == 1 and folders == {""} else None
         classes = next((column for column in named if column.lower() in LABEL), alone)
         if classes is None and by_split:
-            raise UserError(f"{where} has a column '{by_split}', and none of classes: call that one label")
+            raise UserError(
+                f"{where} has a column '{by_split}', and no column label: add one, or put the pictures into folders train and test"
+            )
         if classes is None:
             if named:
                 what = f"names the pictures, and no column is called label: of no classes ({', '.join(named[:8])})"
@@ -158,8 +162,8 @@ def finder(pictures: list[str], folder: str) -> Find:
     return find
 
 
-def column_of_files(columns: list[str], rows: list[Row], find: Find, where: str) -> str | None:
-    """The column that names pictures; None where none does. Raises UserError where it may be one or another."""
+def column_of_files(columns: list[str], rows: list[Row], find: Find, where: str, certain: bool) -> str | None:
+    """The column that names pictures; None where none does. Raises UserError where it has to be certain and is not."""
     some = rows[:1000]
     found = {column: [find(row.get(column)) for row in some]
              for column in columns if column.lower() not in (*LABEL, *_SPLIT)}  # fmt: skip
@@ -177,16 +181,16 @@ def column_of_files(columns: list[str], rows: list[Row], find: Find, where: str)
         return None
     best = max(map(rank, close))
     first, *others = (column for column in close if rank(column) == best)
-    for other in others:
-        if found[other] != found[first]:
-            raise UserError(
-                f"{where}: columns '{first}' and '{other}' both name pictures: call the right one file_name"
-            )
-    if find(first) and first.lower() not in _FILES:
+    unlike = [other for other in others if found[other] != found[first]]
+    if unlike and certain:
+        raise UserError(
+            f"{where}: columns '{first}' and '{unlike[0]}' both name pictures: call the right one file_name"
+        )
+    if find(first) and certain and first.lower() not in _FILES:
         raise UserError(
             f"{where} has no line of columns' names above its first, '{first}': write file_name,label there"
         )
-    return first
+    return None if unlike else first
 
 
 def label_of(cell: object, where: str) -> str | int | None:
