@@ -20,18 +20,8 @@ LABEL = ("label", "cls", "class", "class_name", "category", "target", "labels", 
 PARQUET = "metadata.parquet"
 _SPLIT = ("split", "subset", "partition", "usage", "is_train", "is_test", "is_valid")
 _FILES = (
-    "file_name",
-    "filename",
-    "file",
-    "path",
-    "filepath",
-    "file_path",
-    "image",
-    "image_path",
-    "image_name",
-    "image_id",
-    "img",
-)
+    "file_name", "filename", "file", "path", "filepath", "file_path", "image", "image_path", "image_name", "image_id", "img",
+)  # fmt: skip
 Row = dict[Any, Any]
 Find = Callable[[object], list[str]]
 
@@ -47,7 +37,7 @@ def by_tables(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list[Place
     # Folders that may be the classes.
     others = {folder for folder in folders if not split_of(folder.rpartition("/")[2])}
     said: dict[str, tuple[str | int | None, str]] = {}
-    used, astray = set[str](), list[str]()
+    used, astray, found = set[str](), list[str](), Notes()
     for table in tables:
         # Each is of what lies beside it, as Hugging Face's imagefolder has one in each split, or of what it names below.
         folder = table.removesuffix(PurePosixPath(table).name)
@@ -82,7 +72,7 @@ def by_tables(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list[Place
             continue
         for row in rows:
             if not (names := find(row.get(files))):
-                notes.left_out("named in a table and not there", str(row.get(files)))
+                found.left_out("named in a table and not there", str(row.get(files)))
             label = label_of(row.get(classes), f"{where}: column '{classes}'")
             split = splits[table] if "train" in splits.values() else ""
             if by_split and not (split := split_of_folder(str(row.get(by_split)))):
@@ -95,7 +85,7 @@ def by_tables(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list[Place
                     raise UserError(
                         f"{where} names {name} again, with another class or split: leave one of the two lines out"
                     )
-        notes.noted(f"classes from column '{classes}'", table)
+        found.noted(f"classes from column '{classes}'", table)
         used.add(table)
     if used and all(label is None for label, _ in said.values()):
         raise UserError(f"{tree.path}: {', '.join(sorted(used))} gives no picture that is there a class")
@@ -103,6 +93,7 @@ def by_tables(tree: Tree, pictures: list[str], notes: Notes) -> tuple[list[Place
         raise UserError(f"{astray[0]}: write the pictures' file names there, or take the table away")
     if not said or (len(others) > 1 and 2 * len(said) < len(pictures)):
         return None
+    notes.join(found)
     return [Place(name, *said.get(name, (None, split_in(name, top)))) for name in pictures], used
 
 
