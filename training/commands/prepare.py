@@ -1,5 +1,6 @@
 """`python -m training prepare`: a data set, checked and packed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -7,7 +8,7 @@ from rich.console import Console
 
 from service.generator.images import png
 from training.commands.sources import NEW_FILE, SOURCE
-from training.data.dataset import SIZES
+from training.data.dataset import SIZES, held_out_and_trained_on
 from training.data.formats import load
 from training.data.label_check import one_of_each, show
 from training.data.layouts import npz
@@ -33,6 +34,8 @@ def command(data: Path, out: Path, name: str | None, size: str | None) -> None:
     with written(out) as packed, written(picture) as drawn:
         npz.write(dataset, packed)
         drawn.write(png(one_of_each(dataset)))
+    if twice := held_out_and_trained_on(dataset):
+        dataset = replace(dataset, notes=(*dataset.notes, twice))
     console = Console()
     show(dataset, console)
     words = f"Packed in {out}. One image a class, in the order above: {picture}"

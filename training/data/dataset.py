@@ -120,6 +120,23 @@ def part_of_each(labels: Indices, seed: int, size: Callable[[int], int]) -> NDAr
     return mask
 
 
+def held_out_and_trained_on(dataset: Dataset) -> str:
+    """How many test images are training images too, to the pixel, and one of them; nothing where none is."""
+    first = {hash(image.tobytes()): i for i, image in reversed([*enumerate(dataset.images)])}
+    twice = [
+        (i, first[key])
+        for i, image in enumerate(dataset.test_images)
+        if (key := hash(image.tobytes())) in first and np.array_equal(image, dataset.images[first[key]])
+    ]
+    if not twice:
+        return ""
+    (test, train), total = twice[0], len(dataset.test_images)
+    return (
+        f"{len(twice):,} of {total:,} test images are trained on, too: they say nothing of the generator "
+        f"(test_images[{test}] is images[{train}], of class {dataset.class_names[dataset.labels[train]]})"
+    )
+
+
 def real_batches(
     dataset: Dataset, seed: int, size: int, device: torch.device
 ) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:

@@ -21,11 +21,15 @@ from training.errors import UserError
 
 def of_use(places: list[Place], labelled: bool, notes: Notes) -> list[Place]:
     """Those in splits that are used and, where the set is labelled, of a class."""
-    _, unused = chosen(place.split for place in places)
+    splits = {place.split for place in places}
+    _, unused = chosen(splits)
     kept = []
     for place in places:
         if unused and place.split == unused:
             notes.left_out(f"of {unused}, since test is held out", place.name)
+        elif not place.split and "train" in splits:
+            # It may be held out by a name that is not known.
+            notes.left_out("beside those called train, and not called so", place.name)
         elif labelled and place.label is None:
             notes.left_out("of no class", place.name)
         else:
@@ -48,6 +52,8 @@ def collect(
     is_test, split = np.array([bool(test) and place.split == test for place in places], bool), Dataset.split
     names, classes = UNLABELLED, np.zeros(len(places), np.int64)
     if given := [place.label for place in places if place.label is not None]:
+        if len({isinstance(label, str) for label in given}) > 1:
+            raise UserError(f"{where}: some labels are numbers, and some names: write one kind")
         names, classes = numbered(given, where)  # pyright: ignore[reportArgumentType]
     if not is_test.any():
         is_test, split = held_out(classes), A_SIXTH
@@ -55,6 +61,7 @@ def collect(
     images, labels = np.empty((0, 1, 0, 0), np.uint8), np.empty(len(places), np.int64)
     first_test = len(places) - int(is_test.sum())
     ends = [0, first_test]
+    source = np.empty(len(places), np.int64)
     sizes: Counter[tuple[int, ...]] = Counter()
     example: dict[tuple[int, ...], str] = {}
     reader = Reader(asked.size, asked.notes, contents())
@@ -66,7 +73,7 @@ def collect(
         # Of Pillow's, on oddities that it copes with, and on pictures of more than 90 megapixels.
         warnings.simplefilter("ignore")
         rows = zip(places, classes, is_test.tolist(), shown, strict=True)
-        for (name, *_), label, is_held, content in rows:
+        for place, ((name, *_), label, is_held, content) in enumerate(rows):
             try:
                 pixels = reader.read(name, content)
             except Unfit as error:
@@ -85,7 +92,8 @@ def collect(
                 images = np.empty((len(places), *pixels.shape), np.uint8)
             if len(pixels) > len(images[0]):
                 images = images.repeat(len(pixels), axis=1)
-            images[ends[is_held]], labels[ends[is_held]] = pixels, label
+            end = ends[is_held]
+            images[end], labels[end], source[end] = pixels, label, place
             ends[is_held] += 1
     if len(sizes) > 1:
         rarest = example[sizes.most_common()[-1][0]]
@@ -96,6 +104,12 @@ def collect(
         if reason := misfit(*shape):
             raise UserError(f"{asked.path} {reason}")
     train, test = slice(ends[0]), slice(first_test, ends[1])
+    if split == A_SIXTH and sum(ends) < first_test + len(places):
+        # Drawn again of those that could be read: a class of two, of which one is damaged, has one to train on.
+        read = np.r_[train, test]
+        read = read[np.argsort(source[read])]
+        is_test = held_out(labels[read])
+        train, test = read[~is_test], read[is_test]
     split_arrays = images[train], labels[train], images[test], labels[test]
     return Dataset(asked.name, class_names or names, *split_arrays, split)
 

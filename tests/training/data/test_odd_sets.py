@@ -158,3 +158,52 @@ def test_files_of_parquet_that_differ_are_named(tmp_path: Path) -> None:
     parquet_of(tmp_path / "set/train-1.parquet", img=PICTURES, label=[0, 1] * 4)
     with pytest.raises(UserError, match=r"train-1.parquet has no column image, as others have"):
         load(tmp_path / "set")
+
+
+def test_files_of_parquet_that_number_their_classes_differently_are_refused(tmp_path: Path) -> None:
+    labels = [0, 1] * 4
+    for names in (["cat", "dog"], ["dog", "cat"]):
+        schema = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
+        path = parquet_of(tmp_path / f"a/{names[0]}.parquet", image=PICTURES, label=labels)
+        described(path, schema)
+    with pytest.raises(UserError, match="column label of its files has other classes, or in another order"):
+        load(tmp_path / "a")
+    parquet_of(tmp_path / "b/0.parquet", image=PICTURES, label=labels)
+    parquet_of(tmp_path / "b/1.parquet", image=PICTURES, label=["cat", "dog"] * 4)
+    with pytest.raises(UserError, match="column label of its files has other classes"):
+        load(tmp_path / "b")
+
+
+def described(path: Path, features: dict) -> None:
+    """As `datasets` describes the columns."""
+    from pyarrow import parquet  # pyright: ignore[reportMissingImports]
+
+    said = json.dumps({"info": {"features": features}})
+    parquet.write_table(parquet.read_table(path).replace_schema_metadata({"huggingface": said}), path)
+
+
+def test_parquet_without_the_pictures_themselves_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    lists = parquet_of(tmp_path / "a.parquet", images=[[png(i)] for i in range(8)], label=[0, 1] * 4)
+    with pytest.raises(UserError, match=r"has 0 columns of images: .* images \(list<"):
+        load(lists)
+    paths = [{"bytes": None, "path": f"{i}.png"} for i in range(8)]
+    with pytest.raises(UserError, match=r"row 0 has the picture's path \('0.png'\) and not its bytes"):
+        load(parquet_of(tmp_path / "b.parquet", image=paths, label=[0, 1] * 4))
+
+
+def test_metadata_of_parquet_beside_pictures_is_a_table(tmp_path: Path) -> None:
+    folder = in_folder(tmp_path / "a", tree())
+    parquet_of(folder / "metadata.parquet", file_name=["cat/001.png"], text=["a cat"])
+    assert load(folder).class_names == NAMES
+    heap = in_folder(tmp_path / "b", {f"{i}.png": png(i) for i in range(COUNT)})
+    names = [f"{i}.png" for i in range(COUNT)]
+    parquet_of(heap / "metadata.parquet", file_name=names, label=[NAMES[label] for label in LABELS])
+    assert load(heap).class_names == NAMES
+
+
+def test_parquet_of_another_split_than_train_is_not_trained_on(tmp_path: Path) -> None:
+    for name in ("train-0", "holdout-0"):
+        parquet_of(tmp_path / f"a/{name}.parquet", image=PICTURES, label=[0, 1] * 4)
+    found = load(tmp_path / "a")
+    assert len(found.images) + len(found.test_images) == 8
+    assert "beside those called train, and not called so: 8 (holdout-0.parquet)" in said(found)
