@@ -19,6 +19,10 @@ _LABEL = re.compile(
     r"(^|[^a-z])(y|c|label|labels|class(es)?|cond(ition)?|one_?hot|class_(label|vector|id)s?)([^a-z]|$)",
     re.IGNORECASE,
 )
+_GIVEN = re.compile(
+    r"image|img|photo|picture|pixel|(^|[^a-z])(lr|lq|low_?res\w*|src|source|content|mask|sketch|frames?)([^a-z]|$)",
+    re.IGNORECASE,
+)
 _EXAMPLES = {
     "trunc": "0.7",
     "psi": "0.7",
@@ -34,19 +38,24 @@ _EXAMPLES = {
 def find_roles(inputs: Sequence[Signature], wishes: Wishes) -> tuple[Feeds | None, list[Fault]]:
     """What each input is fed with; None where z is not known."""
     by_name = {one.name: one for one in inputs}
+    named = (
+        *(("--z", wishes.z), ("--label", wishes.label), ("--text", wishes.text)),
+        *(("--constant", name) for name in wishes.constants),
+        *(("--scalar", name) for name in wishes.scalars),
+        *(("--drawn", name) for name in wishes.drawn),
+    )
     faults = [
         Fault(
             f"There is no input '{name}': the file has {'; '.join(map(str, inputs)) or 'none'}.",
             f"{option} NAME of one of them",
         )
-        for option, name in (
-            *(("--z", wishes.z), ("--label", wishes.label), ("--text", wishes.text)),
-            *(("--constant", name) for name in wishes.constants),
-            *(("--scalar", name) for name in wishes.scalars),
-            *(("--drawn", name) for name in wishes.drawn),
-        )
+        for option, name in named
         if name is not None and name not in by_name
     ]
+    for name in by_name:
+        if len(options := [option for option, other in named if other == name]) > 1:
+            what = f"Input '{name}' is given by {' and by '.join(options)}: it can be one thing only."
+            faults.append(Fault(what, f"{options[0]}, or {options[1]}"))
     text = _text(by_name[wishes.text], wishes) if wishes.text in by_name else None
     faults += [text] if isinstance(text, Fault) else []
     said = {*wishes.constants, *wishes.scalars, *wishes.drawn, wishes.text}
@@ -119,6 +128,9 @@ def _text(one: Signature, wishes: Wishes) -> Text | Fault:
         return Fault(
             f"Input {one}: {found[0]}.", "--tokenizer tokenizer.json, of Hugging Face's `tokenizers`"
         )
+    if reading.tokens - 1 > np.iinfo(one.dtype).max:
+        what = f"Input {one} can't hold all ids of the tokenizer, up to {reading.tokens - 1:,}."
+        return Fault(what, "Export it again with token ids of int64")
     return Text(one, reading)
 
 
@@ -166,6 +178,25 @@ def _z_of(inputs: Sequence[Signature], wishes: Wishes) -> Signature | Fault:
     return Fault(f"Which input is z can't be seen; there are: {shown}.", example)
 
 
+def given_picture(z: Noise, shape: tuple[int, ...]) -> list[Fault]:
+    """Whether what was taken for z, since nothing else is there, may be a picture that is given. shape: of one image's output."""
+    own, name = z.shape, z.input.name
+    is_one = len(own) == 3 and any(
+        channels in (1, 3, 4) and min(sides) > 1
+        for channels, sides in ((own[0], own[1:]), (own[-1], own[:-1]))
+    )
+    # As libraries of diffusion call their noise.
+    if (
+        _Z.search(name)
+        or name == "sample"
+        or len(shape) < 2
+        or not (is_one or own == shape or _GIVEN.search(name))
+    ):
+        return []
+    what = f"Input {z.input} may be a picture that the network is given: z is drawn, and makes pictures of nothing else."
+    return [Fault(what, f"--z {name}, if noise goes there; else give a generator's file")]
+
+
 def _label_of(rest: Sequence[Signature], wishes: Wishes, z_is_known: bool) -> Label | None:
     if wishes.label is not None:
         found = [one for one in rest if one.name == wishes.label]
@@ -195,6 +226,11 @@ def _scalar(one: Signature, said: tuple[float, float, float]) -> Scalar | Fault:
     if any(axis not in (None, 1) for axis in dims[1:]) or not _is_float(one):
         what = f"Input {one} is no scalar: a real number, or one per image."
         return Fault(what, f"--constant {one.name}=@FILE.npy")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(np.array(said, np.float32).astype(one.dtype)).all():
+            most = float(np.finfo(one.dtype).max)
+            what = f"--scalar {one.name} goes from {said[0]:g} to {said[1]:g}, and the input is {one}."
+            return Fault(what, f"--scalar {one.name}=LOW..HIGH:DEFAULT, of numbers up to {most:g}")
     shape = None if is_shared else tuple(1 for _ in dims[1:])
     return Scalar(one, shape, *said)
 
@@ -243,7 +279,15 @@ def _constant(one: Signature, value: float | NDArray, z: Signature | None) -> Co
             f"--constant {one.name} has the shape {list(array.shape)}, and the input is {one}.",
             f"--constant {one.name}=@FILE.npy, of the input's shape{' without the batch' if per_image else ''}",
         )
-    return Constant(one, array.astype(one.dtype), per_image)
+    with np.errstate(all="ignore"):
+        kept = array.astype(one.dtype)
+        # Of real numbers a type may have fewer digits, but no other size; and of NaN no picture is made.
+        same = np.isclose(kept, array, rtol=1e-3, atol=0) if _is_float(one) else kept == array
+    if not same.all():
+        was, becomes = array[~same].flat[0], kept[~same].flat[0]
+        what = f"--constant {one.name}: the input is {one}, in which {was!s} is {becomes!s}."
+        return Fault(what, f"--constant {one.name}=VALUE, or @FILE.npy, that {one.dtype} can hold")
+    return Constant(one, kept, per_image)
 
 
 def constant_of(one: Signature) -> str:
