@@ -112,6 +112,7 @@ def beside(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) 
     found = {}
     for text in texts:
         name, _, role = text.rpartition("=") if text.endswith(("=z", "=logits")) else (text, "", "")
+        _once(name, found)
         found[name] = role or None
     return found
 
@@ -151,5 +152,6 @@ def input_shapes(
             kind, sides = shape, ""
         if not is_given or kind not in _TYPES:
             raise click.BadParameter(f"'{text}': write z=100x1x1, label=int64, or NAME=int64:3.")
+        _once(name, found)
         found[name] = kind, _sides(sides) if sides else ()
     return found

@@ -56,7 +56,7 @@ def find_range(graph: onnx.GraphProto, output: Signature, raw: NDArray | None, w
 
 def _whole_range(dtype: np.dtype, low: float, high: float) -> str | None:
     """None: what was drawn fills none of those that pictures have, as where 0 and 1 are all."""
-    if dtype == np.int8 and low < -32 and high > 32:
+    if dtype == np.int8 and low <= -96 and high >= 95:
         return "-128..127"
     return next((f"0..{white}" for white in _WHITES if low >= 0 and 0.75 * white <= high <= white), None)
 
