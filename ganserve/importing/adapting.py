@@ -108,6 +108,8 @@ def _compared(plan: Plan, model: onnx.ModelProto, contract: Contract) -> onnx.Mo
                     f"At batch {count} the adapted graph gives another '{apart}'.",
                     f"Leave out --beside {apart}",
                 )
+    except Refused as refused:
+        return refused.faults[0]
     except Exception as error:  # onnx, onnxruntime and the contract raise a dozen classes
         return Fault(f"The adapted graph is not served: {error}", "Report it, with the file.")
     return adapted

@@ -79,8 +79,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 @click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Colours as planes, or as pixels.")
 @click.option(
     "--range",
-    type=click.Choice(["-1..1", "0..1", "0..255", "0..65535", "-128..127"]),
-    help="What is black, and what is white.",
+    callback=said.range_,
+    metavar="LOW..HIGH",
+    help="What is black, and what is white: -1..1, 0..1, 0..255, 0..4095, 0..65535, -128..127.",
 )
 @click.option(
     "--noise",
@@ -156,6 +157,7 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
     from ganserve.importing.surgery.wishes import Refused, Wishes, printable
 
     factory, weights = options["factory"], options["weights"]
+    defaults: list[str] = []
     try:
         found = look_into(source) if source is not None and source.is_dir() else HubFolder(onnx=source)
         tokenizer = options["tokenizer"] or found.tokenizer
@@ -169,12 +171,13 @@ def _import(source: Path | None, out: Path | None, name: str, options: dict[str,
 
             path = scratch / "module.onnx"
             with step(f"Exporting {factory}"):
-                to_onnx(factory, weights or found.weights, found.config, options["shapes"], path)
+                defaults = to_onnx(factory, weights or found.weights, found.config, options["shapes"], path)
         elif path is None:
             assert source is not None
             raise Refused([in_folder(source)])
         with step(f"Looking into {path.name}"):
             plan = inspect(path, wishes)
+        plan.foreign.notes += defaults
         with step("Comparing what the adapted file draws with what the original does"):
             adapted = adapt(plan, name)
         notes = [*describe(plan), *plan.notes, *plan.foreign.notes]

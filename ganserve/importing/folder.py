@@ -59,7 +59,7 @@ def about(factory: str | None, source: Path, text: str | None, licence: str | No
 
 
 NO_TRUNCATION = (
-    "truncation changes nothing: seeds with z scaled by 0.1 and by 0.5 were drawn as with all of it, since the graph brings z to one "
+    "truncation changes nothing: seeds with z scaled by 0.1 and by 0.5 were drawn as with all of it, as where the graph brings z to one "
     "length itself; requests that ask for truncation are refused. Where the original has one of its own as an input, requests may "
     "choose that: `--scalar psi=0..1:1`"
 )

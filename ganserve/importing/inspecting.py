@@ -11,13 +11,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import shape_inference
 
+from ganserve.importing.classes import looked_at, with_classes
 from ganserve.importing.reading import Foreign, read
-from ganserve.importing.roles import constant_of, find_roles
+from ganserve.importing.roles import find_roles, given_picture
 from ganserve.importing.surgery import randomness
-from ganserve.importing.surgery.every_class import finite, without_pictures
+from ganserve.importing.surgery.every_class import finite
 from ganserve.importing.surgery.feeds import Feeds
 from ganserve.importing.surgery.further import Further, choose_output, kept, wanted
-from ganserve.importing.surgery.ignored import ignored
 from ganserve.importing.surgery.nodes import Signature, graphs_of, inputs_of, odd_kind, outputs_of
 from ganserve.importing.surgery.original import DEPENDS, Original
 from ganserve.importing.surgery.picture import (
@@ -28,7 +28,6 @@ from ganserve.importing.surgery.picture import (
     find_picture,
 )
 from ganserve.importing.surgery.wishes import Fault, Refused, Wishes, printable, sentence
-from service.generator.classes import ClassNames
 from service.generator.contract import METADATA_KEY, Contract
 from service.generator.file import graph
 
@@ -52,8 +51,11 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
     def forward(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> NDArray[np.uint8]:
-        """The original's images."""
-        return self.picture.levels(self.original.raw(z, label))
+        """The original's images. Raises Refused where they are none."""
+        raw = self.original.raw(z, label)
+        if not finite(raw).all():
+            raise Refused([NOT_FINITE])
+        return self.picture.levels(raw)
 
     def beside(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> dict[str, NDArray]:
         """What the original gives beside them, of what is kept."""
@@ -65,8 +67,7 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
     """What the file is; it is read and run, and nothing is written. Raises Refused, with all that is open."""
     foreign = read(path)
     known = _contract_of(foreign.model)
-    if known is not None and wishes.classes is None and known.classes is not None:
-        wishes = replace(wishes, classes=known.classes)
+    own = known.classes or None if known is not None and wishes.classes is None else None
     faults = list(foreign.faults)
     # Weights that are not there are not NaN.
     faults += [] if foreign.faults else _graph_faults(foreign, wishes)
@@ -74,12 +75,20 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
         raise Refused([*faults, *strange])
     feeds, unknown = find_roles(inputs_of(foreign.model.graph), wishes)
     faults += unknown
+    if own is not None and feeds is not None and feeds.label is None:
+        foreign.notes.append(
+            f"no input takes a class, so the {len(own)} names in the file's own metadata are left out"
+        )
+    elif own is not None:
+        wishes = replace(wishes, classes=own)
     outputs = outputs_of(foreign.model.graph)
     output = choose_output(outputs, wishes)
     if isinstance(output, Fault):
         raise Refused([*faults, output])
     if impossible := _impossible(foreign.model, output, feeds):
         raise Refused([*faults, *impossible])
+    if known is not None and output.dtype == np.uint8 and wishes.range is None:
+        wishes = replace(wishes, range="0..255")
     others = [one for one in outputs if one is not output]
     beside, unknown_outputs = wanted(others, wishes)
     faults += unknown_outputs
@@ -89,7 +98,7 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
     if feeds is not None and not foreign.faults:
         found: list[Fault] = []
         if not unknown:
-            feeds, classes, found = _with_classes(foreign.model, feeds, wishes)
+            feeds, classes, found = with_classes(foreign, feeds, wishes)
         try:
             if wishes.noise and randomness.random_nodes(foreign.model.graph):
                 feeds = _without_draws(foreign, feeds, wishes.noise, notes)
@@ -106,9 +115,8 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
                 and not unknown
                 and (wishes.noise or not randomness.random_nodes(foreign.model.graph))
             ):
-                found += ignored(original, len(classes or ()))
-            if classes and not found and (dark := without_pictures(original, classes, raw)):
-                found.append(dark)
+                found += looked_at(foreign.model, original, output, raw, classes or [], wishes, notes)
+            if classes and found and not finite(raw).all():
                 raw = raw[finite(raw)] if finite(raw).any() else None
         except Refused as refused:
             # Where a graph draws numbers, or learns of its batch, two passes differ for a reason that is already said.
@@ -121,6 +129,8 @@ def inspect(path: Path, wishes: Wishes) -> Plan:
         elif raw is not None and not np.isfinite(raw.astype(np.float64)).all():
             raw = None
     shape = raw.shape[1:] if raw is not None else _inferred(foreign.model, output)
+    if shape is not None and feeds is not None and wishes.z is None:
+        faults += given_picture(feeds.noises[0], shape)
     picture = None if shape is None else find_picture(foreign.model.graph, output, shape, raw, wishes)
     if isinstance(picture, list):
         # Of weights that are NaN that is said already.
@@ -208,32 +218,6 @@ def _without_draws(foreign: Foreign, feeds: Feeds, noise: str, notes: list[str])
     grown = randomness.become_inputs(foreign.model, foreign.weights, feeds)
     notes.append(f"what {operators} drew are the last {grown.z_dim - feeds.z_dim:,} numbers of z")
     return grown
-
-
-def _with_classes(
-    model: onnx.ModelProto, feeds: Feeds, wishes: Wishes
-) -> tuple[Feeds, list[str] | None, list[Fault]]:
-    """The names of the classes: those given, or numbers; None if there is no label."""
-    label, given = feeds.label, wishes.classes
-    if label is None:
-        if given is None:
-            return feeds, None, []
-        return feeds, None, [Fault("There are names of classes, and no input takes a class.", "--label NAME")]
-    rows = label.rows if label.one_hot else graph.label_rows(model, label.input.name)
-    if given is None and rows is None:
-        what = f"How many classes input '{label.input.name}' takes can't be seen."
-        mend = "--classes names.txt (a name per line), or --classes 10"
-        if wishes.label is None:
-            mend += f"; {constant_of(label.input)}, if it is no class"
-        return feeds, None, [Fault(what, mend)]
-    names = given if isinstance(given, list) else [str(i) for i in range(given or rows or 0)]
-    faults = [Fault(text, "Change the file of --classes.") for text in ClassNames(tuple(names)).faults]
-    if rows is not None and len(names) > rows:
-        what = f"There are {len(names)} names of classes, and the graph has rows for {rows}."
-        faults.append(Fault(what, f"--classes with {rows} names, or --classes {rows}"))
-    rows = label.rows if label.one_hot else len(names)
-    feeds = replace(feeds, label=replace(label, rows=rows, classes=len(names)))
-    return feeds, names, faults
 
 
 def _inferred(model: onnx.ModelProto, output: Signature) -> tuple[int, ...] | None:

@@ -1,12 +1,17 @@
 """What options of `ganserve import` say, as callbacks of click: in words of one line where they say nothing."""
 
+import math
+import os
 import re
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import click
 
+_MOST = 3.4028235e38
 _TYPES = ("float32", "int64", "int32")
+_RANGE = re.compile(r"([-+.\deE]+?)\.\.([-+.\deE]+)", re.ASCII)
 _SCALAR = re.compile(r"(.+)=([-+.\deE]+?)\.\.([-+.\deE]+):([-+.\deE]+)", re.ASCII)
 
 
@@ -32,11 +37,36 @@ def constants(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...
         name, _, value = text.rpartition("=")
         if not name:
             raise click.BadParameter(f"'{text}': write NAME=0.7, or NAME=@FILE.npy.")
+        _once(name, found)
+        if not value.startswith("@"):
+            found[name] = _number(value)
+            if found[name] is None:
+                raise click.BadParameter(f"'{text}': write a finite number, or NAME=@FILE.npy.")
+            continue
         try:
-            found[name] = np.load(value[1:], allow_pickle=False) if value.startswith("@") else float(value)
-        except (OSError, ValueError) as error:
+            with Path(value[1:]).open("rb") as file:
+                found[name] = np.load(file, allow_pickle=False)
+        except Exception as error:  # of a file that is none of NumPy's, whatever it raises
             raise click.BadParameter(f"'{text}': {error}.") from error
+        if not isinstance(found[name], np.ndarray) or found[name].dtype.kind not in "biuf":
+            raise click.BadParameter(f"'{text}' holds no array of numbers: write one by numpy.save.")
     return found
+
+
+def _number(text: str) -> int | float | None:
+    """Whole ones of 64 bits stay what they are; None: it is none, or not finite."""
+    try:
+        number = int(text) if text.lstrip("-").isdecimal() else float(text)
+        if isinstance(number, int) and not -(2**63) <= number < 2**64:
+            number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _once(name: str, found: Container[str]) -> None:
+    if name in found:
+        raise click.BadParameter(f"'{name}' is given twice.")
 
 
 def scalars(
@@ -53,6 +83,9 @@ def scalars(
             raise click.BadParameter(f"'{text}': write NAME=LOW..HIGH:DEFAULT, as psi=0..1:0.7.") from None
         if not low <= default <= high:
             raise click.BadParameter(f"'{text}': the default must be in the range.")
+        if max(-low, high) > _MOST:
+            raise click.BadParameter(f"'{text}': numbers of float32 go to {_MOST:g}.")
+        _once(match[1], found)
         found[match[1]] = low, high, default
     return found
 
@@ -60,7 +93,9 @@ def scalars(
 def classes(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | int | None:
     if text is None:
         return None
-    if text.isascii() and text.isdigit() and not Path(text).exists():
+    if text.isascii() and text.isdigit() and not os.path.exists(text):  # noqa: PTH110, which of a long name raises
+        if len(text) > 18 or not int(text):
+            raise click.BadParameter(f"{text[:18]}: a generator has 1 class or more, and not that many.")
         return int(text)
     from service.generator.classes import text_of
 
@@ -68,15 +103,35 @@ def classes(ctx: click.Context, option: click.Parameter, text: str | None) -> li
         lines = text_of(Path(text).read_bytes()).splitlines()
     except (OSError, ValueError) as error:
         raise click.BadParameter(f"{text} can't be read: {error}.") from error
-    return [line.strip() for line in lines if line.strip()]
+    if not (names := [line.strip() for line in lines if line.strip()]):
+        raise click.BadParameter(f"{text} has no name: write one per line.")
+    return names
 
 
 def beside(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str | None]:
     found = {}
     for text in texts:
         name, _, role = text.rpartition("=") if text.endswith(("=z", "=logits")) else (text, "", "")
+        _once(name, found)
         found[name] = role or None
     return found
+
+
+def range_(ctx: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    import numpy as np
+
+    if text is None:
+        return None
+    match = _RANGE.fullmatch(text)
+    try:
+        black, white = (float(end) for end in match.groups()) if match else (0.0, 0.0)
+    except ValueError:
+        black = white = 0.0
+    with np.errstate(all="ignore"):
+        width = np.float32(white) - np.float32(black)
+        if not (width > 0 and np.isfinite([width, np.float32(255) / width]).all()):
+            raise click.BadParameter(f"'{text}': write LOW..HIGH, black and white, as -1..1 or 0..4095.")
+    return text
 
 
 def image(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -97,5 +152,6 @@ def input_shapes(
             kind, sides = shape, ""
         if not is_given or kind not in _TYPES:
             raise click.BadParameter(f"'{text}': write z=100x1x1, label=int64, or NAME=int64:3.")
+        _once(name, found)
         found[name] = kind, _sides(sides) if sides else ()
     return found

@@ -31,8 +31,8 @@ _PREFIXES = ("module.", "_orig_mod.", "generator.", "netG.", "G.")
 
 def to_onnx(
     factory: str, weights: Path | None, config: Mapping[str, Any], shapes: Mapping[str, Shape], out: Path
-) -> None:
-    """Writes `out`. factory: package.module:name, which returns an nn.Module. shapes: by parameter of its forward.
+) -> list[str]:
+    """Writes `out`, and returns what is to be known of it, a line each. factory: package.module:name, which returns an nn.Module. shapes: by parameter of its forward.
 
     config: arguments of the factory, where it has parameters of these names.
     Raises Refused: no such factory, weights that do not fit or that hold code, shapes that are not known.
@@ -68,6 +68,14 @@ def to_onnx(
             what = f"torch.onnx can't export the module: {why}"
             raise Refused([Fault(what, "Export it yourself, and import the ONNX file.")]) from error
     program.save(out)
+    taken = inspect.signature(module.forward).parameters
+    left = {
+        name: one.default for name, one in taken.items() if name not in names and one.default is not one.empty
+    }
+    return [
+        f"forward's {name} is always {value!r:.40}: `--input {name}=SHAPE` makes it an input"
+        for name, value in left.items()
+    ]
 
 
 def _outputs(given: Any, inputs: Sequence[str]) -> list[str]:

@@ -128,6 +128,9 @@ def test_a_module_whose_batch_is_written_down_runs_image_by_image(tmp_path, thei
     assert contract.classes == ["0", "1", "2"]
     label = torch.arange(len(SEEDS)) % 3
     assert_same(got, pictures(module, latents(SEEDS, 8), label))
+    said = "forward's noise_mode is always 'none': `--input noise_mode=SHAPE` makes it an input"
+    assert said in result.output
+    assert said in (tmp_path / "mine" / "README.md").read_text("utf-8")
 
 
 def test_a_folder_of_the_hub_gives_weights_arguments_and_licence(tmp_path, theirs):

@@ -2,28 +2,18 @@
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ganserve.importing.surgery.nodes import Nodes, Signature, constants_of
+from ganserve.importing.surgery.levels import ends, find_range
+from ganserve.importing.surgery.nodes import Nodes, Signature
 from ganserve.importing.surgery.wishes import Fault, Wishes
 
-RANGES = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0), "0..65535": (0.0, 65535.0)}
-RANGES["-128..127"] = (-128.0, 127.0)
 LAYOUTS = ("nchw", "nhwc")
-_BY_OP = {"Tanh": "-1..1", "Sigmoid": "0..1", "HardSigmoid": "0..1"}
-_KEEPS_VALUES = {
-    "Identity",
-    "Transpose",
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "Cast",
-    "DepthToSpace",
-}
 MOST_PIXELS = 4096
 """A side has; the service takes no more."""
 MOST_NUMBERS = 4 * MOST_PIXELS**2
@@ -57,9 +47,9 @@ class Picture:
         """raw: [N, *shape]. Returns uint8 [N, C, H, W]."""
         x = raw.reshape(len(raw), *self._axes)
         x = x if self.layout == "nchw" else x.transpose(0, 3, 1, 2)
-        if x.dtype == np.uint8:
+        low, high = ends(self.range)
+        if x.dtype == np.uint8 and (low, high) == (0, 255):
             return np.ascontiguousarray(x)
-        low, high = RANGES[self.range]
         x = (x.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
         return np.rint(x).clip(0, 255).astype(np.uint8)
 
@@ -68,11 +58,11 @@ class Picture:
         x = nodes.add("Reshape", raw, nodes.integers(-1, *self._axes))
         if self.layout == "nhwc":
             x = nodes.add("Transpose", x, perm=[0, 3, 1, 2])
-        if self.output.dtype == np.uint8:
+        low, high = ends(self.range)
+        if self.output.dtype == np.uint8 and (low, high) == (0, 255):
             nodes.add("Identity", x, out="image")
             return
         x = nodes.cast(x, np.dtype(np.float32), self.output.dtype)
-        low, high = RANGES[self.range]
         if low:
             x = nodes.add("Sub", x, nodes.constant(low))
         if high - low != 255:
@@ -90,7 +80,7 @@ def find_picture(
     axes = _axes(shape, wishes)
     if isinstance(axes, Fault):
         faults.append(axes)
-    range_ = _range(graph, output, raw, wishes)
+    range_ = find_range(graph, output, raw, wishes)
     if isinstance(range_, Fault):
         faults.append(range_)
     if raw is not None and not np.isfinite(raw.astype(np.float64)).all():
@@ -111,14 +101,27 @@ def _axes(shape: tuple[int, ...], wishes: Wishes) -> tuple[str, tuple[int, int, 
             return Fault(
                 f"--image {channels}x{height}x{width}: an image has 1, 3 or 4 channels.", "--image 3x64x64"
             )
-        if channels * height * width != size:
+        if channels * height * width != size or min(wishes.image) < 1:
             return Fault(
                 f"--image {channels}x{height}x{width} has {channels * height * width} numbers, and the graph gives {size}.",
                 "--image CHANNELSxHEIGHTxWIDTH",
             )
-        layout = wishes.layout or ("nchw" if channels == 1 or len(shape) < 3 else _layout(shape))
+        # Where axes were joined, as in flat outputs, all that are left end where one of the image does.
+        orders = {"nchw": (channels, height, width), "nhwc": (height, width, channels)}
+        fits = [
+            one for one, axes in orders.items() if {*accumulate(shape, mul)} <= {1, *accumulate(axes, mul)}
+        ]
+        fits = [one for one in fits if wishes.layout in (None, one)]
+        if not fits:
+            return Fault(
+                f"An image comes as {shown} numbers, of which --image {channels}x{height}x{width} would make another picture.",
+                "--image as the axes are, or none; --output NAME, if another output holds the images",
+            )
+        layout = fits[0] if len(fits) == 1 or channels == 1 or len(shape) < 3 else _layout(shape)
         if layout is None:
             return _which_layout(shown)
+        if max(height, width) > MOST_PIXELS:
+            return _too_large(width, height)
         return layout, wishes.image
     if len(shape) == 1 and size < _FEWEST_NUMBERS:
         return Fault(
@@ -153,9 +156,7 @@ def _axes(shape: tuple[int, ...], wishes: Wishes) -> tuple[str, tuple[int, int, 
             "--output, if another holds the images; else export again with 1 or 3 channels",
         )
     if max(height, width) > MOST_PIXELS:
-        return Fault(
-            f"Images of {width}x{height}: the service has up to {MOST_PIXELS}.", "Export a smaller size."
-        )
+        return _too_large(width, height)
     return layout, (channels, height, width)
 
 
@@ -165,51 +166,13 @@ def _layout(shape: tuple[int, ...]) -> str | None:
     return None if first and last else "nhwc" if last else "nchw"
 
 
+def _too_large(width: int, height: int) -> Fault:
+    return Fault(
+        f"Images of {width}x{height}: the service has up to {MOST_PIXELS}.", "Export a smaller size."
+    )
+
+
 def _which_layout(shown: str) -> Fault:
     return Fault(
         f"An image comes as {shown} numbers: which axis holds the colours?", "--layout nchw (or nhwc)"
     )
-
-
-def _range(graph: onnx.GraphProto, output: Signature, raw: NDArray | None, wishes: Wishes) -> str | Fault:
-    if output.dtype == np.uint8:
-        return "0..255"
-    if wishes.range is not None:
-        return wishes.range
-    if output.dtype == np.bool_:
-        return "0..1"
-    is_whole = np.issubdtype(output.dtype, np.integer)
-    if not is_whole and (known := _range_by_graph(graph, output.name)):
-        return known
-    if raw is None:
-        return Fault(f"The range of output '{output.name}' can't be seen.", "--range -1..1 (or 0..1, 0..255)")
-    low, high = float(raw.min()), float(raw.max())
-    if output.dtype == np.int8 and low < -32 and high > 32:
-        return "-128..127"
-    if is_whole and low >= 0 and 32 < high <= 65535:
-        return "0..255" if high <= 255 else "0..65535"
-    # Whole numbers from -1 to 1 are pictures that a cast has destroyed.
-    if not is_whole and low < -0.1 and high > 0.1 and max(-low, high) <= 4:
-        return "-1..1"
-    if not is_whole and low >= -0.001 and 0.1 < high <= 1.001:
-        return "0..1"
-    if not is_whole and high > 32 and low > -64 and high < 320:
-        return "0..255"
-    return Fault(
-        f"Output '{output.name}', {output.dtype}, has values from {low:.3g} to {high:.3g}: what is black, and what is white?",
-        "--range -1..1 (or 0..1, 0..255, 0..65535, -128..127)",
-    )
-
-
-def _range_by_graph(graph: onnx.GraphProto, name: str) -> str | None:
-    """By the last operator that bounds the values."""
-    maker = {output: node for node in graph.node for output in node.output}
-    while (node := maker.get(name)) is not None and node.op_type in _KEEPS_VALUES:
-        name = node.input[0]
-    if node is None:
-        return None
-    if node.op_type == "Clip":
-        held = constants_of(graph)
-        bounds = tuple(float(held[one]) for one in node.input[1:] if one in held and held[one].size == 1)
-        return next((known for known, ends in RANGES.items() if ends == bounds), None)
-    return _BY_OP.get(node.op_type)
