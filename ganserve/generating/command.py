@@ -158,7 +158,7 @@ def _generate(
         source.require_texts(texts)
     if truncation != 1 and not source.has_truncation:
         raise Refused(
-            f"{origin.model} brings z to one length itself, so truncation changes nothing: leave it out."
+            f"With {origin.model} truncation changes nothing, as where z is brought to one length: leave it out."
         )
     made = plan(origin, n, per_class, seed, indexes, truncation, shard_images, source.most_batch, texts)
     command = shlex.join(["ganserve", "generate", *sys.argv[1:]])

@@ -14,8 +14,13 @@ MOST_BYTES = 200
 _SIGNS = {"+": " plus ", "#": " sharp "}
 _SIGN = re.compile(r"(?<=[\w+#])[+#]")
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
-# What turns writing around or takes no room; not what joins letters, which scripts and emoji need.
-_UNSEEN = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+# What turns writing around or takes no room, Unicode's Default_Ignorable_Code_Point. What joins or shapes letters, which scripts
+# and emoji need, may follow what is of Hebrew or a later block: none of the alphabets before has a use for it.
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
+    "\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    "|(?<![\u0590-\U0010ffff])[\u180b-\u180d\u180f\u200c\u200d]"
+)
 
 
 def text_of(file: bytes) -> str:
@@ -47,6 +52,19 @@ def slug(name: str) -> str:
     return "-".join("".join(kept).split()).strip("-_")
 
 
+def fault(name: str) -> str:
+    """What keeps a name from being written into addresses and files, with what to do; empty if nothing does."""
+    own = slug(name)
+    if any(unicodedata.category(c) in _UNPRINTABLE for c in name):
+        return f"{name!r}, has a line break or another character that can't be printed: write it without"
+    if _UNSEEN.search(name):
+        return f"{name!a}, has a character that can't be seen: write it without"
+    if not any(unicodedata.category(c)[0] in "LN" for c in own):
+        return f"'{name}', has neither a letter nor a digit: write it out"
+    too_long = len(own.encode()) > MOST_BYTES
+    return f"'{name[:40]}...', is longer than {MOST_BYTES} bytes: shorten it" if too_long else ""
+
+
 @dataclass(frozen=True)
 class ClassNames:
     """The names of a model's classes, in the order of the labels."""
@@ -70,16 +88,8 @@ class ClassNames:
         """What keeps them from being served, each with what to do; two that clash are named together."""
         found, first = [], dict[str, int]()
         for i, (name, own) in enumerate(zip(self.names, self.slugs, strict=True)):
-            if any(unicodedata.category(c) in _UNPRINTABLE for c in name):
-                found.append(
-                    f"class {i}, {name!r}, has a line break or another character that can't be printed: write it without"
-                )
-            elif _UNSEEN.search(name):
-                found.append(f"class {i}, {name!a}, has a character that can't be seen: write it without")
-            elif not any(unicodedata.category(c)[0] in "LN" for c in own):
-                found.append(f"class {i}, '{name}', has neither a letter nor a digit: write it out")
-            elif len(own.encode()) > MOST_BYTES:
-                found.append(f"class {i}, '{name[:40]}...', is longer than {MOST_BYTES} bytes: shorten it")
+            if why := fault(name):
+                found.append(f"class {i}, {why}")
             elif (other := first.setdefault(own, i)) != i and folded(name) == folded(self.names[other]):
                 alike = f", as '{self.names[other]}' is the same" if self.names[other] != name else ""
                 found.append(f"classes {other} and {i} have one name, '{name}': rename one{alike}")

@@ -17,7 +17,8 @@ from training.captions.run import Painter, open_run, train
 from training.commands.options import AS_JSON, MEASURED, MODEL, RUN, interruptible, run_of, whole
 from training.data.formats import load
 from training.errors import UserError
-from training.evaluation.reference import judge_by
+from training.evaluation.quality.judging import judges_of
+from training.evaluation.reference import judge_by, size_of
 from training.export.card import SAMPLES
 from training.settings import Settings
 
@@ -94,6 +95,8 @@ def measured(
     painter, dataset = open_run(run), load(data)
     if painter.header.spec != dataset.spec:
         raise UserError(f"{run} was trained on {painter.header.spec.dataset}: give the same --data")
+    # Before a judge is trained for minutes.
+    size_of(dataset, judges_of([judge], judge_images), len(dataset.test_images))
     with threadpool_limits(threads), Progress(console=Console(stderr=True)) as progress:
         eyes, settings = judge_by(dataset, judge, judge_images, cache, progress)
         return painter, compare(painter, dataset, eyes, settings, each)

@@ -16,9 +16,9 @@ from training.commands.sources import EXISTING, FOLDER, data
 from training.data.formats import load
 from training.errors import UserError
 from training.evaluation.evaluate import Evaluation, check_match, evaluate_beside
-from training.evaluation.generated import Source
+from training.evaluation.generated import Source, open_model, open_run
 from training.evaluation.quality.judging import judges_of
-from training.evaluation.reference import Reference, reference, without_floors
+from training.evaluation.reference import Reference, reference, size_of, without_floors
 from training.export.card import SAMPLES
 from training.export.export import add_figures, add_precisions, export
 from training.export.gate import require
@@ -83,10 +83,14 @@ def command(
     if dataset is None and (max_fid, min_class_accuracy) != (None, None):
         raise UserError("--max-fid and --min-class-accuracy need --data: nothing is measured without")
 
+    named = judges_of(judges[-1:] if watch else judges, judge_images)
+    if dataset is not None:
+        # Known now, and not after minutes.
+        size_of(dataset, named, images)
+
     @once
     def real() -> Reference:
         assert dataset is not None
-        named = judges_of(judges[-1:] if watch else judges, judge_images)
         return (without_floors if precisions else reference)(dataset, named, cache, progress, images)
 
     def measure(source: Source) -> Evaluation:
@@ -101,6 +105,7 @@ def command(
             raise UserError(
                 "give either --run, or one of --precisions, --figures and --watch with --model and --data"
             )
+        check_match(open_model(model, threads=threads or 0), dataset)
         with threadpool_limits(threads), Progress(console=console) as progress:
             if figures:
                 add_figures(model, measure, threads or 0)
@@ -108,7 +113,6 @@ def command(
                 write_watch(model, real(), threads or 0)
             else:
                 sources = open_precisions(model, threads or 0)
-                check_match(sources[0], dataset)
                 add_precisions(model, sources, real(), progress, threads or 0)
         return
     trained = load_generator(run)
@@ -117,6 +121,8 @@ def command(
         raise UserError(
             f"--model {model}: a model's name has lower-case letters, digits and . _ - only, at most 64"
         )
+    if dataset is not None:
+        check_match(open_run(run), dataset)
     begun = f"Exporting {trained.spec.dataset} after {trained.images_seen:,} images ..."
     console.print(begun, highlight=False)
     with threadpool_limits(threads), Progress(console=console) as progress:

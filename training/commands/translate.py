@@ -26,11 +26,12 @@ from training.commands.sources import FOLDER
 from training.data.dataset import Dataset
 from training.data.formats import load
 from training.errors import UserError
-from training.evaluation.reference import MIN_IMAGES, judge_by
+from training.evaluation.quality.judging import judges_of
+from training.evaluation.reference import MIN_IMAGES, judge_by, size_of
 from training.export.card import SAMPLES
 from training.translation.export import export
 from training.translation.figures import compare, table
-from training.translation.rules import RULES
+from training.translation.rules import RULES, domains
 from training.translation.run import Translator, open_run, train
 from training.translation.settings import CLASSES, Settings
 
@@ -128,6 +129,9 @@ def measured(
         raise UserError(
             f"the runs' rules differ, so that they were given other pictures: {', '.join(sorted(rules))}"
         )
+    # Before a judge is trained for minutes.
+    _, target = domains(next(iter(translators.values())).header.settings, dataset)
+    size_of(target, judges_of([judge], judge_images), images)
     with threadpool_limits(threads), Progress(console=Console(stderr=True)) as progress:
         eyes, settings = judge_by(dataset, judge, judge_images, cache, progress)
         found = compare(translators, dataset, eyes, settings, images)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.generator.classes import ClassNames
+from service.generator.classes import ClassNames, fault
 from training.data.dataset import Dataset, misfit
 from training.data.layouts import cifar, folders, idx, npz, parquet
 from training.data.request import Request
@@ -35,6 +35,8 @@ def load(path: Path, name: str | None = None, size: int | None = None) -> Datase
         )
     try:
         dataset = layout.read(asked)
+        # A packed one has a name of its own.
+        dataset = replace(dataset, name=name or dataset.name)
         check(dataset, path)
     except MemoryError as error:
         raise UserError(f"{path} does not fit into memory: {error}") from error
@@ -49,6 +51,8 @@ def check(dataset: Dataset, path: Path) -> None:
     if refusal := ClassNames(dataset.class_names).refusal():
         # Else it would be found out when the trained generator is exported.
         raise UserError(f"{path}: names of classes: {refusal}")
+    if why := fault(dataset.name):
+        raise UserError(f"{path}: its name, {why}, or give `prepare` another --name")
     if len(dataset.images) == 0:
         raise UserError(f"{path} holds no training images")
     if reason := misfit(*dataset.images.shape[2:]):

@@ -12,7 +12,7 @@ from training.data.dataset import Dataset, Pixels
 # Under so many training images the discriminator begins to memorise them (Zhao et al. 2020, figure 1).
 FEW_IMAGES = 10_000
 # Pictures of another range than 0 to 255, 0 to 1 for one, that say nothing of it.
-DARK = 64
+DARK, LIGHT = 64, 126
 
 
 def counts(dataset: Dataset) -> list[tuple[str, int, int]]:
@@ -30,8 +30,21 @@ def remarks(dataset: Dataset) -> Iterator[str]:
     most, (rarest, least, _) = max(count for _, count, _ in rows), min(rows, key=lambda row: row[1])
     if most > 10 * least:
         yield f"'{rarest}' has {least:,} training images and another class {most:,}: rare classes come out worst"
-    if (top := int(dataset.images.max())) < DARK:
-        yield f"no pixel is brighter than {top} of 255: was the range of the images another one?"
+    for which, images, labels in (
+        ("training", dataset.images, dataset.labels),
+        ("test", dataset.test_images, dataset.test_labels),
+    ):
+        own = [labels == i for i in range(len(rows))]
+        for odd, how in (
+            (images.max(axis=(1, 2, 3)) < DARK, f"darker than {DARK}"),
+            (images.min(axis=(1, 2, 3)) > LIGHT, f"brighter than {LIGHT}"),
+        ):
+            if names := [row[0] for row, its in zip(rows, own, strict=True) if its.any() and odd[its].all()]:
+                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+                yield (
+                    f"every pixel of the {which} images of {', '.join(names[:5])}{more} is {how} of 255: "
+                    "perhaps they have another range"
+                )
     if (total := len(dataset.images)) < FEW_IMAGES:
         yield (
             f"{total:,} training images are few: train with --augment brightness,translation,cutout "

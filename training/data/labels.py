@@ -1,5 +1,6 @@
 """Labels as people write them -> int64 [N] and the names of classes."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -49,44 +50,63 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def numbered(labels: Column | Sequence[int], where: object) -> tuple[tuple[str, ...], Indices]:
-    """Names of classes, and which of them each label is. Integers are labels already. Raises UserError."""
-    if len(labels) and isinstance(labels[0], str):
-        names = in_order(map(str, labels))
+def numbered(
+    labels: Column | Sequence[int | str], where: object, known: tuple[str, ...] | None = None
+) -> tuple[tuple[str, ...], Indices]:
+    """Names of classes, and which of them each label is. Integers are labels already.
+
+    known: the names by label, if they are; labels that are names must be among them. Raises UserError.
+    """
+    if any(isinstance(label, str) for label in labels):
+        found = list(map(str, labels))
+        names = known or tuple(in_order(found))
         index = {name: i for i, name in enumerate(names)}
-        return tuple(names), np.array([index[str(label)] for label in labels], np.int64)
-    column = np.array(labels, np.int64)
-    low, high = (int(column.min()), int(column.max())) if len(column) else (0, -1)
-    if low < 0 or high >= len(column):
+        if strange := sorted({*found} - {*names}):
+            raise UserError(
+                f"{where}: label '{strange[0]}' is none of the class names {', '.join(names[:8])}"
+            )
+        return names, np.array([index[label] for label in found], np.int64)
+    # Before an int64 has to hold them.
+    low, high = (int(min(labels)), int(max(labels))) if len(labels) else (0, -1)
+    if low < 0 or high >= len(labels):
         raise UserError(
-            f"{where}: labels from {low} to {high} of {len(column):,} images: they count from 0, and every class has an image"
+            f"{where}: labels from {low} to {high} of {len(labels):,} images: they count from 0, and every class has an image"
         )
-    return tuple(map(str, range(high + 1))), column
+    return known or tuple(map(str, range(high + 1))), np.array(labels, np.int64)
 
 
 def label_column(labels: NDArray | Sequence[object], count: int, where: object) -> Column:
-    """One label per image out of integers, floats, names, [N, 1] or one-hot rows. Raises UserError."""
+    """One label per image. Raises UserError.
+
+    labels: whole numbers of any type, or names: [N], [N, 1, ...] or [1, N]; or one-hot rows [N, K].
+    """
+    wanted = "wanted is one integer or name per image"
     try:
         array = np.atleast_1d(np.asarray(labels))
     except ValueError as error:
-        wanted = "wanted is one integer or name per image"
         raise UserError(f"{where}: labels of several lengths; {wanted}") from error
-    rows = array.reshape(count, -1) if count and array.size % count == 0 else array[..., None]
-    if len(rows) != count:
-        raise UserError(f"{where}: {count:,} images but {array.size:,} labels")
-    if array.dtype.kind in "SU" and rows.shape[-1] == 1:
+    if array.shape == (1, count):
+        array = array[0]
+    if len(array) != count:
+        shape = f", of shape {array.shape}" * (array.ndim > 1)
+        raise UserError(f"{where}: {count:,} images but {array.size:,} labels{shape}")
+    rows = array.reshape(count, math.prod(array.shape[1:]))
+    alone = rows.shape[1] == 1
+    if array.dtype.kind in "SU" and alone:
         return [text(name, where) for name in rows[:, 0]]
-    if array.dtype.kind not in "biuf" or not np.array_equal(rows, np.rint(rows)):
+    what = f"{where}: labels are {array.dtype} {array.shape}"
+    if array.dtype.kind not in "biuf" or not (alone or array.ndim == 2):
+        raise UserError(f"{what}; {wanted}")
+    wide = rows.astype(np.float64)
+    if (wrong := rows[(wide != np.rint(wide)) | (np.abs(wide) >= 2.0**63)]).size:
+        raise UserError(f"{what}, and one is {wrong[0]}; {wanted}")
+    if alone:
+        return rows[:, 0].astype(np.int64)
+    if (wide < 0).any() or (wide.sum(axis=1) != 1).any():
         raise UserError(
-            f"{where}: labels are {array.dtype} {array.shape}; wanted is one integer or name per image"
+            f"{where}: labels {array.shape} name none or several classes of an image; a generator takes one"
         )
-    if rows.shape[-1] > 1:
-        if rows.min() < 0 or (rows.sum(axis=1) != 1).any():
-            raise UserError(
-                f"{where}: labels {array.shape} name none or several classes of an image; a generator takes one"
-            )
-        return rows.argmax(axis=1)
-    return rows[:, 0].astype(np.int64)
+    return rows.argmax(axis=1)
 
 
 def text(name: object, where: object) -> str:

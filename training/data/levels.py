@@ -16,10 +16,10 @@ def span(low: float, high: float, whole: bool) -> tuple[float, float]:
     whites = [2.0**bits - 1 for bits in range(8, 17)] if whole else [1.0, 255.0]
     likely = [(0.0, white) for white in whites] + [(-1.0, 1.0)] * (not whole)
     for black, white in likely:
-        # What fills hardly any of a range has another one.
-        if black <= low and white / 4 <= high <= white and (black == 0 or low < 0):
+        # What fills hardly any of a range has another one: -0.5 to 0.5 is not of -1 to 1.
+        if black <= low and white / 4 <= high <= white and (black == 0 or low <= 0.75 * black):
             return black, white
-    return low, high if high > low else low + 1
+    return low, high if high > low else low + max(1, abs(low))
 
 
 def to_bytes(pixels: NDArray, black: float, white: float) -> Pixels:

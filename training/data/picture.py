@@ -21,6 +21,9 @@ DEEP |= dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), "16-bit grey")
 DEEP_COLOUR = "16-bit colour"
 _ORIENTATION = 0x0112
 _STRIP = 256
+# What one level of the colour that is to be transparent is worth in the 8 bits that Pillow makes of others.
+_KEY_LEVELS = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
+_ON_WHITE = "with transparency, laid on white"
 
 
 class Unfit(ValueError):
@@ -48,6 +51,10 @@ class Reader:
             if kind and self._spans is None:
                 # Before the pixels of this one are there, too.
                 self._spans = spans(self._again)
+            key, worth = opened.info.get("transparency"), _KEY_LEVELS.get(raw_mode(opened))
+            if key is not None and worth:
+                levels = np.multiply(key, worth).astype(int).tolist()
+                opened.info["transparency"] = tuple(levels) if isinstance(key, tuple) else levels
             if opened.getexif().get(_ORIENTATION, 1) != 1:
                 # Telephones store pictures lying down, with a note which way is up.
                 found.noted("turned upright, as their EXIF says", name)
@@ -77,21 +84,30 @@ class Reader:
                 raise Unfit(f"16-bit colour that ends at {white:.0f} of 255 levels: store it in 8 bits")
             found.noted("16-bit colour, read in 8 bits", name)
             return picture
-        out = Image.new("L", picture.size)
+        out, key, is_clear = Image.new("L", picture.size), picture.info.get("transparency"), False
         for top, strip in strips(picture):
             if not np.isfinite(pixels := np.asarray(strip)).all():
                 raise Unfit("NaN or infinite pixels")
-            out.paste(Image.fromarray(to_bytes(pixels, black, white)), (0, top))
+            grey = to_bytes(pixels, black, white)
+            if key is not None and (clear := pixels == key).any():
+                grey[clear], is_clear = 255, True
+            out.paste(Image.fromarray(grey), (0, top))
+        if is_clear:
+            found.noted(_ON_WHITE, name)
         found.noted(f"{kind}, of which {black:,.10g} is black and {white:,.10g} white", name)
         return out
 
 
 def depth(opened: Image.Image) -> str:
     """The kind of a picture of more than 8 bits; empty for others."""
+    return DEEP.get(opened.mode) or (DEEP_COLOUR if ";16" in raw_mode(opened) else "")
+
+
+def raw_mode(opened: Image.Image) -> str:
+    """As the file has its pixels: `L;4`, `RGB;16B`."""
     tiles = getattr(opened, "tile", ())
     tile = tiles[0].args if tiles else ""
-    raw = tile if isinstance(tile, str) else str(tile[0]) if tile else ""
-    return DEEP.get(opened.mode) or (DEEP_COLOUR if ";16" in raw else "")
+    return tile if isinstance(tile, str) else str(tile[0]) if tile else ""
 
 
 def spans(contents: Iterable[bytes]) -> dict[str, tuple[float, float]]:
@@ -127,7 +143,7 @@ def flattened(picture: Image.Image, name: str, found: Notes) -> Image.Image:
     if picture.has_transparency_data:
         picture = in_mode(picture, "RGBA")
         if picture.getchannel("A").getextrema() != (255, 255):
-            found.noted("with transparency, laid on white", name)
+            found.noted(_ON_WHITE, name)
         return on_white(picture)
     return in_mode(picture, "L" if picture.mode in ("1", "L") else "RGB")
 

@@ -22,7 +22,7 @@ from training.data.formats import load
 from training.evaluation.evaluate import check_match
 from training.evaluation.generated import images_of, open_run
 from training.evaluation.quality.comparison import Value, recognised
-from training.evaluation.quality.judging import JUDGES
+from training.evaluation.quality.judging import JUDGES, judges_of
 from training.evaluation.reference import MIN_IMAGES, as_told, bar, draws, floor_samples, judge_by, size_of
 from training.research.documents import machine, number, save_json, save_picture
 
@@ -69,8 +69,8 @@ def measured(
     progress: Progress,
 ) -> dict[str, Any]:
     """Each checkpoint's figures, and the floor, as JSON. Raises UserError: a checkpoint of other images."""
+    size = size_of(dataset, judges_of([name], judge_images), count)
     judge, settings = judge_by(dataset, name, judge_images, cache, progress)
-    size = size_of(dataset, [settings], count)
     (held_out,) = as_told(dataset, draws(dataset.test_images, dataset.test_labels, size, most=1))
     real, other = judge(held_out.images), floor_samples(dataset, settings, size)[0]
 

@@ -49,6 +49,19 @@ def test_names_that_clash_are_named_in_pairs_with_what_to_do():
     ]
 
 
+@pytest.mark.parametrize(
+    "code", [0xAD, 0x34F, 0x115F, 0x180E, 0x200B, 0x200D, 0x206A, 0x3164, 0xFE0F, 0xFFA0, 0xE0041]
+)
+def test_what_can_not_be_seen_is_in_no_name(code):
+    for name in (f"a{chr(code)}b", f"a{chr(code)}", f"{chr(code)}a"):
+        (fault,) = ClassNames(("dog", name)).faults
+        assert fault.endswith("has a character that can't be seen: write it without")
+
+
+def test_what_joins_letters_of_scripts_that_need_it_is_left():
+    assert ClassNames(("می\u200cخواهم", "क्\u200dष", "family \U0001f468\u200d\U0001f469")).faults == []
+
+
 def test_a_refusal_of_many_names_is_short():
     refusal = ClassNames(("same",) * 100).refusal()
     assert refusal is not None

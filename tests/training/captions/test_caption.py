@@ -87,6 +87,17 @@ def test_what_does_not_fit_is_refused_in_a_line(place, words, said):
     assert "Traceback" not in refused.output
 
 
+def test_too_few_pictures_to_compare_with_are_refused_before_a_judge_is_trained(place, tmp_path):
+    few = write_npz(tmp_path / "stripes.npz", count=60)
+    for what in (("evaluate",), ("export", "--model", tmp_path / "made")):
+        refused = command(
+            "caption", *what, "--run", place / "whole", "--data", few, "--cache", tmp_path / "judges"
+        )
+        assert refused.exit_code == 1
+        assert "real images to compare with; 20 are the least" in " ".join(refused.output.split())
+    assert [one.name for one in tmp_path.iterdir()] == ["stripes.npz"]
+
+
 def test_a_run_of_other_pictures_or_of_none_is_refused(place, tmp_path):
     other = write_npz(tmp_path / "other.npz", count=60, channels=3)
     refused = command("caption", "evaluate", "--run", place / "whole", "--data", other)

@@ -1,6 +1,8 @@
 """Pictures of every kind keep what they show, and what was done to them is said once per kind."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +71,19 @@ def test_deep_colour_is_read_in_its_upper_byte_or_refused(tmp_path: Path) -> Non
 
 def sixteen_bit_colour(high: int) -> bytes:
     """A PNG whose pixels' upper bytes go up to `high`; Pillow writes none."""
-    import struct
-    import zlib
-
     upper = np.rint(RAMP * high).astype(np.uint8)
     pixels = np.stack([upper, upper, upper[::-1]], axis=2)
     rows = np.zeros((28, 1 + 28 * 6), np.uint8)
     rows[:, 1::2] = pixels.reshape(28, -1)
+    return png(16, 2, rows.tobytes())
+
+
+def png(bits: int, colour: int, rows: bytes, key: bytes = b"") -> bytes:
+    """28x28. rows: each behind its byte of no filter. key: the tRNS chunk."""
     chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", 28, 28, 16, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows.tobytes())),
+        (b"IHDR", struct.pack(">IIBBBBB", 28, 28, bits, colour, 0, 0, 0)),
+        *([(b"tRNS", key)] if key else []),
+        (b"IDAT", zlib.compress(rows)),
         (b"IEND", b""),
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -139,6 +144,30 @@ def test_pictures_of_every_mode(
     assert np.abs(np.subtract(corner, top[: len(corner)])).max() <= 2
     assert says is None or any(note.startswith(says) for note in dataset.notes), dataset.notes
     assert says or dataset.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour", "row", "key", "others"),
+    [
+        (16, 0, [0, 300, 9999, 65535], [300], {0, 39, 255}),
+        (16, 2, [0, 0, 0, 300, 5, 6, 9999, 0, 0, 65535, 0, 0], [300, 5, 6], {0, 39, 255}),
+        (4, 0, [0, 3, 5, 15], [3], {0, 85, 255}),
+        (2, 0, [0, 1, 2, 3], [1], {0, 170, 255}),
+    ],
+)
+def test_the_level_that_a_png_has_for_transparent_lies_on_white(
+    tmp_path: Path, bits: int, colour: int, row: list[int], key: list[int], others: set[int]
+) -> None:
+    numbers = "".join(f"{number:0{bits}b}" for number in row * 7)
+    line = b"\0" + int(numbers, 2).to_bytes(len(numbers) // 8, "big")
+    content = png(bits, colour, line * 28, np.array(key, ">u2").tobytes())
+    for label in ("a", "b"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        (tmp_path / "set" / label / "0.png").write_bytes(content)
+    dataset = load(tmp_path / "set")
+    assert {*first(dataset)[0, 0].tolist()} == others
+    assert (first(dataset)[:, :, 1::4] == 255).all()
+    assert any(note.startswith("with transparency, laid on white: 2") for note in dataset.notes)
 
 
 def test_a_picture_lying_down_is_put_upright(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_a_link_to_nothing_is_not_called_empty_alone(tmp_path: Path) -> None:
 def test_names_that_cannot_be_seen_or_said_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     for name, why in (
         ("cat\u200bfish", "'cat\\u200bfish', has a character that can't be seen"),
+        ("cat\u3164", "'cat\\u3164', has a character that can't be seen"),
         ("\u202etac", "'\\u202etac', has a character that can't be seen"),
         ("\u0301", "has neither a letter nor a digit"),
     ):

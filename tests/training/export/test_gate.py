@@ -7,7 +7,7 @@ import pytest
 from service.generator import loading
 from service.generator.contract import parse
 from service.generator.quality.reference import read
-from tests.training.tiny import command, write_run
+from tests.training.tiny import command, write_npz, write_run
 
 SHORT = ("--judge", "plain", "--judge-images", 1280, "--threads", 1)
 
@@ -59,6 +59,24 @@ def test_a_watch_alone_leaves_the_model_as_it_was(place):
     _, reference = read(after.pop("generator.watch"), contract)
     assert after == before
     assert len(reference.apart) == contract.class_count
+
+
+@pytest.mark.parametrize(
+    ("count", "classes", "says"),
+    [(60, 3, "real images to compare with; 20 are the least"), (360, 2, "the generator's classes are 0, 1, 2; those of")],
+)  # fmt: skip
+def test_a_data_set_that_does_not_fit_is_refused_before_anything_is_made_or_learnt(
+    place, tmp_path, count, classes, says
+):
+    data = write_npz(tmp_path / "stripes.npz", count=count, classes=classes)
+    given = ("--data", data, "--cache", tmp_path / "judges", *SHORT)
+    for what in (("--run", place / "run"), *((flag,) for flag in ("--figures", "--watch", "--precisions"))):
+        model = tmp_path / "made" if "--run" in what else place / "stripes"
+        result = command("export", *what, "--model", model, *given)
+        assert result.exit_code == 1
+        assert says in " ".join(result.output.split())
+        assert "Exporting" not in result.output
+    assert [one.name for one in tmp_path.iterdir()] == ["stripes.npz"]
 
 
 def test_one_thing_is_done_to_a_model_that_is_there(place):

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from training.data.arrays import dataset_of
-from training.data.dataset import Dataset, Indices, Pixels
-from training.data.labels import text
+from training.data.arrays import channels_first, dataset_of
+from training.data.dataset import Dataset, Pixels
+from training.data.labels import Column, label_column, text
 from training.data.request import Request
 from training.errors import UserError, refused
 
-_SIDE, _NUMBERS = 32, 3 * 32 * 32
+_NUMBERS = 3 * 32 * 32
+_SHAPES = (_NUMBERS,), (3, 32, 32), (32, 32, 3)
 # Train files, test files, names of classes, bytes of labels before each image (the last one counts).
 _FORMS = (
     ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", 0),
@@ -48,17 +49,18 @@ def read(asked: Request) -> Dataset:
     form = form_of(asked.path)
     assert form is not None
     train, test, names, before = form
-    splits = [stacked(list(files), before) for files in (train, test) if files]
+    splits = [stacked(files, before, asked) for files in (train, test) if files]
     return dataset_of(asked, *splits, class_names=class_names(names))
 
 
-def stacked(files: list[Path], before: int) -> tuple[Pixels, Indices]:
-    """uint8 [N, 3, 32, 32] and int64 [N]."""
+def stacked(files: list[Path], before: int, asked: Request) -> tuple[Pixels, Column]:
+    """uint8 [N, 3, 32, 32], and a label each. Raises UserError."""
     pixels, labels = zip(*batches(files, before), strict=True)
-    return np.concatenate(pixels).reshape(-1, 3, _SIDE, _SIDE), np.concatenate(labels)
+    return np.concatenate([channels_first(part, asked) for part in pixels]), np.concatenate(labels)
 
 
-def batches(files: list[Path], before: int) -> Iterator[tuple[Pixels, Indices]]:
+def batches(files: list[Path], before: int) -> Iterator[tuple[Pixels, Column]]:
+    """uint8 [N, 3072], or as pickles may have them [N, 3, 32, 32] or [N, 32, 32, 3]."""
     for file in files:
         if before:
             content = np.frombuffer(file.read_bytes(), np.uint8)
@@ -70,19 +72,14 @@ def batches(files: list[Path], before: int) -> Iterator[tuple[Pixels, Indices]]:
             yield rows[:, before:], rows[:, before - 1].astype(np.int64)
         else:
             batch = unpickled(file)
-            pixels, column = batch.get("data"), batch.get("fine_labels", batch.get("labels"))
+            pixels, column = batch.get("data"), batch.get("fine_labels", batch.get("labels", ()))
             if (
                 not isinstance(pixels, np.ndarray)
                 or pixels.dtype != np.uint8
-                or pixels[:1].size != min(1, len(pixels)) * _NUMBERS
+                or pixels.shape[1:] not in _SHAPES
             ):
                 raise UserError(f"{file} is no batch of CIFAR: it has no uint8 `data` of 3,072 per image")
-            try:
-                yield pixels.reshape(-1, _NUMBERS), np.array(column, np.int64).reshape(len(pixels))
-            except (TypeError, ValueError) as error:
-                raise UserError(
-                    f"{file} is no batch of CIFAR: its labels are not one integer per image"
-                ) from error
+            yield pixels, label_column(column, len(pixels), file)
 
 
 def class_names(file: Path) -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from training.data.arrays import dataset_of
 from training.data.dataset import Dataset, Pixels
+from training.data.labels import label_column
 from training.data.request import Request
 from training.errors import UserError, refused
 
@@ -37,6 +38,8 @@ def read(asked: Request) -> Dataset:
             prefix, split, part = found[1].lower(), found[2].lower(), found[3].lower()
             # Unpacked and packed may lie side by side.
             files.setdefault(prefix, {}).setdefault(("train" if split == "train" else "t10k", part), file)
+        elif "idx" in file.name.lower():
+            asked.notes.left_out("an IDX file, of neither train nor test by its name", file.name)
     if len(files) > 1:
         raise UserError(
             f"{path} holds {len(files)} data sets, {', '.join(files)}: move the files of one into a folder of its own"
@@ -51,10 +54,14 @@ def read(asked: Request) -> Dataset:
                     "an IDX folder holds images and labels"
                 )
             arrays[split, part] = read_idx(parts[split, part])
+        file, images = parts[split, "labels"], arrays[split, "images"]
+        arrays[split, "labels"] = label_column(arrays[split, "labels"], len(images), file)
+        if "emnist" in prefix and images.ndim != 3:
+            raise UserError(f"{path}: {split} images have shape {images.shape}; EMNIST's are [N, H, W]")
     labels = arrays["train", "labels"]
     class_names, first = None, 0
     # Fashion-MNIST's files carry no class names; its labels are known by their checksum.
-    if zlib.crc32(labels.tobytes()) == FASHION_MNIST_LABELS_CRC32:
+    if zlib.crc32(labels.astype(np.uint8).tobytes()) == FASHION_MNIST_LABELS_CRC32:
         class_names = FASHION_MNIST
     elif "emnist" in prefix:
         first = int("letters" in prefix and labels.min(initial=1) > 0)
@@ -62,7 +69,7 @@ def read(asked: Request) -> Dataset:
         arrays |= {key: array.transpose(0, 2, 1) for key, array in arrays.items() if key[1] == "images"}
         asked.notes.noted("turned upright, since EMNIST's lie on their side and mirrored", path.name)
     there = dict.fromkeys(split for split, _ in arrays)
-    splits = [(arrays[one, "images"], arrays[one, "labels"].astype(np.int64) - first) for one in there]
+    splits = [(arrays[one, "images"], arrays[one, "labels"] - first) for one in there]
     return dataset_of(asked, *splits, class_names=class_names)
 
 
@@ -89,4 +96,4 @@ def read_idx(file: Path) -> Pixels:
     if len(content) - start != math.prod(shape):
         raise UserError(f"{file} is cut short or damaged: {len(content) - start} bytes for shape {shape}")
     # Copied: torch warns of arrays that cannot be written to.
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+    return np.atleast_1d(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())
