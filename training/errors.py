@@ -10,8 +10,8 @@ class UserError(Exception):
 
 @contextmanager
 def refused(words: str, *errors: type[Exception]) -> Iterator[None]:
-    """Raises UserError, `words: error`, in the place of one of these."""
+    """Raises UserError, `words: error`, in the place of one of these: the first line of what it says."""
     try:
         yield
     except errors as error:
-        raise UserError(f"{words}: {error}") from error
+        raise UserError(f"{words}: {str(error).strip().partition(chr(10))[0]}") from error

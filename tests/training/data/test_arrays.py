@@ -150,6 +150,14 @@ def test_a_packed_or_locked_archive_that_can_not_be_read_is_refused(tmp_path: Pa
             load(tmp_path / f"{name}.npz")
 
 
+def test_an_array_whose_head_is_torn_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "set.npy", IMAGES)
+    torn = (tmp_path / "set.npy").read_bytes().replace(b"), }", b"(, }")
+    (tmp_path / "set.npy").write_bytes(torn)
+    with pytest.raises(UserError, match=r"cannot be read as an \.npy"):
+        load(tmp_path / "set.npy")
+
+
 def idx(array: np.ndarray) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 

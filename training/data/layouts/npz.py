@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -37,7 +38,16 @@ def read(asked: Request) -> Dataset:
         # NumPy would take it for a pickle, and say how to run that.
         raise UserError(f"{path} is no .npz: it is cut short, or another kind of file")
     # The last: encrypted, or packed in a way that is not known.
-    errors = OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, SyntaxError, RuntimeError
+    errors = (
+        OSError,
+        ValueError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+        SyntaxError,
+        TokenError,
+        RuntimeError,
+    )
     unread = refused(f"{path} cannot be read as an {path.suffix} without pickles", *errors)
     # np.load leaves a file that it opened itself open where it turns out to be no archive.
     with unread, path.open("rb") as opened:
