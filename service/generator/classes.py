@@ -15,11 +15,12 @@ _SIGNS = {"+": " plus ", "#": " sharp "}
 _SIGN = re.compile(r"(?<=[\w+#])[+#]")
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 # What turns writing around or takes no room, Unicode's Default_Ignorable_Code_Point. What joins or shapes letters, which scripts
-# and emoji need, may follow what is of Hebrew or a later block: none of the alphabets before has a use for it.
+# and emoji need, may follow what is of Hebrew or a later block: none of the alphabets before has a use for it. Nor have letters for
+# what makes a sign an emoji.
 _UNSEEN = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff"
     "\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-    "|(?<![\u0590-\U0010ffff])[\u180b-\u180d\u180f\u200c\u200d]"
+    "|(?<![\u0590-\U0010ffff])[\u180b-\u180d\u180f\u200c\u200d]|(?<![\u203c-\u2fff\U0001f000-\U0001faff])\ufe0f"
 )
 
 

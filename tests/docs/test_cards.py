@@ -49,8 +49,10 @@ def test_the_commands_of_a_card_are_taken_and_train_what_it_says(page, clone, mo
     monkeypatch.setattr("training.commands.train.train", lambda settings, *_: trained.append(settings))
     monkeypatch.setattr("training.commands.evaluate.load", lambda *_: NAMES)
     monkeypatch.setattr("training.commands.evaluate.open_model", lambda path, *_: path)
+    monkeypatch.setattr("training.commands.evaluate.check_match", lambda *_: None)
+    monkeypatch.setattr("training.commands.evaluate.reference", lambda *_: None)
     monkeypatch.setattr(
-        "training.commands.evaluate.evaluate", lambda *given: measured.append(given) or figures
+        "training.commands.evaluate.evaluate_beside", lambda _, *given: measured.append(given) or figures
     )
     monkeypatch.setattr("training.commands.evaluate.print_tables", lambda *_: None)
     found = blocks.read(page)

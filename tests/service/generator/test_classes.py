@@ -68,3 +68,10 @@ def test_a_refusal_of_many_names_is_short():
     assert refusal.count("rename one") == 5
     assert refusal.endswith("; and 94 more")
     assert ClassNames(("cat", "dog")).refusal() is None
+
+
+def test_what_makes_a_sign_an_emoji_may_follow_it():
+    assert (
+        ClassNames(("\u2764\ufe0f heart", "\U0001f5fa\ufe0f map", "\U0001f468\u200d\U0001f680 pilot")).faults
+        == []
+    )
