@@ -237,7 +237,7 @@ class Model:
             own = ", ".join(with_range(one) for one in scalars_of(self.contract.declared))
             raise InvalidField(
                 "truncation",
-                f"With model {self.name} truncation changes nothing, as where z is brought to one length; allowed is 1."
+                f"With model {self.name}, as with any that brings z to one length, truncation changes nothing; allowed is 1."
                 + (f" It has scalars of its own: {own}." if own else ""),
             )
 

@@ -21,7 +21,7 @@ MOST_URL_BYTES = 8192
 MOST_HEAD_BYTES = 65536
 MOST_FIELDS = 100
 HOST = re.compile(rb"[0-9A-Za-z._~%!$&'()*+,;=:\[\]-]*")
-"""What a Host field may hold; empty is allowed, none is not (RFC 9112, section 3.2)."""
+"""What a Host field may hold (RFC 9112, section 3.2). None at all is read, too: nginx passes on so what HTTP/1.0 asked for."""
 
 _HEAD = (
     f"The header fields may have {MOST_HEAD_BYTES} bytes together, and there may be {MOST_FIELDS} of them."
@@ -100,10 +100,8 @@ class LimitedProtocol(LingeringProtocol):
         self._head_is_read = True
         if (
             self.parser.get_http_version() == "1.0"
-        ):  # which knows of no interim reply (RFC 9110, section 10.1.1), and of no Host
+        ):  # which knows of no interim reply (RFC 9110, section 10.1.1)
             self.expect_100_continue = False
-        elif not self._has_host:
-            raise httptools.HttpParserError("no host")
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 

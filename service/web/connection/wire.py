@@ -260,7 +260,7 @@ def _read_head(head: bytes) -> Head | None:
         not len(lines) == len(fields) < MOST_FIELDS
         or fields.keys() & _LEFT_TO_UVICORN
         or not length.isdigit()
-        or not HOST.fullmatch(fields.get(b"host", b" "))
+        or not HOST.fullmatch(fields.get(b"host", b""))
     ):
         return None
     if fields.get(b"connection", b"keep-alive").lower() != b"keep-alive" or len(length) > 9:
