@@ -158,7 +158,8 @@ def judges_table(systems: dict[str, list[dict[str, Any]]]) -> str:
                 found = [by[judge][figure] for by in map(_by_judge, runs) if figure in by[judge]]
                 times = [one["value"] / (one["floor"] if figure in OVER_FLOOR else 1) for one in found]
                 digits = 1 if figure in OVER_FLOOR else 3
-                row.append(f"{mean(times):.{digits}f}" if times else "-")
+                spread = f" ± {stdev(times):.{digits}f}" if len(times) > 1 else ""
+                row.append(f"{mean(times):.{digits}f}{spread}" if times else "-")
     return table(head, rows)
 
 
@@ -167,18 +168,20 @@ def _by_judge(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def cost_table(systems: dict[str, list[dict[str, Any]]]) -> str:
+    """Of each system's first run: later ones may come from another machine, whose seconds are others."""
     rows = []
     for name, runs in systems.items():
-        seconds, images = mean(run["seconds"] for run in runs), mean(run["images"] for run in runs)
+        run = runs[0]
+        seconds, images = run["seconds"], run["images"]
         rows.append(
             [
                 title(name, runs),
-                f"{images:,.0f}",
+                f"{images:,}",
                 f"{seconds / 60:.3g}",
                 f"{images / seconds:,.0f}" if seconds else "-",
-                f"{runs[0]['parameters']:,}",
-                f"{runs[0]['multiply_adds']:,}",
-                f"{mean(run['sampling_images_per_second'] for run in runs):,.0f}",
+                f"{run['parameters']:,}",
+                f"{run['multiply_adds']:,}",
+                f"{run['sampling_images_per_second']:,.0f}",
             ]
         )
     return table(["system", *COST_HEADINGS], rows)
@@ -189,7 +192,7 @@ def remarks(systems: dict[str, list[dict[str, Any]]]) -> list[str]:
     runs = [run for found_runs in systems.values() for run in found_runs]
     several = sorted({len(runs) for runs in systems.values() if len(runs) > 1})
     if several:
-        found.append("± of several seeds: their standard deviation.")
+        found.append("± of several seeds: their standard deviation. Costs are those of the first.")
     found.append(
         "(±): of one training seed, the standard deviation over draws of latents, or the standard error over images "
         "(Fréchet distance: bootstrap) where that is larger; of *real*, the standard deviation over draws of images."
