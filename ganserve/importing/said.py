@@ -1,7 +1,6 @@
 """What options of `ganserve import` say, as callbacks of click: in words of one line where they say nothing."""
 
 import math
-import os
 import re
 from collections.abc import Container
 from pathlib import Path
@@ -93,8 +92,9 @@ def scalars(
 def classes(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | int | None:
     if text is None:
         return None
-    if text.isascii() and text.isdigit() and not os.path.exists(text):  # noqa: PTH110, which of a long name raises
-        if len(text) > 18 or not int(text):
+    is_long = len(text) > 18  # more than any file of names is called, or than a path may be
+    if text.isascii() and text.isdigit() and (is_long or not Path(text).exists()):
+        if is_long or not int(text):
             raise click.BadParameter(f"{text[:18]}: a generator has 1 class or more, and not that many.")
         return int(text)
     from service.generator.classes import text_of

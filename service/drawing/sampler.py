@@ -116,8 +116,10 @@ def asked_as(name: str, field: str) -> Iterator[None]:
 
 def resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:
     """Seeds, labels and z of a request. Raises InvalidField, naming the field and what is allowed."""
-    with asked_as("codes" if request.scalars is None and request.codes else "scalars", "scalars"):
-        return _resolve(request, model, max_images)
+    if request.codes and not request.scalars:
+        with asked_as("codes", "scalars"):
+            return _resolve(request, model, max_images)
+    return _resolve(request, model, max_images)
 
 
 def _resolve(request: SampleRequest, model: Model, max_images: int) -> Draw:

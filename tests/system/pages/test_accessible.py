@@ -195,6 +195,18 @@ def test_everything_is_done_with_the_keyboard_alone(visit):
     expect(page).to_have_url(re.compile("first=1%2C\\+2%2C\\+3%2C\\+40"))
 
 
+def test_no_two_controls_have_one_name(visit):
+    names = (
+        visit()
+        .locator("label")
+        .evaluate_all(
+            "labels => labels.map(label => [...label.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join(' '))"
+        )
+    )
+    assert len(names) > 10
+    assert sorted(set(names)) == sorted(names)
+
+
 @pytest.mark.parametrize("model", ["fashion-mnist", "fashion-text"])
 def test_a_phone_needs_no_scrolling_sideways(visit, model):
     page = visit(f"/#model={model}", viewport={"width": 360, "height": 740}, has_touch=True)

@@ -256,18 +256,6 @@ def test_a_sum_of_seeds_is_drawn_and_mistakes_in_it_are_told(visit):
     expect(page.locator("#result img")).not_to_have_attribute("src", address(before[0]))
 
 
-def test_no_two_controls_have_one_name(visit):
-    names = (
-        visit()
-        .locator("label")
-        .evaluate_all(
-            "labels => labels.map(label => [...label.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join(' '))"
-        )
-    )
-    assert len(names) > 10
-    assert sorted(set(names)) == sorted(names)
-
-
 def test_a_link_shows_the_same_view_to_others(visit):
     page = visit()
     page.get_by_label("Class", exact=True).select_option(label="Coat")
